@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+# finescale_library(NAME SOURCES... LIBS...): one static library per folder with the project's warnings. The link lists
+# state the layer table of docs/architecture.md; scripts/check_layers checks the includes.
+add_library(finescale_flags INTERFACE)
+target_compile_options(finescale_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror=switch -Werror=return-type>)
+target_include_directories(finescale_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_compile_definitions(finescale_flags INTERFACE
+  FINESCALE_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX=1 FINESCALE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+if(FINESCALE_HAVE_CUDA)
+  target_compile_definitions(finescale_flags INTERFACE FINESCALE_HAVE_CUDA=1)
+endif()
+if(FINESCALE_SANITIZE)
+  target_compile_options(finescale_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FINESCALE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
+  target_link_options(finescale_flags INTERFACE -fsanitize=${FINESCALE_SANITIZE})
+endif()
+
+function(finescale_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC finescale_flags ${ARG_LIBS} PRIVATE ${ARG_PRIVATE_LIBS})
+endfunction()
+
+# finescale_proto(NAME PROTOS... [GRPC] [LIBS...]): generates into build/generated, includes by full path from the root.
+function(finescale_proto name)
+  cmake_parse_arguments(ARG "GRPC" "" "PROTOS;LIBS" ${ARGN})
+  set(outputs)
+  set(grpc_flags)
+  if(ARG_GRPC)
+    set(grpc_flags --grpc_out=${CMAKE_BINARY_DIR}/generated --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
+  endif()
+  foreach(proto ${ARG_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(files ${CMAKE_BINARY_DIR}/generated/${stem}.pb.cc ${CMAKE_BINARY_DIR}/generated/${stem}.pb.h)
+    if(ARG_GRPC)
+      list(APPEND files ${CMAKE_BINARY_DIR}/generated/${stem}.grpc.pb.cc ${CMAKE_BINARY_DIR}/generated/${stem}.grpc.pb.h)
+    endif()
+    add_custom_command(OUTPUT ${files}
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${CMAKE_BINARY_DIR}/generated
+      COMMAND protobuf::protoc --proto_path=${CMAKE_SOURCE_DIR} --cpp_out=${CMAKE_BINARY_DIR}/generated ${grpc_flags} ${proto}
+      DEPENDS ${CMAKE_SOURCE_DIR}/${proto} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR} VERBATIM)
+    list(APPEND outputs ${files})
+  endforeach()
+  add_library(${name} STATIC ${outputs})
+  target_include_directories(${name} PUBLIC ${CMAKE_BINARY_DIR}/generated)
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf ${ARG_LIBS})
+  if(ARG_GRPC)
+    target_link_libraries(${name} PUBLIC gRPC::grpc++)
+  endif()
+  if(FINESCALE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${FINESCALE_SANITIZE})
+  endif()
+endfunction()
+
+# finescale_test(FOLDER LABEL unit LIBS ...): every *_test.cpp of tests/<folder> in one binary, one ctest entry per TEST.
+function(finescale_test name)
+  cmake_parse_arguments(ARG "" "LABEL;TIMEOUT" "SOURCES;LIBS;ENVIRONMENT" ${ARGN})
+  if(NOT ARG_SOURCES)
+    return()
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE finescale_flags ${ARG_LIBS} GTest::gtest_main GTest::gmock)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
+    PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "${ARG_ENVIRONMENT}")
+endfunction()
+
+# finescale_mpi_test(NAME RANKS 1 2 4 SOURCES ... LIBS ...): one ctest entry per rank count, run by mpirun.
+function(finescale_mpi_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;RANKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 180)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE finescale_flags ${ARG_LIBS} MPI::MPI_C GTest::gtest GTest::gmock)
+  foreach(ranks ${ARG_RANKS})
+    add_test(NAME ${name}.${ranks}_ranks COMMAND ${MPIEXEC_EXECUTABLE} -n ${ranks} $<TARGET_FILE:${name}>)
+    set_tests_properties(${name}.${ranks}_ranks PROPERTIES LABELS mpi TIMEOUT ${ARG_TIMEOUT} PROCESSORS ${ranks}
+      ENVIRONMENT "OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_hwloc_base_binding_policy=none;OMPI_MCA_io=romio321;OMP_NUM_THREADS=1")
+  endforeach()
+endfunction()

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// Groups over MPI. MpiSession initialises MPI for the process (MPI_THREAD_SERIALIZED) and finalises it.
+#pragma once
+
+#include <memory>
+
+#include "comm/group.h"
+
+namespace finescale {
+
+class MpiSession {
+ public:
+  MpiSession(int* argc, char*** argv);
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+};
+
+[[nodiscard]] std::unique_ptr<Group> make_world_group();       // duplicates MPI_COMM_WORLD
+[[nodiscard]] void* native_communicator(const Group& group);   // MPI_Comm*, for parallel HDF5; null when not MPI
+
+}  // namespace finescale

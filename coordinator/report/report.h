@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// One self-contained HTML file: pictures as inline SVG, readable without script, light and dark, prints well.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/results.h"
+#include "coordinator/scaling/study.h"
+
+namespace finescale {
+
+struct ReportInput {
+  CampaignInfo campaign;
+  std::vector<TrialRow> rows;
+  std::string metric;         // <set>.<metric> the laws are fitted to
+  std::string x = "data_budget";
+  Study study;                // may be empty when too few trials are done: the page says so
+  std::string no_study_reason;
+};
+
+[[nodiscard]] std::string report_html(const ReportInput& input);
+// Writes index.html and *.csv into the directory, atomically; returns the path of index.html.
+std::string write_report(const ReportInput& input, const std::string& directory);
+
+}  // namespace finescale

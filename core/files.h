@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that are whole or absent: write beside, fsync, rename, fsync the directory.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace finescale {
+
+// Throws kIo (kResource for a full disk or a read-only place) naming the path.
+void write_file_atomically(const std::string& path, std::string_view bytes, int mode = 0644);
+[[nodiscard]] std::string read_file(const std::string& path);
+void make_directories(const std::string& path);
+void sync_file(const std::string& path);       // fsync of an existing file
+void sync_directory(const std::string& path);  // fsync of a directory entry table
+void rename_durably(const std::string& from, const std::string& to);  // rename + fsync of the parent
+
+}  // namespace finescale

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// One thread team per process (OpenMP, shared with the GEMM library). Never nested; called from the main thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+
+namespace finescale {
+
+void set_num_threads(int threads);  // of this process, vendor GEMM included; at least 1
+[[nodiscard]] int num_threads() noexcept;
+
+namespace internal {
+void parallel_run(std::int64_t count, std::int64_t grain, void (*body)(void*, std::int64_t, std::int64_t), void* context);
+}  // namespace internal
+
+// Calls body(begin, end) on disjoint pieces of [0, count), each of at least `grain` items except the last. A piece's
+// result must not depend on where the cuts are: then no bit depends on the number of threads.
+template <class Body>
+void parallel_for(std::int64_t count, std::int64_t grain, Body&& body) {
+  using Plain = std::remove_reference_t<Body>;
+  internal::parallel_run(
+      count, grain,
+      [](void* context, std::int64_t begin, std::int64_t end) { (*static_cast<Plain*>(context))(begin, end); },
+      const_cast<void*>(static_cast<const void*>(std::addressof(body))));
+}
+
+}  // namespace finescale
