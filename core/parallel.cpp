@@ -28,4 +28,17 @@ void internal::parallel_run(std::int64_t count, std::int64_t grain,
   }
 }
 
+void internal::parallel_run_dynamic(std::int64_t count, void (*body)(void*, std::int64_t), void* context) {
+  if (count <= 1 || num_threads() == 1) {
+    for (std::int64_t index = 0; index < count; ++index) {
+      body(context, index);
+    }
+    return;
+  }
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::int64_t index = 0; index < count; ++index) {
+    body(context, index);
+  }
+}
+
 }  // namespace finescale

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/adamw.h"
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView& weight, const TensorView& gradient,
+                  const TensorView& m, const TensorView& v) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::adamw_update(stream, step, weight, gradient, m, v);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("adamw_update");
+  }
+}
+
+}  // namespace finescale

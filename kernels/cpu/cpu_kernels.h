@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU twins: same argument lists as the operations of kernels/*.h, found by the dispatchers.
+#pragma once
+
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+
+namespace finescale::cpu {
+
+decltype(finescale::gemm) gemm;
+decltype(finescale::rmsnorm_forward) rmsnorm_forward;
+decltype(finescale::rmsnorm_backward) rmsnorm_backward;
+decltype(finescale::rope_apply) rope_apply;
+decltype(finescale::swiglu_forward) swiglu_forward;
+decltype(finescale::swiglu_backward) swiglu_backward;
+decltype(finescale::embedding_forward) embedding_forward;
+decltype(finescale::embedding_backward) embedding_backward;
+decltype(finescale::attention_forward) attention_forward;
+decltype(finescale::attention_backward) attention_backward;
+decltype(finescale::attention_decode) attention_decode;
+decltype(finescale::linear_cross_entropy) linear_cross_entropy;
+decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
+decltype(finescale::adamw_update) adamw_update;
+decltype(finescale::squared_norm) squared_norm;
+decltype(finescale::sum) sum;
+decltype(finescale::add_in_place) add_in_place;
+decltype(finescale::axpy) axpy;
+decltype(finescale::fill_zero) fill_zero;
+decltype(finescale::copy) copy;
+decltype(finescale::argmax_rows) argmax_rows;
+
+}  // namespace finescale::cpu

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/gemm.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <oneapi/dnnl/dnnl.h>
+
+#include "core/error.h"
+#include "core/parallel.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/isa.h"
+
+namespace finescale::cpu {
+
+namespace {
+
+struct Sizes {
+  std::int64_t m, n, k;
+};
+
+Sizes sizes_of(Transpose transpose_a, Transpose transpose_b, const TensorView& a, const TensorView& b,
+               const TensorView& c) {
+  const std::int64_t m = transpose_a == Transpose::kNo ? a.rows() : a.cols();
+  const std::int64_t k = transpose_a == Transpose::kNo ? a.cols() : a.rows();
+  const std::int64_t n = transpose_b == Transpose::kNo ? b.cols() : b.rows();
+  const std::int64_t k_b = transpose_b == Transpose::kNo ? b.rows() : b.cols();
+  FS_CHECK(k == k_b && c.rows() == m && c.cols() == n,
+           "gemm shapes " + a.shape.text() + " " + b.shape.text() + " " + c.shape.text());
+  return {m, n, k};
+}
+
+// Dense copy of op(x) [rows, cols].
+std::vector<double> packed(Transpose transpose, const TensorView& x, std::int64_t rows, std::int64_t cols) {
+  std::vector<double> out(static_cast<std::size_t>(rows * cols));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    for (std::int64_t j = 0; j < cols; ++j) {
+      out[static_cast<std::size_t>(i * cols + j)] =
+          transpose == Transpose::kNo ? x.as<double>()[i * x.row_stride + j] : x.as<double>()[j * x.row_stride + i];
+    }
+  }
+  return out;
+}
+
+// Double precision serves gradient checks and `precision: f64`; oneDNN has none. One k-order per element.
+void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a, const TensorView& b,
+              double beta, const TensorView& c, const Sizes& size) {
+  const std::vector<double> left = packed(transpose_a, a, size.m, size.k);
+  const std::vector<double> right = packed(transpose_b, b, size.k, size.n);
+  parallel_for(size.m, 8, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<double> sums(static_cast<std::size_t>(size.n));
+    for (std::int64_t i = begin; i < end; ++i) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      for (std::int64_t l = 0; l < size.k; ++l) {
+        const double factor = left[static_cast<std::size_t>(i * size.k + l)];
+        const double* row = right.data() + l * size.n;
+        for (std::int64_t j = 0; j < size.n; ++j) {
+          sums[static_cast<std::size_t>(j)] += factor * row[j];
+        }
+      }
+      double* out = c.as<double>() + i * c.row_stride;
+      for (std::int64_t j = 0; j < size.n; ++j) {
+        out[j] = alpha * sums[static_cast<std::size_t>(j)] + (beta == 0 ? 0 : beta * out[j]);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
+          const TensorView& b, double beta, const TensorView& c) {
+  ensure_isa();
+  const Sizes size = sizes_of(transpose_a, transpose_b, a, b, c);
+  if (size.m == 0 || size.n == 0) {
+    return;
+  }
+  if (c.dtype == DType::kF64) {
+    gemm_f64(transpose_a, transpose_b, alpha, a, b, beta, c, size);
+    return;
+  }
+  const dnnl_status_t status =
+      dnnl_sgemm(transpose_a == Transpose::kNo ? 'N' : 'T', transpose_b == Transpose::kNo ? 'N' : 'T', size.m, size.n,
+                 size.k, static_cast<float>(alpha), a.as<float>(), a.row_stride, b.as<float>(), b.row_stride,
+                 static_cast<float>(beta), c.as<float>(), c.row_stride);
+  if (status != dnnl_success) {
+    throw Error(ErrorKind::kInternal, "dnnl_sgemm failed with status " + std::to_string(status));
+  }
+}
+
+}  // namespace finescale::cpu

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Vector exp and small loops shared by the kernels of this folder. Included once per Highway target.
+#if defined(FINESCALE_KERNELS_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FINESCALE_KERNELS_CPU_MATH_INL_H_
+#undef FINESCALE_KERNELS_CPU_MATH_INL_H_
+#else
+#define FINESCALE_KERNELS_CPU_MATH_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace finescale::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// exp(x) for f32, relative error below 2e-7: x = k ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial in r (minimax by
+// Cephes' expf). Below -87.3 the result is 0; above 88 it saturates.
+template <class D>
+  requires(sizeof(hn::TFromD<D>) == 4)
+HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
+  const hn::RebindToSigned<D> di;
+  const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -87.33654f)), hn::Set(d, 88.37626f));
+  const auto k = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
+  auto r = hn::NegMulAdd(k, hn::Set(d, 0.693359375f), clamped);
+  r = hn::NegMulAdd(k, hn::Set(d, -2.12194440e-4f), r);
+  auto p = hn::Set(d, 1.9875691500e-4f);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
+  p = hn::MulAdd(hn::Mul(r, r), p, hn::Add(r, hn::Set(d, 1.0f)));
+  const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, k), hn::Set(di, 127))));
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Mul(p, scale));
+}
+
+template <class D>
+  requires(sizeof(hn::TFromD<D>) == 8)
+HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)), hn::Exp(d, hn::Max(x, hn::Set(d, -708.0))));
+}
+
+// Lanes [0, count) of a row, the rest is `fill`; never reads behind the row.
+template <class D, class T>
+HWY_INLINE hn::Vec<D> load_some(D d, const T* from, std::size_t count, T fill) {
+  if (HWY_LIKELY(count >= hn::Lanes(d))) {
+    return hn::LoadU(d, from);
+  }
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) {
+    lanes[i] = i < count ? from[i] : fill;
+  }
+  return hn::Load(d, lanes);
+}
+
+template <class D, class T>
+HWY_INLINE void store_some(D d, hn::Vec<D> value, T* to, std::size_t count) {
+  if (HWY_LIKELY(count >= hn::Lanes(d))) {
+    hn::StoreU(value, d, to);
+    return;
+  }
+  HWY_ALIGN T lanes[HWY_MAX_BYTES / sizeof(T)];
+  hn::Store(value, d, lanes);
+  for (std::size_t i = 0; i < count; ++i) {
+    to[i] = lanes[i];
+  }
+}
+
+}  // namespace finescale::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cross_entropy.h"
+
+#include <algorithm>
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype) noexcept {
+  // 2 MiB of logits stay in the L2 of current servers; fewer than 64 rows starve the GEMM.
+  const std::int64_t elements = (std::int64_t{2} << 20) / static_cast<std::int64_t>(dtype_size(dtype));
+  return std::clamp<std::int64_t>(elements / vocab_size, 64, 1024);
+}
+
+void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight, const TensorView& labels,
+                          const TensorView& weights, double scale, const TensorView& losses, const TensorView& dx,
+                          const TensorView& dweight, const TensorView& gathered, const TensorView& scratch) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight, gathered, scratch);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("linear_cross_entropy");
+  }
+}
+
+void cross_entropy_in_place(const Stream& stream, const TensorView& logits, const TensorView& labels,
+                            const TensorView& weights, double scale, const TensorView& losses, bool want_gradient) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("cross_entropy_in_place");
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/reduce.h"
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+double squared_norm(const Stream& stream, const TensorView& x) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      return cpu::squared_norm(stream, x);
+    case DeviceType::kCuda:
+      no_kernel("squared_norm");
+  }
+  no_kernel("squared_norm");
+}
+
+double sum(const Stream& stream, const TensorView& x) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      return cpu::sum(stream, x);
+    case DeviceType::kCuda:
+      no_kernel("sum");
+  }
+  no_kernel("sum");
+}
+
+void add_in_place(const Stream& stream, const TensorView& x, const TensorView& y) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::add_in_place(stream, x, y);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("add_in_place");
+  }
+}
+
+void axpy(const Stream& stream, double alpha, const TensorView& x, const TensorView& y) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::axpy(stream, alpha, x, y);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("axpy");
+  }
+}
+
+void fill_zero(const Stream& stream, const TensorView& x) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::fill_zero(stream, x);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("fill_zero");
+  }
+}
+
+void copy(const Stream& stream, const TensorView& from, const TensorView& to) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::copy(stream, from, to);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("copy");
+  }
+}
+
+void argmax_rows(const Stream& stream, const TensorView& logits, const TensorView& indices) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::argmax_rows(stream, logits, indices);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("argmax_rows");
+  }
+}
+
+}  // namespace finescale

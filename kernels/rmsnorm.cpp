@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/rmsnorm.h"
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView& residual, const TensorView& weight,
+                     double eps, const TensorView& y, const TensorView& rstd) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::rmsnorm_forward(stream, x, residual, weight, eps, y, rstd);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("rmsnorm_forward");
+  }
+}
+
+void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x, const TensorView& weight,
+                      const TensorView& rstd, const TensorView& dx, const TensorView& dweight) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::rmsnorm_backward(stream, dy, x, weight, rstd, dx, dweight);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("rmsnorm_backward");
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/rope.h"
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+namespace {
+
+template <class T>
+void fill_table(double theta, const TensorView& cos, const TensorView& sin) {
+  const std::int64_t half = cos.cols();
+  for (std::int64_t position = 0; position < cos.rows(); ++position) {
+    for (std::int64_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(position) *
+                           std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+      cos.as<T>()[position * half + i] = static_cast<T>(std::cos(angle));
+      sin.as<T>()[position * half + i] = static_cast<T>(std::sin(angle));
+    }
+  }
+}
+
+}  // namespace
+
+void rope_table(double theta, const TensorView& cos, const TensorView& sin) {
+  if (cos.dtype == DType::kF64) {
+    fill_table<double>(theta, cos, sin);
+  } else {
+    fill_table<float>(theta, cos, sin);
+  }
+}
+
+void rope_apply(const Stream& stream, const TensorView& x, const TensorView& positions, const TensorView& cos,
+                const TensorView& sin, bool inverse) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::rope_apply(stream, x, positions, cos, sin, inverse);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("rope_apply");
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/swiglu.h"
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale {
+
+void swiglu_forward(const Stream& stream, const TensorView& gate_up, const TensorView& y) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::swiglu_forward(stream, gate_up, y);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("swiglu_forward");
+  }
+}
+
+void swiglu_backward(const Stream& stream, const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up,
+                     const TensorView& y) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::swiglu_backward(stream, dy, gate_up, dgate_up, y);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("swiglu_backward");
+  }
+}
+
+}  // namespace finescale
