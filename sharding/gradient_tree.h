@@ -5,7 +5,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
+#include <span>
 
 #include "comm/group.h"
 #include "core/device.h"
@@ -25,14 +26,17 @@ class GradientTree {
   // num_elements of dtype (f32 or f64) are summed. Buffers for max_micro_batches are allocated here, never later.
   GradientTree(Group& data_group, std::int64_t num_elements, DType dtype, std::int64_t max_micro_batches);
   ~GradientTree();
+  GradientTree(const GradientTree&) = delete;
+  GradientTree& operator=(const GradientTree&) = delete;
 
   void begin(std::int64_t num_micro_batches);
-  // Where the backward pass of the next micro-batch of this rank accumulates; zeroed. Micro-batches of this rank's range
-  // must come in ascending order.
+  // Where the backward pass of the next micro-batch of this rank accumulates; zeroed (the only memory that is cleared:
+  // one leaf per micro-batch). Micro-batches of this rank's range must come in ascending order, finish_leaf after each.
   [[nodiscard]] TensorView next_leaf(const Stream& stream);
   void finish_leaf(const Stream& stream);
-  // The sum over all micro-batches of all ranks, the same bits on every rank. Collective over the data group. Also sums
-  // `scalars` (losses, one per micro-batch and rank slot) is left to the caller: see ordered_sum.
+  // The sum over all micro-batches of all ranks, the same bits on every rank; valid until the next begin(), and the
+  // caller may change it in place. With one rank and one micro-batch it is the leaf itself. Losses: see ordered_sum.
+  // Collective over the data group.
   [[nodiscard]] TensorView reduce(const Stream& stream);
 
  private:

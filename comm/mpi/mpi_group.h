@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups over MPI. MpiSession initialises MPI for the process (MPI_THREAD_SERIALIZED) and finalises it.
+// Groups over MPI. MpiSession initialises MPI for the process (MPI_THREAD_SERIALIZED) and finalises
+// it.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 };
 
-[[nodiscard]] std::unique_ptr<Group> make_world_group();       // duplicates MPI_COMM_WORLD
-[[nodiscard]] void* native_communicator(const Group& group);   // MPI_Comm*, for parallel HDF5; null when not MPI
+[[nodiscard]] std::unique_ptr<Group> make_world_group();  // duplicates MPI_COMM_WORLD
+[[nodiscard]] void* native_communicator(
+    const Group& group);  // MPI_Comm*, for parallel HDF5; null when not MPI
 
 }  // namespace finescale
