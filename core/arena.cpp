@@ -13,7 +13,9 @@ namespace {
 constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
 }
 
-Arena::~Arena() { std::free(base_); }
+Arena::~Arena() {
+  std::free(base_);
+}
 
 bool Arena::reserve(std::size_t size_bytes) {
   FS_CHECK(used_ == 0, "the arena is in use");
@@ -26,7 +28,8 @@ bool Arena::reserve(std::size_t size_bytes) {
   if (base_ == nullptr) {
     const std::size_t wanted = capacity_;
     capacity_ = 0;
-    throw Error(ErrorKind::kResource, "cannot allocate " + std::to_string(wanted >> 20) + " MiB of activations", {},
+    throw Error(ErrorKind::kResource,
+                "cannot allocate " + std::to_string(wanted >> 20) + " MiB of activations", {},
                 "lower train.micro_batch_tokens");
   }
   ++num_system_allocations_;
@@ -37,7 +40,8 @@ TensorView Arena::allocate(DType dtype, Shape shape) {
   TensorView view(nullptr, dtype, shape);
   const std::size_t size = (view.size_bytes() + kAlignment - 1) / kAlignment * kAlignment;
   if (!dry_) {
-    FS_CHECK(used_ + size <= capacity_, "the arena is too small: the dry pass did not see this allocation");
+    FS_CHECK(used_ + size <= capacity_,
+             "the arena is too small: the dry pass did not see this allocation");
     view.data = base_ + used_;
   }
   used_ += size;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One block of memory handed out in order and given back all at once. A dry pass (no memory) measures the peak; then
-// the block is reserved once and the steady state never allocates.
+// One block of memory handed out in order and given back all at once. A dry pass (no memory)
+// measures the peak; then the block is reserved once and the steady state never allocates.
 #pragma once
 
 #include <cstddef>
@@ -17,21 +17,32 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Grows to at least this many bytes; only while nothing is handed out. Returns whether memory was allocated.
+  // Grows to at least this many bytes; only while nothing is handed out. Returns whether memory was
+  // allocated.
   bool reserve(std::size_t size_bytes);
-  // 64-byte aligned, uninitialised. Without enough reserved memory: returns a view with data == nullptr in a dry pass,
-  // else throws kInternal.
+  // 64-byte aligned, uninitialised. Without enough reserved memory: returns a view with data ==
+  // nullptr in a dry pass, else throws kInternal.
   [[nodiscard]] TensorView allocate(DType dtype, Shape shape);
   [[nodiscard]] std::size_t mark() const noexcept { return used_; }
   void release_to(std::size_t mark) noexcept { used_ = mark; }
   void reset() noexcept { used_ = 0; }
 
-  void begin_dry_pass() noexcept { dry_ = true; used_ = 0; peak_ = 0; }
-  std::size_t end_dry_pass() noexcept { dry_ = false; used_ = 0; return peak_; }
+  void begin_dry_pass() noexcept {
+    dry_ = true;
+    used_ = 0;
+    peak_ = 0;
+  }
+  std::size_t end_dry_pass() noexcept {
+    dry_ = false;
+    used_ = 0;
+    return peak_;
+  }
   [[nodiscard]] bool is_dry() const noexcept { return dry_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
   [[nodiscard]] std::size_t peak() const noexcept { return peak_; }
-  [[nodiscard]] std::int64_t num_system_allocations() const noexcept { return num_system_allocations_; }
+  [[nodiscard]] std::int64_t num_system_allocations() const noexcept {
+    return num_system_allocations_;
+  }
 
  private:
   std::byte* base_ = nullptr;

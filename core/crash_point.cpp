@@ -67,10 +67,13 @@ Armed read_environment() {
 
 }  // namespace
 
-std::span<const std::string_view> crash_point_names() noexcept { return kNames; }
+std::span<const std::string_view> crash_point_names() noexcept {
+  return kNames;
+}
 
 void crash_point(std::string_view name) {
-  FS_CHECK(std::binary_search(kNames.begin(), kNames.end(), name), std::string("unknown crash point ") + std::string(name));
+  FS_CHECK(std::binary_search(kNames.begin(), kNames.end(), name),
+           std::string("unknown crash point ") + std::string(name));
   static const Armed armed = read_environment();
   static std::atomic<long> passed{0};
   if (armed.name.empty() || armed.name != name || ++passed != armed.countdown) {

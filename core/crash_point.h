@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Named places where a test may kill this process: one in front of and behind every durable transition. Free in
-// production: one relaxed load. FINESCALE_CRASH_POINT=<name>[:<n>] kills the process (SIGKILL) at the n-th passing;
-// FINESCALE_CRASH_ONCE=<file> makes it happen only while that file does not exist yet (it is created first).
+// Named places where a test may kill this process: one in front of and behind every durable
+// transition. Free in production: one relaxed load. FINESCALE_CRASH_POINT=<name>[:<n>] kills the
+// process (SIGKILL) at the n-th passing; FINESCALE_CRASH_ONCE=<file> makes it happen only while
+// that file does not exist yet (it is created first).
 #pragma once
 
 #include <span>
@@ -11,7 +12,8 @@ namespace finescale {
 
 void crash_point(std::string_view name);
 
-// All names in the program, sorted; `crash_point` throws kInternal for a name that is not in the list.
+// All names in the program, sorted; `crash_point` throws kInternal for a name that is not in the
+// list.
 [[nodiscard]] std::span<const std::string_view> crash_point_names() noexcept;
 
 }  // namespace finescale

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where an operation runs. A Stream is an ordered queue of operations: on the CPU they run at once on the calling
-// thread's team; on CUDA they are enqueued. Every kernel takes one, so model code does not know the device.
+// Where an operation runs. A Stream is an ordered queue of operations: on the CPU they run at once
+// on the calling thread's team; on CUDA they are enqueued. Every kernel takes one, so model code
+// does not know the device.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +16,14 @@ enum class Isa { kScalar, kAvx2, kAvx512 };
 
 [[nodiscard]] const char* isa_name(Isa isa) noexcept;
 [[nodiscard]] Isa detected_isa() noexcept;  // best of this machine, ignoring the environment
-// The ISA in force: FINESCALE_ISA=scalar|avx2|avx512 caps what was detected (oneDNN is capped alike). Throws kConfig
-// for another word.
+// The ISA in force: FINESCALE_ISA=scalar|avx2|avx512 caps what was detected (oneDNN is capped
+// alike). Throws kConfig for another word.
 [[nodiscard]] Isa active_isa();
 
 class Stream {
  public:
-  explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr) noexcept : type_(type), native_(native) {}
+  explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr) noexcept
+      : type_(type), native_(native) {}
   [[nodiscard]] DeviceType type() const noexcept { return type_; }
   [[nodiscard]] void* native() const noexcept { return native_; }  // cudaStream_t
 

@@ -12,12 +12,14 @@ std::string compose(const std::string& message, const std::string& where) {
   return where.empty() ? message : where + ": " + message;
 }
 
-constexpr std::array<std::string_view, 10> kNames = {"config", "data",     "io",     "checkpoint", "device",
-                                                     "comm",   "protocol", "launch", "resource",   "internal"};
+constexpr std::array<std::string_view, 10> kNames = {
+    "config", "data",     "io",     "checkpoint", "device",
+    "comm",   "protocol", "launch", "resource",   "internal"};
 
 }  // namespace
 
-Error::Error(ErrorKind kind, std::string message, std::string where, std::string hint, const char* file, int line)
+Error::Error(ErrorKind kind, std::string message, std::string where, std::string hint,
+             const char* file, int line)
     : std::runtime_error(compose(message, where)),
       kind_(kind),
       message_(std::move(message)),
@@ -26,7 +28,9 @@ Error::Error(ErrorKind kind, std::string message, std::string where, std::string
       file_(file),
       line_(line) {}
 
-std::string_view error_kind_name(ErrorKind kind) noexcept { return kNames[static_cast<size_t>(kind)]; }
+std::string_view error_kind_name(ErrorKind kind) noexcept {
+  return kNames[static_cast<size_t>(kind)];
+}
 
 ErrorKind error_kind_from_name(std::string_view name) noexcept {
   for (size_t i = 0; i < kNames.size(); ++i) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type. The kind decides whether a stage is tried again and the exit code of the process.
+// The one exception type. The kind decides whether a stage is tried again and the exit code of the
+// process.
 #pragma once
 
 #include <stdexcept>
@@ -23,7 +24,8 @@ enum class ErrorKind {
 
 class Error : public std::runtime_error {
  public:
-  // `where` is what the user can look at (sweep.yaml:4:3); `hint` says what to do. Both may be empty.
+  // `where` is what the user can look at (sweep.yaml:4:3); `hint` says what to do. Both may be
+  // empty.
   Error(ErrorKind kind, std::string message, std::string where = {}, std::string hint = {},
         const char* file = __builtin_FILE(), int line = __builtin_LINE());
 
@@ -58,10 +60,10 @@ class Error : public std::runtime_error {
 }  // namespace finescale
 
 // For our own invariants, on in release builds; never for what a user, file or peer sends.
-#define FS_CHECK(condition, message)                                                        \
-  do {                                                                                      \
-    if (!(condition)) {                                                                     \
-      throw ::finescale::Error(::finescale::ErrorKind::kInternal,                           \
+#define FS_CHECK(condition, message)                                                       \
+  do {                                                                                     \
+    if (!(condition)) {                                                                    \
+      throw ::finescale::Error(::finescale::ErrorKind::kInternal,                          \
                                std::string("check failed: " #condition ": ") + (message)); \
-    }                                                                                       \
+    }                                                                                      \
   } while (false)

@@ -58,7 +58,8 @@ std::string parent_of(const std::string& path) {
 void write_file_atomically(const std::string& path, std::string_view bytes, int mode) {
   const std::string beside = path + ".tmp." + std::to_string(::getpid());
   {
-    const Descriptor descriptor(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+    const Descriptor descriptor(
+        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
     if (!descriptor) {
       fail("cannot create", path, errno);
     }
@@ -88,7 +89,9 @@ std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream out;
   if (!in || std::filesystem::is_directory(path)) {
-    throw Error(ErrorKind::kIo, std::string("cannot read: ") + (errno != 0 ? std::strerror(errno) : "not a file"), path);
+    throw Error(ErrorKind::kIo,
+                std::string("cannot read: ") + (errno != 0 ? std::strerror(errno) : "not a file"),
+                path);
   }
   out << in.rdbuf();
   if (in.bad()) {
@@ -105,9 +108,13 @@ void make_directories(const std::string& path) {
   }
 }
 
-void sync_file(const std::string& path) { sync_path(path, O_RDONLY | O_CLOEXEC); }
+void sync_file(const std::string& path) {
+  sync_path(path, O_RDONLY | O_CLOEXEC);
+}
 
-void sync_directory(const std::string& path) { sync_path(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+void sync_directory(const std::string& path) {
+  sync_path(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
 void rename_durably(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {

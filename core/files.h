@@ -13,6 +13,7 @@ void write_file_atomically(const std::string& path, std::string_view bytes, int 
 void make_directories(const std::string& path);
 void sync_file(const std::string& path);       // fsync of an existing file
 void sync_directory(const std::string& path);  // fsync of a directory entry table
-void rename_durably(const std::string& from, const std::string& to);  // rename + fsync of the parent
+void rename_durably(const std::string& from,
+                    const std::string& to);  // rename + fsync of the parent
 
 }  // namespace finescale

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loggers are passed, never global. Human text goes to stderr; a gang's file gets the same lines with time and rank.
+// Loggers are passed, never global. Human text goes to stderr; a gang's file gets the same lines
+// with time and rank.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,7 @@ using Logger = spdlog::logger;
 
 struct LogOptions {
   std::string name = "finescale";
-  std::string file;            // empty: none
+  std::string file;  // empty: none
   bool to_stderr = true;
   std::string level = "info";  // FINESCALE_LOG overrides
 };

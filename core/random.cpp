@@ -18,16 +18,22 @@ constexpr std::uint32_t kWeyl1 = 0xBB67AE85;
 
 std::array<std::uint32_t, 4> philox(std::uint64_t seed, Purpose purpose, std::uint64_t a,
                                     std::uint64_t b) noexcept {
-  std::array<std::uint32_t, 4> x = {static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(a >> 32),
-                                    static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(b >> 32)};
-  // The purpose is spread over both key words so that seeds 0, 1, 2, ... of two purposes never share a key.
-  std::uint32_t key0 = static_cast<std::uint32_t>(seed) ^ (static_cast<std::uint32_t>(purpose) * 0x85EBCA6B);
-  std::uint32_t key1 = static_cast<std::uint32_t>(seed >> 32) + static_cast<std::uint32_t>(purpose) * 0xC2B2AE35;
+  std::array<std::uint32_t, 4> x = {
+      static_cast<std::uint32_t>(a), static_cast<std::uint32_t>(a >> 32),
+      static_cast<std::uint32_t>(b), static_cast<std::uint32_t>(b >> 32)};
+  // The purpose is spread over both key words so that seeds 0, 1, 2, ... of two purposes never
+  // share a key.
+  std::uint32_t key0 =
+      static_cast<std::uint32_t>(seed) ^ (static_cast<std::uint32_t>(purpose) * 0x85EBCA6B);
+  std::uint32_t key1 =
+      static_cast<std::uint32_t>(seed >> 32) + static_cast<std::uint32_t>(purpose) * 0xC2B2AE35;
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t product0 = std::uint64_t{kMultiplier0} * x[0];
     const std::uint64_t product1 = std::uint64_t{kMultiplier1} * x[2];
-    x = {static_cast<std::uint32_t>(product1 >> 32) ^ x[1] ^ key0, static_cast<std::uint32_t>(product1),
-         static_cast<std::uint32_t>(product0 >> 32) ^ x[3] ^ key1, static_cast<std::uint32_t>(product0)};
+    x = {static_cast<std::uint32_t>(product1 >> 32) ^ x[1] ^ key0,
+         static_cast<std::uint32_t>(product1),
+         static_cast<std::uint32_t>(product0 >> 32) ^ x[3] ^ key1,
+         static_cast<std::uint32_t>(product0)};
     key0 += kWeyl0;
     key1 += kWeyl1;
   }
@@ -50,7 +56,9 @@ std::uint64_t Random::next_u64() noexcept {
   return low | (std::uint64_t{next_u32()} << 32);
 }
 
-double Random::uniform() noexcept { return static_cast<double>(next_u64() >> 11) * 0x1.0p-53; }
+double Random::uniform() noexcept {
+  return static_cast<double>(next_u64() >> 11) * 0x1.0p-53;
+}
 
 std::uint64_t Random::below(std::uint64_t n) noexcept {
   const std::uint64_t limit = n * (~std::uint64_t{0} / n);  // rejection: no value is favoured
@@ -74,12 +82,16 @@ double Random::normal() noexcept {
 }
 
 Permutation::Permutation(std::uint64_t n, std::uint64_t seed, Purpose purpose) noexcept
-    : n_(n), seed_(seed), purpose_(purpose), half_bits_((std::bit_width(n > 1 ? n - 1 : 1) + 1) / 2) {}
+    : n_(n),
+      seed_(seed),
+      purpose_(purpose),
+      half_bits_((std::bit_width(n > 1 ? n - 1 : 1) + 1) / 2) {}
 
 std::uint64_t Permutation::operator[](std::uint64_t index) const noexcept {
   const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
   std::uint64_t value = index;
-  do {  // cycle walking: the network permutes [0, 4^half_bits), values outside [0, n) go through it again
+  do {  // cycle walking: the network permutes [0, 4^half_bits), values outside [0, n) go through it
+        // again
     std::uint64_t left = value >> half_bits_;
     std::uint64_t right = value & mask;
     for (std::uint64_t round = 0; round < 6; ++round) {

@@ -31,7 +31,9 @@ std::int64_t Shape::num_elements() const noexcept {
   return product;
 }
 
-bool Shape::operator==(const Shape& other) const noexcept { return rank == other.rank && dims == other.dims; }
+bool Shape::operator==(const Shape& other) const noexcept {
+  return rank == other.rank && dims == other.dims;
+}
 
 std::string Shape::text() const {
   std::string out = "[";
@@ -42,7 +44,10 @@ std::string Shape::text() const {
 }
 
 TensorView::TensorView(void* pointer, DType type, Shape sizes) noexcept
-    : data(pointer), dtype(type), shape(sizes), row_stride(sizes.rank > 0 ? sizes[sizes.rank - 1] : 0) {}
+    : data(pointer),
+      dtype(type),
+      shape(sizes),
+      row_stride(sizes.rank > 0 ? sizes[sizes.rank - 1] : 0) {}
 
 TensorView TensorView::columns(std::int64_t begin, std::int64_t end) const noexcept {
   TensorView view = *this;
@@ -53,7 +58,8 @@ TensorView TensorView::columns(std::int64_t begin, std::int64_t end) const noexc
 
 TensorView TensorView::row_range(std::int64_t begin, std::int64_t end) const noexcept {
   TensorView view = *this;
-  view.data = static_cast<std::byte*>(data) + static_cast<std::size_t>(begin * row_stride) * dtype_size(dtype);
+  view.data = static_cast<std::byte*>(data) +
+              static_cast<std::size_t>(begin * row_stride) * dtype_size(dtype);
   view.shape = Shape{end - begin, shape[1]};
   return view;
 }

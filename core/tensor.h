@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A view of a row-major tensor: who owns the memory is decided elsewhere. Copying a view copies no data.
+// A view of a row-major tensor: who owns the memory is decided elsewhere. Copying a view copies no
+// data.
 #pragma once
 
 #include <array>
@@ -33,14 +34,17 @@ struct Shape {
 
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> sizes);
-  [[nodiscard]] std::int64_t operator[](int axis) const noexcept { return dims[static_cast<std::size_t>(axis)]; }
+  [[nodiscard]] std::int64_t operator[](int axis) const noexcept {
+    return dims[static_cast<std::size_t>(axis)];
+  }
   [[nodiscard]] std::int64_t num_elements() const noexcept;
   [[nodiscard]] bool operator==(const Shape& other) const noexcept;
   [[nodiscard]] std::string text() const;  // "[3, 4]"
 };
 
-// `row_stride` is the distance in elements between consecutive rows of the last-but-one axis of a matrix view; for a
-// dense tensor it equals the last dimension. Only matrices (rank 2) may have row_stride != shape[1].
+// `row_stride` is the distance in elements between consecutive rows of the last-but-one axis of a
+// matrix view; for a dense tensor it equals the last dimension. Only matrices (rank 2) may have
+// row_stride != shape[1].
 struct TensorView {
   void* data = nullptr;
   DType dtype = DType::kF32;

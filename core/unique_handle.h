@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owner of one C handle. Traits give `using Handle`, `static Handle invalid()`, `static void destroy(Handle) noexcept`.
+// Owner of one C handle. Traits give `using Handle`, `static Handle invalid()`, `static void
+// destroy(Handle) noexcept`.
 #pragma once
 
 #include <utility>
@@ -13,7 +14,8 @@ class UniqueHandle {
 
   UniqueHandle() noexcept = default;
   explicit UniqueHandle(Handle handle) noexcept : handle_(handle) {}
-  UniqueHandle(UniqueHandle&& other) noexcept : handle_(std::exchange(other.handle_, Traits::invalid())) {}
+  UniqueHandle(UniqueHandle&& other) noexcept
+      : handle_(std::exchange(other.handle_, Traits::invalid())) {}
   UniqueHandle& operator=(UniqueHandle&& other) noexcept {
     if (this != &other) {
       reset(std::exchange(other.handle_, Traits::invalid()));

@@ -6,8 +6,8 @@
 
 namespace finescale {
 
-void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView& weight, const TensorView& gradient,
-                  const TensorView& m, const TensorView& v) {
+void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView& weight,
+                  const TensorView& gradient, const TensorView& m, const TensorView& v) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::adamw_update(stream, step, weight, gradient, m, v);

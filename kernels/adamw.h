@@ -19,7 +19,7 @@ struct AdamwStep {
   double gradient_scale = 1;  // clipping coefficient
 };
 // weight, gradient, m, v: flat, same length. m and v have the weight's dtype.
-void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView& weight, const TensorView& gradient,
-                  const TensorView& m, const TensorView& v);
+void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView& weight,
+                  const TensorView& gradient, const TensorView& m, const TensorView& v);
 
 }  // namespace finescale

@@ -6,8 +6,9 @@
 
 namespace finescale {
 
-void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q, const TensorView& k,
-                       const TensorView& v, std::span<const std::int32_t> segments, const TensorView& out,
+void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q,
+                       const TensorView& k, const TensorView& v,
+                       std::span<const std::int32_t> segments, const TensorView& out,
                        const TensorView& lse) {
   switch (stream.type()) {
     case DeviceType::kCpu:
@@ -18,10 +19,11 @@ void attention_forward(const Stream& stream, const AttentionShape& shape, const 
   }
 }
 
-void attention_backward(const Stream& stream, const AttentionShape& shape, const TensorView& dout, const TensorView& q,
-                        const TensorView& k, const TensorView& v, const TensorView& out, const TensorView& lse,
-                        std::span<const std::int32_t> segments, const TensorView& dq, const TensorView& dk,
-                        const TensorView& dv) {
+void attention_backward(const Stream& stream, const AttentionShape& shape, const TensorView& dout,
+                        const TensorView& q, const TensorView& k, const TensorView& v,
+                        const TensorView& out, const TensorView& lse,
+                        std::span<const std::int32_t> segments, const TensorView& dq,
+                        const TensorView& dk, const TensorView& dv) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::attention_backward(stream, shape, dout, q, k, v, out, lse, segments, dq, dk, dv);
@@ -31,12 +33,14 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
   }
 }
 
-void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q, const TensorView& k_cache,
-                      const TensorView& v_cache, std::int64_t positions_per_sequence,
-                      std::span<const std::int32_t> lengths, const TensorView& out) {
+void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q,
+                      const TensorView& k_cache, const TensorView& v_cache,
+                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
+                      const TensorView& out) {
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::attention_decode(stream, shape, q, k_cache, v_cache, positions_per_sequence, lengths, out);
+      cpu::attention_decode(stream, shape, q, k_cache, v_cache, positions_per_sequence, lengths,
+                            out);
       return;
     case DeviceType::kCuda:
       no_kernel("attention_decode");

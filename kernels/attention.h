@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal attention over packed segments without a T x T buffer (Dao 2023): online softmax, tiles of keys.
-// Letters: T tokens, C model width, H query heads, K key/value heads, D head width, F feed-forward width, V vocabulary.
+// Causal attention over packed segments without a T x T buffer (Dao 2023): online softmax, tiles of
+// keys. Letters: T tokens, C model width, H query heads, K key/value heads, D head width, F
+// feed-forward width, V vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -18,23 +19,26 @@ struct AttentionShape {
   double scale = 0;      // 1 / sqrt(D) unless the model says otherwise
 };
 
-// q [T, H*D], k and v [T, K*D] (row strides respected: they may be columns of one qkv matrix), out [T, H*D],
-// lse [T, H] log-sum-exp for the backward pass. segments: S+1 ascending offsets, segments[0] = 0, segments[S] = T;
-// a token sees the tokens of its own segment up to itself.
-void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q, const TensorView& k,
-                       const TensorView& v, std::span<const std::int32_t> segments, const TensorView& out,
+// q [T, H*D], k and v [T, K*D] (row strides respected: they may be columns of one qkv matrix), out
+// [T, H*D], lse [T, H] log-sum-exp for the backward pass. segments: S+1 ascending offsets,
+// segments[0] = 0, segments[S] = T; a token sees the tokens of its own segment up to itself.
+void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q,
+                       const TensorView& k, const TensorView& v,
+                       std::span<const std::int32_t> segments, const TensorView& out,
                        const TensorView& lse);
 
 // dq, dk, dv are overwritten (row strides respected). No bit depends on the number of threads.
-void attention_backward(const Stream& stream, const AttentionShape& shape, const TensorView& dout, const TensorView& q,
-                        const TensorView& k, const TensorView& v, const TensorView& out, const TensorView& lse,
-                        std::span<const std::int32_t> segments, const TensorView& dq, const TensorView& dk,
-                        const TensorView& dv);
+void attention_backward(const Stream& stream, const AttentionShape& shape, const TensorView& dout,
+                        const TensorView& q, const TensorView& k, const TensorView& v,
+                        const TensorView& out, const TensorView& lse,
+                        std::span<const std::int32_t> segments, const TensorView& dq,
+                        const TensorView& dk, const TensorView& dv);
 
-// One new token per sequence against a cache, for generation. q [B, H*D]; k_cache, v_cache [B * P, K*D] with
-// lengths[b] filled positions (the new token's own included); out [B, H*D].
-void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q, const TensorView& k_cache,
-                      const TensorView& v_cache, std::int64_t positions_per_sequence,
-                      std::span<const std::int32_t> lengths, const TensorView& out);
+// One new token per sequence against a cache, for generation. q [B, H*D]; k_cache, v_cache [B * P,
+// K*D] with lengths[b] filled positions (the new token's own included); out [B, H*D].
+void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q,
+                      const TensorView& k_cache, const TensorView& v_cache,
+                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
+                      const TensorView& out);
 
 }  // namespace finescale

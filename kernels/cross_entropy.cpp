@@ -10,24 +10,28 @@ namespace finescale {
 
 std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype) noexcept {
   // 2 MiB of logits stay in the L2 of current servers; fewer than 64 rows starve the GEMM.
-  const std::int64_t elements = (std::int64_t{2} << 20) / static_cast<std::int64_t>(dtype_size(dtype));
+  const std::int64_t elements =
+      (std::int64_t{2} << 20) / static_cast<std::int64_t>(dtype_size(dtype));
   return std::clamp<std::int64_t>(elements / vocab_size, 64, 1024);
 }
 
-void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight, const TensorView& labels,
-                          const TensorView& weights, double scale, const TensorView& losses, const TensorView& dx,
-                          const TensorView& dweight, const TensorView& gathered, const TensorView& scratch) {
+void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
+                          const TensorView& labels, const TensorView& weights, double scale,
+                          const TensorView& losses, const TensorView& dx, const TensorView& dweight,
+                          const TensorView& gathered, const TensorView& scratch) {
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight, gathered, scratch);
+      cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
+                                gathered, scratch);
       return;
     case DeviceType::kCuda:
       no_kernel("linear_cross_entropy");
   }
 }
 
-void cross_entropy_in_place(const Stream& stream, const TensorView& logits, const TensorView& labels,
-                            const TensorView& weights, double scale, const TensorView& losses, bool want_gradient) {
+void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
+                            const TensorView& labels, const TensorView& weights, double scale,
+                            const TensorView& losses, bool want_gradient) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);

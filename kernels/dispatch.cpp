@@ -8,8 +8,8 @@
 namespace finescale {
 
 void no_kernel(const char* operation) {
-  throw Error(ErrorKind::kDevice, std::string("no CUDA kernel for ") + operation + " in this build", {},
-              "use --set resources.device=cpu");
+  throw Error(ErrorKind::kDevice, std::string("no CUDA kernel for ") + operation + " in this build",
+              {}, "use --set resources.device=cpu");
 }
 
 }  // namespace finescale

@@ -6,7 +6,8 @@
 
 namespace finescale {
 
-void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight, const TensorView& y) {
+void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
+                       const TensorView& y) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::embedding_forward(stream, tokens, weight, y);
@@ -16,7 +17,8 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
   }
 }
 
-void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy, const TensorView& dweight) {
+void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
+                        const TensorView& dweight) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::embedding_backward(stream, tokens, dy, dweight);

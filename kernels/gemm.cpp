@@ -6,8 +6,8 @@
 
 namespace finescale {
 
-void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
-          const TensorView& b, double beta, const TensorView& c) {
+void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha,
+          const TensorView& a, const TensorView& b, double beta, const TensorView& c) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::gemm(stream, transpose_a, transpose_b, alpha, a, b, beta, c);

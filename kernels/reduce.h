@@ -7,7 +7,8 @@
 
 namespace finescale {
 
-// Sum of squares in double precision: blocks of fixed size, summed in a fixed binary tree; not finite if any input is not.
+// Sum of squares in double precision: blocks of fixed size, summed in a fixed binary tree; not
+// finite if any input is not.
 [[nodiscard]] double squared_norm(const Stream& stream, const TensorView& x);
 // Sum of x [n] in double precision in a fixed order.
 [[nodiscard]] double sum(const Stream& stream, const TensorView& x);

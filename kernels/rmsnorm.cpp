@@ -6,8 +6,9 @@
 
 namespace finescale {
 
-void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView& residual, const TensorView& weight,
-                     double eps, const TensorView& y, const TensorView& rstd) {
+void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView& residual,
+                     const TensorView& weight, double eps, const TensorView& y,
+                     const TensorView& rstd) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::rmsnorm_forward(stream, x, residual, weight, eps, y, rstd);
@@ -17,8 +18,9 @@ void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView
   }
 }
 
-void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x, const TensorView& weight,
-                      const TensorView& rstd, const TensorView& dx, const TensorView& dweight) {
+void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+                      const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+                      const TensorView& dweight) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::rmsnorm_backward(stream, dy, x, weight, rstd, dx, dweight);

@@ -34,8 +34,8 @@ void rope_table(double theta, const TensorView& cos, const TensorView& sin) {
   }
 }
 
-void rope_apply(const Stream& stream, const TensorView& x, const TensorView& positions, const TensorView& cos,
-                const TensorView& sin, bool inverse) {
+void rope_apply(const Stream& stream, const TensorView& x, const TensorView& positions,
+                const TensorView& cos, const TensorView& sin, bool inverse) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::rope_apply(stream, x, positions, cos, sin, inverse);

@@ -16,8 +16,8 @@ void swiglu_forward(const Stream& stream, const TensorView& gate_up, const Tenso
   }
 }
 
-void swiglu_backward(const Stream& stream, const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up,
-                     const TensorView& y) {
+void swiglu_backward(const Stream& stream, const TensorView& dy, const TensorView& gate_up,
+                     const TensorView& dgate_up, const TensorView& y) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::swiglu_backward(stream, dy, gate_up, dgate_up, y);

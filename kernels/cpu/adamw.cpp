@@ -21,9 +21,11 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace {
 
-// m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr wd w; w -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)
+// m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g^2; w -= lr wd w; w -= lr / (1 - b1^t) m / (sqrt(v /
+// (1 - b2^t)) + eps)
 template <class T>
-void update_range(const AdamwStep& step, T* w, const T* g, T* m, T* v, std::size_t begin, std::size_t end) {
+void update_range(const AdamwStep& step, T* w, const T* g, T* m, T* v, std::size_t begin,
+                  std::size_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const double correction1 = 1 - std::pow(step.beta1, static_cast<double>(step.step));
@@ -41,7 +43,8 @@ void update_range(const AdamwStep& step, T* w, const T* g, T* m, T* v, std::size
     const std::size_t left = end - i;
     const auto grad = hn::Mul(load_some(d, g + i, left, T(0)), scale);
     const auto mi = hn::MulAdd(beta1, load_some(d, m + i, left, T(0)), hn::Mul(rest1, grad));
-    const auto vi = hn::MulAdd(beta2, load_some(d, v + i, left, T(0)), hn::Mul(rest2, hn::Mul(grad, grad)));
+    const auto vi =
+        hn::MulAdd(beta2, load_some(d, v + i, left, T(0)), hn::Mul(rest2, hn::Mul(grad, grad)));
     const auto denominator = hn::MulAdd(hn::Sqrt(vi), root, eps);
     const auto weight = hn::Mul(load_some(d, w + i, left, T(0)), keep);
     store_some(d, mi, m + i, left);
@@ -50,12 +53,13 @@ void update_range(const AdamwStep& step, T* w, const T* g, T* m, T* v, std::size
   }
 }
 
-void update(const AdamwStep& step, const TensorView& w, const TensorView& g, const TensorView& m, const TensorView& v,
-            std::int64_t begin, std::int64_t end) {
+void update(const AdamwStep& step, const TensorView& w, const TensorView& g, const TensorView& m,
+            const TensorView& v, std::int64_t begin, std::int64_t end) {
   const auto first = static_cast<std::size_t>(begin);
   const auto last = static_cast<std::size_t>(end);
   w.dtype == DType::kF64
-      ? update_range(step, w.as<double>(), g.as<double>(), m.as<double>(), v.as<double>(), first, last)
+      ? update_range(step, w.as<double>(), g.as<double>(), m.as<double>(), v.as<double>(), first,
+                     last)
       : update_range(step, w.as<float>(), g.as<float>(), m.as<float>(), v.as<float>(), first, last);
 }
 
@@ -68,8 +72,8 @@ namespace finescale::cpu {
 
 HWY_EXPORT(update);
 
-void adamw_update(const Stream& /*stream*/, const AdamwStep& step, const TensorView& weight, const TensorView& gradient,
-                  const TensorView& m, const TensorView& v) {
+void adamw_update(const Stream& /*stream*/, const AdamwStep& step, const TensorView& weight,
+                  const TensorView& gradient, const TensorView& m, const TensorView& v) {
   ensure_isa();
   parallel_for(weight.num_elements(), 8192, [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(update)(step, weight, gradient, m, v, begin, end);

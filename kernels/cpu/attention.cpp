@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One task is one (segment, key/value head). Queries go in tiles of eight; scores of a tile against all visible keys are
-// vectors over keys (keys lie transposed, so small heads fill the vectors too), values are vectors over the head.
-// Letters: Q queries of a tile, N keys of a segment, D head width.
+// One task is one (segment, key/value head). Queries go in tiles of eight; scores of a tile against
+// all visible keys are vectors over keys (keys lie transposed, so small heads fill the vectors
+// too), values are vectors over the head. Letters: Q queries of a tile, N keys of a segment, D head
+// width.
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -61,7 +62,8 @@ T* rows_of(const TensorView& x, std::int64_t row, std::int64_t column) {
 
 // out[d][n] = x[n][d], n padded with zeros.
 template <class T>
-void transpose(const T* x, std::int64_t stride, std::int64_t count, std::int64_t padded, std::int64_t width, T* out) {
+void transpose(const T* x, std::int64_t stride, std::int64_t count, std::int64_t padded,
+               std::int64_t width, T* out) {
   for (std::int64_t d = 0; d < width; ++d) {
     T* row = out + d * padded;
     for (std::int64_t n = 0; n < count; ++n) {
@@ -71,10 +73,11 @@ void transpose(const T* x, std::int64_t stride, std::int64_t count, std::int64_t
   }
 }
 
-// scores[i][n] = factor * sum_d q[i][d] kt[d][n] for eight rows (pointers in q) and n in [0, columns).
+// scores[i][n] = factor * sum_d q[i][d] kt[d][n] for eight rows (pointers in q) and n in [0,
+// columns).
 template <class T>
-void tile_products(const T* const* q, const T* kt, std::int64_t padded, std::int64_t width, std::int64_t columns,
-                   T factor, T* scores) {
+void tile_products(const T* const* q, const T* kt, std::int64_t padded, std::int64_t width,
+                   std::int64_t columns, T factor, T* scores) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto f = hn::Set(d, factor);
@@ -102,10 +105,11 @@ void tile_products(const T* const* q, const T* kt, std::int64_t padded, std::int
   }
 }
 
-// out[i][d] (+)= sum_n p[i][n] v[n][d] for eight rows; v has a row stride; out rows are pointers, nullptr = unused row.
+// out[i][d] (+)= sum_n p[i][n] v[n][d] for eight rows; v has a row stride; out rows are pointers,
+// nullptr = unused row.
 template <class T>
-void tile_combine(const T* p, std::int64_t padded, std::int64_t columns, const T* v, std::int64_t stride,
-                  std::int64_t width, T* const* out) {
+void tile_combine(const T* p, std::int64_t padded, std::int64_t columns, const T* v,
+                  std::int64_t stride, std::int64_t width, T* const* out) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t c = 0; c < width; c += lanes) {
@@ -141,8 +145,8 @@ void tile_combine(const T* p, std::int64_t padded, std::int64_t columns, const T
 
 // sums[n][d] += sum_i p[i][n] rows[i][d] over eight rows; sums is dense [N, D].
 template <class T>
-void tile_scatter(const T* p, std::int64_t padded, std::int64_t columns, const T* const* rows, std::int64_t width,
-                  T* sums) {
+void tile_scatter(const T* p, std::int64_t padded, std::int64_t columns, const T* const* rows,
+                  std::int64_t width, T* sums) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   for (std::int64_t c = 0; c < width; c += lanes) {
@@ -215,7 +219,8 @@ void forward_task(const AttentionTask& task) {
   for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
     for (std::int64_t first = 0; first < count; first += kQueryTile) {
       const std::int64_t rows = std::min(kQueryTile, count - first);
-      const std::int64_t columns = std::min(padded, (first + rows + kKeyPad - 1) / kKeyPad * kKeyPad);
+      const std::int64_t columns =
+          std::min(padded, (first + rows + kKeyPad - 1) / kKeyPad * kKeyPad);
       const T* q[kQueryTile];
       T* out[kQueryTile];
       for (std::int64_t i = 0; i < kQueryTile; ++i) {
@@ -223,7 +228,8 @@ void forward_task(const AttentionTask& task) {
         q[i] = i < rows ? rows_of<T>(task.q, row, head * width) : scratch.rows.data();
         out[i] = i < rows ? rows_of<T>(task.out, row, head * width) : nullptr;
       }
-      tile_products(q, scratch.keys.data(), padded, width, columns, static_cast<T>(shape.scale), scratch.scores.data());
+      tile_products(q, scratch.keys.data(), padded, width, columns, static_cast<T>(shape.scale),
+                    scratch.scores.data());
       for (std::int64_t i = 0; i < rows; ++i) {
         const T lse = softmax(scratch.scores.data() + i * padded, first + i + 1, columns);
         rows_of<T>(task.lse, task.begin + first + i, head)[0] = lse;
@@ -235,14 +241,16 @@ void forward_task(const AttentionTask& task) {
 
 // p = exp(score - lse), 0 behind `count`; ds = p (dp - delta) scale.
 template <class T>
-void softmax_backward(T* scores, T* dp, std::int64_t count, std::int64_t columns, T lse, T delta, T scale) {
+void softmax_backward(T* scores, T* dp, std::int64_t count, std::int64_t columns, T lse, T delta,
+                      T scale) {
   const hn::ScalableTag<T> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::fill(scores + count, scores + columns, -std::numeric_limits<T>::infinity());
   for (std::int64_t n = 0; n < columns; n += lanes) {
     const auto p = vector_exp(d, hn::Sub(hn::LoadU(d, scores + n), hn::Set(d, lse)));
     hn::StoreU(p, d, scores + n);
-    const auto ds = hn::Mul(hn::Mul(p, hn::Sub(hn::LoadU(d, dp + n), hn::Set(d, delta))), hn::Set(d, scale));
+    const auto ds =
+        hn::Mul(hn::Mul(p, hn::Sub(hn::LoadU(d, dp + n), hn::Set(d, delta))), hn::Set(d, scale));
     hn::StoreU(ds, d, dp + n);
   }
 }
@@ -259,10 +267,11 @@ T dot(const T* a, const T* b, std::int64_t width) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
-// One tile of eight queries of one head: scratch.keys and scratch.values hold K^T and V^T, dkeys and dvalues sums.
+// One tile of eight queries of one head: scratch.keys and scratch.values hold K^T and V^T, dkeys
+// and dvalues sums.
 template <class T>
-void backward_tile(const AttentionTask& task, std::int64_t head, std::int64_t first, std::int64_t padded,
-                   AttentionScratch<T>& scratch) {
+void backward_tile(const AttentionTask& task, std::int64_t head, std::int64_t first,
+                   std::int64_t padded, AttentionScratch<T>& scratch) {
   const AttentionShape& shape = *task.shape;
   const std::int64_t width = shape.head_dim;
   const std::int64_t count = task.end - task.begin;
@@ -289,11 +298,12 @@ void backward_tile(const AttentionTask& task, std::int64_t head, std::int64_t fi
     }
     const std::int64_t row = task.begin + first + i;
     const T delta = dot(dout[i], rows_of<T>(task.out, row, head * width), width);
-    softmax_backward(p + i * padded, ds + i * padded, first + i + 1, columns, rows_of<T>(task.lse, row, head)[0], delta,
-                     static_cast<T>(shape.scale));
+    softmax_backward(p + i * padded, ds + i * padded, first + i + 1, columns,
+                     rows_of<T>(task.lse, row, head)[0], delta, static_cast<T>(shape.scale));
   }
   const std::int64_t visible = first + rows;
-  tile_combine(ds, padded, visible, rows_of<T>(task.k, task.begin, task.kv_head * width), task.k.row_stride, width, dq);
+  tile_combine(ds, padded, visible, rows_of<T>(task.k, task.begin, task.kv_head * width),
+               task.k.row_stride, width, dq);
   tile_scatter(ds, padded, visible, q, width, scratch.dkeys.data());
   tile_scatter(p, padded, visible, dout, width, scratch.dvalues.data());
 }
@@ -314,23 +324,27 @@ void backward_task(const AttentionTask& task) {
   scratch.dkeys.assign(static_cast<std::size_t>(count * width), T(0));
   scratch.dvalues.assign(static_cast<std::size_t>(count * width), T(0));
   scratch.rows.assign(static_cast<std::size_t>(width), T(0));
-  transpose(rows_of<T>(task.k, task.begin, column), task.k.row_stride, count, padded, width, scratch.keys.data());
-  transpose(rows_of<T>(task.v, task.begin, column), task.v.row_stride, count, padded, width, scratch.values.data());
+  transpose(rows_of<T>(task.k, task.begin, column), task.k.row_stride, count, padded, width,
+            scratch.keys.data());
+  transpose(rows_of<T>(task.v, task.begin, column), task.v.row_stride, count, padded, width,
+            scratch.values.data());
   for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
     for (std::int64_t first = 0; first < count; first += kQueryTile) {
       backward_tile(task, head, first, padded, scratch);
     }
   }
   for (std::int64_t n = 0; n < count; ++n) {
-    std::copy_n(scratch.dkeys.data() + n * width, width, rows_of<T>(task.dk, task.begin + n, column));
-    std::copy_n(scratch.dvalues.data() + n * width, width, rows_of<T>(task.dv, task.begin + n, column));
+    std::copy_n(scratch.dkeys.data() + n * width, width,
+                rows_of<T>(task.dk, task.begin + n, column));
+    std::copy_n(scratch.dvalues.data() + n * width, width,
+                rows_of<T>(task.dv, task.begin + n, column));
   }
 }
 
 // The new token of sequence b against its cache: scores are dot products over the head.
 template <class T>
-void decode_head(const AttentionTask& task, std::int64_t sequence, std::int64_t head, std::int64_t first,
-                 std::int64_t length) {
+void decode_head(const AttentionTask& task, std::int64_t sequence, std::int64_t head,
+                 std::int64_t first, std::int64_t length) {
   thread_local AttentionScratch<T> scratch;
   const AttentionShape& shape = *task.shape;
   const std::int64_t width = shape.head_dim;
@@ -344,7 +358,8 @@ void decode_head(const AttentionTask& task, std::int64_t sequence, std::int64_t 
   }
   softmax(scratch.scores.data(), length, padded);
   T* out[kQueryTile] = {rows_of<T>(task.out, sequence, head * width)};
-  tile_combine(scratch.scores.data(), padded, length, rows_of<T>(task.v, first, column), task.v.row_stride, width, out);
+  tile_combine(scratch.scores.data(), padded, length, rows_of<T>(task.v, first, column),
+               task.v.row_stride, width, out);
 }
 
 void forward(const AttentionTask& task) {
@@ -372,46 +387,83 @@ HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(decode);
 
-void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q, const TensorView& k,
-                       const TensorView& v, std::span<const std::int32_t> segments, const TensorView& out,
+void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
+                       const TensorView& k, const TensorView& v,
+                       std::span<const std::int32_t> segments, const TensorView& out,
                        const TensorView& lse) {
   ensure_isa();
   const std::int64_t kv_heads = shape.num_kv_heads;
-  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads, [&](std::int64_t item) {
-    const auto segment = static_cast<std::size_t>(item / kv_heads);
-    AttentionTask task{.shape = &shape, .q = q, .k = k, .v = v, .out = out, .lse = lse, .dout = {}, .dq = {}, .dk = {},
-                       .dv = {}, .begin = segments[segment], .end = segments[segment + 1],
-                       .kv_head = static_cast<int>(item % kv_heads)};
-    HWY_DYNAMIC_DISPATCH(forward)(task);
-  });
+  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
+                 [&](std::int64_t item) {
+                   const auto segment = static_cast<std::size_t>(item / kv_heads);
+                   AttentionTask task{.shape = &shape,
+                                      .q = q,
+                                      .k = k,
+                                      .v = v,
+                                      .out = out,
+                                      .lse = lse,
+                                      .dout = {},
+                                      .dq = {},
+                                      .dk = {},
+                                      .dv = {},
+                                      .begin = segments[segment],
+                                      .end = segments[segment + 1],
+                                      .kv_head = static_cast<int>(item % kv_heads)};
+                   HWY_DYNAMIC_DISPATCH(forward)(task);
+                 });
 }
 
-void attention_backward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& dout,
-                        const TensorView& q, const TensorView& k, const TensorView& v, const TensorView& out,
-                        const TensorView& lse, std::span<const std::int32_t> segments, const TensorView& dq,
+void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
+                        const TensorView& dout, const TensorView& q, const TensorView& k,
+                        const TensorView& v, const TensorView& out, const TensorView& lse,
+                        std::span<const std::int32_t> segments, const TensorView& dq,
                         const TensorView& dk, const TensorView& dv) {
   ensure_isa();
   const std::int64_t kv_heads = shape.num_kv_heads;
-  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads, [&](std::int64_t item) {
-    const auto segment = static_cast<std::size_t>(item / kv_heads);
-    AttentionTask task{.shape = &shape, .q = q, .k = k, .v = v, .out = out, .lse = lse, .dout = dout, .dq = dq,
-                       .dk = dk, .dv = dv, .begin = segments[segment], .end = segments[segment + 1],
-                       .kv_head = static_cast<int>(item % kv_heads)};
-    HWY_DYNAMIC_DISPATCH(backward)(task);
-  });
+  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
+                 [&](std::int64_t item) {
+                   const auto segment = static_cast<std::size_t>(item / kv_heads);
+                   AttentionTask task{.shape = &shape,
+                                      .q = q,
+                                      .k = k,
+                                      .v = v,
+                                      .out = out,
+                                      .lse = lse,
+                                      .dout = dout,
+                                      .dq = dq,
+                                      .dk = dk,
+                                      .dv = dv,
+                                      .begin = segments[segment],
+                                      .end = segments[segment + 1],
+                                      .kv_head = static_cast<int>(item % kv_heads)};
+                   HWY_DYNAMIC_DISPATCH(backward)(task);
+                 });
 }
 
 void attention_decode(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
-                      const TensorView& k_cache, const TensorView& v_cache, std::int64_t positions_per_sequence,
-                      std::span<const std::int32_t> lengths, const TensorView& out) {
+                      const TensorView& k_cache, const TensorView& v_cache,
+                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
+                      const TensorView& out) {
   ensure_isa();
   const std::int64_t heads = shape.num_heads;
-  const AttentionTask task{.shape = &shape, .q = q, .k = k_cache, .v = v_cache, .out = out, .lse = {}, .dout = {},
-                           .dq = {}, .dk = {}, .dv = {}, .begin = 0, .end = 0, .kv_head = 0};
+  const AttentionTask task{.shape = &shape,
+                           .q = q,
+                           .k = k_cache,
+                           .v = v_cache,
+                           .out = out,
+                           .lse = {},
+                           .dout = {},
+                           .dq = {},
+                           .dk = {},
+                           .dv = {},
+                           .begin = 0,
+                           .end = 0,
+                           .kv_head = 0};
   parallel_items(static_cast<std::int64_t>(lengths.size()) * heads, [&](std::int64_t item) {
     const std::int64_t sequence = item / heads;
     HWY_DYNAMIC_DISPATCH(decode)
-    (task, sequence, item % heads, sequence * positions_per_sequence, lengths[static_cast<std::size_t>(sequence)]);
+    (task, sequence, item % heads, sequence * positions_per_sequence,
+     lengths[static_cast<std::size_t>(sequence)]);
   });
 }
 

@@ -12,8 +12,8 @@ namespace finescale::cpu {
 
 namespace {
 
-struct Gathered {                        // reused from call to call: no allocation in the steady state
-  std::vector<std::int32_t> rows;        // positions with a label, ascending
+struct Gathered {                  // reused from call to call: no allocation in the steady state
+  std::vector<std::int32_t> rows;  // positions with a label, ascending
   std::vector<std::int32_t> labels;
   std::vector<std::byte> weights;
   std::vector<std::byte> losses;
@@ -35,29 +35,35 @@ void gather_labels(const TensorView& labels, const TensorView& weights, Gathered
     out.weights.resize(out.rows.size() * size);
     for (std::size_t i = 0; i < out.rows.size(); ++i) {
       std::memcpy(out.weights.data() + i * size,
-                  static_cast<const std::byte*>(weights.data) + static_cast<std::size_t>(out.rows[i]) * size, size);
+                  static_cast<const std::byte*>(weights.data) +
+                      static_cast<std::size_t>(out.rows[i]) * size,
+                  size);
     }
   }
 }
 
 // to[i] = from[rows[i]] (gather) or to[rows[i]] = from[i] (scatter).
-void move_rows(const std::vector<std::int32_t>& rows, const TensorView& from, const TensorView& to, bool gather) {
+void move_rows(const std::vector<std::int32_t>& rows, const TensorView& from, const TensorView& to,
+               bool gather) {
   const std::size_t size = static_cast<std::size_t>(from.cols()) * dtype_size(from.dtype);
-  parallel_for(static_cast<std::int64_t>(rows.size()), 256, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t far = rows[static_cast<std::size_t>(i)];
-      const std::int64_t source = gather ? far : i;
-      const std::int64_t target = gather ? i : far;
-      std::memcpy(to.row_range(target, target + 1).data, from.row_range(source, source + 1).data, size);
-    }
-  });
+  parallel_for(static_cast<std::int64_t>(rows.size()), 256,
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const std::int64_t far = rows[static_cast<std::size_t>(i)];
+                   const std::int64_t source = gather ? far : i;
+                   const std::int64_t target = gather ? i : far;
+                   std::memcpy(to.row_range(target, target + 1).data,
+                               from.row_range(source, source + 1).data, size);
+                 }
+               });
 }
 
 }  // namespace
 
-void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight, const TensorView& labels,
-                          const TensorView& weights, double scale, const TensorView& losses, const TensorView& dx,
-                          const TensorView& dweight, const TensorView& gathered, const TensorView& scratch) {
+void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
+                          const TensorView& labels, const TensorView& weights, double scale,
+                          const TensorView& losses, const TensorView& dx, const TensorView& dweight,
+                          const TensorView& gathered, const TensorView& scratch) {
   thread_local Gathered work;
   gather_labels(labels, weights, work);
   const auto scored = static_cast<std::int64_t>(work.rows.size());
@@ -79,23 +85,28 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
     const TensorView chunk_labels(work.labels.data() + begin, DType::kI32, {end - begin});
     TensorView chunk_weights;
     if (!weights.empty()) {
-      chunk_weights = TensorView(work.weights.data() + static_cast<std::size_t>(begin) * element, x.dtype, {end - begin});
+      chunk_weights = TensorView(work.weights.data() + static_cast<std::size_t>(begin) * element,
+                                 x.dtype, {end - begin});
     }
-    const TensorView chunk_losses(work.losses.data() + static_cast<std::size_t>(begin) * element, x.dtype, {end - begin});
-    finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale, chunk_losses, want_gradient);
+    const TensorView chunk_losses(work.losses.data() + static_cast<std::size_t>(begin) * element,
+                                  x.dtype, {end - begin});
+    finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale,
+                                      chunk_losses, want_gradient);
     if (want_gradient) {
       if (!dweight.empty()) {
         finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, logits, rows, 1, dweight);
       }
-      // With every row scored x may not be overwritten (dweight of later chunks needs it), so dx is written directly.
+      // With every row scored x may not be overwritten (dweight of later chunks needs it), so dx is
+      // written directly.
       finescale::gemm(stream, Transpose::kNo, Transpose::kNo, 1, logits, weight, 0,
-           all ? dx.row_range(begin, end) : compact_x.row_range(begin, end));
+                      all ? dx.row_range(begin, end) : compact_x.row_range(begin, end));
     }
   }
   finescale::fill_zero(stream, losses);
   for (std::size_t i = 0; i < work.rows.size(); ++i) {
-    std::memcpy(static_cast<std::byte*>(losses.data) + static_cast<std::size_t>(work.rows[i]) * element,
-                work.losses.data() + i * element, element);
+    std::memcpy(
+        static_cast<std::byte*>(losses.data) + static_cast<std::size_t>(work.rows[i]) * element,
+        work.losses.data() + i * element, element);
   }
   if (want_gradient && !all) {
     finescale::fill_zero(stream, dx);

@@ -13,10 +13,11 @@ namespace finescale::cpu {
 
 namespace {
 
-// Columns [begin, end) of every row: threads share no column, so rows are added in the order of T by each of them.
+// Columns [begin, end) of every row: threads share no column, so rows are added in the order of T
+// by each of them.
 template <class T>
-void add_columns(const TensorView& tokens, const TensorView& dy, const TensorView& dweight, std::int64_t begin,
-                 std::int64_t end) {
+void add_columns(const TensorView& tokens, const TensorView& dy, const TensorView& dweight,
+                 std::int64_t begin, std::int64_t end) {
   const std::int32_t* ids = tokens.as<std::int32_t>();
   for (std::int64_t t = 0; t < dy.rows(); ++t) {
     const T* __restrict from = dy.as<T>() + t * dy.row_stride;
@@ -35,7 +36,8 @@ void embedding_forward(const Stream& /*stream*/, const TensorView& tokens, const
   const std::int32_t* ids = tokens.as<std::int32_t>();
   parallel_for(y.rows(), 1 + 65536 / (y.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
-      FS_CHECK(ids[t] >= 0 && ids[t] < weight.rows(), "token id " + std::to_string(ids[t]) + " is outside the vocabulary");
+      FS_CHECK(ids[t] >= 0 && ids[t] < weight.rows(),
+               "token id " + std::to_string(ids[t]) + " is outside the vocabulary");
       std::memcpy(y.row_range(t, t + 1).data, weight.row_range(ids[t], ids[t] + 1).data, row_bytes);
     }
   });

@@ -21,8 +21,8 @@ struct Sizes {
   std::int64_t m, n, k;
 };
 
-Sizes sizes_of(Transpose transpose_a, Transpose transpose_b, const TensorView& a, const TensorView& b,
-               const TensorView& c) {
+Sizes sizes_of(Transpose transpose_a, Transpose transpose_b, const TensorView& a,
+               const TensorView& b, const TensorView& c) {
   const std::int64_t m = transpose_a == Transpose::kNo ? a.rows() : a.cols();
   const std::int64_t k = transpose_a == Transpose::kNo ? a.cols() : a.rows();
   const std::int64_t n = transpose_b == Transpose::kNo ? b.cols() : b.rows();
@@ -33,20 +33,23 @@ Sizes sizes_of(Transpose transpose_a, Transpose transpose_b, const TensorView& a
 }
 
 // Dense copy of op(x) [rows, cols].
-std::vector<double> packed(Transpose transpose, const TensorView& x, std::int64_t rows, std::int64_t cols) {
+std::vector<double> packed(Transpose transpose, const TensorView& x, std::int64_t rows,
+                           std::int64_t cols) {
   std::vector<double> out(static_cast<std::size_t>(rows * cols));
   for (std::int64_t i = 0; i < rows; ++i) {
     for (std::int64_t j = 0; j < cols; ++j) {
-      out[static_cast<std::size_t>(i * cols + j)] =
-          transpose == Transpose::kNo ? x.as<double>()[i * x.row_stride + j] : x.as<double>()[j * x.row_stride + i];
+      out[static_cast<std::size_t>(i * cols + j)] = transpose == Transpose::kNo
+                                                        ? x.as<double>()[i * x.row_stride + j]
+                                                        : x.as<double>()[j * x.row_stride + i];
     }
   }
   return out;
 }
 
-// Double precision serves gradient checks and `precision: f64`; oneDNN has none. One k-order per element.
-void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a, const TensorView& b,
-              double beta, const TensorView& c, const Sizes& size) {
+// Double precision serves gradient checks and `precision: f64`; oneDNN has none. One k-order per
+// element.
+void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
+              const TensorView& b, double beta, const TensorView& c, const Sizes& size) {
   const std::vector<double> left = packed(transpose_a, a, size.m, size.k);
   const std::vector<double> right = packed(transpose_b, b, size.k, size.n);
   parallel_for(size.m, 8, [&](std::int64_t begin, std::int64_t end) {
@@ -70,8 +73,8 @@ void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const 
 
 }  // namespace
 
-void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
-          const TensorView& b, double beta, const TensorView& c) {
+void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b, double alpha,
+          const TensorView& a, const TensorView& b, double beta, const TensorView& c) {
   ensure_isa();
   const Sizes size = sizes_of(transpose_a, transpose_b, a, b, c);
   if (size.m == 0 || size.n == 0) {
@@ -81,10 +84,10 @@ void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b
     gemm_f64(transpose_a, transpose_b, alpha, a, b, beta, c, size);
     return;
   }
-  const dnnl_status_t status =
-      dnnl_sgemm(transpose_a == Transpose::kNo ? 'N' : 'T', transpose_b == Transpose::kNo ? 'N' : 'T', size.m, size.n,
-                 size.k, static_cast<float>(alpha), a.as<float>(), a.row_stride, b.as<float>(), b.row_stride,
-                 static_cast<float>(beta), c.as<float>(), c.row_stride);
+  const dnnl_status_t status = dnnl_sgemm(
+      transpose_a == Transpose::kNo ? 'N' : 'T', transpose_b == Transpose::kNo ? 'N' : 'T', size.m,
+      size.n, size.k, static_cast<float>(alpha), a.as<float>(), a.row_stride, b.as<float>(),
+      b.row_stride, static_cast<float>(beta), c.as<float>(), c.row_stride);
   if (status != dnnl_success) {
     throw Error(ErrorKind::kInternal, "dnnl_sgemm failed with status " + std::to_string(status));
   }

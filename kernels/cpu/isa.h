@@ -9,7 +9,8 @@ namespace finescale::cpu {
 // Takes FINESCALE_ISA into account at the first call; cheap afterwards. Every dispatcher calls it.
 void ensure_isa();
 
-// Tests: switch our kernels to another ISA of this machine. The GEMM library keeps the one it started with.
+// Tests: switch our kernels to another ISA of this machine. The GEMM library keeps the one it
+// started with.
 void use_isa(Isa isa);
 
 }  // namespace finescale::cpu

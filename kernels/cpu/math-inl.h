@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vector exp and small loops shared by the kernels of this folder. Included once per Highway target.
+// Vector exp and small loops shared by the kernels of this folder. Included once per Highway
+// target.
 #if defined(FINESCALE_KERNELS_CPU_MATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FINESCALE_KERNELS_CPU_MATH_INL_H_
 #undef FINESCALE_KERNELS_CPU_MATH_INL_H_
@@ -17,11 +18,10 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// exp(x) for f32, relative error below 2e-7: x = k ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial in r (minimax by
-// Cephes' expf). Below -87.3 the result is 0; above 88 it saturates.
+// exp(x) for f32, relative error below 2e-7: x = k ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial
+// in r (minimax by Cephes' expf). Below -87.3 the result is 0; above 88 it saturates.
 template <class D>
-  requires(sizeof(hn::TFromD<D>) == 4)
-HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
+requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
   const hn::RebindToSigned<D> di;
   const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -87.33654f)), hn::Set(d, 88.37626f));
   const auto k = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
@@ -34,14 +34,15 @@ HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
   p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
   p = hn::MulAdd(hn::Mul(r, r), p, hn::Add(r, hn::Set(d, 1.0f)));
-  const auto scale = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, k), hn::Set(di, 127))));
+  const auto scale =
+      hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, k), hn::Set(di, 127))));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Mul(p, scale));
 }
 
 template <class D>
-  requires(sizeof(hn::TFromD<D>) == 8)
-HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)), hn::Exp(d, hn::Max(x, hn::Set(d, -708.0))));
+requires(sizeof(hn::TFromD<D>) == 8) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
+  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)),
+                            hn::Exp(d, hn::Max(x, hn::Set(d, -708.0))));
 }
 
 // Lanes [0, count) of a row, the rest is `fill`; never reads behind the row.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums run over fixed blocks in double precision and then over a fixed binary tree of blocks, so no bit depends on the
-// number of threads or on the vector width: eight partial sums per block are part of the definition.
+// Sums run over fixed blocks in double precision and then over a fixed binary tree of blocks, so no
+// bit depends on the number of threads or on the vector width: eight partial sums per block are
+// part of the definition.
 #include "kernels/reduce.h"
 
 #include <algorithm>
@@ -33,7 +34,8 @@ double block_sum(const T* x, std::int64_t count) {
     const double value = x[i + lane];
     parts[static_cast<std::size_t>(lane)] += kSquare ? value * value : value;
   }
-  return ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+  return ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
+         ((parts[4] + parts[5]) + (parts[6] + parts[7]));
 }
 
 double tree_sum(std::span<const double> values) {
@@ -54,15 +56,17 @@ double total(const TensorView& x) {
   parallel_for(blocks, 4, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t block = begin; block < end; ++block) {
       const std::int64_t size = std::min(kBlock, count - block * kBlock);
-      out[block] = x.dtype == DType::kF64 ? block_sum<double, kSquare>(x.as<double>() + block * kBlock, size)
-                                          : block_sum<float, kSquare>(x.as<float>() + block * kBlock, size);
+      out[block] = x.dtype == DType::kF64
+                       ? block_sum<double, kSquare>(x.as<double>() + block * kBlock, size)
+                       : block_sum<float, kSquare>(x.as<float>() + block * kBlock, size);
     }
   });
   return tree_sum(sums);
 }
 
 template <class T>
-void axpy_range(T alpha, const T* __restrict x, T* __restrict y, std::int64_t begin, std::int64_t end) {
+void axpy_range(T alpha, const T* __restrict x, T* __restrict y, std::int64_t begin,
+                std::int64_t end) {
   for (std::int64_t i = begin; i < end; ++i) {
     y[i] += alpha * x[i];
   }
@@ -75,16 +79,23 @@ std::int32_t argmax(const T* row, std::int64_t count) {
 
 }  // namespace
 
-double squared_norm(const Stream& /*stream*/, const TensorView& x) { return total<true>(x); }
+double squared_norm(const Stream& /*stream*/, const TensorView& x) {
+  return total<true>(x);
+}
 
-double sum(const Stream& /*stream*/, const TensorView& x) { return total<false>(x); }
+double sum(const Stream& /*stream*/, const TensorView& x) {
+  return total<false>(x);
+}
 
-void add_in_place(const Stream& stream, const TensorView& x, const TensorView& y) { cpu::axpy(stream, 1.0, x, y); }
+void add_in_place(const Stream& stream, const TensorView& x, const TensorView& y) {
+  cpu::axpy(stream, 1.0, x, y);
+}
 
 void axpy(const Stream& /*stream*/, double alpha, const TensorView& x, const TensorView& y) {
   parallel_for(x.num_elements(), 16384, [&](std::int64_t begin, std::int64_t end) {
-    x.dtype == DType::kF64 ? axpy_range(alpha, x.as<double>(), y.as<double>(), begin, end)
-                           : axpy_range(static_cast<float>(alpha), x.as<float>(), y.as<float>(), begin, end);
+    x.dtype == DType::kF64
+        ? axpy_range(alpha, x.as<double>(), y.as<double>(), begin, end)
+        : axpy_range(static_cast<float>(alpha), x.as<float>(), y.as<float>(), begin, end);
   });
 }
 
@@ -109,9 +120,10 @@ void copy(const Stream& /*stream*/, const TensorView& from, const TensorView& to
 
 void argmax_rows(const Stream& /*stream*/, const TensorView& logits, const TensorView& indices) {
   for (std::int64_t row = 0; row < logits.rows(); ++row) {
-    indices.as<std::int32_t>()[row] = logits.dtype == DType::kF64
-                                          ? argmax(logits.as<double>() + row * logits.row_stride, logits.cols())
-                                          : argmax(logits.as<float>() + row * logits.row_stride, logits.cols());
+    indices.as<std::int32_t>()[row] =
+        logits.dtype == DType::kF64
+            ? argmax(logits.as<double>() + row * logits.row_stride, logits.cols())
+            : argmax(logits.as<float>() + row * logits.row_stride, logits.cols());
   }
 }
 

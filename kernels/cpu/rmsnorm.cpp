@@ -24,8 +24,9 @@ namespace {
 
 // Rows [begin, end): x += residual, then y = x * rstd * weight.
 template <class T>
-void forward_rows(const TensorView& x, const TensorView& residual, const TensorView& weight, double eps,
-                  const TensorView& y, const TensorView& rstd, std::int64_t begin, std::int64_t end) {
+void forward_rows(const TensorView& x, const TensorView& residual, const TensorView& weight,
+                  double eps, const TensorView& y, const TensorView& rstd, std::int64_t begin,
+                  std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t width = static_cast<std::size_t>(x.cols());
@@ -37,7 +38,8 @@ void forward_rows(const TensorView& x, const TensorView& residual, const TensorV
     if (!residual.empty()) {
       const T* add = residual.as<T>() + t * residual.row_stride;
       for (std::size_t c = 0; c < width; c += lanes) {
-        const auto v = hn::Add(load_some(d, row + c, width - c, T(0)), load_some(d, add + c, width - c, T(0)));
+        const auto v =
+            hn::Add(load_some(d, row + c, width - c, T(0)), load_some(d, add + c, width - c, T(0)));
         store_some(d, v, row + c, width - c);
         squares = hn::MulAdd(v, v, squares);
       }
@@ -61,8 +63,9 @@ void forward_rows(const TensorView& x, const TensorView& residual, const TensorV
 
 // dx += rstd (dy w) - x rstd^3 / C sum(dy w x)
 template <class T>
-void backward_rows(const TensorView& dy, const TensorView& x, const TensorView& weight, const TensorView& rstd,
-                   const TensorView& dx, std::int64_t begin, std::int64_t end) {
+void backward_rows(const TensorView& dy, const TensorView& x, const TensorView& weight,
+                   const TensorView& rstd, const TensorView& dx, std::int64_t begin,
+                   std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t width = static_cast<std::size_t>(x.cols());
@@ -73,14 +76,17 @@ void backward_rows(const TensorView& dy, const TensorView& x, const TensorView& 
     T* out = dx.as<T>() + t * dx.row_stride;
     auto dot = hn::Zero(d);
     for (std::size_t c = 0; c < width; c += lanes) {
-      const auto g = hn::Mul(load_some(d, grad + c, width - c, T(0)), load_some(d, w + c, width - c, T(0)));
+      const auto g =
+          hn::Mul(load_some(d, grad + c, width - c, T(0)), load_some(d, w + c, width - c, T(0)));
       dot = hn::MulAdd(g, load_some(d, row + c, width - c, T(0)), dot);
     }
     const T scale = rstd.as<T>()[t];
     const auto factor = hn::Set(d, scale);
-    const auto back = hn::Set(d, -hn::GetLane(hn::SumOfLanes(d, dot)) * scale * scale * scale / static_cast<T>(width));
+    const auto back = hn::Set(
+        d, -hn::GetLane(hn::SumOfLanes(d, dot)) * scale * scale * scale / static_cast<T>(width));
     for (std::size_t c = 0; c < width; c += lanes) {
-      const auto g = hn::Mul(load_some(d, grad + c, width - c, T(0)), load_some(d, w + c, width - c, T(0)));
+      const auto g =
+          hn::Mul(load_some(d, grad + c, width - c, T(0)), load_some(d, w + c, width - c, T(0)));
       auto sum = load_some(d, out + c, width - c, T(0));
       sum = hn::MulAdd(g, factor, sum);
       sum = hn::MulAdd(load_some(d, row + c, width - c, T(0)), back, sum);
@@ -89,43 +95,47 @@ void backward_rows(const TensorView& dy, const TensorView& x, const TensorView& 
   }
 }
 
-// Columns [begin, end) of dweight, summed over blocks of 64 rows: rounding grows with T / 64, and the order is fixed.
+// Columns [begin, end) of dweight, summed over blocks of 64 rows: rounding grows with T / 64, and
+// the order is fixed.
 template <class T>
-void weight_columns(const TensorView& dy, const TensorView& x, const TensorView& rstd, const TensorView& dweight,
-                    std::int64_t begin, std::int64_t end) {
+void weight_columns(const TensorView& dy, const TensorView& x, const TensorView& rstd,
+                    const TensorView& dweight, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   constexpr std::int64_t kBlock = 64;
-  for (std::size_t c = static_cast<std::size_t>(begin); c < static_cast<std::size_t>(end); c += lanes) {
+  for (std::size_t c = static_cast<std::size_t>(begin); c < static_cast<std::size_t>(end);
+       c += lanes) {
     const std::size_t left = static_cast<std::size_t>(end) - c;
     auto total = hn::Zero(d);
     for (std::int64_t block = 0; block < x.rows(); block += kBlock) {
       auto sum = hn::Zero(d);
       const std::int64_t stop = block + kBlock < x.rows() ? block + kBlock : x.rows();
       for (std::int64_t t = block; t < stop; ++t) {
-        const auto normed = hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + c, left, T(0)), hn::Set(d, rstd.as<T>()[t]));
+        const auto normed = hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + c, left, T(0)),
+                                    hn::Set(d, rstd.as<T>()[t]));
         sum = hn::MulAdd(load_some(d, dy.as<T>() + t * dy.row_stride + c, left, T(0)), normed, sum);
       }
       total = hn::Add(total, sum);
     }
-    store_some(d, hn::Add(load_some(d, dweight.as<T>() + c, left, T(0)), total), dweight.as<T>() + c, left);
+    store_some(d, hn::Add(load_some(d, dweight.as<T>() + c, left, T(0)), total),
+               dweight.as<T>() + c, left);
   }
 }
 
-void forward(const TensorView& x, const TensorView& residual, const TensorView& weight, double eps, const TensorView& y,
-             const TensorView& rstd, std::int64_t begin, std::int64_t end) {
+void forward(const TensorView& x, const TensorView& residual, const TensorView& weight, double eps,
+             const TensorView& y, const TensorView& rstd, std::int64_t begin, std::int64_t end) {
   x.dtype == DType::kF64 ? forward_rows<double>(x, residual, weight, eps, y, rstd, begin, end)
                          : forward_rows<float>(x, residual, weight, eps, y, rstd, begin, end);
 }
 
-void backward(const TensorView& dy, const TensorView& x, const TensorView& weight, const TensorView& rstd,
-              const TensorView& dx, std::int64_t begin, std::int64_t end) {
+void backward(const TensorView& dy, const TensorView& x, const TensorView& weight,
+              const TensorView& rstd, const TensorView& dx, std::int64_t begin, std::int64_t end) {
   x.dtype == DType::kF64 ? backward_rows<double>(dy, x, weight, rstd, dx, begin, end)
                          : backward_rows<float>(dy, x, weight, rstd, dx, begin, end);
 }
 
-void backward_weight(const TensorView& dy, const TensorView& x, const TensorView& rstd, const TensorView& dweight,
-                     std::int64_t begin, std::int64_t end) {
+void backward_weight(const TensorView& dy, const TensorView& x, const TensorView& rstd,
+                     const TensorView& dweight, std::int64_t begin, std::int64_t end) {
   x.dtype == DType::kF64 ? weight_columns<double>(dy, x, rstd, dweight, begin, end)
                          : weight_columns<float>(dy, x, rstd, dweight, begin, end);
 }
@@ -142,24 +152,29 @@ HWY_EXPORT(backward);
 HWY_EXPORT(backward_weight);
 
 namespace {
-constexpr std::int64_t kGrainElements = 16384;  // below this a second thread costs more than it brings
+constexpr std::int64_t kGrainElements =
+    16384;  // below this a second thread costs more than it brings
 }
 
-void rmsnorm_forward(const Stream& /*stream*/, const TensorView& x, const TensorView& residual, const TensorView& weight,
-                     double eps, const TensorView& y, const TensorView& rstd) {
+void rmsnorm_forward(const Stream& /*stream*/, const TensorView& x, const TensorView& residual,
+                     const TensorView& weight, double eps, const TensorView& y,
+                     const TensorView& rstd) {
   ensure_isa();
-  parallel_for(x.rows(), 1 + kGrainElements / (x.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(forward)(x, residual, weight, eps, y, rstd, begin, end);
-  });
+  parallel_for(x.rows(), 1 + kGrainElements / (x.cols() + 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(forward)(x, residual, weight, eps, y, rstd, begin, end);
+               });
 }
 
-void rmsnorm_backward(const Stream& /*stream*/, const TensorView& dy, const TensorView& x, const TensorView& weight,
-                      const TensorView& rstd, const TensorView& dx, const TensorView& dweight) {
+void rmsnorm_backward(const Stream& /*stream*/, const TensorView& dy, const TensorView& x,
+                      const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+                      const TensorView& dweight) {
   ensure_isa();
   if (!dx.empty()) {
-    parallel_for(x.rows(), 1 + kGrainElements / (x.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
-      HWY_DYNAMIC_DISPATCH(backward)(dy, x, weight, rstd, dx, begin, end);
-    });
+    parallel_for(x.rows(), 1 + kGrainElements / (x.cols() + 1),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   HWY_DYNAMIC_DISPATCH(backward)(dy, x, weight, rstd, dx, begin, end);
+                 });
   }
   if (!dweight.empty()) {
     constexpr std::int64_t kColumns = 16;  // cuts fall on multiples of the widest vector
@@ -167,7 +182,8 @@ void rmsnorm_backward(const Stream& /*stream*/, const TensorView& dy, const Tens
     parallel_for((width + kColumns - 1) / kColumns, 1 + kGrainElements / (x.rows() * kColumns + 1),
                  [&](std::int64_t begin, std::int64_t end) {
                    HWY_DYNAMIC_DISPATCH(backward_weight)
-                   (dy, x, rstd, dweight, begin * kColumns, end * kColumns < width ? end * kColumns : width);
+                   (dy, x, rstd, dweight, begin * kColumns,
+                    end * kColumns < width ? end * kColumns : width);
                  });
   }
 }

@@ -20,10 +20,11 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace {
 
-// Row t: for each head, (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin); `inverse` flips the sign of sin.
+// Row t: for each head, (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin); `inverse`
+// flips the sign of sin.
 template <class T>
-void rotate_rows(const TensorView& x, const TensorView& positions, const TensorView& cos, const TensorView& sin,
-                 bool inverse, std::int64_t begin, std::int64_t end) {
+void rotate_rows(const TensorView& x, const TensorView& positions, const TensorView& cos,
+                 const TensorView& sin, bool inverse, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t half = static_cast<std::size_t>(cos.cols());
@@ -56,8 +57,8 @@ void rotate_rows(const TensorView& x, const TensorView& positions, const TensorV
   }
 }
 
-void rotate(const TensorView& x, const TensorView& positions, const TensorView& cos, const TensorView& sin, bool inverse,
-            std::int64_t begin, std::int64_t end) {
+void rotate(const TensorView& x, const TensorView& positions, const TensorView& cos,
+            const TensorView& sin, bool inverse, std::int64_t begin, std::int64_t end) {
   x.dtype == DType::kF64 ? rotate_rows<double>(x, positions, cos, sin, inverse, begin, end)
                          : rotate_rows<float>(x, positions, cos, sin, inverse, begin, end);
 }
@@ -71,8 +72,8 @@ namespace finescale::cpu {
 
 HWY_EXPORT(rotate);
 
-void rope_apply(const Stream& /*stream*/, const TensorView& x, const TensorView& positions, const TensorView& cos,
-                const TensorView& sin, bool inverse) {
+void rope_apply(const Stream& /*stream*/, const TensorView& x, const TensorView& positions,
+                const TensorView& cos, const TensorView& sin, bool inverse) {
   ensure_isa();
   parallel_for(x.rows(), 1 + 16384 / (x.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
     HWY_DYNAMIC_DISPATCH(rotate)(x, positions, cos, sin, inverse, begin, end);

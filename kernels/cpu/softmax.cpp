@@ -22,9 +22,11 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace {
 
-// One row: loss = weight (logsumexp - logit[label]); logits become scale weight (softmax - onehot) when wanted.
+// One row: loss = weight (logsumexp - logit[label]); logits become scale weight (softmax - onehot)
+// when wanted.
 template <class T>
-T softmax_row(T* row, std::size_t width, std::int32_t label, T weight, T scale, bool want_gradient) {
+T softmax_row(T* row, std::size_t width, std::int32_t label, T weight, T scale,
+              bool want_gradient) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const T lowest = -std::numeric_limits<T>::infinity();
@@ -55,17 +57,20 @@ T softmax_row(T* row, std::size_t width, std::int32_t label, T weight, T scale, 
 }
 
 template <class T>
-void softmax_rows(const TensorView& logits, const TensorView& labels, const TensorView& weights, double scale,
-                  const TensorView& losses, bool want_gradient, std::int64_t begin, std::int64_t end) {
+void softmax_rows(const TensorView& logits, const TensorView& labels, const TensorView& weights,
+                  double scale, const TensorView& losses, bool want_gradient, std::int64_t begin,
+                  std::int64_t end) {
   for (std::int64_t r = begin; r < end; ++r) {
-    losses.as<T>()[r] = softmax_row(logits.as<T>() + r * logits.row_stride, static_cast<std::size_t>(logits.cols()),
-                                    labels.as<std::int32_t>()[r], weights.empty() ? T(1) : weights.as<T>()[r],
-                                    static_cast<T>(scale), want_gradient);
+    losses.as<T>()[r] =
+        softmax_row(logits.as<T>() + r * logits.row_stride, static_cast<std::size_t>(logits.cols()),
+                    labels.as<std::int32_t>()[r], weights.empty() ? T(1) : weights.as<T>()[r],
+                    static_cast<T>(scale), want_gradient);
   }
 }
 
-void softmax_loss(const TensorView& logits, const TensorView& labels, const TensorView& weights, double scale,
-                  const TensorView& losses, bool want_gradient, std::int64_t begin, std::int64_t end) {
+void softmax_loss(const TensorView& logits, const TensorView& labels, const TensorView& weights,
+                  double scale, const TensorView& losses, bool want_gradient, std::int64_t begin,
+                  std::int64_t end) {
   logits.dtype == DType::kF64
       ? softmax_rows<double>(logits, labels, weights, scale, losses, want_gradient, begin, end)
       : softmax_rows<float>(logits, labels, weights, scale, losses, want_gradient, begin, end);
@@ -80,12 +85,15 @@ namespace finescale::cpu {
 
 HWY_EXPORT(softmax_loss);
 
-void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& logits, const TensorView& labels,
-                            const TensorView& weights, double scale, const TensorView& losses, bool want_gradient) {
+void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& logits,
+                            const TensorView& labels, const TensorView& weights, double scale,
+                            const TensorView& losses, bool want_gradient) {
   ensure_isa();
-  parallel_for(logits.rows(), 1 + 4096 / (logits.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(softmax_loss)(logits, labels, weights, scale, losses, want_gradient, begin, end);
-  });
+  parallel_for(logits.rows(), 1 + 4096 / (logits.cols() + 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(softmax_loss)
+                 (logits, labels, weights, scale, losses, want_gradient, begin, end);
+               });
 }
 
 }  // namespace finescale::cpu

@@ -26,7 +26,8 @@ HWY_INLINE V sigmoid(D d, V x) {
 }
 
 template <class T>
-void forward_rows(const TensorView& gate_up, const TensorView& y, std::int64_t begin, std::int64_t end) {
+void forward_rows(const TensorView& gate_up, const TensorView& y, std::int64_t begin,
+                  std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t width = static_cast<std::size_t>(y.cols());
@@ -44,8 +45,8 @@ void forward_rows(const TensorView& gate_up, const TensorView& y, std::int64_t b
 
 // With s = sigmoid(g): dgate = dy u s (1 + g (1 - s)), dup = dy g s.
 template <class T>
-void backward_rows(const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up, const TensorView& y,
-                   std::int64_t begin, std::int64_t end) {
+void backward_rows(const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up,
+                   const TensorView& y, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t width = static_cast<std::size_t>(dy.cols());
@@ -74,11 +75,12 @@ void backward_rows(const TensorView& dy, const TensorView& gate_up, const Tensor
 }
 
 void forward(const TensorView& gate_up, const TensorView& y, std::int64_t begin, std::int64_t end) {
-  y.dtype == DType::kF64 ? forward_rows<double>(gate_up, y, begin, end) : forward_rows<float>(gate_up, y, begin, end);
+  y.dtype == DType::kF64 ? forward_rows<double>(gate_up, y, begin, end)
+                         : forward_rows<float>(gate_up, y, begin, end);
 }
 
-void backward(const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up, const TensorView& y,
-              std::int64_t begin, std::int64_t end) {
+void backward(const TensorView& dy, const TensorView& gate_up, const TensorView& dgate_up,
+              const TensorView& y, std::int64_t begin, std::int64_t end) {
   dy.dtype == DType::kF64 ? backward_rows<double>(dy, gate_up, dgate_up, y, begin, end)
                           : backward_rows<float>(dy, gate_up, dgate_up, y, begin, end);
 }
