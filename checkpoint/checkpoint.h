@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layout-independent checkpoints in HDF5: logical tensors by name, written and read by hyperslabs (CLI.md, layouts).
-// Contiguous datasets, romio, a hash per tensor kept as an attribute and checked when read.
+// Layout-independent checkpoints in HDF5: logical tensors by name, written and read by hyperslabs
+// (CLI.md, layouts). Contiguous datasets, romio, a hash per tensor kept as an attribute and checked
+// when read.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 
 namespace finescale {
 
-// One tensor to write or read: where the local part lies in memory (dense) and which part of the whole it is.
+// One tensor to write or read: where the local part lies in memory (dense) and which part of the
+// whole it is.
 struct CheckpointTensor {
   std::string path;  // /model/<name>, /adapter/<name>/A, /optimizer/<slot>/<name>
   Shape shape;       // logical
@@ -27,21 +29,22 @@ struct CheckpointTensor {
   bool trainable = true;
 };
 
-struct CheckpointState {                 // group /state and /run
+struct CheckpointState {  // group /state and /run
   std::int64_t step = 0;
   std::int64_t tokens = 0;
   std::int64_t labels = 0;
   std::int64_t examples = 0;
   double seconds = 0;
   double train_flops = 0;
-  std::string base_key;                  // adapters: the frozen base
-  std::string stage_text;                // canonical StageSpec
-  std::string model_text;                // canonical ModelConfig
-  std::string result;                    // serialized proto StageResult so far: step and eval rows
-  std::map<std::string, double> numbers; // e.g. best loss of keep: best
+  std::string base_key;                   // adapters: the frozen base
+  std::string stage_text;                 // canonical StageSpec
+  std::string model_text;                 // canonical ModelConfig
+  std::string result;                     // serialized proto StageResult so far: step and eval rows
+  std::map<std::string, double> numbers;  // e.g. best loss of keep: best
 };
 
-// Writes PATH.tmp, closes, fsyncs, renames. Collective over the group; tensors in the same order on every rank.
+// Writes PATH.tmp, closes, fsyncs, renames. Collective over the group; tensors in the same order on
+// every rank.
 void write_checkpoint(Group& group, const std::string& path, const CheckpointState& state,
                       const std::vector<CheckpointTensor>& tensors);
 
@@ -54,9 +57,11 @@ class CheckpointReader {
   CheckpointReader& operator=(const CheckpointReader&) = delete;
 
   [[nodiscard]] const CheckpointState& state() const;
-  [[nodiscard]] std::vector<LogicalTensor> tensors(const std::string& group_path) const;  // names below /model, ...
+  [[nodiscard]] std::vector<LogicalTensor> tensors(
+      const std::string& group_path) const;  // names below /model, ...
   [[nodiscard]] bool has(const std::string& path) const;
-  // Reads each tensor's local part; checks shape and, where the whole tensor is read, its hash. Converts f32 <-> f64.
+  // Reads each tensor's local part; checks shape and, where the whole tensor is read, its hash.
+  // Converts f32 <-> f64.
   void read(const std::vector<CheckpointTensor>& tensors);
 
  private:
@@ -64,9 +69,9 @@ class CheckpointReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// Newest readable checkpoint named step-<n>.h5 in the given directories (newest attempt first); damaged ones are
-// skipped with a warning in `skipped`. Collective over the group.
-[[nodiscard]] std::optional<std::string> newest_checkpoint(Group& group, const std::vector<std::string>& directories,
-                                                           std::vector<std::string>* skipped);
+// Newest readable checkpoint named step-<n>.h5 in the given directories (newest attempt first);
+// damaged ones are skipped with a warning in `skipped`. Collective over the group.
+[[nodiscard]] std::optional<std::string> newest_checkpoint(
+    Group& group, const std::vector<std::string>& directories, std::vector<std::string>* skipped);
 
 }  // namespace finescale

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// manifest.json of an artifact: every file with its size and XXH3-128, the stage key, the lease epoch and the format
-// version. Needs no HDF5, so the coordinator reads it. An artifact without a good manifest does not exist.
+// manifest.json of an artifact: every file with its size and XXH3-128, the stage key, the lease
+// epoch and the format version. Needs no HDF5, so the coordinator reads it. An artifact without a
+// good manifest does not exist.
 #pragma once
 
 #include <cstdint>
@@ -17,18 +18,22 @@ struct ManifestFile {
 struct Manifest {
   int format_version = 1;
   std::string key;
-  std::string kind;       // prepare, train, evaluate
-  std::string base_key;   // adapters: artifact of the frozen base; else empty
+  std::string kind;      // prepare, train, evaluate
+  std::string base_key;  // adapters: artifact of the frozen base; else empty
   std::int64_t epoch = 0;
   std::vector<ManifestFile> files;
 };
 
-// Hashes the named files of `directory`, fsyncs them, and writes manifest.json atomically last. Returns its hash.
-std::string write_manifest(const std::string& directory, Manifest manifest, const std::vector<std::string>& files);
-[[nodiscard]] Manifest read_manifest(const std::string& directory);  // throws kCheckpoint: missing or malformed
+// Hashes the named files of `directory`, fsyncs them, and writes manifest.json atomically last.
+// Returns its hash.
+std::string write_manifest(const std::string& directory, Manifest manifest,
+                           const std::vector<std::string>& files);
+[[nodiscard]] Manifest read_manifest(
+    const std::string& directory);  // throws kCheckpoint: missing or malformed
 // Empty when every file has its size and (deep) its hash; else one line per problem.
 [[nodiscard]] std::vector<std::string> verify_manifest(const std::string& directory, bool deep);
-// The commit: renames the attempt's directory to artifacts/<key> and fsyncs. False when that artifact is already there.
+// The commit: renames the attempt's directory to artifacts/<key> and fsyncs. False when that
+// artifact is already there.
 bool publish_artifact(const std::string& attempt_dir, const std::string& artifact_dir);
 
 }  // namespace finescale
