@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Canonical text of a message: our own printer, fields by number, one line per field, doubles by shortest round trip.
+// Canonical text of a message: our own printer, fields by number, one line per field, doubles by
+// shortest round trip.
 #pragma once
 
 #include <string>
@@ -11,12 +12,13 @@
 
 namespace finescale {
 
-// Defaults written out (what is stored and sent). parse_canonical reads it back to an equal message.
+// Defaults written out (what is stored and sent). parse_canonical reads it back to an equal
+// message.
 [[nodiscard]] std::string canonical_text(const google::protobuf::Message& message);
 void parse_canonical(std::string_view text, google::protobuf::Message& message);
 
-// Only fields that differ from their default and are not marked not_in_key, with each kind's revision when > 0: what a
-// stage key is the hash of.
+// Only fields that differ from their default and are not marked not_in_key, with each kind's
+// revision when > 0: what a stage key is the hash of.
 [[nodiscard]] std::string key_text(const google::protobuf::Message& message);
 [[nodiscard]] std::string stage_key(const config::StageSpec& spec);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one parse point: YAML -> message by reflection, overrides and axis values by field path, ranges from the options,
-// then cross-field rules. Nothing behind it validates again; nothing in front of it is trusted.
+// The one parse point: YAML -> message by reflection, overrides and axis values by field path,
+// ranges from the options, then cross-field rules. Nothing behind it validates again; nothing in
+// front of it is trusted.
 #pragma once
 
 #include <string>
@@ -17,21 +18,28 @@ namespace finescale {
 
 using Override = std::pair<std::string, std::string>;  // field path, YAML text
 
-// Fills message from YAML text. Errors are kConfig at file:line:column: unknown key (nearest valid one named), wrong
-// type, out of range, missing required field.
+// Fills message from YAML text. Errors are kConfig at file:line:column: unknown key (nearest valid
+// one named), wrong type, out of range, missing required field.
 void parse_yaml(std::string_view text, const std::string& file, google::protobuf::Message& message);
 
-// Whole files, presets resolved into base.architecture, relative paths made absolute against the file, cross-field rules.
-[[nodiscard]] config::Sweep load_sweep(const std::string& file, const std::vector<Override>& overrides);
+// Whole files, presets resolved into base.architecture, relative paths made absolute against the
+// file, cross-field rules.
+[[nodiscard]] config::Sweep load_sweep(const std::string& file,
+                                       const std::vector<Override>& overrides);
 [[nodiscard]] config::Run load_run(const std::string& file, const std::vector<Override>& overrides);
 
-// Sets one field: "laws.bootstrap", "train.learning_rate" (a stage name first: looked up in trial.stages), "seed".
-void set_field(config::Sweep& sweep, const std::string& path, std::string_view yaml_value, const std::string& where);
+// Sets one field: "laws.bootstrap", "train.learning_rate" (a stage name first: looked up in
+// trial.stages), "seed".
+void set_field(config::Sweep& sweep, const std::string& path, std::string_view yaml_value,
+               const std::string& where);
 
-// The values of an axis as canonical flow text, generators expanded; values are validated against the field.
-[[nodiscard]] std::vector<std::string> axis_values(const config::Sweep& sweep, const config::Axis& axis);
+// The values of an axis as canonical flow text, generators expanded; values are validated against
+// the field.
+[[nodiscard]] std::vector<std::string> axis_values(const config::Sweep& sweep,
+                                                   const config::Axis& axis);
 
-// Directory with presets/ and examples/: FINESCALE_SHARE, or beside the program, or the source tree.
+// Directory with presets/ and examples/: FINESCALE_SHARE, or beside the program, or the source
+// tree.
 [[nodiscard]] std::string share_directory();
 
 }  // namespace finescale

@@ -6,7 +6,8 @@
 
 namespace finescale {
 
-[[nodiscard]] std::string reference_markdown();                   // docs/options.md
-[[nodiscard]] std::string reference_text(const std::string& field);  // "" = overview; throws kConfig with the nearest name
+[[nodiscard]] std::string reference_markdown();  // docs/options.md
+[[nodiscard]] std::string reference_text(
+    const std::string& field);  // "" = overview; throws kConfig with the nearest name
 
 }  // namespace finescale

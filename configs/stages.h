@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One resolved trial -> its stages, keyed, in an order in which inputs come first. Used by the coordinator for every
-// trial and by the worker for --run.
+// One resolved trial -> its stages, keyed, in an order in which inputs come first. Used by the
+// coordinator for every trial and by the worker for --run.
 #pragma once
 
 #include <functional>
@@ -16,8 +16,8 @@ namespace finescale {
 using ContentHash = std::function<std::string(const std::string& path)>;
 
 struct TrialStages {
-  std::vector<config::StageSpec> stages;   // prepare?, pretrain?, then the trial's own; keys filled
-  std::vector<std::string> names;          // same length: stage name in the trial, "tokenizer", "pretrain"
+  std::vector<config::StageSpec> stages;  // prepare?, pretrain?, then the trial's own; keys filled
+  std::vector<std::string> names;  // same length: stage name in the trial, "tokenizer", "pretrain"
 };
 // sweep: axes already applied; its axes, tune, search, laws fields are ignored.
 [[nodiscard]] TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash);
