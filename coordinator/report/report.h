@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One self-contained HTML file: pictures as inline SVG, readable without script, light and dark, prints well.
+// One self-contained HTML file: pictures as inline SVG, readable without script, light and dark,
+// prints well.
 #pragma once
 
 #include <string>
@@ -13,9 +14,9 @@ namespace finescale {
 struct ReportInput {
   CampaignInfo campaign;
   std::vector<TrialRow> rows;
-  std::string metric;         // <set>.<metric> the laws are fitted to
+  std::string metric;  // <set>.<metric> the laws are fitted to
   std::string x = "data_budget";
-  Study study;                // may be empty when too few trials are done: the page says so
+  Study study;  // may be empty when too few trials are done: the page says so
   std::string no_study_reason;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From points to answers: fits per group, the form chosen, intervals, crossovers, answers, recommendation. The document
-// of `fit --json`, and what the report draws.
+// From points to answers: fits per group, the form chosen, intervals, crossovers, answers,
+// recommendation. The document of `fit --json`, and what the report draws.
 #pragma once
 
 #include <map>
@@ -39,42 +39,43 @@ struct LawFit {
   std::map<std::string, double> parameters;
   std::vector<double> theta;  // internal
   double objective = 0;
-  double rmsd = 0;            // of ln L
+  double rmsd = 0;  // of ln L
   std::map<std::string, Interval> intervals;
   bool identifiable = true;
   std::string why_not;
   std::optional<double> held_out_rmsd;
 };
 struct Crossover {
-  std::string a, b;           // a is better below `at`, b above
+  std::string a, b;  // a is better below `at`, b above
   double at = 0;
   Interval interval;
-  double probability = 0;     // share of replicates that have it
+  double probability = 0;  // share of replicates that have it
 };
 struct Answer {
-  std::string question;       // target | budget | next_doubling
+  std::string question;  // target | budget | next_doubling
   std::string method;
   std::optional<double> D;
   std::optional<Interval> interval;
   std::optional<double> cost;
   std::optional<double> probability_best;
-  std::string text;           // one sentence
+  std::string text;  // one sentence
 };
-struct Band {                 // of the chosen form, for drawing: same length vectors
+struct Band {  // of the chosen form, for drawing: same length vectors
   std::vector<double> D, middle, low, high;
 };
-struct HeldOut {              // prediction of the largest budgets from the smaller ones, chosen form against power
+struct HeldOut {  // prediction of the largest budgets from the smaller ones, chosen form against
+                  // power
   double D = 0, measured = 0, predicted = 0, power_predicted = 0;
 };
 struct Study {
-  std::vector<LawFit> fits;                       // every group x form
-  std::map<std::string, std::string> chosen;      // group -> form
+  std::vector<LawFit> fits;                   // every group x form
+  std::map<std::string, std::string> chosen;  // group -> form
   std::vector<Crossover> crossovers;
   std::vector<Answer> answers;
-  std::map<std::string, Band> bands;              // group -> band of the chosen form
+  std::map<std::string, Band> bands;  // group -> band of the chosen form
   std::map<std::string, std::vector<HeldOut>> held_out;
-  std::vector<std::string> notes;                 // warnings, e.g. few trunks: parametric bootstrap used
-  std::string recommendation;                     // plain words, a few sentences
+  std::vector<std::string> notes;  // warnings, e.g. few trunks: parametric bootstrap used
+  std::string recommendation;      // plain words, a few sentences
   StudyOptions options;
 };
 
