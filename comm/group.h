@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A process group: the ranks that meet in a collective. Backends: mpi/ (processes), local/ (threads, for tests), nccl/.
-// Every call is collective over the group unless it says otherwise; one thread per rank calls.
+// A process group: the ranks that meet in a collective. Backends: mpi/ (processes), local/
+// (threads, for tests), nccl/. Every call is collective over the group unless it says otherwise;
+// one thread per rank calls.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +25,10 @@ class Group {
 
   virtual void barrier() = 0;
   virtual void broadcast(void* data, std::size_t size_bytes, int root) = 0;
-  // Sends send[r] to rank r and receives into receive[r]; counts in bytes may differ per pair. Point-to-point order of
-  // completion never changes a result.
-  virtual void all_to_all(std::span<const std::span<const std::byte>> send, std::span<const std::span<std::byte>> receive) = 0;
+  // Sends send[r] to rank r and receives into receive[r]; counts in bytes may differ per pair.
+  // Point-to-point order of completion never changes a result.
+  virtual void all_to_all(std::span<const std::span<const std::byte>> send,
+                          std::span<const std::span<std::byte>> receive) = 0;
   // Concatenation of every rank's part, in rank order; offsets_bytes has size()+1 entries.
   virtual void all_gather(std::span<const std::byte> part, std::span<std::byte> whole,
                           std::span<const std::size_t> offsets_bytes) = 0;
