@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logical parameters: a name and a shape that know nothing of ranks, and the layout that says which part lives here.
+// Logical parameters: a name and a shape that know nothing of ranks, and the layout that says which
+// part lives here.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,9 @@ struct LogicalTensor {
   bool trainable = true;
 };
 
-// How an axis of the mesh cuts a tensor. This version places every tensor whole on every rank (replicated); the other
-// placements arrive with the mesh axes and change neither model code nor checkpoints.
+// How an axis of the mesh cuts a tensor. This version places every tensor whole on every rank
+// (replicated); the other placements arrive with the mesh axes and change neither model code nor
+// checkpoints.
 struct Placement {
   enum class Kind { kReplicated, kSplit };
   Kind kind = Kind::kReplicated;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The axes of a gang's ranks. Rank = ((pipeline * tensor + t) * shard + s) * data + d; size-1 axes cost nothing.
+// The axes of a gang's ranks. Rank = ((pipeline * tensor + t) * shard + s) * data + d; size-1 axes
+// cost nothing.
 #pragma once
 
 #include <memory>
