@@ -16,15 +16,19 @@ AlignedBuffer::AlignedBuffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
   const std::size_t rounded = (size_bytes + 63) / 64 * 64;
   data_ = std::aligned_alloc(64, rounded);
   if (data_ == nullptr) {
-    throw Error(ErrorKind::kResource, "cannot allocate " + std::to_string(size_bytes >> 20) + " MiB of parameters");
+    throw Error(ErrorKind::kResource,
+                "cannot allocate " + std::to_string(size_bytes >> 20) + " MiB of parameters");
   }
   std::memset(data_, 0, rounded);
 }
 
-AlignedBuffer::~AlignedBuffer() { std::free(data_); }
+AlignedBuffer::~AlignedBuffer() {
+  std::free(data_);
+}
 
 AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
 
 AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
   if (this != &other) {
@@ -54,11 +58,14 @@ int ParameterSet::find(const std::string& name) const {
   return found == index_.end() ? -1 : found->second;
 }
 
-TensorView ParameterSet::flat() const { return {memory_.data(), dtype_, Shape{num_elements_}}; }
+TensorView ParameterSet::flat() const {
+  return {memory_.data(), dtype_, Shape{num_elements_}};
+}
 
 TensorView ParameterSet::view_in(const TensorView& block, int index) const {
-  return {static_cast<std::byte*>(block.data) + static_cast<std::size_t>(offset(index)) * dtype_size(dtype_), dtype_,
-          tensor(index).shape};
+  return {static_cast<std::byte*>(block.data) +
+              static_cast<std::size_t>(offset(index)) * dtype_size(dtype_),
+          dtype_, tensor(index).shape};
 }
 
 TensorView ParameterSet::stack_in(const TensorView& block, int first, int last) const {

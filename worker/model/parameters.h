@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logical tensors in one flat block, in the order in which they were declared. Neighbours are contiguous, so stacked
-// projections (q, k, v) are one matrix. Knows nothing of ranks or training.
+// Logical tensors in one flat block, in the order in which they were declared. Neighbours are
+// contiguous, so stacked projections (q, k, v) are one matrix. Knows nothing of ranks or training.
 #pragma once
 
 #include <cstdint>
@@ -41,17 +41,24 @@ class ParameterSet {
   [[nodiscard]] DType dtype() const noexcept { return dtype_; }
   [[nodiscard]] int size() const noexcept { return static_cast<int>(tensors_.size()); }
   [[nodiscard]] std::int64_t num_elements() const noexcept { return num_elements_; }
-  [[nodiscard]] const LogicalTensor& tensor(int index) const { return tensors_[static_cast<std::size_t>(index)]; }
-  [[nodiscard]] std::int64_t offset(int index) const { return offsets_[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] const LogicalTensor& tensor(int index) const {
+    return tensors_[static_cast<std::size_t>(index)];
+  }
+  [[nodiscard]] std::int64_t offset(int index) const {
+    return offsets_[static_cast<std::size_t>(index)];
+  }
   [[nodiscard]] int find(const std::string& name) const;  // -1: none
 
-  [[nodiscard]] TensorView flat() const;            // [num_elements]
+  [[nodiscard]] TensorView flat() const;  // [num_elements]
   [[nodiscard]] TensorView view(int index) const { return view_in(flat(), index); }
   // The same tensor inside another flat block of the same layout: gradients, momenta.
   [[nodiscard]] TensorView view_in(const TensorView& block, int index) const;
-  // Tensors first..last as one matrix [sum of rows, columns]; they must be neighbours with equal columns.
+  // Tensors first..last as one matrix [sum of rows, columns]; they must be neighbours with equal
+  // columns.
   [[nodiscard]] TensorView stack_in(const TensorView& block, int first, int last) const;
-  [[nodiscard]] TensorView stack(int first, int last) const { return stack_in(flat(), first, last); }
+  [[nodiscard]] TensorView stack(int first, int last) const {
+    return stack_in(flat(), first, last);
+  }
 
  private:
   DType dtype_;

@@ -15,7 +15,8 @@ namespace finescale {
 namespace {
 
 TensorView as_view(std::span<const std::int32_t> ids) {
-  return {const_cast<std::int32_t*>(ids.data()), DType::kI32, Shape{static_cast<std::int64_t>(ids.size())}};
+  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
+          Shape{static_cast<std::int64_t>(ids.size())}};
 }
 
 }  // namespace
@@ -66,8 +67,8 @@ TensorView Tape::gradient_buffer(std::int64_t columns) {
   return {pool.blocks[static_cast<std::size_t>(block)].data(), dtype_, Shape{tokens_, columns}};
 }
 
-// Gradients of the residual stream go on living under another value, and a SwiGLU input's lies in its own data: only a
-// block of the pool that no other value refers to goes back.
+// Gradients of the residual stream go on living under another value, and a SwiGLU input's lies in
+// its own data: only a block of the pool that no other value refers to goes back.
 void Tape::release_gradient(TensorView& gradient) {
   Pool& pool = gradients_[gradient.cols()];
   int references = 0;
@@ -106,15 +107,16 @@ Value Tape::add_norm(Value x, Value residual, const Weight& weight, double eps, 
   // x's memory becomes the residual stream: nothing else reads a projection's output again.
   values_.push_back({data(x), {}, stream_needs});
   *sum = static_cast<Value>(values_.size()) - 1;
-  rmsnorm_forward(stream_, data(x), residual == kNoValue ? TensorView() : data(residual), weight.value, eps, data(y),
-                  rstd);
+  rmsnorm_forward(stream_, data(x), residual == kNoValue ? TensorView() : data(residual),
+                  weight.value, eps, data(y), rstd);
   ops_.emplace_back(AddNormOp{x, residual, *sum, y, weight, rstd});
   return y;
 }
 
 Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter) {
   const bool adapter_trains = adapter != nullptr && adapter->a.trains();
-  const Value y = add_value(weight.value.rows(), needs_gradient(x) || weight.trains() || adapter_trains);
+  const Value y =
+      add_value(weight.value.rows(), needs_gradient(x) || weight.trains() || adapter_trains);
   gemm(stream_, Transpose::kNo, Transpose::kYes, 1, data(x), weight.value, 0, data(y));
   TensorView projected;
   if (adapter != nullptr) {
@@ -132,13 +134,14 @@ Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter) {
   return y;
 }
 
-void Tape::rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions, const TensorView& cos,
-                const TensorView& sin) {
+void Tape::rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
+                const TensorView& cos, const TensorView& sin) {
   rope_apply(stream_, data(x).columns(0, columns), as_view(positions), cos, sin, false);
   ops_.emplace_back(RopeOp{x, columns, positions, cos, sin});
 }
 
-Value Tape::attention(Value qkv, const AttentionShape& shape, std::span<const std::int32_t> segments) {
+Value Tape::attention(Value qkv, const AttentionShape& shape,
+                      std::span<const std::int32_t> segments) {
   const std::int64_t query = std::int64_t{shape.num_heads} * shape.head_dim;
   const std::int64_t key = std::int64_t{shape.num_kv_heads} * shape.head_dim;
   const Value y = add_value(query, needs_gradient(qkv));
@@ -157,14 +160,15 @@ Value Tape::swiglu(Value gate_up) {
   return y;
 }
 
-double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels, double scale,
-                           TensorView* losses) {
+double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
+                           double scale, TensorView* losses) {
   const bool want = training_ && (needs_gradient(x) || head.trains());
   const TensorView column = allocate(1);
   const TensorView token_losses(column.data, dtype_, Shape{tokens_});
   const std::int64_t vocab = head.value.rows();
   TensorView gathered = allocate(data(x).cols());
-  // The logits' scratch depends on V, not on T: its own block, kept like the others under a key no width has.
+  // The logits' scratch depends on V, not on T: its own block, kept like the others under a key no
+  // width has.
   const std::int64_t chunk = cross_entropy_chunk_rows(vocab, dtype_);
   Pool& pool = activations_[-vocab];
   if (pool.blocks.empty()) {
@@ -176,8 +180,9 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   if (want) {
     gradient(x) = gradient_buffer(data(x).cols());
   }
-  linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale, token_losses,
-                       want ? gradient(x) : TensorView(), want ? head.gradient : TensorView(), gathered, scratch);
+  linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale,
+                       token_losses, want ? gradient(x) : TensorView(),
+                       want ? head.gradient : TensorView(), gathered, scratch);
   if (losses != nullptr) {
     *losses = token_losses;
   }
@@ -196,8 +201,9 @@ void Tape::run_backward(EmbeddingOp& op) {
   }
 }
 
-// The gradient of the residual stream is one buffer all the way down: what is added here by the norm is seen by the
-// projection that made x (it runs next) and by the earlier norm (it adds to the same buffer later).
+// The gradient of the residual stream is one buffer all the way down: what is added here by the
+// norm is seen by the projection that made x (it runs next) and by the earlier norm (it adds to the
+// same buffer later).
 void Tape::run_backward(AddNormOp& op) {
   if (gradient(op.y).empty()) {
     if (!gradient(op.sum).empty()) {
@@ -241,10 +247,12 @@ void Tape::adapter_backward(LinearOp& op, const TensorView& dy) {
     begin += adapter.rank;
   }
   if (adapter.a.trains()) {
-    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1, adapter.a.gradient);
+    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1,
+         adapter.a.gradient);
   }
   if (needs_gradient(op.x)) {
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dprojected, adapter.a.value, 1, gradient(op.x));
+    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dprojected, adapter.a.value, 1,
+         gradient(op.x));
   }
   release_gradient(dprojected);
 }
@@ -269,7 +277,8 @@ void Tape::run_backward(LinearOp& op) {
 
 void Tape::run_backward(RopeOp& op) {
   if (!gradient(op.x).empty()) {
-    rope_apply(stream_, gradient(op.x).columns(0, op.columns), as_view(op.positions), op.cos, op.sin, true);
+    rope_apply(stream_, gradient(op.x).columns(0, op.columns), as_view(op.positions), op.cos,
+               op.sin, true);
   }
 }
 
@@ -282,8 +291,9 @@ void Tape::run_backward(AttentionOp& op) {
   const TensorView& x = data(op.qkv);
   gradient(op.qkv) = gradient_buffer(x.cols());
   const TensorView& dx = gradient(op.qkv);
-  attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query), x.columns(query, query + key),
-                     x.columns(query + key, query + 2 * key), data(op.y), op.lse, op.segments, dx.columns(0, query),
+  attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query),
+                     x.columns(query, query + key), x.columns(query + key, query + 2 * key),
+                     data(op.y), op.lse, op.segments, dx.columns(0, query),
                      dx.columns(query, query + key), dx.columns(query + key, query + 2 * key));
   release_gradient(gradient(op.y));
 }
@@ -298,8 +308,12 @@ void Tape::run_backward(SwigluOp& op) {
   release_gradient(gradient(op.y));
 }
 
-std::int64_t Tape::num_system_allocations() const noexcept { return num_allocations_; }
+std::int64_t Tape::num_system_allocations() const noexcept {
+  return num_allocations_;
+}
 
-std::size_t Tape::memory_bytes() const noexcept { return memory_bytes_; }
+std::size_t Tape::memory_bytes() const noexcept {
+  return memory_bytes_;
+}
 
 }  // namespace finescale

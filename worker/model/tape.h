@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A tape of fused operations: model code is written forward only; every call records what its backward pass needs and no
-// more. Nothing is computed or kept for a weight that does not train. Activations live in one arena, gradients of
-// activations in a pool; after the first micro-batch of the largest size nothing is allocated.
-// Letters: T tokens, C model width, F feed-forward width, V vocabulary.
+// A tape of fused operations: model code is written forward only; every call records what its
+// backward pass needs and no more. Nothing is computed or kept for a weight that does not train.
+// Activations live in one arena, gradients of activations in a pool; after the first micro-batch of
+// the largest size nothing is allocated. Letters: T tokens, C model width, F feed-forward width, V
+// vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +28,15 @@ struct Weight {
   [[nodiscard]] bool trains() const noexcept { return !gradient.empty(); }
 };
 
-// Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an adapter are absent.
+// Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an
+// adapter are absent.
 struct LowRankPart {
   std::int64_t row_begin = 0;  // rows of the stacked weight = columns of y
   std::int64_t row_end = 0;
-  Weight b;                    // [rows, r]
+  Weight b;  // [rows, r]
 };
 struct LowRank {
-  Weight a;                    // [parts * r, C]: the parts' A stacked in order
+  Weight a;  // [parts * r, C]: the parts' A stacked in order
   std::vector<LowRankPart> parts;
   std::int64_t rank = 0;
   double scale = 0;
@@ -47,26 +49,33 @@ class Tape {
  public:
   explicit Tape(DType dtype) : dtype_(dtype) {}
 
-  // Empties the tape for a micro-batch of T tokens; gradients will be recorded when `training`. max_tokens bounds every
-  // later T: buffers are cut for it once. tokens, positions [T], segments [S + 1] must outlive the backward pass.
+  // Empties the tape for a micro-batch of T tokens; gradients will be recorded when `training`.
+  // max_tokens bounds every later T: buffers are cut for it once. tokens, positions [T], segments
+  // [S + 1] must outlive the backward pass.
   void begin(std::int64_t tokens, std::int64_t max_tokens, bool training);
 
   [[nodiscard]] Value embedding(std::span<const std::int32_t> tokens, const Weight& weight);
   // Adds `residual` (or kNoValue) to x and normalises: returns y; *sum is the new residual stream.
-  [[nodiscard]] Value add_norm(Value x, Value residual, const Weight& weight, double eps, Value* sum);
+  [[nodiscard]] Value add_norm(Value x, Value residual, const Weight& weight, double eps,
+                               Value* sum);
   [[nodiscard]] Value linear(Value x, const Weight& weight, const LowRank* adapter);
   // Rotates the first `columns` columns of x in place.
-  void rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions, const TensorView& cos,
-            const TensorView& sin);
+  void rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
+            const TensorView& cos, const TensorView& sin);
   // qkv [T, (H + 2 K) D] -> [T, H D].
-  [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape, std::span<const std::int32_t> segments);
+  [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape,
+                                std::span<const std::int32_t> segments);
   [[nodiscard]] Value swiglu(Value gate_up);
-  // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x sum is made on the way.
-  [[nodiscard]] double cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels, double scale,
+  // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
+  // sum is made on the way.
+  [[nodiscard]] double cross_entropy(Value x, const Weight& head,
+                                     std::span<const std::int32_t> labels, double scale,
                                      TensorView* losses = nullptr);
   void backward();
 
-  [[nodiscard]] const TensorView& data(Value value) const { return values_[static_cast<std::size_t>(value)].data; }
+  [[nodiscard]] const TensorView& data(Value value) const {
+    return values_[static_cast<std::size_t>(value)].data;
+  }
   // Calls of the system's allocator so far: constant in the steady state.
   [[nodiscard]] std::int64_t num_system_allocations() const noexcept;
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
@@ -77,12 +86,37 @@ class Tape {
     TensorView gradient;
     bool needs_gradient = false;
   };
-  struct EmbeddingOp { Value y; std::span<const std::int32_t> tokens; Weight weight; };
-  struct AddNormOp { Value x, residual, sum, y; Weight weight; TensorView rstd; };
-  struct LinearOp { Value x, y; Weight weight; const LowRank* adapter; TensorView projected; };
-  struct RopeOp { Value x; std::int64_t columns; std::span<const std::int32_t> positions; TensorView cos, sin; };
-  struct AttentionOp { Value qkv, y; AttentionShape shape; std::span<const std::int32_t> segments; TensorView lse; };
-  struct SwigluOp { Value gate_up, y; };
+  struct EmbeddingOp {
+    Value y;
+    std::span<const std::int32_t> tokens;
+    Weight weight;
+  };
+  struct AddNormOp {
+    Value x, residual, sum, y;
+    Weight weight;
+    TensorView rstd;
+  };
+  struct LinearOp {
+    Value x, y;
+    Weight weight;
+    const LowRank* adapter;
+    TensorView projected;
+  };
+  struct RopeOp {
+    Value x;
+    std::int64_t columns;
+    std::span<const std::int32_t> positions;
+    TensorView cos, sin;
+  };
+  struct AttentionOp {
+    Value qkv, y;
+    AttentionShape shape;
+    std::span<const std::int32_t> segments;
+    TensorView lse;
+  };
+  struct SwigluOp {
+    Value gate_up, y;
+  };
   using Op = std::variant<EmbeddingOp, AddNormOp, LinearOp, RopeOp, AttentionOp, SwigluOp>;
 
   Value add_value(std::int64_t columns, bool needs_gradient);
@@ -90,7 +124,9 @@ class Tape {
   TensorView gradient_buffer(std::int64_t columns);  // [T, columns] from the pool, not zeroed
   void release_gradient(TensorView& gradient);
   TensorView& gradient(Value value) { return values_[static_cast<std::size_t>(value)].gradient; }
-  bool needs_gradient(Value value) const { return values_[static_cast<std::size_t>(value)].needs_gradient; }
+  bool needs_gradient(Value value) const {
+    return values_[static_cast<std::size_t>(value)].needs_gradient;
+  }
 
   void run_backward(EmbeddingOp& op);
   void run_backward(AddNormOp& op);
