@@ -38,9 +38,7 @@ bool publish_artifact(const std::string& attempt_dir, const std::string& artifac
   rename_durably(attempt_dir, artifact_dir);
   const std::string from = std::filesystem::path(attempt_dir).parent_path().string();
   sync_directory(from.empty() ? "." : from);  // the name it had is gone for good
-                     .parent_path()
-                     .string());  // the name it had is gone for good
-                     return true;
+  return true;
 }
 
 }  // namespace finescale
