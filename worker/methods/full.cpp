@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/methods/method.h"
+
+namespace finescale {
+
+namespace {
+
+class FullMethod final : public Method {
+ public:
+  explicit FullMethod(ParameterSet& base) : base_(&base) {}
+
+  [[nodiscard]] ParameterSet& trainable() override { return *base_; }
+  TensorView bind_gradient(const TensorView& block) override { return block; }
+  [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
+  [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
+  [[nodiscard]] bool trains_base() const override { return true; }
+
+ private:
+  ParameterSet* base_;
+};
+
+}  // namespace
+
+std::unique_ptr<Method> make_full(const config::Full& /*config*/, ParameterSet& base) {
+  return std::make_unique<FullMethod>(base);
+}
+
+}  // namespace finescale
