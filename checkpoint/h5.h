@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Owners of HDF5 handles, H5_CHECK, and the few calls checkpoints are made of. HDF5 is not
+// thread-safe here: one thread of a process uses it at a time.
+#pragma once
+
+#include <hdf5.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+#include "core/tensor.h"
+#include "core/unique_handle.h"
+
+namespace finescale::h5 {
+
+template <herr_t (*Close)(hid_t)>
+struct Traits {
+  using Handle = hid_t;
+  static Handle invalid() noexcept { return -1; }
+  static void destroy(Handle handle) noexcept { Close(handle); }
+};
+using File = UniqueHandle<Traits<H5Fclose>>;
+using Group = UniqueHandle<Traits<H5Gclose>>;
+using Dataset = UniqueHandle<Traits<H5Dclose>>;
+using Space = UniqueHandle<Traits<H5Sclose>>;
+using Type = UniqueHandle<Traits<H5Tclose>>;
+using Attribute = UniqueHandle<Traits<H5Aclose>>;
+using Properties = UniqueHandle<Traits<H5Pclose>>;
+
+// Throws from HDF5's error stack, and empties it: kResource for a full disk or a place that may not
+// be written, else kCheckpoint.
+[[noreturn]] void throw_error(const char* expression);
+template <class T>
+T checked(T value, const char* expression) {
+  if (value < 0) {
+    throw_error(expression);
+  }
+  return value;
+}
+
+// Runs body with HDF5's own printing of errors off; an Error without a place gets `path` as its
+// place.
+void in_file(const std::string& path, const std::function<void()>& body);
+
+[[nodiscard]] hid_t file_type(DType dtype);   // predefined: not closed
+[[nodiscard]] DType dtype_of(hid_t dataset);  // kCheckpoint when neither f32 nor f64
+[[nodiscard]] Shape shape_of(hid_t dataset);
+[[nodiscard]] Space make_space(const Shape& shape);
+[[nodiscard]] bool exists(hid_t file, const std::string& path);
+
+void write_number(hid_t object, const char* name, std::int64_t value);
+void write_number(hid_t object, const char* name, double value);
+void write_text(hid_t object, const char* name, std::string_view value);  // fixed length, UTF-8
+[[nodiscard]] std::int64_t read_integer(hid_t object, const char* name);
+[[nodiscard]] double read_double(hid_t object, const char* name);
+[[nodiscard]] std::string read_text(hid_t object, const char* name);
+
+// Opens for reading, without a lock: a published checkpoint never changes. Checks format_version.
+[[nodiscard]] File open_checkpoint(const std::string& path);
+// File access as all checkpoints use it: compact 1.8 metadata with checksums, no file locks (they
+// fail on some shared file systems, and renames already keep readers and writers apart).
+[[nodiscard]] Properties file_access();
+
+// XXH3-128 over the whole dataset as it lies in the file (row-major, little-endian), read in
+// blocks.
+[[nodiscard]] std::string hash_dataset(hid_t dataset);
+
+}  // namespace finescale::h5
+
+#define H5_CHECK(expression) ::finescale::h5::checked((expression), #expression)
