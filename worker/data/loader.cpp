@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/data/loader.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "kernels/cross_entropy.h"
+
+namespace finescale {
+
+namespace {
+
+void append_example(const Example& example, std::int64_t index, MicroBatch& batch) {
+  const auto length = static_cast<std::int32_t>(example.tokens.size());
+  if (batch.segments.empty()) {
+    batch.segments.push_back(0);
+  }
+  for (std::int32_t t = 0; t < length; ++t) {
+    batch.tokens.push_back(example.tokens[static_cast<std::size_t>(t)]);
+    batch.positions.push_back(t);
+    const bool labelled = t + 1 < length && t + 1 >= example.num_prompt;
+    batch.labels.push_back(labelled ? example.tokens[static_cast<std::size_t>(t) + 1] : kIgnoreLabel);
+    batch.num_labels += static_cast<std::int64_t>(labelled);
+  }
+  batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));
+  batch.examples.push_back(index);
+}
+
+std::int64_t labels_of(const Example& example) {
+  const auto length = static_cast<std::int64_t>(example.tokens.size());
+  return length - std::max<std::int64_t>(1, example.num_prompt);
+}
+
+void clear(MicroBatch& batch) {
+  batch.tokens.clear();
+  batch.labels.clear();
+  batch.positions.clear();
+  batch.segments.clear();
+  batch.examples.clear();
+  batch.num_labels = 0;
+}
+
+}  // namespace
+
+std::int64_t TrainLoader::example_at(std::int64_t position) const {
+  const std::int64_t epoch = position / budget_;
+  auto within = static_cast<std::uint64_t>(position % budget_);
+  if (epoch > 0) {  // later epochs go through the same examples in another order
+    const auto seed = static_cast<std::uint64_t>(seed_) * 1000003 + static_cast<std::uint64_t>(epoch);
+    within = Permutation(static_cast<std::uint64_t>(budget_), seed, Purpose::kOrder)[within];
+  }
+  const Permutation pool(static_cast<std::uint64_t>(dataset_->size()), static_cast<std::uint64_t>(seed_), Purpose::kSubset);
+  return static_cast<std::int64_t>(pool[within]);
+}
+
+TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std::int64_t seed)
+    : dataset_(&dataset), seed_(seed), micro_batch_tokens_(train.micro_batch_tokens()) {
+  budget_ = train.has_data_budget() ? train.data_budget() : dataset.size();
+  if (budget_ > dataset.size()) {
+    throw Error(ErrorKind::kData,
+                "data_budget is " + std::to_string(budget_) + ", but the pool has only " +
+                    std::to_string(dataset.size()) + " examples",
+                {}, "lower train.data_budget or add data");
+  }
+  // A run is bounded by steps, by tokens, or by epochs; min_steps asks for more epochs.
+  const auto by_epochs = std::max<std::int64_t>(
+      1, static_cast<std::int64_t>(std::floor(train.epochs() * static_cast<double>(budget_) + 1e-9)));
+  const std::int64_t batch_tokens = train.batch().kind_case() == config::Batch::kExamples ? 0 : train.batch().tokens();
+  const std::int64_t batch_examples = train.batch().kind_case() == config::Batch::kExamples ? train.batch().examples() : 0;
+  const auto done = [&](std::int64_t steps, std::int64_t position) {
+    if (train.has_steps()) {
+      return steps >= train.steps();
+    }
+    if (train.has_tokens()) {
+      return num_tokens_ >= train.tokens();
+    }
+    return position >= by_epochs && steps >= train.min_steps();
+  };
+  std::int64_t position = 0;
+  first_.push_back(0);
+  while (!done(num_steps(), position)) {
+    // A batch never crosses the end of the epochs' examples unless further epochs are wanted anyway.
+    const bool bounded = !train.has_steps() && !train.has_tokens() && position < by_epochs;
+    std::int64_t tokens = 0;
+    std::int64_t count = 0;
+    std::int64_t micro_tokens = 0;
+    std::int64_t micro_segments = 0;
+    std::int64_t micro_batches = 1;
+    while (!(bounded && position + count >= by_epochs)) {
+      const Example& example = dataset[example_at(position + count)];
+      const auto length = static_cast<std::int64_t>(example.tokens.size());
+      if (batch_examples > 0 ? count >= batch_examples : (count > 0 && tokens + length > batch_tokens)) {
+        break;
+      }
+      if (micro_segments > 0 && micro_tokens + length > micro_batch_tokens_) {
+        ++micro_batches;
+        micro_tokens = 0;
+        micro_segments = 0;
+      }
+      micro_tokens += length;
+      ++micro_segments;
+      max_micro_tokens_ = std::max(max_micro_tokens_, micro_tokens);
+      max_micro_segments_ = std::max(max_micro_segments_, micro_segments);
+      tokens += length;
+      num_labels_ += labels_of(example);
+      sum_squared_lengths_ += static_cast<double>(length) * static_cast<double>(length);
+      ++count;
+    }
+    max_micro_batches_ = std::max(max_micro_batches_, micro_batches);
+    num_tokens_ += tokens;
+    position += count;
+    first_.push_back(position);
+  }
+}
+
+void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
+  batch.num_tokens = 0;
+  batch.num_labels = 0;
+  batch.num_examples = first_[static_cast<std::size_t>(step) + 1] - first_[static_cast<std::size_t>(step)];
+  std::size_t used = 0;
+  const auto next = [&]() -> MicroBatch& {
+    if (used == batch.micro_batches.size()) {
+      batch.micro_batches.emplace_back();
+    }
+    clear(batch.micro_batches[used]);
+    return batch.micro_batches[used++];
+  };
+  MicroBatch* micro = &next();
+  for (std::int64_t position = first_[static_cast<std::size_t>(step)]; position < first_[static_cast<std::size_t>(step) + 1]; ++position) {
+    const std::int64_t index = example_at(position);
+    const Example& example = (*dataset_)[index];
+    const auto length = static_cast<std::int64_t>(example.tokens.size());
+    if (micro->num_tokens() > 0 && micro->num_tokens() + length > micro_batch_tokens_) {
+      micro = &next();
+    }
+    append_example(example, index, *micro);
+    batch.num_tokens += length;
+    batch.num_labels += labels_of(example);
+  }
+  batch.micro_batches.resize(used);
+}
+
+std::vector<MicroBatch> evaluation_batches(const Dataset& dataset, std::int64_t micro_batch_tokens) {
+  std::vector<MicroBatch> batches(1);
+  for (std::int64_t index = 0; index < dataset.size(); ++index) {
+    const auto length = static_cast<std::int64_t>(dataset[index].tokens.size());
+    if (batches.back().num_tokens() > 0 && batches.back().num_tokens() + length > micro_batch_tokens) {
+      batches.emplace_back();
+    }
+    append_example(dataset[index], index, batches.back());
+  }
+  return batches;
+}
+
+}  // namespace finescale
