@@ -34,6 +34,35 @@ bool is_inside(const std::string& name) {
   return true;
 }
 
+// The folders between `directory` and the file, each of which holds the next name.
+void sync_folders(const std::filesystem::path& directory, const std::string& name) {
+  for (auto folder = std::filesystem::path(name).parent_path(); !folder.empty();
+       folder = folder.parent_path()) {
+    sync_directory((directory / folder).string());
+  }
+}
+
+// What is wrong with the file at `path`; empty: nothing.
+std::string problem_of(const std::string& path, const ManifestFile& file, bool deep) {
+  std::error_code code;
+  const auto size = std::filesystem::file_size(path, code);
+  if (code) {
+    return path + ": " + code.message();
+  }
+  if (std::cmp_not_equal(size, file.size_bytes)) {
+    return path + ": has " + std::to_string(size) + " bytes, the manifest says " +
+           std::to_string(file.size_bytes);
+  }
+  try {
+    if (deep && hash_file(path) != file.hash) {
+      return path + ": content does not match the hash in the manifest";
+    }
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return {};
+}
+
 Json to_json(const Manifest& manifest) {
   Json files = Json::array();
   for (const ManifestFile& file : manifest.files) {
@@ -77,10 +106,7 @@ std::string write_manifest(const std::string& directory, Manifest manifest,
     file.hash = hash_file(path);
     file.size_bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
     sync_file(path);
-    for (auto folder = std::filesystem::path(name).parent_path(); !folder.empty();
-         folder = folder.parent_path()) {
-      sync_directory(directory + "/" + folder.string());
-    }
+    sync_folders(directory, name);
   }
   sync_directory(directory);
   const std::string text = to_json(manifest).dump(2) + "\n";
@@ -125,22 +151,9 @@ std::vector<std::string> verify_manifest(const std::string& directory, bool deep
   }
   std::vector<std::string> problems;
   for (const ManifestFile& file : manifest.files) {
-    const std::string path = directory + "/" + file.name;
-    std::error_code code;
-    const auto size = std::filesystem::file_size(path, code);
-    if (code) {
-      problems.push_back(path + ": " + code.message());
-    } else if (std::cmp_not_equal(size, file.size_bytes)) {
-      problems.push_back(path + ": has " + std::to_string(size) + " bytes, the manifest says " +
-                         std::to_string(file.size_bytes));
-    } else if (deep) {
-      try {
-        if (hash_file(path) != file.hash) {
-          problems.push_back(path + ": content does not match the hash in the manifest");
-        }
-      } catch (const Error& error) {
-        problems.emplace_back(error.what());
-      }
+    std::string problem = problem_of(directory + "/" + file.name, file, deep);
+    if (!problem.empty()) {
+      problems.push_back(std::move(problem));
     }
   }
   return problems;

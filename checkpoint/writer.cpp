@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <set>
 #include <span>
 
@@ -43,7 +44,7 @@ WritePlan make_plan(Group& group, const std::vector<CheckpointTensor>& tensors) 
   FS_CHECK(group.sum(std::ssize(tensors)) == std::ssize(tensors) * group.size(),
            "ranks disagree on the tensors of a checkpoint");
   const std::size_t count = tensors.size();
-  // Per tensor and rank: '-' nothing, '+' a part (all of it '+'), else the hash of the whole.
+  // Per tensor and rank: '-' nothing, '+' a part, else the hash of the whole.
   std::vector<HashText> mine(count);
   for (std::size_t i = 0; i < count; ++i) {
     mine[i].fill(holds_data(tensors[i]) ? '+' : '-');
@@ -131,47 +132,43 @@ void create_file(const std::string& path, const CheckpointState& state,
   close_file(std::move(file));
 }
 
-void write_parts(const std::string& path, hid_t access,
-                 const std::vector<CheckpointTensor>& tensors) {
-  h5::File file(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, access)));
+void write_own_parts(hid_t file, const std::vector<CheckpointTensor>& tensors) {
   for (const CheckpointTensor& tensor : tensors) {
     if (holds_data(tensor)) {
-      h5::write_part(file.get(), tensor);
+      h5::write_part(file, tensor);
     }
   }
-  close_file(std::move(file));
 }
 
 // Collective over the group.
-void write_all_parts(Group& group, const std::string& path,
-                     const std::vector<CheckpointTensor>& tensors) {
-  if (const void* communicator = native_communicator(group); communicator != nullptr) {
-    h5::File file;
-    run_together(group, [&] {
-      h5::in_file(path, [&] {
-        const h5::Properties access = h5::file_access();
-        H5_CHECK(H5Pset_fapl_mpio(access.get(), *static_cast<const MPI_Comm*>(communicator),
-                                  MPI_INFO_NULL));
-        file.reset(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.get())));
-      });
-    });
-    // The data transfers are independent, so one rank may fail alone; opening and closing are not.
-    run_together(group, [&] {
-      h5::in_file(path, [&] {
-        for (const CheckpointTensor& tensor : tensors) {
-          if (holds_data(tensor)) {
-            h5::write_part(file.get(), tensor);
-          }
-        }
-      });
-    });
-    run_together(group, [&] { h5::in_file(path, [&] { close_file(std::move(file)); }); });
-    return;
-  }
-  for (int turn = 0; turn < group.size(); ++turn) {  // ranks are threads: HDF5 serves one at a time
+void write_parts_by_mpi(Group& group, MPI_Comm communicator, const std::string& path,
+                        const std::vector<CheckpointTensor>& tensors) {
+  h5::File file;
+  const auto together = [&](const std::function<void()>& body) {
+    run_together(group, [&] { h5::in_file(path, body); });
+  };
+  together([&] {
+    const h5::Properties access = h5::file_access();
+    H5_CHECK(H5Pset_fapl_mpio(access.get(), communicator, MPI_INFO_NULL));
+    file.reset(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.get())));
+  });
+  // The data transfers are independent, so one rank may fail alone; opening and closing are not.
+  together([&] { write_own_parts(file.get(), tensors); });
+  together([&] { close_file(std::move(file)); });
+}
+
+// Ranks are threads: HDF5 serves one at a time. Collective over the group.
+void write_parts_in_turn(Group& group, const std::string& path,
+                         const std::vector<CheckpointTensor>& tensors) {
+  const auto body = [&] {
+    h5::File file(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, h5::file_access().get())));
+    write_own_parts(file.get(), tensors);
+    close_file(std::move(file));
+  };
+  for (int turn = 0; turn < group.size(); ++turn) {
     run_together(group, [&] {
       if (turn == group.rank()) {
-        h5::in_file(path, [&] { write_parts(path, h5::file_access().get(), tensors); });
+        h5::in_file(path, body);
       }
     });
   }
@@ -191,46 +188,62 @@ void hash_split_tensors(const std::string& path, const std::vector<CheckpointTen
   close_file(std::move(file));
 }
 
+// By rank 0 alone.
+void finish_file(const std::string& beside, const std::string& path,
+                 const std::vector<CheckpointTensor>& tensors, const WritePlan& plan) {
+  if (std::any_of(plan.hashes.begin(), plan.hashes.end(),
+                  [](const std::string& hash) { return hash.empty(); })) {
+    h5::in_file(path, [&] { hash_split_tensors(beside, tensors, plan); });
+  }
+  sync_file(beside);
+  crash_point("worker.before_checkpoint_rename");
+  rename_durably(beside, path);
+  crash_point("worker.after_checkpoint");
+}
+
+void check_tensors(const std::vector<CheckpointTensor>& tensors) {
+  std::set<std::string> names;
+  for (const CheckpointTensor& tensor : tensors) {
+    FS_CHECK(names.insert(tensor.path).second, tensor.path + " occurs twice");
+    if (tensor.writes) {
+      h5::check_part(tensor);
+    }
+  }
+}
+
+// Collective over the group.
+void write_file(Group& group, const std::string& beside, const std::string& path,
+                const CheckpointState& state, const std::vector<CheckpointTensor>& tensors,
+                const WritePlan& plan) {
+  const auto on_rank_0 = [&](const std::function<void()>& body) {
+    run_together(group, [&] {
+      if (group.rank() == 0) {
+        body();
+      }
+    });
+  };
+  on_rank_0([&] { h5::in_file(path, [&] { create_file(beside, state, tensors, plan); }); });
+  if (!plan.rank_0_writes_all) {
+    if (const void* communicator = native_communicator(group); communicator != nullptr) {
+      write_parts_by_mpi(group, *static_cast<const MPI_Comm*>(communicator), beside, tensors);
+    } else {
+      write_parts_in_turn(group, beside, tensors);
+    }
+  }
+  on_rank_0([&] { finish_file(beside, path, tensors, plan); });
+}
+
 }  // namespace
 
 void write_checkpoint(Group& group, const std::string& path, const CheckpointState& state,
                       const std::vector<CheckpointTensor>& tensors) {
   const std::string beside = path + ".tmp";
-  run_together(group, [&] {
-    std::set<std::string> names;
-    for (const CheckpointTensor& tensor : tensors) {
-      if (tensor.writes) {
-        h5::check_part(tensor);
-      }
-      FS_CHECK(names.insert(tensor.path).second, tensor.path + " occurs twice");
-    }
-  });
+  run_together(group, [&] { check_tensors(tensors); });
   const WritePlan plan = make_plan(group, tensors);
-  const bool is_first = group.rank() == 0;
   try {
-    run_together(group, [&] {
-      if (is_first) {
-        h5::in_file(path, [&] { create_file(beside, state, tensors, plan); });
-      }
-    });
-    if (!plan.rank_0_writes_all) {
-      write_all_parts(group, beside, tensors);
-    }
-    run_together(group, [&] {
-      if (!is_first) {
-        return;
-      }
-      if (std::any_of(plan.hashes.begin(), plan.hashes.end(),
-                      [](const std::string& hash) { return hash.empty(); })) {
-        h5::in_file(path, [&] { hash_split_tensors(beside, tensors, plan); });
-      }
-      sync_file(beside);
-      crash_point("worker.before_checkpoint_rename");
-      rename_durably(beside, path);
-      crash_point("worker.after_checkpoint");
-    });
+    write_file(group, beside, path, state, tensors, plan);
   } catch (const Error&) {
-    if (is_first) {
+    if (group.rank() == 0) {
       ::unlink(beside.c_str());  // a full disk should not stay full because of it
     }
     throw;

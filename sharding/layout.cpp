@@ -1,37 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sharding/layout.h"
 
+#include <utility>
+
 #include "core/error.h"
+#include "core/hash.h"
 
 namespace finescale {
+
+namespace {
+
+constexpr std::int64_t kSpreadElements = std::int64_t{1} << 18;  // 1 MiB of f32: a useful write
+
+}  // namespace
 
 LocalPart Layout::local_part(const LogicalTensor& tensor) const {
   LocalPart part;
   part.shape = tensor.shape;
   part.offset = tensor.shape;
   part.offset.dims = {};
-  switch (placement_.kind) {
-    case Placement::Kind::kReplicated:
-      return part;
-    case Placement::Kind::kSplit: {
-      FS_CHECK(placement_.tensor_axis >= 0 && placement_.tensor_axis < tensor.shape.rank,
-               "no such axis in " + tensor.name);
-      const auto axis = static_cast<std::size_t>(placement_.tensor_axis);
-      const std::int64_t whole = tensor.shape.dims[axis];
-      const int ranks = mesh_->shape().data;
-      const int rank = mesh_->data_index();
-      part.offset.dims[axis] = whole * rank / ranks;
-      part.shape.dims[axis] = whole * (rank + 1) / ranks - part.offset.dims[axis];
-      return part;
-    }
+  if (placement_.kind == Placement::Kind::kReplicated) {
+    return part;
   }
+  FS_CHECK(placement_.tensor_axis >= 0 && placement_.tensor_axis < tensor.shape.rank,
+           "no such axis in " + tensor.name);
+  const auto axis = static_cast<std::size_t>(placement_.tensor_axis);
+  const std::int64_t whole = tensor.shape.dims[axis];
+  const int ranks = mesh_->shape().data;
+  const int rank = mesh_->data_index();
+  part.offset.dims[axis] = whole * rank / ranks;
+  part.shape.dims[axis] = whole * (rank + 1) / ranks - part.offset.dims[axis];
   return part;
 }
 
 bool Layout::writes(const LogicalTensor& tensor) const {
   switch (placement_.kind) {
-    case Placement::Kind::kReplicated:
-      return mesh_->data_index() == 0;
+    case Placement::Kind::kReplicated: {
+      // Small tensors all come from rank 0, so that a small file needs no other rank; large ones
+      // are spread.
+      if (tensor.shape.num_elements() < kSpreadElements) {
+        return mesh_->data_index() == 0;
+      }
+      const std::string hash = hash_hex(tensor.name);
+      const auto ranks = static_cast<unsigned long>(mesh_->shape().data);
+      return std::cmp_equal(std::stoul(hash.substr(0, 8), nullptr, 16) % ranks,
+                            mesh_->data_index());
+    }
     case Placement::Kind::kSplit:
       return local_part(tensor).shape.num_elements() > 0;
   }

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <thread>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -175,39 +175,42 @@ class LocalGroup final : public Group {
   int rank_;
 };
 
+// The life of one rank. Its error is kept unless another rank failed before.
+void run_rank(Job& job, const std::shared_ptr<Meeting>& world, int rank,
+              const std::function<void(Group&)>& body, std::exception_ptr& first) {
+  std::exception_ptr error;
+  bool failed = false;
+  try {
+    LocalGroup group(world, rank);
+    body(group);
+  } catch (const ReleasedByFailure&) {
+    failed = true;
+  } catch (...) {
+    failed = true;
+    error = std::current_exception();
+  }
+  const std::scoped_lock lock(job.mutex);
+  if (error && !first) {
+    first = error;
+  }
+  job.failed = job.failed || failed;
+  job.left[static_cast<std::size_t>(rank)] = true;
+  job.changed.notify_all();
+}
+
 }  // namespace
 
 void run_local_ranks(int ranks, const std::function<void(Group&)>& body) {
   Job job(ranks);
   std::vector<int> members(static_cast<std::size_t>(ranks));
-  for (int rank = 0; rank < ranks; ++rank) {
-    members[static_cast<std::size_t>(rank)] = rank;
-  }
+  std::iota(members.begin(), members.end(), 0);
   const auto world = std::make_shared<Meeting>(&job, std::move(members));
   std::exception_ptr first;  // guarded by job.mutex
   {
     std::vector<std::jthread> threads;
+    threads.reserve(static_cast<std::size_t>(ranks));
     for (int rank = 0; rank < ranks; ++rank) {
-      threads.emplace_back([&, rank] {
-        std::exception_ptr error;
-        bool failed = false;
-        try {
-          LocalGroup group(world, rank);
-          body(group);
-        } catch (const ReleasedByFailure&) {
-          failed = true;
-        } catch (...) {
-          failed = true;
-          error = std::current_exception();
-        }
-        const std::scoped_lock lock(job.mutex);
-        if (error && !first) {
-          first = error;
-        }
-        job.failed = job.failed || failed;
-        job.left[static_cast<std::size_t>(rank)] = true;
-        job.changed.notify_all();
-      });
+      threads.emplace_back([&, rank] { run_rank(job, world, rank, body, first); });
     }
   }
   if (first) {

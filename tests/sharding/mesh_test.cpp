@@ -39,6 +39,13 @@ TEST(Layout, ReplicatedIsWholeAndWrittenOnce) {
     EXPECT_EQ(layout.local_part(tensor).shape, (Shape{5, 4}));
     EXPECT_EQ(layout.local_part(tensor).offset, (Shape{0, 0}));
     EXPECT_EQ(world.sum(layout.writes(tensor) ? 1 : 0), 1);
+    std::int64_t mine = 0;  // of many large tensors every rank writes some
+    for (int layer = 0; layer < 64; ++layer) {
+      const LogicalTensor large{std::to_string(layer), Shape{1024, 1024}, true};
+      EXPECT_EQ(world.sum(layout.writes(large) ? 1 : 0), 1);
+      mine += layout.writes(large) ? 1 : 0;
+    }
+    EXPECT_GT(mine, 8);
   });
 }
 
