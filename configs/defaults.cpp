@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <set>
+
+#include "configs/rules.h"
+
+namespace finescale {
+
+namespace {
+
+void resolve_train(config::Train& train) {
+  if (train.method().kind_case() == config::Method::KIND_NOT_SET) {
+    train.mutable_method()->mutable_full();
+  }
+  if (train.objective().kind_case() == config::Objective::KIND_NOT_SET) {
+    train.mutable_objective()->mutable_sft();
+  }
+  if (train.schedule().kind_case() == config::Schedule::KIND_NOT_SET) {
+    train.mutable_schedule()->mutable_linear();
+  }
+  if (train.batch().kind_case() == config::Batch::KIND_NOT_SET) {
+    train.mutable_batch()->set_tokens(4096);
+  }
+  if (train.betas().empty()) {
+    train.add_betas(0.9);
+    train.add_betas(0.999);
+  }
+}
+
+void resolve_stages(config::Trial& trial) {
+  std::set<std::string> taken;
+  for (config::Stage& stage : *trial.mutable_stages()) {
+    if (!stage.has_name()) {
+      std::string name = stage_kind(stage);
+      for (int i = 2; taken.contains(name); ++i) {
+        name = stage_kind(stage) + std::to_string(i);
+      }
+      stage.set_name(name);
+    }
+    taken.insert(stage.name());
+    if (stage.has_train()) {
+      resolve_train(*stage.mutable_train());
+    } else if (stage.has_evaluate() && stage.evaluate().metrics().empty()) {
+      stage.mutable_evaluate()->add_metrics("loss");
+    }
+  }
+}
+
+void resolve_laws(config::Sweep& sweep) {
+  config::Laws& laws = *sweep.mutable_laws();
+  if (!laws.has_metric() && sweep.data().eval_size() > 0) {
+    laws.set_metric(sweep.data().eval(0).name() + ".loss");
+  }
+  if (laws.forms().empty()) {
+    for (const char* form : {"power", "power_offset", "rectified"}) {
+      laws.add_forms(form);
+    }
+  }
+  if (laws.per().empty()) {
+    laws.add_per("method");
+  }
+}
+
+}  // namespace
+
+std::string stage_kind(const config::Stage& stage) {
+  switch (stage.kind_case()) {
+    case config::Stage::kTrain:
+      return "train";
+    case config::Stage::kEvaluate:
+      return "evaluate";
+    case config::Stage::KIND_NOT_SET:
+      break;
+  }
+  return "";
+}
+
+void resolve_defaults(config::Sweep& sweep) {
+  if (sweep.base().has_pretrain()) {
+    resolve_train(*sweep.mutable_base()->mutable_pretrain()->mutable_train());
+  }
+  resolve_stages(*sweep.mutable_trial());
+  if (sweep.search().kind_case() == config::Search::KIND_NOT_SET) {
+    sweep.mutable_search()->mutable_grid();
+  }
+  config::Resources& resources = *sweep.mutable_resources();
+  if (resources.launcher().kind_case() == config::Launcher::KIND_NOT_SET) {
+    resources.mutable_launcher()->mutable_mpirun();
+  }
+  if (!sweep.has_mesh() && resources.has_ranks_per_gang()) {
+    sweep.mutable_mesh()->set_data(resources.ranks_per_gang());
+  } else if (!resources.has_ranks_per_gang() && sweep.has_mesh()) {
+    const config::Mesh& mesh = sweep.mesh();
+    resources.set_ranks_per_gang(mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline());
+  }
+  resolve_laws(sweep);
+  if (!sweep.has_output()) {
+    sweep.set_output("runs/" + sweep.name());
+  }
+}
+
+}  // namespace finescale

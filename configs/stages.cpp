@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "configs/stages.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "configs/canonical.h"
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+class Expansion {
+ public:
+  Expansion(const config::Sweep& sweep, const ContentHash& hash) : sweep_(sweep), hash_(hash) {}
+
+  TrialStages run() {
+    expand_base();
+    for (const config::Stage& stage : sweep_.trial().stages()) {
+      Source input = stage.from_size() > 0 ? produced_.at(stage.from(0)) : last_;
+      switch (stage.kind_case()) {
+        case config::Stage::kTrain:
+          last_ = add_train(stage.name(), stage.train(), input, sweep_.seed(), pool());
+          break;
+        case config::Stage::kEvaluate:
+          add_evaluate(stage.name(), stage.evaluate(), input);
+          last_ = input;  // an evaluation passes its model on
+          break;
+        case config::Stage::KIND_NOT_SET:
+          throw Error(ErrorKind::kInternal, "a stage without a kind: rules were not checked");
+      }
+      produced_[stage.name()] = last_;
+    }
+    return std::move(out_);
+  }
+
+ private:
+  // A model somewhere on the way: where its weights are, and the keys that a reader of it needs besides.
+  struct Source {
+    config::ModelSource model;
+    std::vector<std::string> needs;  // the model's own key first, then the frozen base of an adapter
+  };
+
+  config::FileRef file(const std::string& path) const {
+    config::FileRef ref;
+    ref.set_path(path);
+    ref.set_content(hash_(path));
+    return ref;
+  }
+
+  template <class Set>
+  config::DatasetRef dataset(const Set& set, const std::string& name) const {
+    config::DatasetRef ref;
+    if (!name.empty()) {
+      ref.set_name(name);
+    }
+    for (const std::string& path : set.path()) {
+      *ref.add_files() = file(path);
+    }
+    if (set.has_limit()) {
+      ref.set_limit(set.limit());
+    }
+    return ref;
+  }
+
+  config::DatasetRef pool() const { return dataset(sweep_.data().train(), ""); }
+
+  std::vector<config::DatasetRef> eval_sets() const {
+    std::vector<config::DatasetRef> sets;
+    for (const config::EvalSet& set : sweep_.data().eval()) {
+      if (set.path_size() > 0) {
+        sets.push_back(dataset(set, set.name()));
+      } else {
+        sets.push_back(dataset(sweep_.data().train(), set.name()));
+        sets.back().set_held_out_part(true);
+      }
+    }
+    return sets;
+  }
+
+  config::DataRules rules() const {
+    const config::Data& data = sweep_.data();
+    config::DataRules rules;
+    rules.set_max_length(data.max_length());
+    rules.set_on_overlong(data.on_overlong());
+    rules.set_on_bad_example(data.on_bad_example());
+    rules.set_eval_fraction(data.eval_fraction());
+    rules.set_response_end(data.response_end());
+    rules.set_prompt_end(data.prompt_end());
+    return rules;
+  }
+
+  std::string add(config::StageSpec spec, const std::string& name, const std::vector<std::string>& inputs) {
+    spec.set_label(name);
+    *spec.mutable_mesh() = sweep_.mesh();
+    for (const std::string& input : inputs) {
+      if (!input.empty() && std::find(spec.inputs().begin(), spec.inputs().end(), input) == spec.inputs().end()) {
+        spec.add_inputs(input);
+      }
+    }
+    spec.set_key(stage_key(spec));
+    out_.names.push_back(name);
+    out_.stages.push_back(spec);
+    return spec.key();
+  }
+
+  void expand_base() {
+    const config::Base& base = sweep_.base();
+    if (base.has_model()) {
+      *last_.model.mutable_checkpoint() = file(base.model() + "/checkpoint.h5");
+      *tokenizer_.mutable_file() = file(base.model() + "/tokenizer.json");
+      return;
+    }
+    *last_.model.mutable_fresh() = base.architecture();
+    if (base.tokenizer().has_path()) {
+      *tokenizer_.mutable_file() = file(base.tokenizer().path());
+    } else {
+      config::StageSpec spec;
+      config::PrepareSpec& prepare = *spec.mutable_prepare();
+      *prepare.mutable_tokenizer() = base.tokenizer().train();
+      if (!base.tokenizer().train().has_vocab_size()) {
+        prepare.mutable_tokenizer()->set_vocab_size(base.architecture().llama().vocab_size());
+      }
+      *prepare.mutable_data() = dataset(base.pretrain().data(), "");
+      *prepare.mutable_rules() = rules();
+      prepare.mutable_rules()->clear_eval_fraction();
+      tokenizer_.set_artifact(add(std::move(spec), "tokenizer", {}));
+    }
+    if (base.has_pretrain()) {
+      last_ = add_train("pretrain", base.pretrain().train(), last_, base.pretrain().seed(), dataset(base.pretrain().data(), ""));
+    }
+  }
+
+  Source add_train(const std::string& name, const config::Train& train, const Source& input, std::int64_t seed,
+                   const config::DatasetRef& data) {
+    config::StageSpec spec;
+    config::TrainSpec& stage = *spec.mutable_train();
+    *stage.mutable_model() = input.model;
+    *stage.mutable_tokenizer() = tokenizer_;
+    *stage.mutable_data() = data;
+    *stage.mutable_rules() = rules();
+    if (name == "pretrain") {
+      stage.mutable_rules()->clear_eval_fraction();
+    }
+    *stage.mutable_train() = train;
+    stage.set_seed(seed);
+    if (train.eval_every() > 0) {
+      for (config::DatasetRef& set : eval_sets()) {
+        *stage.add_eval() = std::move(set);
+      }
+    }
+    std::vector<std::string> inputs = input.needs;
+    inputs.push_back(tokenizer_.artifact());
+    Source out;
+    out.model.set_artifact(add(std::move(spec), name, inputs));
+    out.needs = {out.model.artifact()};
+    if (train.method().kind_case() != config::Method::kFull) {  // an adapter is read together with its base
+      out.needs.insert(out.needs.end(), input.needs.begin(), input.needs.end());
+    }
+    return out;
+  }
+
+  void add_evaluate(const std::string& name, const config::Evaluate& evaluate, const Source& input) {
+    config::StageSpec spec;
+    config::EvaluateSpec& stage = *spec.mutable_evaluate();
+    *stage.mutable_model() = input.model;
+    *stage.mutable_tokenizer() = tokenizer_;
+    for (config::DatasetRef& set : eval_sets()) {
+      *stage.add_sets() = std::move(set);
+    }
+    *stage.mutable_rules() = rules();
+    *stage.mutable_evaluate() = evaluate;
+    std::vector<std::string> inputs = input.needs;
+    inputs.push_back(tokenizer_.artifact());
+    add(std::move(spec), name, inputs);
+  }
+
+  const config::Sweep& sweep_;
+  const ContentHash& hash_;
+  TrialStages out_;
+  Source last_;
+  config::TokenizerSource tokenizer_;
+  std::map<std::string, Source> produced_;
+};
+
+}  // namespace
+
+TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash) { return Expansion(sweep, hash).run(); }
+
+TrialStages expand_run(const config::Run& run, const ContentHash& hash) {
+  config::Sweep sweep;
+  *sweep.mutable_base() = run.base();
+  *sweep.mutable_data() = run.data();
+  *sweep.mutable_trial() = run.trial();
+  *sweep.mutable_mesh() = run.mesh();
+  sweep.set_seed(run.seed());
+  return expand_trial(sweep, hash);
+}
+
+}  // namespace finescale
