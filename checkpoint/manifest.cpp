@@ -100,7 +100,7 @@ std::string write_manifest(const std::string& directory, Manifest manifest,
   manifest.files.clear();
   for (const std::string& name : files) {
     FS_CHECK(is_inside(name), "a manifest lists files inside its directory, not " + name);
-    const std::string path = directory + "/" + name;
+    const std::string path = (std::filesystem::path(directory) / name).string();
     ManifestFile& file = manifest.files.emplace_back();
     file.name = name;
     file.hash = hash_file(path);
