@@ -80,6 +80,13 @@ void read_attribute(hid_t object, const char* name, hid_t memory, void* value) {
 
 }  // namespace
 
+Error no_space() {
+  return {ErrorKind::kResource,
+          "cannot write: no space left on device",
+          {},
+          "free some space and run the same command again: nothing is lost"};
+}
+
 void throw_error(const char* expression) {
   Cause cause;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, note_cause, &cause);  // from the innermost entry on
@@ -87,8 +94,7 @@ void throw_error(const char* expression) {
   switch (cause.code) {
     case ENOSPC:
     case EDQUOT:
-      throw Error(ErrorKind::kResource, "cannot write: no space left on device", {},
-                  "free some space and run the same command again: nothing is lost");
+      throw no_space();
     case EFBIG:
       throw Error(ErrorKind::kResource,
                   "cannot write: the file would exceed the limit on file sizes", {},
@@ -104,7 +110,7 @@ void throw_error(const char* expression) {
   }
 }
 
-void in_file(const std::string& path, const std::function<void()>& body) {
+void in_file(const std::string& path, const std::function<void()>& body, ErrorKind otherwise) {
   const Quiet quiet;
   try {
     body();
@@ -112,7 +118,8 @@ void in_file(const std::string& path, const std::function<void()>& body) {
     if (!error.where().empty()) {
       throw;
     }
-    throw Error(error.kind(), error.message(), path, error.hint(), error.file(), error.line());
+    const ErrorKind kind = error.kind() == ErrorKind::kCheckpoint ? otherwise : error.kind();
+    throw Error(kind, error.message(), path, error.hint(), error.file(), error.line());
   }
 }
 

@@ -33,6 +33,7 @@ using Properties = UniqueHandle<Traits<H5Pclose>>;
 // Throws from HDF5's error stack, and empties it: kResource for a full disk or a place that may not
 // be written, else kCheckpoint.
 [[noreturn]] void throw_error(const char* expression);
+[[nodiscard]] Error no_space();  // without a place yet
 template <class T>
 T checked(T value, const char* expression) {
   if (value < 0) {
@@ -42,8 +43,9 @@ T checked(T value, const char* expression) {
 }
 
 // Runs body with HDF5's own printing of errors off; an Error without a place gets `path` as its
-// place.
-void in_file(const std::string& path, const std::function<void()>& body);
+// place. A failure that HDF5 does not explain is of the kind `otherwise`.
+void in_file(const std::string& path, const std::function<void()>& body,
+             ErrorKind otherwise = ErrorKind::kCheckpoint);
 
 [[nodiscard]] hid_t file_type(DType dtype);   // predefined: not closed
 [[nodiscard]] DType dtype_of(hid_t dataset);  // kCheckpoint when neither f32 nor f64

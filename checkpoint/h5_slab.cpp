@@ -11,6 +11,9 @@ namespace finescale::h5 {
 
 namespace {
 
+// One MPI-IO transfer moves less than 2 GiB (HDF5 1.10: "can't convert from size to size_i").
+constexpr std::int64_t kWriteBytes = std::int64_t{512} << 20;
+
 Space select_part(hid_t dataset, const LocalPart& part) {
   Space space(H5_CHECK(H5Dget_space(dataset)));
   const std::vector<hsize_t> start(part.offset.dims.begin(),
@@ -58,10 +61,24 @@ void write_part(hid_t file, const CheckpointTensor& tensor) {
     return;
   }
   const Dataset dataset(H5_CHECK(H5Dopen2(file, tensor.path.c_str(), H5P_DEFAULT)));
-  const Space space = select_part(dataset.get(), tensor.part);
-  const Space memory = make_space(tensor.part.shape);
-  H5_CHECK(H5Dwrite(dataset.get(), file_type(tensor.local.dtype), memory.get(), space.get(),
-                    H5P_DEFAULT, tensor.local.data));
+  // Blocks of the first axis that is longer than one: each is dense in memory.
+  int axis = 0;
+  while (axis + 1 < tensor.shape.rank && tensor.part.shape[axis] == 1) {
+    ++axis;
+  }
+  const auto cut = static_cast<std::size_t>(axis);
+  const std::int64_t rows = tensor.part.shape[axis];
+  const std::int64_t row_bytes = static_cast<std::int64_t>(tensor.local.size_bytes()) / rows;
+  const std::int64_t step = std::max<std::int64_t>(1, kWriteBytes / row_bytes);
+  for (std::int64_t begin = 0; begin < rows; begin += step) {
+    LocalPart block = tensor.part;
+    block.offset.dims[cut] += begin;
+    block.shape.dims[cut] = std::min(step, rows - begin);
+    const Space space = select_part(dataset.get(), block);
+    const Space memory = make_space(block.shape);
+    H5_CHECK(H5Dwrite(dataset.get(), file_type(tensor.local.dtype), memory.get(), space.get(),
+                      H5P_DEFAULT, tensor.local.as<std::byte>() + begin * row_bytes));
+  }
 }
 
 void read_part(hid_t file, const CheckpointTensor& tensor) {

@@ -2,13 +2,17 @@
 // Rank 0 makes the file with all its structure, alone; ranks that hold data then write their
 // hyperslabs: through MPI-IO when the group is one of processes, else in turn. No metadata is ever
 // written by two ranks.
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <functional>
 #include <set>
 #include <span>
+#include <string_view>
 
 #include <mpi.h>
 
@@ -26,6 +30,7 @@ namespace finescale {
 
 namespace {
 
+constexpr std::string_view kBeside = ".tmp";
 constexpr std::size_t kHashCharacters = 32;
 using HashText = std::array<char, kHashCharacters>;
 
@@ -90,6 +95,11 @@ WritePlan make_plan(Group& group, const std::vector<CheckpointTensor>& tensors) 
   return plan;
 }
 
+// A failure to write that nobody explains is one of the file system; users know PATH, not PATH.tmp.
+void in_output(const std::string& beside, const std::function<void()>& body) {
+  h5::in_file(beside.substr(0, beside.size() - kBeside.size()), body, ErrorKind::kIo);
+}
+
 void create_dataset(hid_t file, const CheckpointTensor& tensor, const std::string& hash) {
   const h5::Properties links(H5_CHECK(H5Pcreate(H5P_LINK_CREATE)));
   H5_CHECK(H5Pset_create_intermediate_group(links.get(), 1));
@@ -140,13 +150,33 @@ void write_own_parts(hid_t file, const std::vector<CheckpointTensor>& tensors) {
   }
 }
 
+// Takes the space now, where a full disk is reported as such: MPI-IO says only "input/output
+// error". By rank 0 alone.
+void reserve_space(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct stat status {};
+  const bool known = descriptor >= 0 && ::fstat(descriptor, &status) == 0;
+  const int code = known && ::fallocate(descriptor, 0, 0, status.st_size) != 0 ? errno : 0;
+  if (descriptor >= 0) {
+    ::close(descriptor);
+  }
+  if (code == ENOSPC || code == EDQUOT) {  // other answers: this file system cannot reserve
+    throw h5::no_space();
+  }
+}
+
 // Collective over the group.
 void write_parts_by_mpi(Group& group, MPI_Comm communicator, const std::string& path,
                         const std::vector<CheckpointTensor>& tensors) {
   h5::File file;
   const auto together = [&](const std::function<void()>& body) {
-    run_together(group, [&] { h5::in_file(path, body); });
+    run_together(group, [&] { in_output(path, body); });
   };
+  together([&] {
+    if (group.rank() == 0) {
+      reserve_space(path);
+    }
+  });
   together([&] {
     const h5::Properties access = h5::file_access();
     H5_CHECK(H5Pset_fapl_mpio(access.get(), communicator, MPI_INFO_NULL));
@@ -168,7 +198,7 @@ void write_parts_in_turn(Group& group, const std::string& path,
   for (int turn = 0; turn < group.size(); ++turn) {
     run_together(group, [&] {
       if (turn == group.rank()) {
-        h5::in_file(path, body);
+        in_output(path, body);
       }
     });
   }
@@ -193,7 +223,7 @@ void finish_file(const std::string& beside, const std::string& path,
                  const std::vector<CheckpointTensor>& tensors, const WritePlan& plan) {
   if (std::any_of(plan.hashes.begin(), plan.hashes.end(),
                   [](const std::string& hash) { return hash.empty(); })) {
-    h5::in_file(path, [&] { hash_split_tensors(beside, tensors, plan); });
+    in_output(beside, [&] { hash_split_tensors(beside, tensors, plan); });
   }
   sync_file(beside);
   crash_point("worker.before_checkpoint_rename");
@@ -222,7 +252,7 @@ void write_file(Group& group, const std::string& beside, const std::string& path
       }
     });
   };
-  on_rank_0([&] { h5::in_file(path, [&] { create_file(beside, state, tensors, plan); }); });
+  on_rank_0([&] { in_output(beside, [&] { create_file(beside, state, tensors, plan); }); });
   if (!plan.rank_0_writes_all) {
     if (const void* communicator = native_communicator(group); communicator != nullptr) {
       write_parts_by_mpi(group, *static_cast<const MPI_Comm*>(communicator), beside, tensors);
@@ -237,7 +267,7 @@ void write_file(Group& group, const std::string& beside, const std::string& path
 
 void write_checkpoint(Group& group, const std::string& path, const CheckpointState& state,
                       const std::vector<CheckpointTensor>& tensors) {
-  const std::string beside = path + ".tmp";
+  const std::string beside = path + std::string(kBeside);
   run_together(group, [&] { check_tensors(tensors); });
   const WritePlan plan = make_plan(group, tensors);
   try {
