@@ -213,6 +213,14 @@ std::vector<std::string> spread(const std::string& path, const FieldDescriptor& 
 
 }  // namespace
 
+Override parse_override(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw Error(ErrorKind::kConfig, "--set " + text + ": must be PATH=VALUE", {}, "for example --set train.learning_rate=1e-3");
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
 void parse_yaml(std::string_view text, const std::string& file, Message& message) { read_yaml(text, file, message); }
 
 void set_field(config::Sweep& sweep, const std::string& path, std::string_view yaml_value, const std::string& where) {

@@ -18,6 +18,9 @@ namespace finescale {
 
 using Override = std::pair<std::string, std::string>;  // field path, YAML text
 
+// "a.b=c" of --set. Throws kConfig.
+[[nodiscard]] Override parse_override(const std::string& text);
+
 // Fills message from YAML text. Errors are kConfig at file:line:column: unknown key (nearest valid
 // one named), wrong type, out of range, missing required field.
 void parse_yaml(std::string_view text, const std::string& file, google::protobuf::Message& message);

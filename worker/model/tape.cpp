@@ -21,6 +21,22 @@ TensorView as_view(std::span<const std::int32_t> ids) {
 
 }  // namespace
 
+void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+                    const LowRank* adapter, const TensorView& projected, const TensorView& y) {
+  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, weight, 0, y);
+  if (adapter == nullptr) {
+    return;
+  }
+  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, adapter->a.value, 0, projected);
+  std::int64_t begin = 0;
+  for (const LowRankPart& part : adapter->parts) {
+    gemm(stream, Transpose::kNo, Transpose::kYes, adapter->scale,
+         projected.columns(begin, begin + adapter->rank), part.b.value, 1,
+         y.columns(part.row_begin, part.row_end));
+    begin += adapter->rank;
+  }
+}
+
 void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   FS_CHECK(tokens <= max_tokens, "micro-batch is larger than announced");
   if (max_tokens > max_tokens_) {  // every block is too small now
@@ -117,19 +133,9 @@ Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter) {
   const bool adapter_trains = adapter != nullptr && adapter->a.trains();
   const Value y =
       add_value(weight.value.rows(), needs_gradient(x) || weight.trains() || adapter_trains);
-  gemm(stream_, Transpose::kNo, Transpose::kYes, 1, data(x), weight.value, 0, data(y));
-  TensorView projected;
-  if (adapter != nullptr) {
-    projected = allocate(adapter->a.value.rows());
-    gemm(stream_, Transpose::kNo, Transpose::kYes, 1, data(x), adapter->a.value, 0, projected);
-    std::int64_t part_begin = 0;
-    for (const LowRankPart& part : adapter->parts) {
-      gemm(stream_, Transpose::kNo, Transpose::kYes, adapter->scale,
-           projected.columns(part_begin, part_begin + adapter->rank), part.b.value, 1,
-           data(y).columns(part.row_begin, part.row_end));
-      part_begin += adapter->rank;
-    }
-  }
+  const TensorView projected =
+      adapter == nullptr ? TensorView() : allocate(adapter->a.value.rows());
+  linear_forward(stream_, data(x), weight.value, adapter, projected, data(y));
   ops_.emplace_back(LinearOp{x, y, weight, adapter, projected});
   return y;
 }

@@ -42,6 +42,10 @@ struct LowRank {
   double scale = 0;
 };
 
+// y = x W^T, plus the low-rank branch when there is one; projected [T, parts * r] receives x A^T.
+void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+                    const LowRank* adapter, const TensorView& projected, const TensorView& y);
+
 using Value = int;  // index of a tensor on the tape
 constexpr Value kNoValue = -1;
 

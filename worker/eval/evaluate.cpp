@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/eval/evaluate.h"
+
+#include <algorithm>
+
+#include "sharding/gradient_tree.h"
+#include "worker/data/loader.h"
+#include "worker/eval/generate.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr std::int64_t kEvaluationTokens = 2048;  // per micro-batch: fixed, because GEMM bits depend on the rows
+constexpr std::int64_t kGroup = 64;               // prompts decoded together
+
+}  // namespace
+
+Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset, const Pulse& pulse) {
+  const std::vector<MicroBatch> batches = evaluation_batches(dataset, kEvaluationTokens);
+  std::int64_t largest = kEvaluationTokens;
+  Measured measured;
+  for (const MicroBatch& batch : batches) {
+    largest = std::max(largest, batch.num_tokens());
+    measured.n += batch.num_labels;
+  }
+  const auto count = static_cast<std::int64_t>(batches.size());
+  const MicroBatchRange mine = micro_batches_of(count, group.rank(), group.size());
+  std::vector<double> sums;
+  for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+    sums.push_back(model.forward_loss(batches[static_cast<std::size_t>(i)], largest));
+    pulse();
+  }
+  measured.value = ordered_sum(group, count, sums) / static_cast<double>(measured.n);
+  return measured;
+}
+
+Measured measure_exact_match(Group& group, const Transformer& model, const Dataset& dataset, const Tokenizer& tokenizer,
+                             const AnswerOptions& options, const std::string& set, std::vector<proto::Sample>* kept,
+                             const Pulse& pulse) {
+  std::vector<std::int64_t> asked;
+  for (std::int64_t i = 0; i < dataset.size() && (options.limit == 0 || static_cast<std::int64_t>(asked.size()) < options.limit); ++i) {
+    if (dataset[i].num_prompt > 0) {
+      asked.push_back(i);
+    }
+  }
+  Generator generator(model);
+  const std::int64_t groups = (static_cast<std::int64_t>(asked.size()) + kGroup - 1) / kGroup;
+  const MicroBatchRange mine = micro_batches_of(groups, group.rank(), group.size());
+  std::int64_t right = 0;
+  for (std::int64_t g = mine.begin; g < mine.end; ++g) {
+    const std::int64_t begin = g * kGroup;
+    const std::int64_t end = std::min(begin + kGroup, static_cast<std::int64_t>(asked.size()));
+    std::vector<std::vector<std::int32_t>> prompts;
+    for (std::int64_t i = begin; i < end; ++i) {
+      const Example& example = dataset[asked[static_cast<std::size_t>(i)]];
+      prompts.emplace_back(example.tokens.begin(), example.tokens.begin() + example.num_prompt);
+    }
+    const auto answers = generator.greedy(prompts, options.max_new, options.stop);
+    for (std::int64_t i = begin; i < end; ++i) {
+      const Example& example = dataset[asked[static_cast<std::size_t>(i)]];
+      const std::string answer = tokenizer.decode(answers[static_cast<std::size_t>(i - begin)]);
+      right += static_cast<std::int64_t>(answer == example.response);
+      if (kept != nullptr && i < options.samples) {
+        proto::Sample sample;
+        sample.set_set(set);
+        sample.set_prompt(example.prompt);
+        sample.set_expected(example.response);
+        sample.set_answer(answer);
+        kept->push_back(std::move(sample));
+      }
+    }
+    pulse();
+  }
+  const std::int64_t total = group.sum(right);
+  const auto n = static_cast<std::int64_t>(asked.size());
+  return {n == 0 ? 0 : static_cast<double>(total) / static_cast<double>(n), n};
+}
+
+}  // namespace finescale

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// finescale-worker: the ranks of a gang, or one run, or a tool.
+#include <cstdio>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "comm/mpi/mpi_group.h"
+#include "configs/parse.h"
+#include "core/error.h"
+#include "worker/run_command.h"
+
+namespace {
+
+int run(int argc, char** argv) {
+  using namespace finescale;  // NOLINT(google-build-using-namespace): main only
+  CLI::App app{"finescale-worker: trains and measures models; started by mpirun"};
+  app.set_version_flag("--version", "finescale-worker " FINESCALE_VERSION);
+  RunOptions options;
+  app.add_option("--run", options.file, "run the stages of this file, without a coordinator");
+  app.add_flag("--resume", options.resume, "continue an unfinished --run from its newest good checkpoint");
+  app.add_flag("--json", options.json, "print a summary of --run as JSON");
+  std::vector<std::string> settings;
+  app.add_option("--set", settings, "PATH=VALUE: override a field of the file")->type_size(1)->allow_extra_args(false);
+  CLI11_PARSE(app, argc, argv);
+  if (options.file.empty()) {
+    throw Error(ErrorKind::kConfig, "nothing to do", {}, "give --run RUN.yaml, or see --help");
+  }
+  for (const std::string& setting : settings) {
+    options.overrides.push_back(parse_override(setting));
+  }
+  const MpiSession session(&argc, &argv);
+  const auto world = make_world_group();
+  try {
+    return run_command(*world, options);
+  } catch (const Error& error) {
+    std::fprintf(stderr, "rank %d: %s\n", world->rank(), describe(error).c_str());
+    if (world->size() > 1) {
+      world->abort(exit_code(error.kind()));
+    }
+    return exit_code(error.kind());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const finescale::Error& error) {
+    std::fprintf(stderr, "%s\n", finescale::describe(error).c_str());
+    return finescale::exit_code(error.kind());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 4;
+  }
+}

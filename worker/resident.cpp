@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/resident.h"
+
+#include <utility>
+
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/manifest.h"
+#include "configs/canonical.h"
+#include "core/error.h"
+#include "worker/checkpoint_tensors.h"
+
+namespace finescale {
+
+namespace {
+
+template <class Cache, class Make>
+auto find_or_make(Cache& cache, const std::string& name, const Make& make) {
+  for (auto it = cache.entries.begin(); it != cache.entries.end(); ++it) {
+    if (it->first == name) {
+      cache.entries.splice(cache.entries.begin(), cache.entries, it);
+      return cache.entries.front().second;
+    }
+  }
+  auto made = make();
+  cache.entries.emplace_front(name, made);
+  if (cache.entries.size() > cache.capacity) {
+    cache.entries.pop_back();
+  }
+  return made;
+}
+
+const std::string& directory_of(const std::string& key, const InputDirs& dirs) {
+  const auto found = dirs.find(key);
+  if (found == dirs.end()) {
+    throw Error(ErrorKind::kProtocol, "no directory was given for the input artifact " + key);
+  }
+  return found->second;
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source, const InputDirs& dirs) {
+  return find_or_make(tokenizers_, key_text(source), [&] {
+    const std::string path = source.has_file() ? source.file().path() : directory_of(source.artifact(), dirs) + "/tokenizer.json";
+    return std::make_shared<const Tokenizer>(Tokenizer::load(path));
+  });
+}
+
+std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref, const config::DataRules& rules,
+                                                 const config::TokenizerSource& source, const InputDirs& dirs) {
+  const std::string name = key_text(ref) + key_text(rules) + key_text(source);
+  return find_or_make(datasets_, name,
+                      [&] { return std::make_shared<const Dataset>(ref, rules, *tokenizer(source, dirs)); });
+}
+
+std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source, DType dtype, std::int64_t seed,
+                                              const InputDirs& dirs) {
+  if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
+    auto model = std::make_shared<FrozenModel>(source.fresh().llama(), dtype);
+    model->config = source.fresh();
+    initialize_weights(model->layout, seed, model->weights);
+    return model;
+  }
+  return find_or_make(models_, std::string(dtype_name(dtype)) + key_text(source), [&] {
+    const std::string path = source.has_checkpoint() ? source.checkpoint().path()
+                                                     : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
+    CheckpointReader reader(*world_, path);
+    if (!reader.state().base_key.empty()) {
+      throw Error(ErrorKind::kConfig, "training on top of an adapter is not in this version", path,
+                  "start from full weights");
+    }
+    config::ModelConfig config;
+    parse_canonical(reader.state().model_text, config);
+    auto model = std::make_shared<FrozenModel>(config.llama(), dtype);
+    model->config = config;
+    model->key = source.artifact();
+    reader.read(tensors_of("/model", model->weights, model->weights.flat()));
+    return model;
+  });
+}
+
+AdaptedModel Resident::adapted(const config::ModelSource& source, DType dtype, const InputDirs& dirs) {
+  AdaptedModel out;
+  if (source.has_artifact()) {
+    const std::string& directory = directory_of(source.artifact(), dirs);
+    const Manifest manifest = read_manifest(directory);
+    if (!manifest.base_key.empty()) {
+      config::ModelSource base;
+      base.set_artifact(manifest.base_key);
+      out.base = frozen(base, dtype, 0, dirs);
+      CheckpointReader reader(*world_, directory + "/checkpoint.h5");
+      config::StageSpec made_by;
+      parse_canonical(reader.state().stage_text, made_by);
+      out.adapter = make_method(made_by.train().train().method(), out.base->layout, out.base->weights, 0);
+      ParameterSet& parameters = out.adapter->trainable();
+      reader.read(tensors_of(out.adapter->checkpoint_group(), parameters, parameters.flat()));
+      return out;
+    }
+  }
+  out.base = frozen(source, dtype, 0, dirs);
+  return out;
+}
+
+}  // namespace finescale

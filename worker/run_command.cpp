@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/run_command.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <map>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/manifest.h"
+#include "configs/canonical.h"
+#include "configs/parse.h"
+#include "configs/stages.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "worker/stage_executor.h"
+
+namespace finescale {
+
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+
+void on_signal(int signal) { stop_signal = signal; }
+
+// A live line on a terminal, a plain one every few seconds elsewhere.
+class ProgressLine {
+ public:
+  void show(const std::string& label, const proto::Progress& p) {
+    const auto now = std::chrono::steady_clock::now();
+    const bool terminal = ::isatty(STDERR_FILENO) != 0;
+    if (now - last_ < std::chrono::milliseconds(terminal ? 200 : 5000)) {
+      return;
+    }
+    last_ = now;
+    std::fprintf(stderr, terminal ? "\r\033[K%s: step %lld/%lld loss %.4f %.0f tokens/s" : "%s: step %lld/%lld loss %.4f %.0f tokens/s\n",
+                 label.c_str(), static_cast<long long>(p.step()), static_cast<long long>(p.steps()), p.loss(), p.tokens_per_second());
+    open_ = terminal;
+  }
+  void end() {
+    if (open_) {
+      std::fputc('\n', stderr);
+      open_ = false;
+    }
+  }
+
+ private:
+  std::chrono::steady_clock::time_point last_;
+  bool open_ = false;
+};
+
+class RunCommand {
+ public:
+  RunCommand(Group& world, const RunOptions& options)
+      : world_(world), options_(options), logger_(world.rank() == 0 ? make_logger({}) : make_null_logger()) {}
+
+  int run() {
+    const config::Run run = load_run(options_.file, options_.overrides);
+    std::map<std::string, std::string> hashes;
+    const TrialStages stages = expand_run(run, [&](const std::string& path) {
+      auto [it, is_new] = hashes.emplace(path, "");
+      if (is_new) {
+        it->second = hash_file(path);
+      }
+      return it->second;
+    });
+    output_ = std::filesystem::absolute(run.output()).string();
+    const int given = run.resources().threads_per_rank();
+    const int threads = given > 0 ? given : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
+    StageExecutor executor(world_, {.threads = threads, .device = device_word(run)}, *logger_);
+    make_places(run);
+    for (std::size_t i = 0; i < stages.stages.size(); ++i) {
+      const int code = execute(executor, stages.stages[i], stages.names[i]);
+      if (code != 0) {
+        return code;
+      }
+    }
+    print_summary();
+    return 0;
+  }
+
+ private:
+  static std::string device_word(const config::Run& run) {
+    switch (run.resources().device()) {
+      case config::DEVICE_KIND_AUTO:
+        return "auto";
+      case config::DEVICE_KIND_CPU:
+        return "cpu";
+      case config::DEVICE_KIND_CUDA:
+        return "cuda";
+    }
+    return "auto";
+  }
+
+  void make_places(const config::Run& run) {
+    if (world_.rank() == 0) {
+      make_directories(output_ + "/artifacts");
+      make_directories(output_ + "/attempts");
+      write_file_atomically(output_ + "/run.txt", canonical_text(run));
+    }
+    world_.barrier();
+  }
+
+  std::string artifact(const std::string& key) const { return output_ + "/artifacts/" + key; }
+
+  int execute(StageExecutor& executor, const config::StageSpec& spec, const std::string& name) {
+    if (std::filesystem::exists(artifact(spec.key()) + "/manifest.json")) {
+      logger_->info("{}: already there ({})", name, spec.key());
+      return report(name, read_result(artifact(spec.key())));
+    }
+    AttemptPlace place;
+    place.attempt_dir = output_ + "/attempts/" + spec.key();
+    for (const std::string& input : spec.inputs()) {
+      place.input_dirs.push_back(artifact(input));
+    }
+    const bool unfinished = std::filesystem::exists(place.attempt_dir);
+    world_.barrier();
+    if (unfinished && !options_.resume) {
+      throw Error(ErrorKind::kConfig, "an unfinished run of stage " + name + " is here", output_,
+                  "give --resume to continue it, or choose another output");
+    }
+    if (world_.rank() == 0) {
+      make_directories(place.attempt_dir);
+    }
+    world_.barrier();
+    StageHooks hooks;
+    hooks.on_progress = [&](const proto::Progress& progress) {
+      if (world_.rank() == 0 && progress.doing() == "train") {
+        line_.show(name, progress);
+      }
+      // Steps are too short to ask each time; 16 of them are not.
+      if (progress.doing() != "train" || progress.step() % 16 != 0) {
+        return false;
+      }
+      return world_.any(stop_signal != 0);
+    };
+    const proto::StageResult result = executor.execute(spec, place, hooks);
+    line_.end();
+    if (result.outcome() == proto::StageResult::STOPPED) {
+      logger_->info("{}: {}; the same command with --resume continues", name, result.why());
+      return 128 + stop_signal;
+    }
+    if (world_.rank() == 0) {
+      publish_artifact(place.attempt_dir, artifact(spec.key()));
+    }
+    world_.barrier();
+    return report(name, result);
+  }
+
+  static proto::StageResult read_result(const std::string& directory) {
+    proto::StageResult result;
+    if (!result.ParseFromString(read_file(directory + "/result.pb"))) {
+      throw Error(ErrorKind::kCheckpoint, "result.pb cannot be read", directory);
+    }
+    return result;
+  }
+
+  int report(const std::string& name, const proto::StageResult& result) {
+    if (result.outcome() == proto::StageResult::DIVERGED) {
+      logger_->error("{}: {}", name, result.why());
+      return 1;
+    }
+    nlohmann::json& stage = summary_[name];
+    if (result.steps_size() > 0) {
+      const proto::StepRow& last = result.steps(result.steps_size() - 1);
+      logger_->info("{}: {} steps, {} tokens, {:.1f} s, last loss {:.4f}", name, last.step(), result.tokens(), result.seconds(), last.loss());
+      stage = {{"steps", last.step()}, {"tokens", result.tokens()}, {"train_flops", result.train_flops()}, {"loss", last.loss()}};
+    }
+    for (const proto::EvalRow& row : result.evals()) {
+      logger_->info("{}: {}.{} = {:.6g} (n = {})", name, row.set(), row.metric(), row.value(), row.n());
+      stage["metrics"][row.set() + "." + row.metric()] = row.value();
+    }
+    return 0;
+  }
+
+  void print_summary() const {
+    if (world_.rank() == 0 && options_.json) {
+      std::cout << summary_.dump(2) << "\n";
+    }
+  }
+
+  Group& world_;
+  const RunOptions& options_;
+  std::shared_ptr<Logger> logger_;
+  std::string output_;
+  ProgressLine line_;
+  nlohmann::json summary_ = nlohmann::json::object();
+};
+
+}  // namespace
+
+int run_command(Group& world, const RunOptions& options) {
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGINT, on_signal);
+  return RunCommand(world, options).run();
+}
+
+}  // namespace finescale

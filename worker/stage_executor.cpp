@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/stage_executor.h"
+
+#include <chrono>
+#include <filesystem>
+
+#include "checkpoint/manifest.h"
+#include "core/crash_point.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/parallel.h"
+#include "sharding/mesh.h"
+#include "worker/eval/evaluate.h"
+#include "worker/resident.h"
+#include "worker/train_stage.h"
+
+namespace finescale {
+
+namespace {
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+struct StageExecutor::Impl {
+  Impl(Group& group, const ExecutorOptions& given, Logger& log) : world(group), options(given), logger(log), resident(group) {}
+
+  proto::StageResult prepare(const config::PrepareSpec& spec, const AttemptPlace& place) const {
+    proto::StageResult result;
+    if (world.rank() == 0) {
+      const std::vector<std::string> texts = read_texts(spec.data(), spec.rules());
+      std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
+      special.insert(special.end(), spec.tokenizer().special_tokens().begin(), spec.tokenizer().special_tokens().end());
+      const Tokenizer tokenizer = Tokenizer::train(texts, spec.tokenizer().vocab_size(), special);
+      write_file_atomically(place.attempt_dir + "/tokenizer.json", tokenizer.to_json());
+      logger.info("tokenizer: {} entries from {} texts", tokenizer.vocab_size(), texts.size());
+    }
+    world.barrier();
+    result.set_outcome(proto::StageResult::DONE);
+    return result;
+  }
+
+  proto::StageResult evaluate(const config::EvaluateSpec& spec, const InputDirs& dirs, const StageHooks& hooks) {
+    proto::StageResult result;
+    AdaptedModel adapted = resident.adapted(spec.model(), DType::kF32, dirs);
+    Transformer model(adapted.base->layout, adapted.base->weights);
+    if (adapted.adapter != nullptr) {
+      model.set_adapters(adapted.adapter->adapters());
+    }
+    const auto tokenizer = resident.tokenizer(spec.tokenizer(), dirs);
+    const Pulse pulse = [&hooks] {
+      if (hooks.on_progress) {
+        proto::Progress progress;
+        progress.set_doing("evaluate");
+        (void)hooks.on_progress(progress);  // an evaluation is short: a stop is taken at its end
+      }
+    };
+    std::vector<proto::Sample> samples;
+    for (const config::DatasetRef& set : spec.sets()) {
+      const auto dataset = resident.dataset(set, spec.rules(), spec.tokenizer(), dirs);
+      for (const std::string& metric : spec.evaluate().metrics()) {
+        Measured measured;
+        if (metric == "loss") {
+          measured = measure_loss(world, model, *dataset, pulse);
+        } else {
+          AnswerOptions answers;
+          answers.limit = spec.evaluate().limit();
+          answers.max_new = spec.evaluate().max_new_tokens();
+          answers.stop = tokenizer->token_id(spec.rules().response_end()).value();
+          answers.samples = spec.evaluate().samples();
+          measured = measure_exact_match(world, model, *dataset, *tokenizer, answers, set.name(),
+                                         world.rank() == 0 ? &samples : nullptr, pulse);
+        }
+        proto::EvalRow& row = *result.add_evals();
+        row.set_step(0);
+        row.set_set(set.name());
+        row.set_metric(metric);
+        row.set_value(measured.value);
+        row.set_n(measured.n);
+      }
+    }
+    for (proto::Sample& sample : samples) {
+      *result.add_samples() = std::move(sample);
+    }
+    result.set_outcome(proto::StageResult::DONE);
+    return result;
+  }
+
+  // result.pb, tokenizer.json beside a checkpoint, manifest last.
+  void finish(const config::StageSpec& spec, const AttemptPlace& place, const InputDirs& dirs, const std::string& base_key,
+              const proto::StageResult& result) const {
+    if (world.rank() != 0) {
+      return;
+    }
+    std::vector<std::string> files = {"result.pb"};
+    Manifest manifest;
+    manifest.key = spec.key();
+    manifest.kind = spec.has_prepare() ? "prepare" : spec.has_train() ? "train" : "evaluate";
+    manifest.base_key = base_key;
+    manifest.epoch = place.epoch;
+    if (spec.has_prepare()) {
+      files.push_back("tokenizer.json");
+    }
+    if (spec.has_train()) {
+      const config::TokenizerSource& source = spec.train().tokenizer();
+      const std::string from = source.has_file() ? source.file().path() : dirs.at(source.artifact()) + "/tokenizer.json";
+      write_file_atomically(place.attempt_dir + "/tokenizer.json", read_file(from));
+      files.push_back("tokenizer.json");
+      files.push_back("checkpoint.h5");
+    }
+    write_file_atomically(place.attempt_dir + "/result.pb", result.SerializeAsString());
+    for (const auto& entry : std::filesystem::directory_iterator(place.attempt_dir)) {
+      if (entry.path().filename().string().starts_with("step-")) {
+        std::filesystem::remove(entry.path());
+      }
+    }
+    crash_point("worker.before_manifest");
+    (void)write_manifest(place.attempt_dir, manifest, files);
+    crash_point("worker.after_artifact_written");
+  }
+
+  Group& world;
+  ExecutorOptions options;
+  Logger& logger;
+  Resident resident;
+};
+
+StageExecutor::StageExecutor(Group& world, const ExecutorOptions& options, Logger& logger)
+    : impl_(std::make_unique<Impl>(world, options, logger)) {
+  if (options.device == "cuda") {
+    throw Error(ErrorKind::kResource, "no GPU can be used by this build", "resources.device",
+                "use resources.device: cpu or auto");
+  }
+  set_num_threads(options.threads);
+}
+
+StageExecutor::~StageExecutor() = default;
+
+proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const AttemptPlace& place,
+                                          const StageHooks& hooks) {
+  if (spec.inputs_size() != static_cast<int>(place.input_dirs.size())) {
+    throw Error(ErrorKind::kProtocol, "a stage with " + std::to_string(spec.inputs_size()) + " inputs was given " +
+                                          std::to_string(place.input_dirs.size()) + " directories");
+  }
+  InputDirs dirs;
+  for (int i = 0; i < spec.inputs_size(); ++i) {
+    dirs[spec.inputs(i)] = place.input_dirs[static_cast<std::size_t>(i)];
+  }
+  const double begin = now_seconds();
+  std::string base_key;
+  proto::StageResult result;
+  switch (spec.kind_case()) {
+    case config::StageSpec::kPrepare:
+      result = impl_->prepare(spec.prepare(), place);
+      break;
+    case config::StageSpec::kTrain: {
+      MeshShape shape;
+      shape.data = impl_->world.size();
+      Mesh mesh(impl_->world, shape);
+      const TrainStageInput input{.spec = &spec, .place = &place, .hooks = &hooks, .dirs = &dirs, .mesh = &mesh,
+                                  .resident = &impl_->resident, .logger = &impl_->logger};
+      result = run_train_stage(input, &base_key);
+      break;
+    }
+    case config::StageSpec::kEvaluate:
+      result = impl_->evaluate(spec.evaluate(), dirs, hooks);
+      break;
+    case config::StageSpec::KIND_NOT_SET:
+      throw Error(ErrorKind::kProtocol, "a stage without a kind");
+  }
+  result.set_key(spec.key());
+  if (!spec.has_train()) {
+    result.set_seconds(now_seconds() - begin);
+  }
+  result.set_environment(std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +
+                         " ranks=" + std::to_string(impl_->world.size()) + " version=" FINESCALE_VERSION);
+  if (result.outcome() != proto::StageResult::STOPPED) {
+    impl_->finish(spec, place, dirs, base_key, result);
+    impl_->world.barrier();
+  }
+  return result;
+}
+
+}  // namespace finescale

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The training loop: restore; while not done { batch; forward; backward; reduce; clip; update; every N: record, evaluate,
+// save; heartbeat }. Every collective of a step is visible here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "comm/proto/result.pb.h"
+#include "configs/schema/train.pb.h"
+#include "sharding/mesh.h"
+#include "worker/data/loader.h"
+#include "worker/methods/method.h"
+#include "worker/model/transformer.h"
+#include "worker/optim/adamw.h"
+
+namespace finescale {
+
+// What a resume needs besides tensors.
+struct TrainProgress {
+  std::int64_t step = 0;  // updates done
+  std::int64_t tokens = 0;
+  std::int64_t labels = 0;
+  std::int64_t examples = 0;
+  double seconds = 0;
+  double flops = 0;
+  std::optional<double> best_loss;  // keep: best
+  std::int64_t best_step = 0;
+  proto::StageResult rows;  // step and eval rows so far
+};
+
+struct TrainParts {
+  Mesh* mesh = nullptr;
+  const config::Train* config = nullptr;
+  const TrainLoader* loader = nullptr;
+  Transformer* model = nullptr;
+  Method* method = nullptr;
+  AdamW* optimizer = nullptr;
+  // After each update: false in the common case, true to stop (the same on all ranks).
+  std::function<bool(double loss, double tokens_per_second)> pulse;
+  // Evaluates and appends to progress.rows; returns the loss of the first set. Collective over the world.
+  std::function<double(TrainProgress&)> evaluate;
+  // Writes a checkpoint for resume. Collective over the world.
+  std::function<void(const TrainProgress&)> save;
+  // Keeps a copy of the trainable weights as the best so far.
+  std::function<void()> keep_best;
+};
+
+enum class TrainOutcome { kDone, kDiverged, kStopped };
+
+// Collective over the world.
+[[nodiscard]] TrainOutcome run_train_loop(const TrainParts& parts, TrainProgress& progress);
+
+}  // namespace finescale
