@@ -41,6 +41,8 @@ constexpr std::array<std::string_view, 20> kNames = {
     "worker.stage_received",
 };
 
+static_assert(std::is_sorted(kNames.begin(), kNames.end()), "looked up by binary search");
+
 struct Armed {
   std::string name;
   long countdown = 0;
