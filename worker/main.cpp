@@ -8,6 +8,7 @@
 #include "comm/mpi/mpi_group.h"
 #include "configs/parse.h"
 #include "core/error.h"
+#include "worker/gang_loop.h"
 #include "worker/run_command.h"
 
 namespace {
@@ -22,8 +23,14 @@ int run(int argc, char** argv) {
   app.add_flag("--json", options.json, "print a summary of --run as JSON");
   std::vector<std::string> settings;
   app.add_option("--set", settings, "PATH=VALUE: override a field of the file")->type_size(1)->allow_extra_args(false);
+  GangOptions gang;
+  app.add_option("--campaign", gang.campaign, "campaign directory whose coordinator leads this gang")->group("Gang");
+  app.add_option("--gang", gang.gang, "id that the coordinator gave")->group("Gang");
+  app.add_option("--threads", gang.threads, "threads of each rank")->group("Gang");
+  app.add_option("--device", gang.device, "auto, cpu or cuda")->group("Gang");
+  app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")->group("Gang");
   CLI11_PARSE(app, argc, argv);
-  if (options.file.empty()) {
+  if (options.file.empty() && gang.campaign.empty()) {
     throw Error(ErrorKind::kConfig, "nothing to do", {}, "give --run RUN.yaml, or see --help");
   }
   for (const std::string& setting : settings) {
@@ -32,7 +39,7 @@ int run(int argc, char** argv) {
   const MpiSession session(&argc, &argv);
   const auto world = make_world_group();
   try {
-    return run_command(*world, options);
+    return gang.campaign.empty() ? run_command(*world, options) : run_gang(*world, gang);
   } catch (const Error& error) {
     std::fprintf(stderr, "rank %d: %s\n", world->rank(), describe(error).c_str());
     if (world->size() > 1) {

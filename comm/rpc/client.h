@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls of a gang's leader or of the command line to the coordinator. Blocking, with deadlines; one thread at a time per
+// client object.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "comm/proto/gang.pb.h"
+
+namespace finescale {
+
+// coordinator.json of a campaign directory.
+struct CoordinatorAddress {
+  std::string host;
+  int port = 0;
+  std::string token;
+  std::int64_t epoch = 0;
+  std::int64_t pid = 0;
+};
+
+class CoordinatorClient {
+ public:
+  explicit CoordinatorClient(const CoordinatorAddress& address);
+  ~CoordinatorClient();
+  CoordinatorClient(const CoordinatorClient&) = delete;
+  CoordinatorClient& operator=(const CoordinatorClient&) = delete;
+
+  // Each throws kComm when the coordinator cannot be reached within the deadline (seconds).
+  [[nodiscard]] proto::RegisterReply enroll(const proto::RegisterRequest& request, double deadline);
+  [[nodiscard]] proto::NextReply next(const proto::NextRequest& request, double deadline);
+  [[nodiscard]] proto::HeartbeatReply heartbeat(const proto::HeartbeatRequest& request, double deadline);
+  [[nodiscard]] proto::CommitReply commit(const proto::CommitRequest& request, double deadline);
+  [[nodiscard]] proto::FailReply fail(const proto::FailRequest& request, double deadline);
+  [[nodiscard]] proto::ControlReply control(const proto::ControlRequest& request, double deadline);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace finescale

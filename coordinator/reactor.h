@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler's state machine: events in, actions out. No sockets, no clock, no files: the campaign loop feeds it and
+// carries its outbox out in order. A stage is leased to one gang under an epoch that is never used twice; whatever comes
+// with an older epoch is refused.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "comm/proto/gang.pb.h"
+#include "coordinator/store.h"
+#include "core/random.h"
+
+namespace finescale {
+
+struct ReactorOptions {
+  int gangs = 1;
+  int max_attempts = 3;
+  double heartbeat_timeout = 60;
+  double launch_timeout = 120;  // from the launch of a gang to its first call
+  double retry_delay = 1;
+  double retry_delay_max = 60;
+  std::int64_t coordinator_epoch = 1;
+  std::uint64_t seed = 1;  // of the back-off's jitter
+};
+
+struct StageEntry {
+  StoredStage stored;
+  std::vector<std::string> inputs;
+  std::string trial;         // first trial that uses it, for people
+  double not_before = 0;     // back-off
+  double leased_at = 0;
+  double last_heartbeat = 0;
+  proto::Progress progress;
+  std::int64_t position = 0; // in the plan: lower goes first
+};
+
+enum class GangState { kLaunching, kIdle, kRunning, kLost };
+
+struct GangEntry {
+  std::int64_t id = 0;
+  GangState state = GangState::kLaunching;
+  double last_seen = 0;
+  double launched_at = 0;
+  std::string key;            // stage it runs
+  std::uint64_t waiting = 0;  // request id of a Next that is held back
+  double waiting_since = 0;
+  std::string host;
+  int ranks = 0;
+};
+
+// Actions, to be carried out in order.
+struct LaunchGang { std::int64_t id; };
+struct KillGang { std::int64_t id; std::string why; };
+struct SaveStage { std::string key; };                    // write the entry's stored part
+struct Reply { std::uint64_t request; std::variant<proto::RegisterReply, proto::NextReply, proto::HeartbeatReply, proto::CommitReply, proto::FailReply> reply; };
+struct Order { std::uint64_t request; std::string key; std::int64_t gang; };  // save the lease, then answer Next with RUN
+struct Publish { std::uint64_t request; proto::CommitRequest commit; };       // verify, rename, record, answer
+using Action = std::variant<LaunchGang, KillGang, SaveStage, Reply, Order, Publish>;
+using Outbox = std::vector<Action>;
+
+class Reactor {
+ public:
+  explicit Reactor(const ReactorOptions& options) : options_(options), jitter_(options.seed, Purpose::kJitter) {}
+
+  // Stages come with their stored state; running ones keep their lease until it expires or its gang comes back.
+  void add_stage(StageEntry stage, double now);
+  void adopt_gang(std::int64_t id, double now);  // a gang of an earlier coordinator that is still alive
+
+  [[nodiscard]] Outbox on_tick(double now);
+  [[nodiscard]] Outbox on_register(std::uint64_t request, const proto::RegisterRequest& message, double now);
+  [[nodiscard]] Outbox on_next(std::uint64_t request, const proto::NextRequest& message, double now);
+  [[nodiscard]] Outbox on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message, double now);
+  [[nodiscard]] Outbox on_commit(std::uint64_t request, const proto::CommitRequest& message, double now);
+  [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message, double now);
+  [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, double now);
+
+  // The commit's artifact is published: the entry holds its final state (to be stored by the caller); what else changes
+  // (dependents of a diverged stage) comes back as actions.
+  [[nodiscard]] Outbox committed(const std::string& key, const proto::StageResult& result);
+  // The artifact was not good: the attempt failed.
+  [[nodiscard]] Outbox commit_refused(const std::string& key, const std::string& why, double now);
+
+  void stop();                                        // everything: gangs are told to save and go
+  [[nodiscard]] Outbox stop_stage(const std::string& key);
+  [[nodiscard]] bool stopping() const noexcept { return stopping_; }
+  [[nodiscard]] bool all_settled() const;             // no stage pending or running
+  [[nodiscard]] bool any_gang() const;
+  [[nodiscard]] const std::map<std::string, StageEntry>& stages() const noexcept { return stages_; }
+  [[nodiscard]] const std::map<std::int64_t, GangEntry>& gangs() const noexcept { return gangs_; }
+  [[nodiscard]] int gang_failures() const noexcept { return launch_failures_; }
+
+ private:
+  [[nodiscard]] bool is_ready(const StageEntry& stage, double now) const;
+  [[nodiscard]] StageEntry* best_ready(const GangEntry& gang, double now);
+  [[nodiscard]] bool any_future_work() const;
+  [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
+  void serve_waiting(double now, Outbox& out);
+  void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message, double now, Outbox& out);
+  void fail_dependents(const std::string& key, const std::string& why, Outbox& out);
+  void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
+  [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
+
+  ReactorOptions options_;
+  Random jitter_;
+  std::map<std::string, StageEntry> stages_;
+  std::map<std::int64_t, GangEntry> gangs_;
+  std::int64_t last_gang_ = 0;
+  std::int64_t num_positions_ = 0;
+  int launch_failures_ = 0;   // gangs lost in a row before their first call
+  bool stopping_ = false;
+};
+
+}  // namespace finescale

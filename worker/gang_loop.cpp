@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/gang_loop.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "checkpoint/manifest.h"
+#include "configs/canonical.h"
+#include "core/crash_point.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/hash.h"
+#include "core/log.h"
+#include "worker/leader.h"
+#include "worker/stage_executor.h"
+
+namespace finescale {
+
+namespace {
+
+volatile std::sig_atomic_t term_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+
+void on_signal(int signal) { term_signal = signal; }
+
+class GangLoop {
+ public:
+  GangLoop(Group& world, const GangOptions& options)
+      : world_(world), options_(options), logger_(make_logger({.name = "gang " + std::to_string(options.gang)})),
+        executor_(world, {.threads = options.threads, .device = options.device}, *logger_) {
+    if (world.rank() == 0) {
+      leader_ = std::make_unique<Leader>(options, world.size(), *logger_);
+    }
+  }
+
+  int run() {
+    if (!agree(leader_ == nullptr || leader_->enroll())) {
+      return 143;
+    }
+    for (;;) {
+      proto::NextReply order;
+      if (leader_ != nullptr) {
+        order = leader_->next();
+      }
+      std::string bytes = order.SerializeAsString();
+      world_.broadcast(bytes, 0);
+      if (!order.ParseFromString(bytes) || order.order() == proto::NextReply::EXIT) {
+        return agree(leader_ == nullptr || leader_->word() != Leader::Word::kOrphaned) ? 0 : 143;
+      }
+      crash_point("worker.stage_received");
+      const bool go_on = execute(order);
+      if (!agree(go_on)) {
+        return 143;
+      }
+    }
+  }
+
+ private:
+  // Rank 0's word, on every rank. Collective over the world.
+  bool agree(bool yes) { return !world_.any(world_.rank() == 0 && !yes); }
+
+  // False: this gang must end.
+  bool execute(const proto::NextReply& order) {
+    config::StageSpec spec;
+    try {
+      parse_canonical(order.stage(), spec);
+      AttemptPlace place;
+      place.attempt_dir = order.attempt_dir();
+      place.epoch = order.epoch();
+      place.resume_dirs = {order.resume_dirs().begin(), order.resume_dirs().end()};
+      place.input_dirs = {order.input_dirs().begin(), order.input_dirs().end()};
+      if (leader_ != nullptr) {
+        leader_->begin_stage(spec.key(), order.epoch());
+        make_directories(place.attempt_dir);
+      }
+      world_.barrier();
+      logger_->info("{} {} ({}) epoch {}", order.trial(), spec.label(), spec.key(), order.epoch());
+      StageHooks hooks;
+      hooks.on_progress = [this](const proto::Progress& progress) { return on_progress(progress); };
+      const proto::StageResult result = executor_.execute(spec, place, hooks);
+      return finish(spec, place, result);
+    } catch (const Error& error) {
+      return failed(error);
+    }
+  }
+
+  bool finish(const config::StageSpec& spec, const AttemptPlace& place, const proto::StageResult& result) {
+    if (leader_ == nullptr) {
+      return true;  // rank 0's word follows
+    }
+    const Leader::Word word = leader_->word();
+    if (word == Leader::Word::kAbandon) {
+      logger_->warn("{} was given to another gang: this attempt is thrown away", spec.key());
+      leader_->end_stage();
+      return true;
+    }
+    std::string manifest_hash;
+    if (result.outcome() != proto::StageResult::STOPPED) {
+      manifest_hash = hash_file(place.attempt_dir + "/manifest.json");
+    }
+    (void)leader_->commit(place.attempt_dir, manifest_hash, result);
+    const bool orphaned = leader_->word() == Leader::Word::kOrphaned;
+    leader_->end_stage();
+    return !orphaned && term_signal == 0;
+  }
+
+  bool failed(const Error& error) {
+    logger_->error("{}", describe(error));
+    if (leader_ != nullptr) {
+      leader_->fail(std::string(error_kind_name(error.kind())), error.what());
+      leader_->end_stage();
+    }
+    if (world_.size() > 1) {
+      // Other ranks may wait in a collective that this one left: the whole gang goes, and a new one comes.
+      if (leader_ == nullptr) {
+        std::this_thread::sleep_for(std::chrono::seconds(2));  // the leader reports first, if it failed too
+      }
+      world_.abort(exit_code(error.kind()));
+    }
+    return true;
+  }
+
+  bool on_progress(const proto::Progress& progress) {
+    if (leader_ != nullptr) {
+      leader_->progress(progress);
+    }
+    if (progress.doing() != "train") {
+      return false;
+    }
+    // One rank alone may ask at every step; several agree every 16 steps (a collective).
+    if (world_.size() > 1 && progress.step() % 16 != 0) {
+      return false;
+    }
+    const bool stop = leader_ != nullptr && (leader_->word() != Leader::Word::kGoOn || term_signal != 0);
+    return world_.any(stop);
+  }
+
+  Group& world_;
+  GangOptions options_;
+  std::shared_ptr<Logger> logger_;
+  StageExecutor executor_;
+  std::unique_ptr<Leader> leader_;
+};
+
+}  // namespace
+
+int run_gang(Group& world, const GangOptions& options) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun killed: its ranks must not live on as orphans
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGINT, SIG_IGN);        // a terminal's Ctrl-C is the coordinator's
+  return GangLoop(world, options).run();
+}
+
+}  // namespace finescale

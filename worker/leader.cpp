@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/leader.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+
+#include "comm/rpc/address.h"
+#include "core/crash_point.h"
+#include "core/device.h"
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr double kBeatSeconds = 1;    // far below any sensible heartbeat_timeout
+constexpr double kCallSeconds = 10;   // a coordinator that needs longer is gone or stopped
+constexpr double kCommitSeconds = 120;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
+}
+
+}  // namespace
+
+Leader::Leader(const GangOptions& options, int ranks, Logger& logger) : options_(options), ranks_(ranks), logger_(logger) {}
+
+Leader::~Leader() {
+  if (beats_.joinable()) {
+    beats_.request_stop();
+    changed_.notify_all();
+  }
+}
+
+proto::Caller Leader::caller() const {
+  proto::Caller caller;
+  caller.set_token(address_.token);
+  caller.set_coordinator_epoch(address_.epoch);
+  caller.set_gang(options_.gang);
+  return caller;
+}
+
+bool Leader::try_enroll() {
+  const std::optional<CoordinatorAddress> address = read_address(options_.campaign);
+  if (!address) {
+    return false;
+  }
+  auto client = std::make_unique<CoordinatorClient>(*address);
+  proto::RegisterRequest request;
+  {
+    const std::scoped_lock lock(mutex_);
+    address_ = *address;
+    *request.mutable_caller() = caller();
+    request.set_held_key(key_);
+    request.set_held_epoch(epoch_);
+  }
+  request.set_ranks(ranks_);
+  request.set_host(host_name());
+  request.set_pid(::getpid());
+  request.set_environment(std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(options_.threads));
+  try {
+    const proto::RegisterReply reply = client->enroll(request, kCallSeconds);
+    if (!reply.accepted()) {
+      logger_.warn("coordinator refuses this gang: {}", reply.why());
+      return false;
+    }
+    const std::scoped_lock lock(mutex_);
+    client_ = std::move(client);
+    if (!key_.empty() && !reply.keep_lease()) {
+      word_ = Word::kAbandon;
+    }
+    return true;
+  } catch (const Error& error) {
+    logger_.debug("{}", error.what());
+    return false;
+  }
+}
+
+bool Leader::reconnect() {
+  const Clock::time_point begin = Clock::now();
+  while (!try_enroll()) {
+    if (seconds_since(begin) > options_.orphan_timeout) {
+      logger_.error("no coordinator for {} s: this gang ends", options_.orphan_timeout);
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return true;
+}
+
+bool Leader::enroll() {
+  crash_point("worker.before_register");
+  if (!reconnect()) {
+    return false;
+  }
+  beats_ = std::jthread([this](const std::stop_token& stop) { beat(stop); });
+  return true;
+}
+
+// Repeats a call over coordinators until it is answered; false when none came back in time.
+template <class Call>
+bool Leader::persistently(const Call& call) {
+  for (;;) {
+    try {
+      call();
+      return true;
+    } catch (const Error& error) {
+      logger_.warn("{}", error.what());
+      if (!reconnect()) {
+        return false;
+      }
+    }
+  }
+}
+
+proto::NextReply Leader::next() {
+  proto::NextReply reply;
+  do {
+    // A client of its own: the heartbeat thread uses client_.
+    const bool answered = persistently([&] {
+      proto::NextRequest request;
+      CoordinatorAddress address;
+      {
+        const std::scoped_lock lock(mutex_);
+        *request.mutable_caller() = caller();
+        address = address_;
+      }
+      reply = client_->next(request, kCallSeconds);
+    });
+    if (!answered) {
+      reply.set_order(proto::NextReply::EXIT);
+      word_ = Word::kOrphaned;
+    }
+  } while (reply.order() == proto::NextReply::WAIT);
+  return reply;
+}
+
+void Leader::begin_stage(const std::string& key, std::int64_t epoch) {
+  const std::scoped_lock lock(mutex_);
+  key_ = key;
+  epoch_ = epoch;
+  progress_.Clear();
+  word_ = Word::kGoOn;
+}
+
+void Leader::end_stage() {
+  const std::scoped_lock lock(mutex_);
+  key_.clear();
+  if (word_ != Word::kOrphaned) {
+    word_ = Word::kGoOn;
+  }
+}
+
+void Leader::progress(const proto::Progress& progress) {
+  const std::scoped_lock lock(mutex_);
+  progress_ = progress;
+}
+
+bool Leader::commit(const std::string& attempt_dir, const std::string& manifest_hash, const proto::StageResult& result) {
+  proto::CommitRequest request;
+  request.set_attempt_dir(attempt_dir);
+  request.set_manifest_hash(manifest_hash);
+  *request.mutable_result() = result;
+  request.mutable_result()->clear_steps();  // the coordinator reads the table from result.pb
+  proto::CommitReply reply;
+  crash_point("worker.before_commit_request");
+  const bool answered = persistently([&] {
+    if (word_ == Word::kAbandon) {
+      reply.set_accepted(false);
+      reply.set_why("the lease went to another gang");
+      return;
+    }
+    {
+      const std::scoped_lock lock(mutex_);
+      *request.mutable_caller() = caller();
+      request.set_key(key_);
+      request.set_epoch(epoch_);
+    }
+    reply = client_->commit(request, kCommitSeconds);
+  });
+  if (!answered) {
+    word_ = Word::kOrphaned;
+    return false;
+  }
+  if (!reply.accepted()) {
+    logger_.warn("commit of {} was refused: {}", request.key(), reply.why());
+  }
+  crash_point("worker.after_commit_reply");
+  return reply.accepted();
+}
+
+void Leader::fail(const std::string& kind, const std::string& message) {
+  (void)persistently([&] {
+    proto::FailRequest request;
+    {
+      const std::scoped_lock lock(mutex_);
+      *request.mutable_caller() = caller();
+      request.set_key(key_);
+      request.set_epoch(epoch_);
+    }
+    request.set_kind(kind);
+    request.set_message(message);
+    (void)client_->fail(request, kCallSeconds);
+  });
+}
+
+void Leader::beat(const std::stop_token& stop) {
+  Clock::time_point last_answer = Clock::now();
+  while (!stop.stop_requested()) {
+    proto::HeartbeatRequest request;
+    std::unique_ptr<CoordinatorClient> client;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, stop, std::chrono::milliseconds(static_cast<int>(kBeatSeconds * 1000)), [] { return false; });
+      if (stop.stop_requested()) {
+        return;
+      }
+      *request.mutable_caller() = caller();
+      request.set_key(key_);
+      request.set_epoch(epoch_);
+      *request.mutable_progress() = progress_;
+      client = std::make_unique<CoordinatorClient>(address_);
+    }
+    try {
+      const proto::HeartbeatReply reply = client->heartbeat(request, kCallSeconds);
+      last_answer = Clock::now();
+      const std::scoped_lock lock(mutex_);
+      if (request.key() == key_ && request.epoch() == epoch_ && !key_.empty()) {
+        if (reply.action() == proto::HeartbeatReply::STOP) {
+          word_ = Word::kStop;
+        } else if (reply.action() == proto::HeartbeatReply::ABANDON) {
+          word_ = Word::kAbandon;
+        }
+      }
+    } catch (const Error&) {
+      bool working = false;
+      {
+        const std::scoped_lock lock(mutex_);
+        working = !key_.empty();
+      }
+      // While a stage runs, this thread looks for the next coordinator; else the main thread does.
+      if (working && try_enroll()) {
+        last_answer = Clock::now();
+      } else if (seconds_since(last_answer) > options_.orphan_timeout) {
+        word_ = Word::kOrphaned;
+      }
+    }
+  }
+}
+
+}  // namespace finescale

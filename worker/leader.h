@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The leader's link to the coordinator: registration, heartbeats from a thread that never enters MPI, and the search for a
+// new coordinator when the old one is gone. The main thread of rank 0 owns it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <thread>
+
+#include "comm/proto/gang.pb.h"
+#include "comm/rpc/client.h"
+#include "core/log.h"
+#include "worker/gang_loop.h"
+
+namespace finescale {
+
+class Leader {
+ public:
+  enum class Word { kGoOn, kStop, kAbandon, kOrphaned };
+
+  Leader(const GangOptions& options, int ranks, Logger& logger);
+  ~Leader();
+  Leader(const Leader&) = delete;
+  Leader& operator=(const Leader&) = delete;
+
+  // Blocks until registered; false when no coordinator came within the orphan timeout.
+  [[nodiscard]] bool enroll();
+  // The next order; blocks. EXIT also when orphaned.
+  [[nodiscard]] proto::NextReply next();
+  void begin_stage(const std::string& key, std::int64_t epoch);
+  void end_stage();
+  void progress(const proto::Progress& progress);
+  [[nodiscard]] Word word() const noexcept { return word_.load(); }
+  // False: refused, throw the attempt away.
+  [[nodiscard]] bool commit(const std::string& attempt_dir, const std::string& manifest_hash, const proto::StageResult& result);
+  void fail(const std::string& kind, const std::string& message);
+
+ private:
+  [[nodiscard]] proto::Caller caller() const;
+  bool try_enroll();   // once, with the address that is in the campaign now
+  bool reconnect();    // until the orphan timeout
+  void beat(const std::stop_token& stop);
+  template <class Call>
+  bool persistently(const Call& call);
+
+  GangOptions options_;
+  int ranks_;
+  Logger& logger_;
+  mutable std::mutex mutex_;                     // guards client_, address_, key_, epoch_, progress_
+  std::condition_variable_any changed_;
+  std::unique_ptr<CoordinatorClient> client_;
+  CoordinatorAddress address_;
+  std::string key_;
+  std::int64_t epoch_ = 0;
+  proto::Progress progress_;
+  std::atomic<Word> word_{Word::kGoOn};
+  std::jthread beats_;
+};
+
+}  // namespace finescale
