@@ -35,7 +35,8 @@ config::Sweep resolved(const config::Sweep& sweep, const Point& point) {
   // A method must be set in front of the fields that may belong to it.
   std::vector<std::pair<std::string, std::string>> ordered(point.begin(), point.end());
   std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
-    return std::count(a.first.begin(), a.first.end(), '.') < std::count(b.first.begin(), b.first.end(), '.');
+    return std::count(a.first.begin(), a.first.end(), '.') <
+           std::count(b.first.begin(), b.first.end(), '.');
   });
   for (const auto& [path, value] : ordered) {
     set_field(copy, path, value, "axes." + path);
@@ -99,9 +100,11 @@ class Planner {
     }
     const config::RandomSearch& random = sweep_.search().random();
     const auto total = static_cast<std::uint64_t>(points.size());
-    const Permutation permutation(total, static_cast<std::uint64_t>(random.seed()), Purpose::kSearch);
+    const Permutation permutation(total, static_cast<std::uint64_t>(random.seed()),
+                                  Purpose::kSearch);
     std::vector<std::uint64_t> picked;
-    for (std::uint64_t i = 0; i < std::min(total, static_cast<std::uint64_t>(random.trials())); ++i) {
+    for (std::uint64_t i = 0; i < std::min(total, static_cast<std::uint64_t>(random.trials()));
+         ++i) {
       picked.push_back(permutation[i]);
     }
     std::sort(picked.begin(), picked.end());
@@ -128,7 +131,8 @@ class Planner {
         }
       }
       if (middle <= 0) {
-        throw Error(ErrorKind::kConfig, "tune: give geometric: {from, to, points} for " + tune.fields(0));
+        throw Error(ErrorKind::kConfig,
+                    "tune: give geometric: {from, to, points} for " + tune.fields(0));
       }
       axis.mutable_geometric()->set_from(middle / 4);
       axis.mutable_geometric()->set_to(middle * 4);
@@ -148,7 +152,8 @@ class Planner {
       }
       Point at;
       for (const auto& [path, values] : axes_) {
-        const bool in_group = std::find(tune.per().begin(), tune.per().end(), path) != tune.per().end();
+        const bool in_group =
+            std::find(tune.per().begin(), tune.per().end(), path) != tune.per().end();
         at[path] = in_group ? point.at(path) : values.front();
       }
       for (const config::FieldValues& value : tune.at()) {
