@@ -30,10 +30,16 @@ volatile std::sig_atomic_t term_signal = 0;  // NOLINT(cppcoreguidelines-avoid-n
 
 void on_signal(int signal) { term_signal = signal; }
 
+std::shared_ptr<Logger> gang_logger(std::int64_t gang) {
+  LogOptions options;
+  options.name = "gang " + std::to_string(gang);
+  return make_logger(options);
+}
+
 class GangLoop {
  public:
   GangLoop(Group& world, const GangOptions& options)
-      : world_(world), options_(options), logger_(make_logger({.name = "gang " + std::to_string(options.gang)})),
+      : world_(world), options_(options), logger_(gang_logger(options.gang)),
         executor_(world, {.threads = options.threads, .device = options.device}, *logger_) {
     if (world.rank() == 0) {
       leader_ = std::make_unique<Leader>(options, world.size(), *logger_);

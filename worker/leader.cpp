@@ -48,12 +48,17 @@ proto::Caller Leader::caller() const {
   return caller;
 }
 
+std::shared_ptr<CoordinatorClient> Leader::client() const {
+  const std::scoped_lock lock(mutex_);
+  return client_;
+}
+
 bool Leader::try_enroll() {
   const std::optional<CoordinatorAddress> address = read_address(options_.campaign);
   if (!address) {
     return false;
   }
-  auto client = std::make_unique<CoordinatorClient>(*address);
+  auto client = std::make_shared<CoordinatorClient>(*address);
   proto::RegisterRequest request;
   {
     const std::scoped_lock lock(mutex_);
@@ -124,16 +129,13 @@ bool Leader::persistently(const Call& call) {
 proto::NextReply Leader::next() {
   proto::NextReply reply;
   do {
-    // A client of its own: the heartbeat thread uses client_.
     const bool answered = persistently([&] {
       proto::NextRequest request;
-      CoordinatorAddress address;
       {
         const std::scoped_lock lock(mutex_);
         *request.mutable_caller() = caller();
-        address = address_;
       }
-      reply = client_->next(request, kCallSeconds);
+      reply = client()->next(request, kCallSeconds);
     });
     if (!answered) {
       reply.set_order(proto::NextReply::EXIT);
@@ -184,7 +186,7 @@ bool Leader::commit(const std::string& attempt_dir, const std::string& manifest_
       request.set_key(key_);
       request.set_epoch(epoch_);
     }
-    reply = client_->commit(request, kCommitSeconds);
+    reply = client()->commit(request, kCommitSeconds);
   });
   if (!answered) {
     word_ = Word::kOrphaned;
@@ -208,7 +210,7 @@ void Leader::fail(const std::string& kind, const std::string& message) {
     }
     request.set_kind(kind);
     request.set_message(message);
-    (void)client_->fail(request, kCallSeconds);
+    (void)client()->fail(request, kCallSeconds);
   });
 }
 

@@ -42,6 +42,7 @@ class Leader {
 
  private:
   [[nodiscard]] proto::Caller caller() const;
+  [[nodiscard]] std::shared_ptr<CoordinatorClient> client() const;
   bool try_enroll();   // once, with the address that is in the campaign now
   bool reconnect();    // until the orphan timeout
   void beat(const std::stop_token& stop);
@@ -53,7 +54,8 @@ class Leader {
   Logger& logger_;
   mutable std::mutex mutex_;                     // guards client_, address_, key_, epoch_, progress_
   std::condition_variable_any changed_;
-  std::unique_ptr<CoordinatorClient> client_;
+  // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call of the old one.
+  std::shared_ptr<CoordinatorClient> client_;
   CoordinatorAddress address_;
   std::string key_;
   std::int64_t epoch_ = 0;

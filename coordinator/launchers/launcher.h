@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Starts gangs and learns of their end. One .cpp per kind, registry.cpp lists them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "configs/schema/sweep.pb.h"
+
+namespace finescale {
+
+struct GangLaunch {
+  std::int64_t gang = 0;
+  std::string campaign;   // absolute
+  int ranks = 1;
+  int threads = 1;
+  std::string device = "auto";
+  double orphan_timeout = 30;
+  std::string log_file;
+};
+struct GangExit {
+  std::int64_t gang = 0;
+  int code = 0;           // 128 + signal when killed
+};
+
+class Launcher {
+ public:
+  virtual ~Launcher() = default;
+  // Returns the process that stands for the gang. Throws kResource when the launcher is not installed, else kLaunch.
+  virtual std::int64_t start(const GangLaunch& launch) = 0;
+  // A gang that an earlier coordinator of this machine started; false when it is not alive.
+  virtual bool adopt(std::int64_t gang, std::int64_t pid) = 0;
+  // Gangs that ended since the last call. Does not block.
+  virtual std::vector<GangExit> ended() = 0;
+  virtual void kill(std::int64_t gang) = 0;
+
+ protected:
+  Launcher() = default;
+  Launcher(const Launcher&) = default;
+  Launcher& operator=(const Launcher&) = default;
+};
+
+[[nodiscard]] std::unique_ptr<Launcher> make_launcher(const config::Launcher& config);
+[[nodiscard]] std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config);
+
+// finescale-worker beside this program. Throws kResource when it is not there.
+[[nodiscard]] std::string worker_program();
+
+}  // namespace finescale

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The document of `finescale status`, built by the live coordinator and published as status.json.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "coordinator/plan.h"
+#include "coordinator/reactor.h"
+
+namespace finescale {
+
+struct StatusInput {
+  std::string campaign;
+  std::string state;      // running | done | interrupted | failed
+  const std::vector<PlannedTrial>* trials = nullptr;
+  const std::vector<std::string>* stopped_trials = nullptr;
+  const Reactor* reactor = nullptr;
+  double now = 0;         // the reactor's clock
+  double elapsed_s = 0;
+  double done_work = 0;   // of total_work, any unit: for eta_s
+  double total_work = 0;
+};
+
+// pending, running, done, failed, stopped.
+[[nodiscard]] std::string trial_state(const PlannedTrial& trial, bool stopped, const std::map<std::string, StageEntry>& stages);
+
+[[nodiscard]] std::string status_json(const StatusInput& input);
+// One line for people from that document.
+[[nodiscard]] std::string status_line(const std::string& json);
+[[nodiscard]] std::string status_text(const std::string& json);  // the table of `finescale status`
+
+}  // namespace finescale
