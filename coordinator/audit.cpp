@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/audit.h"
+
+#include <filesystem>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "checkpoint/manifest.h"
+#include "configs/canonical.h"
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+void check_artifact(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
+  const std::string directory = campaign.directory + "/artifacts/" + stage.key;
+  try {
+    for (const std::string& problem : verify_manifest(directory, true)) {
+      audit.violations.push_back({"artifact", stage.key + ": " + problem});
+    }
+    if (read_manifest(directory).key != stage.key) {
+      audit.violations.push_back({"artifact", stage.key + ": its manifest names another stage"});
+    }
+  } catch (const Error& error) {
+    audit.violations.push_back({"artifact", stage.key + ": " + error.what()});
+  }
+}
+
+// Rows are those of updates 1..n: with log_every 1 every one exactly once, else strictly ascending.
+void check_steps(const StoredStage& stage, const proto::StageResult& result, Audit& audit) {
+  config::StageSpec spec;
+  parse_canonical(stage.spec, spec);
+  if (!spec.has_train()) {
+    return;
+  }
+  std::int64_t last = 0;
+  std::int64_t tokens = 0;
+  const bool every = spec.train().train().log_every() == 1;
+  for (const proto::StepRow& row : result.steps()) {
+    if (row.step() <= last || (every && row.step() != last + 1)) {
+      audit.violations.push_back({"steps", stage.key + ": update " + std::to_string(row.step()) + " follows " + std::to_string(last)});
+    }
+    last = row.step();
+    tokens += row.tokens();
+  }
+  if (every && tokens != result.tokens()) {
+    audit.violations.push_back({"tokens", stage.key + ": rows hold " + std::to_string(tokens) + " tokens, the result says " + std::to_string(result.tokens())});
+  }
+}
+
+}  // namespace
+
+Audit audit_campaign(const Campaign& campaign) {
+  Audit audit;
+  std::set<std::string> planned;
+  for (const PlannedTrial& trial : campaign.trials) {
+    planned.insert(trial.stages.begin(), trial.stages.end());
+  }
+  audit.planned = static_cast<std::int64_t>(planned.size());
+  for (const auto& [key, stage] : campaign.stages) {
+    if (!planned.contains(key)) {
+      audit.violations.push_back({"plan", key + " is in the store, but no trial plans it"});
+      continue;
+    }
+    config::StageSpec spec;
+    parse_canonical(stage.spec, spec);
+    if (stage_key(spec) != key) {
+      audit.violations.push_back({"key", key + " is not the key of its own text"});
+    }
+    switch (stage.state) {
+      case StageState::kDone: {
+        ++audit.committed;
+        check_artifact(campaign, stage, audit);
+        const auto result = campaign.results.find(key);
+        if (result == campaign.results.end()) {
+          audit.violations.push_back({"result", key + " is done without a result"});
+        } else {
+          check_steps(stage, result->second, audit);
+        }
+        break;
+      }
+      case StageState::kStopped:
+        ++audit.stopped;
+        break;
+      case StageState::kFailed:
+        ++audit.failed;
+        break;
+      case StageState::kPending:
+        ++audit.pending;
+        break;
+      case StageState::kRunning:
+        ++audit.pending;
+        if (stage.gang == 0 || stage.epoch == 0) {
+          audit.violations.push_back({"lease", key + " runs without a lease"});
+        }
+        break;
+    }
+  }
+  if (audit.planned != audit.committed + audit.stopped + audit.failed + audit.pending) {
+    audit.violations.push_back({"sum", "planned " + std::to_string(audit.planned) + " is not committed + stopped + failed + pending"});
+  }
+  if (std::filesystem::exists(campaign.directory + "/artifacts")) {
+    for (const auto& entry : std::filesystem::directory_iterator(campaign.directory + "/artifacts")) {
+      const std::string key = entry.path().filename().string();
+      if (!key.starts_with(".") && !campaign.stages.contains(key)) {
+        audit.violations.push_back({"artifact", key + " belongs to no stage"});
+      }
+    }
+  }
+  return audit;
+}
+
+std::string audit_json(const Audit& audit) {
+  nlohmann::json violations = nlohmann::json::array();
+  for (const Violation& violation : audit.violations) {
+    violations.push_back({{"rule", violation.rule}, {"what", violation.what}});
+  }
+  return nlohmann::json{{"planned", audit.planned}, {"committed", audit.committed}, {"stopped", audit.stopped}, {"failed", audit.failed},
+                        {"pending", audit.pending}, {"violations", violations}, {"ok", audit.violations.empty()}}
+      .dump(1);
+}
+
+}  // namespace finescale

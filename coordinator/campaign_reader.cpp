@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/campaign_reader.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "configs/canonical.h"
+#include "coordinator/status.h"
+#include "coordinator/trial_text.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "core/files.h"
+
+namespace finescale {
+
+namespace {
+
+// store.sqlite and its write-ahead log, copied: the copy replays the log by itself.
+class StoreCopy {
+ public:
+  explicit StoreCopy(const std::string& directory) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "finescale-store-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      throw Error(ErrorKind::kResource, "cannot make a temporary directory", pattern);
+    }
+    path_ = pattern;
+    for (const char* name : {"/store.sqlite-wal", "/store.sqlite"}) {
+      if (std::filesystem::exists(directory + name)) {
+        std::filesystem::copy_file(directory + name, path_ + name);
+      }
+    }
+  }
+  ~StoreCopy() {
+    std::error_code code;
+    std::filesystem::remove_all(path_, code);
+  }
+  StoreCopy(const StoreCopy&) = delete;
+  StoreCopy& operator=(const StoreCopy&) = delete;
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+};
+
+std::string iso_time(double unix_seconds) {
+  const auto seconds = static_cast<std::time_t>(unix_seconds);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial) {
+  TrialRow row;
+  row.trial = trial.id;
+  row.is_tuning = trial.is_tuning;
+  row.axes = trial.axes;
+  row.tuned = trial.tuned;
+  std::map<std::string, StageEntry> entries;
+  for (const std::string& key : trial.stages) {
+    entries[key].stored = campaign.stages.at(key);
+  }
+  const bool stopped = std::find(campaign.stopped.begin(), campaign.stopped.end(), trial.id) != campaign.stopped.end();
+  row.state = trial_state(trial, stopped, entries);
+  for (std::size_t i = 0; i < trial.stages.size(); ++i) {
+    const std::string& key = trial.stages[i];
+    const StoredStage& stage = campaign.stages.at(key);
+    if (stage.state == StageState::kFailed && row.why.empty()) {
+      row.why = trial.names[i] + ": " + stage.error;
+    }
+    const auto found = campaign.results.find(key);
+    if (found == campaign.results.end()) {
+      continue;
+    }
+    const proto::StageResult& result = found->second;
+    for (const proto::EvalRow& eval : result.evals()) {
+      row.metrics[eval.set() + "." + eval.metric()] = eval.value();
+      row.metric_n[eval.set() + "." + eval.metric()] = eval.n();
+    }
+    for (const proto::Sample& sample : result.samples()) {
+      row.samples.push_back({sample.set(), sample.prompt(), sample.expected(), sample.answer()});
+    }
+    row.warnings.insert(row.warnings.end(), result.warnings().begin(), result.warnings().end());
+    if (trial.names[i] == "pretrain" || trial.names[i] == "tokenizer") {
+      continue;  // shared: not the trial's own
+    }
+    row.seconds += result.seconds();
+    if (result.steps_size() == 0) {
+      continue;
+    }
+    row.tokens += result.tokens();
+    row.train_flops += result.train_flops();
+    config::StageSpec spec;
+    parse_canonical(stage.spec, spec);
+    row.artifacts[spec.train().train().method().has_full() ? "checkpoint" : "adapter"] = key;
+    row.curve.clear();
+    double tokens = 0;
+    for (const proto::StepRow& step : result.steps()) {
+      tokens += static_cast<double>(step.tokens());
+      row.curve.push_back({step.step(), tokens, step.loss(), step.lr(), step.grad_norm()});
+    }
+  }
+  return row;
+}
+
+void add_totals(Campaign& campaign, Store& store) {
+  CampaignInfo& info = campaign.info;
+  info.stages = static_cast<std::int64_t>(campaign.stages.size());
+  info.stages_unshared = std::stoll(store.meta("stages_unshared").value_or("0"));
+  std::set<std::string> counted;
+  for (const PlannedTrial& trial : campaign.trials) {
+    for (const std::string& key : trial.stages) {
+      const auto found = campaign.results.find(key);
+      if (found == campaign.results.end()) {
+        continue;
+      }
+      info.train_flops_unshared += found->second.train_flops();
+      if (counted.insert(key).second) {
+        info.train_flops += found->second.train_flops();
+        info.train_tokens += found->second.tokens();
+        if (!found->second.environment().empty() && info.machine.empty()) {
+          info.machine = found->second.environment();
+        }
+      }
+    }
+  }
+}
+
+void add_base_rows(Campaign& campaign) {
+  for (const auto& [key, result] : campaign.results) {
+    if (campaign.stages.at(key).label != "pretrain") {
+      continue;
+    }
+    TrialRow row;
+    row.trial = "pretrain";
+    row.state = "done";
+    row.tokens = result.tokens();
+    row.train_flops = result.train_flops();
+    row.seconds = result.seconds();
+    double tokens = 0;
+    for (const proto::StepRow& step : result.steps()) {
+      tokens += static_cast<double>(step.tokens());
+      row.curve.push_back({step.step(), tokens, step.loss(), step.lr(), step.grad_norm()});
+    }
+    campaign.info.base_rows.push_back(std::move(row));
+  }
+}
+
+}  // namespace
+
+std::string short_value(const std::string& value) {
+  std::string out;
+  for (const char c : value) {
+    if (c == '{' || c == '}' || c == ':' || c == '"') {
+      out += out.empty() || out.back() == ' ' ? "" : " ";
+    } else if (c != ' ' || (!out.empty() && out.back() != ' ')) {
+      out += c;
+    }
+  }
+  while (!out.empty() && out.back() == ' ') {
+    out.pop_back();
+  }
+  return out;
+}
+
+Campaign read_campaign(const std::string& directory) {
+  if (!std::filesystem::exists(directory + "/store.sqlite")) {
+    throw Error(ErrorKind::kConfig, "no campaign is here", directory, "give the output directory of a sweep (finescale run)");
+  }
+  Campaign campaign;
+  campaign.directory = std::filesystem::absolute(directory).lexically_normal().string();
+  const StoreCopy copy(directory);
+  Store store(copy.path());
+  const std::optional<std::string> text = store.meta("sweep");
+  if (!text) {
+    throw Error(ErrorKind::kConfig, "the campaign was never started", directory);
+  }
+  parse_canonical(*text, campaign.sweep);
+  campaign.info.name = campaign.sweep.name();
+  campaign.info.sweep_text = *text;
+  campaign.info.version = FINESCALE_VERSION;
+  campaign.info.started = iso_time(std::stod(store.meta("started").value_or("0")));
+  for (StoredStage& stage : store.stages()) {
+    if (!stage.result.empty()) {
+      proto::StageResult result;
+      if (result.ParseFromString(stage.result)) {
+        campaign.results.emplace(stage.key, std::move(result));
+      }
+    }
+    campaign.stages.emplace(stage.key, std::move(stage));
+  }
+  for (const StoredTrial& trial : store.trials()) {
+    campaign.trials.push_back(trial_from_text(trial.text));
+    if (trial.stopped) {
+      campaign.stopped.push_back(trial.id);
+    }
+  }
+  for (const PlannedTrial& trial : campaign.trials) {
+    campaign.rows.push_back(make_row(campaign, trial));
+  }
+  add_totals(campaign, store);
+  add_base_rows(campaign);
+  try {
+    const nlohmann::json status = nlohmann::json::parse(read_file(directory + "/status.json"));
+    campaign.info.wall_seconds = status.value("elapsed_s", 0.0);
+  } catch (const std::exception&) {
+    campaign.info.wall_seconds = 0;
+  }
+  return campaign;
+}
+
+std::vector<LawPoint> law_points(const Campaign& campaign, const std::string& metric) {
+  std::vector<LawPoint> points;
+  const std::string suffix = "." + campaign.sweep.laws().x();
+  for (const TrialRow& row : campaign.rows) {
+    const auto value = row.metrics.find(metric);
+    if (row.is_tuning || row.state != "done" || value == row.metrics.end() || !(value->second > 0)) {
+      continue;
+    }
+    LawPoint point;
+    point.loss = value->second;
+    for (const auto& [path, text] : row.axes) {
+      if (path == campaign.sweep.laws().x() || path.ends_with(suffix)) {
+        point.D = std::stod(text);
+      } else if (path == "seed") {
+        point.trunk = "seed " + text;
+      } else {
+        point.group += (point.group.empty() ? "" : ", ") + short_value(text);
+      }
+    }
+    if (point.group.empty()) {
+      point.group = "all";
+    }
+    point.trunk = point.trunk.empty() ? "" : point.group + " " + point.trunk;
+    if (point.D > 0) {
+      points.push_back(std::move(point));
+    }
+  }
+  return points;
+}
+
+StudyOptions study_options(const Campaign& campaign) {
+  const config::Laws& laws = campaign.sweep.laws();
+  StudyOptions options;
+  options.forms = {laws.forms().begin(), laws.forms().end()};
+  options.least_squares = laws.loss() == config::FIT_LOSS_LEAST_SQUARES;
+  options.bootstrap = laws.bootstrap();
+  options.level = laws.level();
+  options.seed = static_cast<unsigned long long>(laws.seed());
+  for (const config::Target& target : laws.target()) {
+    if (target.metric() == laws.metric()) {
+      options.target = target.value();
+    }
+  }
+  options.cost_per_example = campaign.sweep.costs().per_example();
+  options.cost_per_gpu_hour = campaign.sweep.costs().per_gpu_hour();
+  const config::Budget& budget = campaign.sweep.budget();
+  if (budget.has_money()) {
+    options.budget_money = budget.money();
+  } else if (budget.has_gpu_hours()) {
+    options.budget_gpu_hours = budget.gpu_hours();
+  } else if (budget.has_examples()) {
+    options.budget_examples = budget.examples();
+  }
+  std::map<std::string, std::pair<double, double>> time;  // group -> seconds, examples
+  for (const TrialRow& row : campaign.rows) {
+    if (row.is_tuning || row.state != "done") {
+      continue;
+    }
+    std::string group;
+    double examples = 0;
+    for (const auto& [path, text] : row.axes) {
+      if (path.ends_with("." + laws.x())) {
+        examples = std::stod(text);
+      } else if (path != "seed") {
+        group += (group.empty() ? "" : ", ") + short_value(text);
+      }
+    }
+    auto& sums = time[group.empty() ? "all" : group];
+    sums.first += row.seconds;
+    sums.second += examples;
+  }
+  for (const auto& [group, sums] : time) {
+    if (sums.second > 0) {
+      options.seconds_per_example[group] = sums.first / sums.second * campaign.sweep.resources().ranks_per_gang();
+    }
+  }
+  return options;
+}
+
+}  // namespace finescale
