@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <iostream>
+
+#include "coordinator/campaign.h"
+#include "coordinator/commands/command.h"
+#include "coordinator/finish.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+
+namespace finescale {
+
+namespace {
+
+volatile std::sig_atomic_t run_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+
+void on_signal(int signal) {
+  if (run_signal != 0) {
+    ::_exit(128 + signal);  // the second time: at once; the state is safe anyway
+  }
+  run_signal = signal;
+}
+
+int run_sweep(const std::string& file, const std::vector<std::string>& settings) {
+  CampaignOptions options;
+  options.sweep = load_sweep(file, to_overrides(settings));
+  options.directory = std::filesystem::absolute(options.sweep.output()).lexically_normal().string();
+  make_directories(options.directory + "/logs");
+  LogOptions log;
+  log.file = options.directory + "/logs/coordinator.log";
+  const std::shared_ptr<Logger> logger = make_logger(log);
+  options.live_line = ::isatty(STDERR_FILENO) != 0;
+  options.stop_signal = [] { return static_cast<int>(run_signal); };
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  const int code = run_campaign(options, *logger);
+  if (code == 0 || code == 1) {
+    finish_campaign(options.directory, *logger);
+  } else {
+    logger->info("interrupted; the same command continues");
+  }
+  return code;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, CommandContext& context) {
+  CLI::App* command = app.add_subcommand("run", "coordinate a sweep until it is done; the same command continues an interrupted one");
+  struct Arguments {
+    std::string file;
+    std::vector<std::string> settings;
+  };
+  const auto arguments = std::make_shared<Arguments>();  // CLI11 keeps callbacks: the arguments must live as long
+  command->add_option("SWEEP", arguments->file, "sweep file")->required();
+  add_settings(*command, arguments->settings);
+  command->callback([arguments, &context] { context.exit_code = run_sweep(arguments->file, arguments->settings); });
+}
+
+}  // namespace finescale

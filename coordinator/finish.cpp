@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/finish.h"
+
+#include "coordinator/metrics/metrics_file.h"
+#include "coordinator/report/report.h"
+#include "core/error.h"
+
+namespace finescale {
+
+std::optional<Study> study_campaign(const Campaign& campaign, std::string* why_not) {
+  try {
+    return run_study(law_points(campaign, campaign.sweep.laws().metric()), study_options(campaign));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) {
+      throw;
+    }
+    *why_not = error.what();
+    return std::nullopt;
+  }
+}
+
+std::string write_campaign_report(const Campaign& campaign) {
+  ReportInput input;
+  input.campaign = campaign.info;
+  input.rows = campaign.rows;
+  input.metric = campaign.sweep.laws().metric();
+  input.x = campaign.sweep.laws().x();
+  if (std::optional<Study> study = study_campaign(campaign, &input.no_study_reason)) {
+    input.study = std::move(*study);
+  }
+  write_metrics_file(campaign, input.study, campaign.directory + "/metrics.h5");
+  return write_report(input, campaign.directory + "/report");
+}
+
+void finish_campaign(const std::string& directory, Logger& logger) {
+  const Campaign campaign = read_campaign(directory);
+  std::string why_not;
+  const std::optional<Study> study = study_campaign(campaign, &why_not);
+  const std::string page = write_campaign_report(campaign);
+  if (study) {
+    logger.info("\n{}\n", study->recommendation);
+  } else {
+    logger.info("no laws were fitted: {}", why_not);
+  }
+  logger.info("report: {}", page);
+}
+
+}  // namespace finescale
