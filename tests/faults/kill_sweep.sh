@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Kills a sweep at every named crash point and at seeded instants, continues it with the same command, and demands the
+# results of the undisturbed sweep, bit for bit, and a clean audit.
+#   kill_sweep.sh BIN_DIR WORK_DIR quick|full
+set -uo pipefail
+source_dir=$(cd "$(dirname "$0")/../.." && pwd)
+bin=$(cd "$1" && pwd)
+work=$2
+tier=$3
+finescale=$bin/finescale
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work"
+
+# 24 trials on text that is made here: words and their reversal.
+awk 'BEGIN { srand(7); for (i = 0; i < 700; i++) { w = ""; n = 3 + int(rand() * 5); for (j = 0; j < n; j++) w = w sprintf("%c", 97 + int(rand() * 12));
+  r = ""; for (j = n; j > 0; j--) r = r substr(w, j, 1); printf "{\"prompt\": \"%s\", \"response\": \"%s\"}\n", w, r > (i < 64 ? "eval.jsonl" : "train.jsonl");
+  printf "{\"text\": \"%s %s\"}\n", w, r > "text.jsonl" } }'
+cat >sweep.yaml <<'END'
+name: kill
+base:
+  preset: tiny
+  tokenizer: {train: {vocab_size: 300}}
+  pretrain: {data: text.jsonl, train: {steps: 30, learning_rate: 3e-3, batch: {tokens: 1024}, save_every: 10}}
+data:
+  train: train.jsonl
+  eval: [{name: held_out, path: eval.jsonl}]
+trial:
+  stages:
+    - train: {epochs: 2, learning_rate: 3e-3, batch: {examples: 8}, save_every: 7}
+    - evaluate: {metrics: [loss, exact_match], max_new_tokens: 12}
+axes:
+  train.method: [full, {lora: {rank: 4}}]
+  train.data_budget: [50, 100, 200, 400]
+  seed: [1, 2]
+tune: {fields: [train.learning_rate], per: [train.method], at: {train.data_budget: 200}, metric: held_out.loss, trials: 4}
+resources: {gangs: 2, ranks_per_gang: 1, heartbeat_timeout: 20, orphan_timeout: 10, retry_delay: 0.1, max_attempts: 8}
+END
+
+failures=0
+say() { echo "kill_sweep: $*"; }
+
+run_once() {  # run_once DIR [VAR=VALUE...]: in a session of its own; its code
+  local out=$1
+  shift
+  env "$@" timeout 240 "$finescale" run sweep.yaml --set output="$out" >"$out.log" 2>&1
+}
+
+check() {  # check NAME DIR
+  local results
+  results=$("$finescale" results "$2" --json --canonical)
+  if [ "$results" != "$reference" ]; then
+    say "$1: results differ"
+    diff <(echo "$reference") <(echo "$results") | head -5
+    failures=$((failures + 1))
+  elif ! "$finescale" audit "$2" >/dev/null; then
+    say "$1: audit failed"
+    "$finescale" audit "$2" | head -5
+    failures=$((failures + 1))
+  else
+    say "$1: ok"
+  fi
+  rm -rf "$2" "$2.log"
+}
+
+run_once plain || { say "the undisturbed sweep failed"; tail -20 plain.log; exit 1; }
+reference=$("$finescale" results plain --json --canonical)
+"$finescale" audit plain || exit 1
+
+points=$(sed -nE 's/^ +"((coordinator|worker)\.[a-z_]+)",?.*/\1/p' "$source_dir/core/crash_point.cpp" 2>/dev/null || true)
+[ -n "$points" ] || { say "no crash points were found"; exit 1; }
+[ "$tier" = quick ] && points="coordinator.after_lease coordinator.after_publish_artifact worker.after_checkpoint worker.before_commit_request"
+for point in $points; do
+  out=crash-$point
+  # The n-th passing: early ones hit the shared stages, later ones the trials.
+  n=1
+  case $point in worker.before_register) n=1 ;; *commit* | *lease* | *publish* | worker.*) n=3 ;; esac
+  run_once "$out" FINESCALE_CRASH_POINT="$point:$n" FINESCALE_CRASH_ONCE="$work/once-$point"
+  first=$?
+  [ -e "$work/once-$point" ] || say "$point: was never passed"
+  again=0
+  while [ $first -ne 0 ] && [ $again -lt 5 ]; do
+    run_once "$out"
+    first=$?
+    again=$((again + 1))
+  done
+  check "$point ($again more runs)" "$out"
+done
+
+instants=20
+[ "$tier" = quick ] && instants=3
+for i in $(seq "$instants"); do
+  out=instant-$i
+  setsid "$finescale" run sweep.yaml --set output="$out" >"$out.log" 2>&1 &
+  pid=$!
+  sleep "$(awk -v i="$i" 'BEGIN { srand(100 + i); print 0.2 + rand() * 1.6 }')"
+  case $((i % 3)) in
+    0) victim=$pid ;;                                                                    # the coordinator
+    1) victim=$(pgrep -f "mpirun.*$work/$out " | head -1) ;;                             # an mpirun
+    2) victim=$(pgrep -f "finescale-worker --campaign $work/$out " | tail -1) ;;         # a rank
+  esac
+  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null
+  wait "$pid"
+  code=$?
+  again=0
+  while [ $code -ne 0 ] && [ $again -lt 5 ]; do
+    run_once "$out"
+    code=$?
+    again=$((again + 1))
+  done
+  check "instant $i (victim kind $((i % 3)), $again more runs)" "$out"
+done
+say "$failures failures"
+[ $failures -eq 0 ]
