@@ -26,22 +26,39 @@ void resolve_train(config::Train& train) {
   }
 }
 
-void resolve_stages(config::Trial& trial) {
-  std::set<std::string> taken;
-  for (config::Stage& stage : *trial.mutable_stages()) {
-    if (!stage.has_name()) {
-      std::string name = stage_kind(stage);
-      for (int i = 2; taken.contains(name); ++i) {
-        name = stage_kind(stage) + std::to_string(i);
-      }
-      stage.set_name(name);
+void resolve_base(config::Base& base) {
+  if (base.has_pretrain()) {
+    resolve_train(*base.mutable_pretrain()->mutable_train());
+    if (base.tokenizer().kind_case() == config::Tokenizer::KIND_NOT_SET && !base.has_model()) {
+      base.mutable_tokenizer()->mutable_train();
     }
-    taken.insert(stage.name());
+  }
+  if (base.tokenizer().has_train() && !base.tokenizer().train().has_vocab_size()) {
+    base.mutable_tokenizer()->mutable_train()->set_vocab_size(
+        base.architecture().llama().vocab_size());
+  }
+}
+
+void resolve_stages(config::Trial& trial) {
+  for (config::Stage& stage : *trial.mutable_stages()) {
     if (stage.has_train()) {
       resolve_train(*stage.mutable_train());
     } else if (stage.has_evaluate() && stage.evaluate().metrics().empty()) {
       stage.mutable_evaluate()->add_metrics("loss");
     }
+  }
+}
+
+void resolve_resources(config::Sweep& sweep) {
+  config::Resources& resources = *sweep.mutable_resources();
+  if (resources.launcher().kind_case() == config::Launcher::KIND_NOT_SET) {
+    resources.mutable_launcher()->mutable_mpirun();
+  }
+  if (!sweep.has_mesh() && resources.has_ranks_per_gang()) {
+    sweep.mutable_mesh()->set_data(resources.ranks_per_gang());
+  } else if (!resources.has_ranks_per_gang() && sweep.has_mesh()) {
+    const config::Mesh& mesh = sweep.mesh();
+    resources.set_ranks_per_gang(mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline());
   }
 }
 
@@ -74,24 +91,34 @@ std::string stage_kind(const config::Stage& stage) {
   return "";
 }
 
-void resolve_defaults(config::Sweep& sweep) {
-  if (sweep.base().has_pretrain()) {
-    resolve_train(*sweep.mutable_base()->mutable_pretrain()->mutable_train());
+void resolve_names(config::Sweep& sweep) {
+  std::set<std::string> taken;
+  for (const config::Stage& stage : sweep.trial().stages()) {
+    taken.insert(stage.name());
   }
+  for (config::Stage& stage : *sweep.mutable_trial()->mutable_stages()) {
+    if (!stage.has_name() && stage.kind_case() != config::Stage::KIND_NOT_SET) {
+      std::string name = stage_kind(stage);
+      for (int i = 2; taken.contains(name); ++i) {
+        name = stage_kind(stage) + std::to_string(i);
+      }
+      taken.insert(name);
+      stage.set_name(name);
+    }
+  }
+}
+
+void resolve_defaults(config::Sweep& sweep) {
+  resolve_names(sweep);
+  resolve_base(*sweep.mutable_base());
   resolve_stages(*sweep.mutable_trial());
   if (sweep.search().kind_case() == config::Search::KIND_NOT_SET) {
     sweep.mutable_search()->mutable_grid();
   }
-  config::Resources& resources = *sweep.mutable_resources();
-  if (resources.launcher().kind_case() == config::Launcher::KIND_NOT_SET) {
-    resources.mutable_launcher()->mutable_mpirun();
+  if (sweep.tune().has_geometric() && !sweep.tune().has_trials()) {
+    sweep.mutable_tune()->set_trials(sweep.tune().geometric().points());
   }
-  if (!sweep.has_mesh() && resources.has_ranks_per_gang()) {
-    sweep.mutable_mesh()->set_data(resources.ranks_per_gang());
-  } else if (!resources.has_ranks_per_gang() && sweep.has_mesh()) {
-    const config::Mesh& mesh = sweep.mesh();
-    resources.set_ranks_per_gang(mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline());
-  }
+  resolve_resources(sweep);
   resolve_laws(sweep);
   if (!sweep.has_output()) {
     sweep.set_output("runs/" + sweep.name());

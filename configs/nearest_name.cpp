@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "configs/nearest_name.h"
+
 #include <algorithm>
 #include <numeric>
-
-#include "configs/yaml_reader.h"
 
 namespace finescale {
 
 namespace {
 
+// Levenshtein distance, one row at a time.
 std::size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
@@ -29,13 +30,27 @@ std::string nearest_name(const std::string& name, const std::vector<std::string>
   std::string best;
   std::size_t best_distance = std::max<std::size_t>(2, name.size() / 2) + 1;
   for (const std::string& candidate : names) {
+    // A word of n letters is never "near" when all of them differ.
     const std::size_t distance = edit_distance(name, candidate);
-    if (distance < best_distance) {
+    if (distance < best_distance && distance < std::max(name.size(), candidate.size())) {
       best_distance = distance;
       best = candidate;
     }
   }
   return best;
+}
+
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& names) {
+  const std::string near = nearest_name(name, names);
+  return near.empty() ? "" : ", did you mean " + near + "?";
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
 }
 
 std::vector<std::string> field_names(const google::protobuf::Descriptor& descriptor) {

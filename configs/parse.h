@@ -4,6 +4,7 @@
 // front of it is trusted.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,6 +41,20 @@ void set_field(config::Sweep& sweep, const std::string& path, std::string_view y
 // the field.
 [[nodiscard]] std::vector<std::string> axis_values(const config::Sweep& sweep,
                                                    const config::Axis& axis);
+
+// The value of a field as canonical flow text, defaults included; "{}" for a message that is not
+// set. Throws kConfig for a field that is not there.
+[[nodiscard]] std::string field_text(const config::Sweep& sweep, const std::string& path);
+
+// The values that each group tries for tune.fields: tune.geometric, else tune.trials values from a
+// quarter to four times the field's value in this sweep.
+[[nodiscard]] std::vector<std::string> tuning_values(const config::Sweep& sweep);
+
+// The sweep with these fields set (path -> value), outer fields first. A preset that changes is
+// read again. Errors are at `where`.
+[[nodiscard]] config::Sweep apply_values(const config::Sweep& sweep,
+                                         const std::map<std::string, std::string>& values,
+                                         const std::string& where);
 
 // Directory with presets/ and examples/: FINESCALE_SHARE, or beside the program, or the source
 // tree.

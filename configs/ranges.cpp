@@ -22,6 +22,10 @@ std::string range_text(const google::protobuf::FieldDescriptor& field) {
   const auto add = [&](const char* sign, double bound) {
     text += (text.empty() ? "" : " and ") + std::string(sign) + " " + number_text(bound);
   };
+  if (options.HasExtension(config::min) && options.HasExtension(config::max) &&
+      options.GetExtension(config::min) == options.GetExtension(config::max)) {
+    return number_text(options.GetExtension(config::min));
+  }
   if (options.HasExtension(config::min)) {
     add(">=", options.GetExtension(config::min));
   }
@@ -39,10 +43,11 @@ std::string range_text(const google::protobuf::FieldDescriptor& field) {
 
 std::string range_violation(const google::protobuf::FieldDescriptor& field, double value) {
   const auto& options = field.options();
-  const bool allowed = (!options.HasExtension(config::min) || value >= options.GetExtension(config::min)) &&
-                       (!options.HasExtension(config::above) || value > options.GetExtension(config::above)) &&
-                       (!options.HasExtension(config::max) || value <= options.GetExtension(config::max)) &&
-                       (!options.HasExtension(config::below) || value < options.GetExtension(config::below));
+  const bool allowed =
+      (!options.HasExtension(config::min) || value >= options.GetExtension(config::min)) &&
+      (!options.HasExtension(config::above) || value > options.GetExtension(config::above)) &&
+      (!options.HasExtension(config::max) || value <= options.GetExtension(config::max)) &&
+      (!options.HasExtension(config::below) || value < options.GetExtension(config::below));
   return allowed ? "" : range_text(field);
 }
 
@@ -56,7 +61,8 @@ std::string enum_word(const google::protobuf::EnumValueDescriptor& value) {
     prefix += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   }
   std::string word = value.name().substr(prefix.size() + 1);
-  std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   return word;
 }
 

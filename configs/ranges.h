@@ -10,13 +10,15 @@
 namespace finescale {
 
 // Empty when the value is allowed, else what it must be: ">= 1", "> 0 and <= 10".
-[[nodiscard]] std::string range_violation(const google::protobuf::FieldDescriptor& field, double value);
-[[nodiscard]] std::string range_text(const google::protobuf::FieldDescriptor& field);  // "" when unbounded
+[[nodiscard]] std::string range_violation(const google::protobuf::FieldDescriptor& field,
+                                          double value);
+[[nodiscard]] std::string range_text(
+    const google::protobuf::FieldDescriptor& field);  // "" when unbounded
 
 // ON_OVERLONG_DROP <-> drop.
 [[nodiscard]] std::string enum_word(const google::protobuf::EnumValueDescriptor& value);
-[[nodiscard]] const google::protobuf::EnumValueDescriptor* find_enum(const google::protobuf::EnumDescriptor& type,
-                                                                     const std::string& word);
+[[nodiscard]] const google::protobuf::EnumValueDescriptor* find_enum(
+    const google::protobuf::EnumDescriptor& type, const std::string& word);
 [[nodiscard]] std::vector<std::string> enum_words(const google::protobuf::EnumDescriptor& type);
 
 // Shortest text that reads back to the same double: 0.003, 1e-08, 100.

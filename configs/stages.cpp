@@ -37,11 +37,20 @@ class Expansion {
   }
 
  private:
-  // A model somewhere on the way: where its weights are, and the keys that a reader of it needs besides.
+  // A model somewhere on the way: where its weights are, and the keys that a reader of it needs
+  // besides.
   struct Source {
     config::ModelSource model;
-    std::vector<std::string> needs;  // the model's own key first, then the frozen base of an adapter
+    std::vector<std::string>
+        needs;  // the model's own key first, then the frozen base of an adapter
   };
+
+  // The model's artifact, the tokenizer's, then the frozen base of an adapter.
+  std::vector<std::string> keys_read(const Source& input) const {
+    std::vector<std::string> keys = input.needs;
+    keys.insert(keys.begin() + (keys.empty() ? 0 : 1), tokenizer_.artifact());
+    return keys;
+  }
 
   config::FileRef file(const std::string& path) const {
     config::FileRef ref;
@@ -92,11 +101,13 @@ class Expansion {
     return rules;
   }
 
-  std::string add(config::StageSpec spec, const std::string& name, const std::vector<std::string>& inputs) {
+  std::string add(config::StageSpec spec, const std::string& name,
+                  const std::vector<std::string>& inputs) {
     spec.set_label(name);
     *spec.mutable_mesh() = sweep_.mesh();
     for (const std::string& input : inputs) {
-      if (!input.empty() && std::find(spec.inputs().begin(), spec.inputs().end(), input) == spec.inputs().end()) {
+      if (!input.empty() &&
+          std::find(spec.inputs().begin(), spec.inputs().end(), input) == spec.inputs().end()) {
         spec.add_inputs(input);
       }
     }
@@ -120,21 +131,19 @@ class Expansion {
       config::StageSpec spec;
       config::PrepareSpec& prepare = *spec.mutable_prepare();
       *prepare.mutable_tokenizer() = base.tokenizer().train();
-      if (!base.tokenizer().train().has_vocab_size()) {
-        prepare.mutable_tokenizer()->set_vocab_size(base.architecture().llama().vocab_size());
-      }
       *prepare.mutable_data() = dataset(base.pretrain().data(), "");
       *prepare.mutable_rules() = rules();
       prepare.mutable_rules()->clear_eval_fraction();
       tokenizer_.set_artifact(add(std::move(spec), "tokenizer", {}));
     }
     if (base.has_pretrain()) {
-      last_ = add_train("pretrain", base.pretrain().train(), last_, base.pretrain().seed(), dataset(base.pretrain().data(), ""));
+      last_ = add_train("pretrain", base.pretrain().train(), last_, base.pretrain().seed(),
+                        dataset(base.pretrain().data(), ""));
     }
   }
 
-  Source add_train(const std::string& name, const config::Train& train, const Source& input, std::int64_t seed,
-                   const config::DatasetRef& data) {
+  Source add_train(const std::string& name, const config::Train& train, const Source& input,
+                   std::int64_t seed, const config::DatasetRef& data) {
     config::StageSpec spec;
     config::TrainSpec& stage = *spec.mutable_train();
     *stage.mutable_model() = input.model;
@@ -151,18 +160,18 @@ class Expansion {
         *stage.add_eval() = std::move(set);
       }
     }
-    std::vector<std::string> inputs = input.needs;
-    inputs.push_back(tokenizer_.artifact());
+    const std::vector<std::string> inputs = keys_read(input);
     Source out;
     out.model.set_artifact(add(std::move(spec), name, inputs));
     out.needs = {out.model.artifact()};
-    if (train.method().kind_case() != config::Method::kFull) {  // an adapter is read together with its base
+    if (!leaves_whole_weights(train.method())) {  // an adapter is read together with its base
       out.needs.insert(out.needs.end(), input.needs.begin(), input.needs.end());
     }
     return out;
   }
 
-  void add_evaluate(const std::string& name, const config::Evaluate& evaluate, const Source& input) {
+  void add_evaluate(const std::string& name, const config::Evaluate& evaluate,
+                    const Source& input) {
     config::StageSpec spec;
     config::EvaluateSpec& stage = *spec.mutable_evaluate();
     *stage.mutable_model() = input.model;
@@ -172,8 +181,7 @@ class Expansion {
     }
     *stage.mutable_rules() = rules();
     *stage.mutable_evaluate() = evaluate;
-    std::vector<std::string> inputs = input.needs;
-    inputs.push_back(tokenizer_.artifact());
+    const std::vector<std::string> inputs = keys_read(input);
     add(std::move(spec), name, inputs);
   }
 
@@ -187,7 +195,20 @@ class Expansion {
 
 }  // namespace
 
-TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash) { return Expansion(sweep, hash).run(); }
+bool leaves_whole_weights(const config::Method& method) {
+  switch (method.kind_case()) {
+    case config::Method::kFull:
+      return true;
+    case config::Method::kLora:
+    case config::Method::KIND_NOT_SET:
+      break;
+  }
+  return false;
+}
+
+TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash) {
+  return Expansion(sweep, hash).run();
+}
 
 TrialStages expand_run(const config::Run& run, const ContentHash& hash) {
   config::Sweep sweep;

@@ -15,6 +15,9 @@ namespace finescale {
 // Hash of a file's content; the caller caches.
 using ContentHash = std::function<std::string(const std::string& path)>;
 
+// Whether a train stage of this method leaves whole weights (an adapter is read with its base).
+[[nodiscard]] bool leaves_whole_weights(const config::Method& method);
+
 struct TrialStages {
   std::vector<config::StageSpec> stages;  // prepare?, pretrain?, then the trial's own; keys filled
   std::vector<std::string> names;  // same length: stage name in the trial, "tokenizer", "pretrain"

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/yaml_reader.h"
 
-#include <charconv>
-#include <cmath>
 #include <set>
+#include <vector>
 
 #include <yaml-cpp/yaml.h>
 
-#include "configs/ranges.h"
+#include "configs/flow_text.h"
+#include "configs/nearest_name.h"
+#include "configs/scalar_field.h"
 #include "configs/schema/options.pb.h"
 #include "core/error.h"
 
@@ -19,14 +20,6 @@ using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-std::string join(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) {
-    text += (text.empty() ? "" : ", ") + word;
-  }
-  return text;
-}
 
 std::string kind_of(const YAML::Node& node) {
   switch (node.Type()) {
@@ -43,40 +36,52 @@ std::string kind_of(const YAML::Node& node) {
   return "empty";
 }
 
+// No value is nested deeper; an alias of itself is nested without end.
+constexpr int kMaxDepth = 64;
+
 // Canonical flow text of any node.
-std::string flow(const YAML::Node& node) {
+std::string flow(const YAML::Node& node, const std::string& where, int depth = 0) {
+  if (depth > kMaxDepth) {
+    throw Error(ErrorKind::kConfig, "the value is nested too deeply", where);
+  }
   std::string out;
   if (node.IsSequence()) {
     for (const YAML::Node& item : node) {
-      out += (out.empty() ? "" : ", ") + flow(item);
+      out += (out.empty() ? "" : ", ") + flow(item, where, depth + 1);
     }
     return "[" + out + "]";
   }
   if (node.IsMap()) {
     for (const auto& item : node) {
-      out += (out.empty() ? "" : ", ") + flow(item.first) + ": " + flow(item.second);
+      out += (out.empty() ? "" : ", ") + flow(item.first, where, depth + 1) + ": " +
+             flow(item.second, where, depth + 1);
     }
     return "{" + out + "}";
   }
-  if (node.IsNull()) {
-    return "{}";
+  return node.IsNull() ? "{}" : flow_scalar(node.Scalar());
+}
+
+std::string join_path(const std::string& path, const std::string& name) {
+  return path.empty() ? name : path + "." + name;
+}
+
+// Message cases of the message's only oneof: what a single word may name (`objective: sft`).
+std::vector<std::string> word_cases(const Descriptor& type) {
+  std::vector<std::string> names;
+  if (type.oneof_decl_count() == 1) {
+    for (int i = 0; i < type.oneof_decl(0)->field_count(); ++i) {
+      const FieldDescriptor& field = *type.oneof_decl(0)->field(i);
+      if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        names.push_back(field.name());
+      }
+    }
   }
-  const std::string& text = node.Scalar();
-  if (!text.empty() && text.find_first_of(",:[]{}\"'#&*!|>%@`\n\t\\") == std::string::npos && text.front() != ' ' &&
-      text.back() != ' ' && text.front() != '-' && text.front() != '?') {
-    return text;
-  }
-  if (double number = 0; !text.empty() && std::from_chars(text.data(), text.data() + text.size(), number).ptr == text.data() + text.size()) {
-    return text;
-  }
-  for (const char c : text) {
-    out += c == '"' || c == '\\' ? std::string("\\") + c : c == '\n' ? "\\n" : c == '\t' ? "\\t" : std::string(1, c);
-  }
-  return "\"" + out + "\"";
+  return names;
 }
 
 class Reader {
  public:
+  // Without marks (a value given on its own) `file` stands for the position as it is.
   Reader(std::string file, Positions* positions, bool show_marks)
       : file_(std::move(file)), positions_(positions), show_marks_(show_marks) {}
 
@@ -89,30 +94,42 @@ class Reader {
       mapping(node, out, path);
       return check_required(node, out, path);
     }
-    if (node.IsScalar() && one_case(node, out)) {
-      return;
+    const std::vector<std::string> words = word_cases(type);
+    if (node.IsScalar()) {
+      for (const std::string& word : words) {
+        if (node.Scalar() == word) {
+          const FieldDescriptor* chosen = type.FindFieldByName(word);
+          Message* child = out.GetReflection()->MutableMessage(&out, chosen);
+          return check_required(node, *child, join_path(path, word));
+        }
+      }
     }
     const std::string& shorthand = type.options().GetExtension(config::shorthand);
     if (!shorthand.empty()) {
       field(node, out, *type.FindFieldByName(shorthand), path);
       return check_required(node, out, path);
     }
-    fail(node, path + " is " + kind_of(node) + ", must be a mapping", "its keys are: " + join(field_names(type)));
+    if (!words.empty() && node.IsScalar()) {
+      fail(node, path + " is " + kind_of(node) + ", must be one of " + joined(words) +
+                     did_you_mean(node.Scalar(), words));
+    }
+    fail(node, path + " is " + kind_of(node) + ", must be a mapping",
+         "its keys are: " + joined(field_names(type)));
   }
 
-  void field(const YAML::Node& node, Message& out, const FieldDescriptor& field, const std::string& path) const {
+  void field(const YAML::Node& node, Message& out, const FieldDescriptor& field,
+             const std::string& path) const {
     note(node, path);
-    const auto& options = field.options();
-    if (options.HasExtension(config::keyed_by)) {
+    if (field.options().HasExtension(config::keyed_by)) {
       return keyed(node, out, field, path);
     }
     if (!field.is_repeated()) {
       return single(node, out, field, path);
     }
-    if (!node.IsSequence()) {
-      if (node.IsNull()) {
-        fail(node, path + " is empty, must be a list");
-      }
+    if (node.IsNull()) {
+      fail(node, path + " is empty, must be a list");
+    }
+    if (!node.IsSequence()) {  // one thing is a list of one
       return single(node, out, field, path);
     }
     int index = 0;
@@ -124,7 +141,8 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const YAML::Node& node, const std::string& what, const std::string& hint = {}) const {
+  [[noreturn]] void fail(const YAML::Node& node, const std::string& what,
+                         const std::string& hint = {}) const {
     throw Error(ErrorKind::kConfig, what, where(node), hint);
   }
 
@@ -142,22 +160,6 @@ class Reader {
     }
   }
 
-  static std::string join_path(const std::string& path, const std::string& name) {
-    return path.empty() ? name : path + "." + name;
-  }
-
-  // `objective: sft` for `objective: {sft: {}}`: the scalar names a message case of the only oneof.
-  static bool one_case(const YAML::Node& node, Message& out) {
-    const Descriptor& type = *out.GetDescriptor();
-    const FieldDescriptor* field = type.FindFieldByName(node.Scalar());
-    if (type.oneof_decl_count() != 1 || field == nullptr || field->containing_oneof() == nullptr ||
-        field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
-      return false;
-    }
-    out.GetReflection()->MutableMessage(&out, field);
-    return true;
-  }
-
   void mapping(const YAML::Node& node, Message& out, const std::string& path) const {
     const Descriptor& type = *out.GetDescriptor();
     std::set<std::string> seen;
@@ -166,46 +168,56 @@ class Reader {
         fail(item.first, "a key is " + kind_of(item.first) + ", must be a word");
       }
       const std::string& key = item.first.Scalar();
+      const std::string key_path = join_path(path, key);
       const FieldDescriptor* found = type.FindFieldByName(key);
       if (found == nullptr) {
         const std::vector<std::string> names = field_names(type);
-        const std::string near = nearest_name(key, names);
-        fail(item.first, "unknown key " + join_path(path, key) + (near.empty() ? "" : ", did you mean " + near + "?"),
-             "valid here: " + join(names));
+        fail(item.first, "unknown key " + key_path + did_you_mean(key, names),
+             names.empty() ? path + " has no keys" : "valid here: " + joined(names));
       }
       if (!seen.insert(key).second) {
-        fail(item.first, "key " + join_path(path, key) + " is given twice");
+        fail(item.first, "key " + key_path + " is given twice");
       }
-      if (const auto* oneof = found->containing_oneof(); oneof != nullptr && out.GetReflection()->HasOneof(out, oneof)) {
-        fail(item.first, join_path(path, key) + " excludes " +
-                             out.GetReflection()->GetOneofFieldDescriptor(out, oneof)->name() + ": give one of them");
+      const Reflection& r = *out.GetReflection();
+      if (const auto* oneof = found->containing_oneof();
+          oneof != nullptr && r.HasOneof(out, oneof)) {
+        fail(item.first, key_path + " excludes " +
+                             join_path(path, r.GetOneofFieldDescriptor(out, oneof)->name()) +
+                             ": give one of them");
       }
-      field(item.second, out, *found, join_path(path, key));
+      field(item.second, out, *found, key_path);
     }
   }
 
   void check_required(const YAML::Node& node, const Message& out, const std::string& path) const {
     const Descriptor& type = *out.GetDescriptor();
+    const Reflection& r = *out.GetReflection();
     for (int i = 0; i < type.field_count(); ++i) {
       const FieldDescriptor& field = *type.field(i);
-      const bool present = field.is_repeated() ? out.GetReflection()->FieldSize(out, &field) > 0
-                                               : out.GetReflection()->HasField(out, &field);
-      if (field.options().GetExtension(config::required) && !present) {
-        fail(node, join_path(path, field.name()) + " is missing", field.options().GetExtension(config::doc));
+      const bool is_present =
+          field.is_repeated() ? r.FieldSize(out, &field) > 0 : r.HasField(out, &field);
+      if (field.options().GetExtension(config::required) && !is_present) {
+        fail(node, join_path(path, field.name()) + " is missing",
+             field.options().GetExtension(config::doc));
       }
     }
   }
 
-  // A YAML map whose keys go to one field of repeated messages.
-  void keyed(const YAML::Node& node, Message& out, const FieldDescriptor& field, const std::string& path) const {
+  // A YAML mapping whose keys go to one field of repeated messages.
+  void keyed(const YAML::Node& node, Message& out, const FieldDescriptor& field,
+             const std::string& path) const {
     if (!node.IsMap()) {
       fail(node, path + " is " + kind_of(node) + ", must be a mapping");
     }
     const Descriptor& type = *field.message_type();
-    const FieldDescriptor& key_field = *type.FindFieldByName(field.options().GetExtension(config::keyed_by));
+    const FieldDescriptor& key_field =
+        *type.FindFieldByName(field.options().GetExtension(config::keyed_by));
     std::set<std::string> seen;
     for (const auto& item : node) {
-      const std::string key = item.first.Scalar();
+      if (!item.first.IsScalar()) {
+        fail(item.first, "a key of " + path + " is " + kind_of(item.first) + ", must be a word");
+      }
+      const std::string& key = item.first.Scalar();
       const std::string element = join_path(path, key);
       if (!seen.insert(key).second) {
         fail(item.first, "key " + element + " is given twice");
@@ -214,97 +226,31 @@ class Reader {
       entry.GetReflection()->SetString(&entry, &key_field, key);
       note(item.first, element);
       if (type.field_count() == 2) {  // the key and its value
-        const FieldDescriptor& value = *type.field(type.field(0) == &key_field ? 1 : 0);
-        this->field(item.second, entry, value, element);
+        this->field(item.second, entry, *type.field(type.field(0) == &key_field ? 1 : 0), element);
       } else {
         message(item.second, entry, element);
       }
     }
   }
 
-  void single(const YAML::Node& node, Message& out, const FieldDescriptor& field, const std::string& path) const {
-    const Reflection& reflection = *out.GetReflection();
-    const bool list = field.is_repeated();
+  void single(const YAML::Node& node, Message& out, const FieldDescriptor& field,
+              const std::string& path) const {
+    const Reflection& r = *out.GetReflection();
     if (field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
-      Message* child = list ? reflection.AddMessage(&out, &field) : reflection.MutableMessage(&out, &field);
+      Message* child =
+          field.is_repeated() ? r.AddMessage(&out, &field) : r.MutableMessage(&out, &field);
       return message(node, *child, path);
     }
     if (field.options().GetExtension(config::raw)) {
-      return list ? reflection.AddString(&out, &field, flow(node)) : reflection.SetString(&out, &field, flow(node));
+      field.is_repeated() ? r.AddString(&out, &field, flow(node, where(node)))
+                          : r.SetString(&out, &field, flow(node, where(node)));
+      return;
     }
     if (!node.IsScalar()) {
       fail(node, path + " is " + kind_of(node) + ", must be " + type_word(field));
     }
-    scalar(node, out, field, path);
-  }
-
-  static std::string type_word(const FieldDescriptor& field) {
-    switch (field.cpp_type()) {
-      case FieldDescriptor::CPPTYPE_BOOL:
-        return "true or false";
-      case FieldDescriptor::CPPTYPE_DOUBLE:
-        return "a number";
-      case FieldDescriptor::CPPTYPE_ENUM:
-        return "one of " + join(enum_words(*field.enum_type()));
-      case FieldDescriptor::CPPTYPE_STRING:
-        return "a string";
-      default:
-        return "a whole number";
-    }
-  }
-
-  double number(const YAML::Node& node, const FieldDescriptor& field, const std::string& path) const {
-    const std::string& text = node.Scalar();
-    double value = 0;
-    const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
-    const auto result = std::from_chars(begin, text.data() + text.size(), value);
-    const bool whole = field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE || value == std::floor(value);
-    if (result.ec != std::errc() || result.ptr != text.data() + text.size() || !std::isfinite(value) || !whole ||
-        std::abs(value) > 9.0e15) {
-      fail(node, path + " is " + kind_of(node) + ", must be " + type_word(field));
-    }
-    if (field.cpp_type() == FieldDescriptor::CPPTYPE_INT32 && std::abs(value) > 2147483647.0) {
-      fail(node, path + " is " + text + ", must be below 2147483648");
-    }
-    if (const std::string must = range_violation(field, value); !must.empty()) {
-      fail(node, path + " is " + text + ", must be " + must, field.options().GetExtension(config::doc));
-    }
-    return value;
-  }
-
-  void scalar(const YAML::Node& node, Message& out, const FieldDescriptor& field, const std::string& path) const {
-    const Reflection& r = *out.GetReflection();
-    const bool list = field.is_repeated();
-    const std::string& text = node.Scalar();
-    switch (field.cpp_type()) {
-      case FieldDescriptor::CPPTYPE_BOOL:
-        if (text != "true" && text != "false") {
-          fail(node, path + " is \"" + text + "\", must be true or false");
-        }
-        return r.SetBool(&out, &field, text == "true");
-      case FieldDescriptor::CPPTYPE_STRING:
-        return list ? r.AddString(&out, &field, text) : r.SetString(&out, &field, text);
-      case FieldDescriptor::CPPTYPE_ENUM: {
-        const auto* value = find_enum(*field.enum_type(), text);
-        if (value == nullptr) {
-          fail(node, path + " is \"" + text + "\", must be " + type_word(field));
-        }
-        return r.SetEnum(&out, &field, value);
-      }
-      case FieldDescriptor::CPPTYPE_INT32: {
-        const auto value = static_cast<std::int32_t>(number(node, field, path));
-        return list ? r.AddInt32(&out, &field, value) : r.SetInt32(&out, &field, value);
-      }
-      case FieldDescriptor::CPPTYPE_INT64: {
-        const auto value = static_cast<std::int64_t>(number(node, field, path));
-        return list ? r.AddInt64(&out, &field, value) : r.SetInt64(&out, &field, value);
-      }
-      case FieldDescriptor::CPPTYPE_DOUBLE: {
-        const double value = number(node, field, path);
-        return list ? r.AddDouble(&out, &field, value) : r.SetDouble(&out, &field, value);
-      }
-      default:
-        throw Error(ErrorKind::kInternal, "the schema has a field type that YAML cannot fill: " + field.full_name());
+    if (const std::string wrong = set_scalar(node.Scalar(), out, field); !wrong.empty()) {
+      fail(node, path + " " + wrong, field.options().GetExtension(config::doc));
     }
   }
 
@@ -315,25 +261,39 @@ class Reader {
 
 YAML::Node load(std::string_view text, const std::string& file, bool show_marks) {
   try {
-    return YAML::Load(std::string(text));
-  } catch (const YAML::ParserException& error) {
-    const std::string where = show_marks ? file + ":" + std::to_string(error.mark.line + 1) + ":" + std::to_string(error.mark.column + 1) : file;
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    if (documents.size() > 1) {
+      throw Error(ErrorKind::kConfig, "the text holds several YAML documents, must be one", file,
+                  "take the --- lines away");
+    }
+    return documents.empty() ? YAML::Node() : documents.front();
+  } catch (const YAML::Exception& error) {
+    std::string where = file;
+    if (show_marks && !error.mark.is_null()) {
+      where +=
+          ":" + std::to_string(error.mark.line + 1) + ":" + std::to_string(error.mark.column + 1);
+    }
     throw Error(ErrorKind::kConfig, "not valid YAML: " + error.msg, where);
   }
 }
 
 }  // namespace
 
-void read_yaml(std::string_view text, const std::string& file, Message& message, Positions* positions) {
+void read_yaml(std::string_view text, const std::string& file, Message& message,
+               Positions* positions) {
   const YAML::Node node = load(text, file, true);
   if (!node.IsMap() && !node.IsNull()) {
-    throw Error(ErrorKind::kConfig, "the file is " + kind_of(node) + ", must be a mapping", file + ":1:1");
+    throw Error(ErrorKind::kConfig, "the file is " + kind_of(node) + ", must be a mapping",
+                file + ":1:1");
+  }
+  if (node.IsNull()) {  // an empty text has no positions
+    return Reader(file, positions, false).message(node, message, "");
   }
   Reader(file, positions, true).message(node, message, "");
 }
 
-void read_yaml_field(std::string_view text, const std::string& where, const std::string& path, Message& message,
-                     const FieldDescriptor& field) {
+void read_yaml_field(std::string_view text, const std::string& where, const std::string& path,
+                     Message& message, const FieldDescriptor& field) {
   message.GetReflection()->ClearField(&message, &field);
   Reader(where, nullptr, false).field(load(text, where, false), message, field, path);
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "configs/parse.h"
+#include "configs/rules.h"
 #include "core/error.h"
 #include "core/random.h"
 
@@ -30,41 +31,29 @@ std::string group_name(const Point& point, const config::Tune& tune) {
   return name.empty() ? "all" : name;
 }
 
-config::Sweep resolved(const config::Sweep& sweep, const Point& point) {
-  config::Sweep copy = sweep;
-  // A method must be set in front of the fields that may belong to it.
-  std::vector<std::pair<std::string, std::string>> ordered(point.begin(), point.end());
-  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
-    return std::count(a.first.begin(), a.first.end(), '.') <
-           std::count(b.first.begin(), b.first.end(), '.');
-  });
-  for (const auto& [path, value] : ordered) {
-    set_field(copy, path, value, "axes." + path);
-  }
-  return copy;
-}
-
 class Planner {
  public:
   Planner(const config::Sweep& sweep, const ContentHash& hash, const TunedValues& tuned)
-      : sweep_(sweep), hash_(hash), tuned_(tuned) {
+      : sweep_(sweep), bare_(sweep), hash_(hash), tuned_(tuned) {
+    bare_.clear_axes();  // copied for every trial
     for (const config::Axis& axis : sweep.axes()) {
       axes_.emplace_back(axis.path(), axis_values(sweep, axis));
+      num_points_ *= axes_.back().second.size();
     }
   }
 
   Plan run() {
-    const std::vector<Point> points = chosen(grid());
+    const std::vector<std::uint64_t> points = chosen();
     if (sweep_.has_tune()) {
       add_tuning(points);
     }
     std::size_t number = 0;
-    for (const Point& point : points) {
+    for (const std::uint64_t index : points) {
       PlannedTrial trial;
       trial.id = numbered("t", ++number);
-      trial.axes = point;
+      trial.axes = point_at(index);
       if (sweep_.has_tune()) {
-        trial.tune_group = group_name(point, sweep_.tune());
+        trial.tune_group = group_name(trial.axes, sweep_.tune());
         const auto found = tuned_.find(trial.tune_group);
         trial.resolved = found != tuned_.end();
         if (trial.resolved) {
@@ -73,134 +62,115 @@ class Planner {
       }
       add(std::move(trial));
     }
-    order();
     return std::move(plan_);
   }
 
  private:
-  // Every combination in file order, the last axis fastest.
-  std::vector<Point> grid() const {
-    std::vector<Point> points = {{}};
+  // Point of the grid by its number: axes in file order, the last one fastest.
+  [[nodiscard]] Point point_at(std::uint64_t index) const {
+    Point point;
+    for (auto axis = axes_.rbegin(); axis != axes_.rend(); ++axis) {
+      point[axis->first] = axis->second[index % axis->second.size()];
+      index /= axis->second.size();
+    }
+    return point;
+  }
+
+  [[nodiscard]] std::vector<std::uint64_t> chosen() const {
+    std::vector<std::uint64_t> indices;
+    switch (sweep_.search().kind_case()) {
+      case config::Search::kRandom: {
+        const config::RandomSearch& random = sweep_.search().random();
+        const Permutation permutation(num_points_, static_cast<std::uint64_t>(random.seed()),
+                                      Purpose::kSearch);
+        const auto wanted = static_cast<std::uint64_t>(random.trials());
+        for (std::uint64_t i = 0; i < std::min(num_points_, wanted); ++i) {
+          indices.push_back(permutation[i]);
+        }
+        std::sort(indices.begin(), indices.end());
+        break;
+      }
+      case config::Search::kGrid:
+      case config::Search::KIND_NOT_SET:
+        for (std::uint64_t i = 0; i < num_points_; ++i) {
+          indices.push_back(i);
+        }
+        break;
+    }
+    return indices;
+  }
+
+  // Values of the axes while a group is tuned: its own of `per`, else `at`, else the first.
+  [[nodiscard]] Point tuning_point(const Point& member) const {
+    const config::Tune& tune = sweep_.tune();
+    Point point;
     for (const auto& [path, values] : axes_) {
-      std::vector<Point> next;
-      for (const Point& point : points) {
-        for (const std::string& value : values) {
-          next.push_back(point);
-          next.back()[path] = value;
-        }
-      }
-      points = std::move(next);
+      const bool is_in_group =
+          std::find(tune.per().begin(), tune.per().end(), path) != tune.per().end();
+      point[path] = is_in_group ? member.at(path) : values.front();
     }
-    return points;
+    for (const config::FieldValues& value : tune.at()) {
+      config::Axis axis;
+      axis.set_path(value.path());
+      axis.add_values(value.value());
+      point[value.path()] = axis_values(sweep_, axis).front();
+    }
+    return point;
   }
 
-  std::vector<Point> chosen(std::vector<Point> points) const {
-    if (!sweep_.search().has_random()) {
-      return points;
-    }
-    const config::RandomSearch& random = sweep_.search().random();
-    const auto total = static_cast<std::uint64_t>(points.size());
-    const Permutation permutation(total, static_cast<std::uint64_t>(random.seed()),
-                                  Purpose::kSearch);
-    std::vector<std::uint64_t> picked;
-    for (std::uint64_t i = 0; i < std::min(total, static_cast<std::uint64_t>(random.trials()));
-         ++i) {
-      picked.push_back(permutation[i]);
-    }
-    std::sort(picked.begin(), picked.end());
-    std::vector<Point> out;
-    for (const std::uint64_t index : picked) {
-      out.push_back(points[index]);
-    }
-    return out;
-  }
-
-  // The values that each group tries.
-  std::vector<std::string> tried(const Point& point) const {
-    const config::Tune& tune = sweep_.tune();
-    config::Axis axis;
-    axis.set_path(tune.fields(0));
-    if (tune.has_geometric()) {
-      *axis.mutable_geometric() = tune.geometric();
-    } else {  // a factor 16 around what the file says
-      const config::Sweep copy = resolved(sweep_, point);
-      double middle = 0;
-      for (const config::Stage& stage : copy.trial().stages()) {
-        if (tune.fields(0) == stage.name() + ".learning_rate") {
-          middle = stage.train().learning_rate();
-        }
-      }
-      if (middle <= 0) {
-        throw Error(ErrorKind::kConfig,
-                    "tune: give geometric: {from, to, points} for " + tune.fields(0));
-      }
-      axis.mutable_geometric()->set_from(middle / 4);
-      axis.mutable_geometric()->set_to(middle * 4);
-      axis.mutable_geometric()->set_points(tune.trials());
-    }
-    return axis_values(sweep_, axis);
-  }
-
-  void add_tuning(const std::vector<Point>& points) {
-    const config::Tune& tune = sweep_.tune();
+  void add_tuning(const std::vector<std::uint64_t>& points) {
     std::set<std::string> seen;
     std::size_t number = 0;
-    for (const Point& point : points) {
-      const std::string group = group_name(point, tune);
+    for (const std::uint64_t index : points) {
+      const Point member = point_at(index);
+      const std::string group = group_name(member, sweep_.tune());
       if (!seen.insert(group).second) {
         continue;
       }
-      Point at;
-      for (const auto& [path, values] : axes_) {
-        const bool in_group =
-            std::find(tune.per().begin(), tune.per().end(), path) != tune.per().end();
-        at[path] = in_group ? point.at(path) : values.front();
-      }
-      for (const config::FieldValues& value : tune.at()) {
-        config::Axis axis;
-        axis.set_path(value.path());
-        axis.add_values(value.value());
-        at[value.path()] = axis_values(sweep_, axis).front();
-      }
-      for (const std::string& value : tried(at)) {
+      const Point at = tuning_point(member);
+      for (const std::string& value :
+           tuning_values(apply_values(bare_, at, "tuning group " + group))) {
         PlannedTrial trial;
         trial.id = numbered("tune-", ++number);
         trial.is_tuning = true;
         trial.tune_group = group;
         trial.axes = at;
-        trial.tuned[tune.fields(0)] = value;
+        trial.tuned[sweep_.tune().fields(0)] = value;
         add(std::move(trial));
       }
     }
   }
 
+  // A trial's stages come inputs first, so the order of first appearance is topological.
   void add(PlannedTrial trial) {
     if (trial.resolved) {
       Point all = trial.axes;
       all.insert(trial.tuned.begin(), trial.tuned.end());
-      const TrialStages stages = expand_trial(resolved(sweep_, all), hash_);
-      for (std::size_t i = 0; i < stages.stages.size(); ++i) {
-        const config::StageSpec& spec = stages.stages[i];
-        trial.stages.push_back(spec.key());
-        trial.names.push_back(stages.names[i]);
-        plan_.graph.inputs[spec.key()] = {spec.inputs().begin(), spec.inputs().end()};
-        if (plan_.graph.stages.emplace(spec.key(), spec).second) {
-          appearance_.push_back(spec.key());
+      const std::string where = "trial " + trial.id;
+      const config::Sweep resolved = apply_values(bare_, all, where);
+      check_combination(resolved, where);
+      TrialStages stages = expand_trial(resolved, hash_);
+      plan_.stages_unshared += static_cast<std::int64_t>(stages.stages.size());
+      for (config::StageSpec& spec : stages.stages) {
+        const std::string key = spec.key();
+        trial.stages.push_back(key);
+        if (!plan_.graph.stages.contains(key)) {
+          plan_.graph.inputs[key] = {spec.inputs().begin(), spec.inputs().end()};
+          plan_.graph.stages.emplace(key, std::move(spec));
+          plan_.graph.order.push_back(key);
         }
       }
-      plan_.stages_unshared += static_cast<std::int64_t>(stages.stages.size());
+      trial.names = std::move(stages.names);
     }
     plan_.trials.push_back(std::move(trial));
   }
 
-  // A trial's stages come inputs first, so first appearance is a topological order.
-  void order() { plan_.graph.order = appearance_; }
-
   const config::Sweep& sweep_;
+  config::Sweep bare_;
   const ContentHash& hash_;
   const TunedValues& tuned_;
   std::vector<std::pair<std::string, std::vector<std::string>>> axes_;
-  std::vector<std::string> appearance_;
+  std::uint64_t num_points_ = 1;
   Plan plan_;
 };
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "configs/overlap.h"
+
+#include <fstream>
+#include <functional>
+#include <string_view>
+#include <unordered_set>
+
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+std::string_view trimmed(std::string_view line) {
+  constexpr std::string_view kBlank = " \t\r\n";
+  const std::size_t begin = line.find_first_not_of(kBlank);
+  return begin == std::string_view::npos
+             ? std::string_view()
+             : line.substr(begin, line.find_last_not_of(kBlank) - begin + 1);
+}
+
+// Calls visit(text, number) for each line that is not blank, until `limit` were seen.
+template <class Visit>
+void each_line(const std::string& path, std::int64_t& left, Visit&& visit) {
+  std::ifstream in(path);
+  if (!in) {
+    throw Error(ErrorKind::kConfig, "cannot be read", path);
+  }
+  std::string line;
+  for (std::int64_t number = 1; left > 0 && std::getline(in, line); ++number) {
+    if (const std::string_view text = trimmed(line); !text.empty()) {
+      --left;
+      visit(text, number);
+    }
+  }
+}
+
+template <class Set>
+std::int64_t limit_of(const Set& set) {
+  return set.has_limit() ? set.limit() : INT64_MAX;
+}
+
+}  // namespace
+
+bool is_readable(const std::string& path) {
+  return std::ifstream(path).good();
+}
+
+std::int64_t count_examples(const std::string& path) {
+  std::int64_t count = 0;
+  std::int64_t left = INT64_MAX;
+  each_line(path, left, [&](std::string_view, std::int64_t) { ++count; });
+  return count;
+}
+
+std::vector<Overlap> find_overlap(const config::Data& data) {
+  std::vector<Overlap> overlaps;
+  std::unordered_set<std::string> lines;
+  for (const config::EvalSet& set : data.eval()) {
+    if (set.path_size() > 0) {
+      overlaps.push_back({set.name(), 0, ""});
+    }
+  }
+  if (overlaps.empty()) {
+    return overlaps;
+  }
+  // The evaluation sets are the small side: they are kept, the pool streams by.
+  std::unordered_set<std::string> in_pool;
+  for (const config::EvalSet& set : data.eval()) {
+    std::int64_t left = limit_of(set);
+    for (const std::string& path : set.path()) {
+      each_line(path, left, [&](std::string_view text, std::int64_t) { lines.emplace(text); });
+    }
+  }
+  std::int64_t left = limit_of(data.train());
+  for (const std::string& path : data.train().path()) {
+    each_line(path, left, [&](std::string_view text, std::int64_t) {
+      if (std::string line(text); lines.contains(line)) {
+        in_pool.insert(std::move(line));
+      }
+    });
+  }
+  std::size_t index = 0;
+  for (const config::EvalSet& set : data.eval()) {
+    if (set.path_size() == 0) {
+      continue;
+    }
+    Overlap& overlap = overlaps[index++];
+    left = limit_of(set);
+    for (const std::string& path : set.path()) {
+      each_line(path, left, [&](std::string_view text, std::int64_t number) {
+        if (in_pool.contains(std::string(text)) && overlap.lines++ == 0) {
+          overlap.first = path + ":" + std::to_string(number);
+        }
+      });
+    }
+  }
+  return overlaps;
+}
+
+std::string describe(const Overlap& overlap) {
+  return std::to_string(overlap.lines) + " examples of eval set " + overlap.set +
+         " are in data.train too, the first at " + overlap.first;
+}
+
+}  // namespace finescale

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "configs/trial_rules.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <vector>
+
+#include "configs/overlap.h"
+#include "configs/stages.h"
+
+namespace finescale {
+
+namespace {
+
+const std::vector<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                           "gate_proj", "up_proj", "down_proj"};
+const std::vector<std::string> kMetrics = {"loss", "exact_match"};
+
+}  // namespace
+
+void TrialRules::check_structure() const {
+  std::set<std::string> names;
+  bool trains = false;
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    const config::Stage& stage = sweep_.trial().stages(i);
+    const std::string path = "trial.stages[" + std::to_string(i) + "]";
+    require(stage.kind_case() != config::Stage::KIND_NOT_SET, path, path + " has no kind",
+            "give train or evaluate");
+    require_word(stage.name(), path + ".name");
+    const bool is_taken = sweep_.GetDescriptor()->FindFieldByName(stage.name()) != nullptr ||
+                          stage.name() == "pretrain" || stage.name() == "tokenizer";
+    require(!is_taken, path + ".name",
+            path + ".name is " + stage.name() + ", which means something else in paths");
+    require(names.insert(stage.name()).second, path + ".name",
+            path + ".name: two stages are called " + stage.name());
+    trains = trains || stage.has_train();
+  }
+  require(trains, "trial.stages", "trial.stages: no stage trains");
+}
+
+void TrialRules::check_trial() const {
+  check_shape();
+  check_stages();
+}
+
+void TrialRules::check_base() const {
+  const config::Base& base = sweep_.base();
+  require(base.has_model() != (base.has_preset() || base.has_architecture()), "base",
+          "base must give either model or preset (or architecture)",
+          "base.model starts from weights, base.preset from a shape");
+  if (base.has_model()) {
+    require(!base.has_pretrain(), "base.pretrain",
+            "base.pretrain needs base.preset: base.model is trained already");
+    require(!base.has_tokenizer(), "base.tokenizer",
+            "base.tokenizer needs base.preset: base.model brings its own");
+    return;
+  }
+  require(base.tokenizer().kind_case() != config::Tokenizer::KIND_NOT_SET, "base",
+          "base.preset needs base.tokenizer",
+          "give tokenizer: a tokenizer.json, or tokenizer: {train: {}} with pretrain");
+  if (base.tokenizer().has_train()) {
+    require(base.has_pretrain(), "base.tokenizer",
+            "base.tokenizer.train needs base.pretrain: it is trained on the pretraining text");
+  }
+  if (base.has_pretrain()) {
+    check_train(base.pretrain().train(), "base.pretrain.train");
+    require(leaves_whole_weights(base.pretrain().train().method()), "base.pretrain.train.method",
+            "base.pretrain.train.method must be full");
+  }
+  const bool varies_preset =
+      std::any_of(sweep_.axes().begin(), sweep_.axes().end(),
+                  [](const config::Axis& axis) { return axis.path() == "base.preset"; });
+  require(!varies_preset || !is_written("base.architecture"), "base.architecture",
+          "base.architecture cannot be given while base.preset is an axis");
+}
+
+void TrialRules::check_shape() const {
+  const config::Base& base = sweep_.base();
+  if (base.has_model()) {
+    return;
+  }
+  const config::Llama& llama = base.architecture().llama();
+  const std::string path = "base.architecture.llama";
+  const int heads = llama.num_heads();
+  const int kv_heads = llama.num_kv_heads() == 0 ? heads : llama.num_kv_heads();
+  require(heads % kv_heads == 0, path + ".num_kv_heads",
+          path + ".num_heads is " + std::to_string(heads) +
+              ", must be a multiple of num_kv_heads (" + std::to_string(kv_heads) + ")");
+  require(llama.head_dim() != 0 || llama.hidden_size() % heads == 0, path + ".num_heads",
+          path + ".hidden_size is " + std::to_string(llama.hidden_size()) +
+              ", must be a multiple of num_heads (" + std::to_string(heads) +
+              "), or give head_dim");
+  const int head_dim = llama.head_dim() != 0 ? llama.head_dim() : llama.hidden_size() / heads;
+  require(
+      head_dim % 2 == 0, path + ".head_dim",
+      path + ".head_dim is " + std::to_string(head_dim) + ", must be even for rotary positions");
+  require(sweep_.data().max_length() <= llama.max_positions(), "data.max_length",
+          "data.max_length is " + std::to_string(sweep_.data().max_length()) +
+              ", must be <= max_positions of the model (" + std::to_string(llama.max_positions()) +
+              ")");
+  require(
+      !base.tokenizer().has_train() || base.tokenizer().train().vocab_size() <= llama.vocab_size(),
+      "base.tokenizer.train.vocab_size",
+      "base.tokenizer.train.vocab_size is " +
+          std::to_string(base.tokenizer().train().vocab_size()) +
+          ", must be <= vocab_size of the model (" + std::to_string(llama.vocab_size()) + ")");
+}
+
+void TrialRules::check_data() const {
+  const config::Data& data = sweep_.data();
+  require(data.has_train(), "data", "data.train is missing");
+  std::set<std::string> names;
+  for (int i = 0; i < data.eval_size(); ++i) {
+    const config::EvalSet& set = data.eval(i);
+    const std::string path = "data.eval[" + std::to_string(i) + "]";
+    require_word(set.name(), path + ".name");
+    require(names.insert(set.name()).second, path + ".name",
+            path + ".name: two eval sets are called " + set.name());
+    require(set.path_size() > 0 || data.eval_fraction() > 0, path,
+            path + ": eval set " + set.name() + " has no path, and data.eval_fraction is 0");
+  }
+  const bool uses_held_out =
+      std::any_of(data.eval().begin(), data.eval().end(),
+                  [](const config::EvalSet& set) { return set.path_size() == 0; });
+  require(data.eval_fraction() == 0 || uses_held_out, "data.eval_fraction",
+          "data.eval_fraction holds examples out, but no eval set without a path uses them");
+  require(data.prompt_end() != data.response_end(), "data.prompt_end",
+          "data.prompt_end and data.response_end must differ");
+}
+
+void TrialRules::check_train(const config::Train& train, const std::string& path) const {
+  require(train.betas().empty() || train.betas_size() == 2, path + ".betas",
+          path + ".betas has " + std::to_string(train.betas_size()) + " values, must have 2");
+  require(!(train.has_steps() && train.has_tokens()), path + ".tokens",
+          path + ".tokens excludes " + path + ".steps: give one of them");
+  const bool gives_epochs = is_written(path + ".epochs") || train.epochs() != 1;
+  require(!(gives_epochs && (train.has_steps() || train.has_tokens())), path + ".epochs",
+          path + ".epochs excludes steps and tokens: give one of them");
+  require(!train.has_steps() || train.warmup().steps() <= train.steps(), path + ".warmup",
+          path + ".warmup.steps is " + std::to_string(train.warmup().steps()) +
+              ", must be <= steps (" + std::to_string(train.steps()) + ")");
+  require(train.keep() != config::KEEP_BEST || train.eval_every() > 0, path + ".keep",
+          path + ".keep is best, which needs eval_every");
+  require(train.eval_every() == 0 || sweep_.data().eval_size() > 0, path + ".eval_every",
+          path + ".eval_every needs data.eval");
+  require(!train.has_data(), path + ".data", path + ".data: named datasets are not in this version",
+          "leave it out: data.train is used");
+  for (const std::string& module : train.method().lora().target_modules()) {
+    require_known(kModules, module, path + ".method.lora.target_modules");
+  }
+}
+
+void TrialRules::check_stages() const {
+  std::map<std::string, Output> outputs;
+  Output last{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    const config::Stage& stage = sweep_.trial().stages(i);
+    const std::string path = "trial.stages[" + std::to_string(i) + "]";
+    require(stage.from_size() <= 1, path + ".from",
+            path + ".from: several inputs are not in this version");
+    for (const std::string& from : stage.from()) {
+      require(outputs.contains(from), path + ".from",
+              path + ".from: no earlier stage is called " + from);
+      last = outputs[from];
+    }
+    if (stage.has_train()) {
+      check_train(stage.train(), path + ".train");
+      check_train_input(stage.train(), last, path + ".train");
+      last = {true, !leaves_whole_weights(stage.train().method())};
+    } else {
+      check_evaluate(stage.evaluate(), last, path);
+    }
+    outputs[stage.name()] = last;
+  }
+}
+
+void TrialRules::check_train_input(const config::Train& train, const Output& input,
+                                   const std::string& path) const {
+  require(!input.is_adapter, path, path + " starts from an adapter, which is not in this version",
+          "give from: a stage of method full, or leave the earlier stage out");
+  require(input.is_trained || leaves_whole_weights(train.method()), path + ".method",
+          path + ".method is an adapter of untrained weights",
+          "give base.pretrain, base.model, or method: full");
+}
+
+void TrialRules::check_evaluate(const config::Evaluate& evaluate, const Output& input,
+                                const std::string& path) const {
+  require(sweep_.data().eval_size() > 0, path, path + ".evaluate needs data.eval");
+  require(input.is_trained, path, path + ".evaluate measures untrained weights",
+          "put it behind a train stage, or give base.pretrain or base.model");
+  for (const std::string& metric : evaluate.metrics()) {
+    require_known(kMetrics, metric, path + ".evaluate.metrics");
+  }
+}
+
+void TrialRules::check_file(const std::string& path, const std::string& field) const {
+  std::error_code code;
+  require(std::filesystem::exists(path, code), field, field + ": " + path + " does not exist",
+          "paths are relative to the sweep file");
+  require(std::filesystem::is_regular_file(path, code), field, field + ": " + path + " is no file");
+  require(is_readable(path), field, field + ": " + path + " cannot be read");
+}
+
+template <class Paths>
+void TrialRules::check_paths(const Paths& paths, const std::string& field) const {
+  for (int i = 0; i < paths.size(); ++i) {
+    const std::string element = field + "[" + std::to_string(i) + "]";
+    check_file(paths.Get(i), is_written(element) ? element : field);
+  }
+}
+
+void TrialRules::check_budget(const config::Train& train, const config::Dataset& pool,
+                              const std::string& path, const std::string& pool_name,
+                              ExampleCounts& counts) const {
+  if (!train.has_data_budget()) {
+    return;
+  }
+  std::int64_t examples = 0;
+  for (const std::string& file : pool.path()) {
+    const auto [count, is_new] = counts.emplace(file, 0);
+    count->second = is_new ? count_examples(file) : count->second;
+    examples += count->second;
+  }
+  examples = pool.has_limit() ? std::min(examples, pool.limit()) : examples;
+  require(train.data_budget() <= examples, path + ".data_budget",
+          path + ".data_budget is " + std::to_string(train.data_budget()) + ", but " + pool_name +
+              " has " + std::to_string(examples) + " examples");
+}
+
+void TrialRules::check_overlap() const {
+  if (sweep_.data().overlap() != config::ON_OVERLAP_ERROR) {
+    return;
+  }
+  for (const Overlap& overlap : find_overlap(sweep_.data())) {
+    require(overlap.lines == 0, "data.overlap", describe(overlap),
+            "take them out, or set data.overlap: warn");
+  }
+}
+
+void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) const {
+  const bool all = varied.empty() || varied.starts_with("base") || varied.starts_with("data");
+  if (!all && !varied.ends_with(".data_budget")) {
+    return;
+  }
+  const config::Base& base = sweep_.base();
+  if (base.has_model()) {
+    check_file(base.model() + "/checkpoint.h5", "base.model");
+    check_file(base.model() + "/tokenizer.json", "base.model");
+  }
+  if (base.tokenizer().has_path()) {
+    check_file(base.tokenizer().path(), "base.tokenizer");
+  }
+  if (base.has_pretrain()) {
+    check_paths(base.pretrain().data().path(), "base.pretrain.data.path");
+    check_budget(base.pretrain().train(), base.pretrain().data(), "base.pretrain.train",
+                 "base.pretrain.data", counts);
+  }
+  const config::Data& data = sweep_.data();
+  check_paths(data.train().path(), "data.train.path");
+  for (int i = 0; i < data.eval_size(); ++i) {
+    check_paths(data.eval(i).path(), "data.eval[" + std::to_string(i) + "].path");
+  }
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    check_budget(sweep_.trial().stages(i).train(), data.train(),
+                 "trial.stages[" + std::to_string(i) + "].train", "data.train", counts);
+  }
+  if (all) {
+    check_overlap();
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules that every single trial must keep: base, data, stages, and the files that they name.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "configs/rule_report.h"
+#include "configs/schema/sweep.pb.h"
+
+namespace finescale {
+
+// Files are read once, however many axis values are checked.
+using ExampleCounts = std::map<std::string, std::int64_t>;
+
+class TrialRules : protected RuleReport {
+ public:
+  TrialRules(const config::Sweep& sweep, std::string file, const Positions& positions)
+      : RuleReport(std::move(file), positions), sweep_(sweep) {}
+
+  void check_structure() const;  // stages have kinds and names of their own; some stage trains
+  void check_base() const;
+  void check_data() const;
+  void check_trial() const;  // all that a combination of axis values can break
+  // Files that exist, budgets that the pool can fill, overlap. `varied`: the path of the field that
+  // varies, "" for everything.
+  void check_files(ExampleCounts& counts, const std::string& varied) const;
+
+ protected:
+  const config::Sweep& sweep_;
+
+ private:
+  // What a stage hands on, as far as rules ask.
+  struct Output {
+    bool is_trained = false;
+    bool is_adapter = false;
+  };
+
+  void check_shape() const;
+  void check_stages() const;
+  void check_train(const config::Train& train, const std::string& path) const;
+  void check_train_input(const config::Train& train, const Output& input,
+                         const std::string& path) const;
+  void check_evaluate(const config::Evaluate& evaluate, const Output& input,
+                      const std::string& path) const;
+  void check_file(const std::string& path, const std::string& field) const;
+  template <class Paths>
+  void check_paths(const Paths& paths, const std::string& field) const;
+  void check_budget(const config::Train& train, const config::Dataset& pool,
+                    const std::string& path, const std::string& pool_name,
+                    ExampleCounts& counts) const;
+  void check_overlap() const;
+};
+
+}  // namespace finescale
