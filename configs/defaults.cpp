@@ -54,9 +54,10 @@ void resolve_resources(config::Sweep& sweep) {
   if (resources.launcher().kind_case() == config::Launcher::KIND_NOT_SET) {
     resources.mutable_launcher()->mutable_mpirun();
   }
-  if (!sweep.has_mesh() && resources.has_ranks_per_gang()) {
+  if (!sweep.has_mesh()) {
     sweep.mutable_mesh()->set_data(resources.ranks_per_gang());
-  } else if (!resources.has_ranks_per_gang() && sweep.has_mesh()) {
+  }
+  if (!resources.has_ranks_per_gang()) {
     const config::Mesh& mesh = sweep.mesh();
     resources.set_ranks_per_gang(mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline());
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/parse.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -184,12 +185,19 @@ config::Run load_run(const std::string& file, const std::vector<Override>& overr
   config::Run run;
   Source source = source_of(file);
   read_yaml(read_user_file(file), file, run, &source.positions);
-  const config::Sweep sweep = finish(as_sweep(run, file), overrides, source);
+  const config::Sweep written = as_sweep(run, file);
+  const config::Sweep sweep = finish(written, overrides, source);
   run.set_name(sweep.name());
   *run.mutable_base() = sweep.base();
   *run.mutable_data() = sweep.data();
   *run.mutable_trial() = sweep.trial();
-  if (sweep.has_mesh()) {
+  // Left out, it follows the number of ranks that mpirun starts.
+  const bool gives_mesh =
+      written.has_mesh() || written.resources().has_ranks_per_gang() ||
+      std::any_of(overrides.begin(), overrides.end(), [](const Override& o) {
+        return o.first.starts_with("mesh") || o.first == "resources.ranks_per_gang";
+      });
+  if (gives_mesh) {
     *run.mutable_mesh() = sweep.mesh();
   }
   *run.mutable_resources() = sweep.resources();

@@ -13,7 +13,16 @@ namespace finescale {
 std::string number_text(double value) {
   std::array<char, 40> buffer{};
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
-  return {buffer.data(), result.ptr};
+  std::string text(buffer.data(), result.ptr);
+  if (const std::size_t e = text.find('e');
+      e != std::string::npos) {  // 1e-08 -> 1e-8, 1e+20 -> 1e20
+    std::size_t digits = e + 2;
+    while (digits + 1 < text.size() && text[digits] == '0') {
+      ++digits;
+    }
+    text = text.substr(0, e + 1) + (text[e + 1] == '-' ? "-" : "") + text.substr(digits);
+  }
+  return text;
 }
 
 std::string range_text(const google::protobuf::FieldDescriptor& field) {

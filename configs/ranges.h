@@ -21,7 +21,7 @@ namespace finescale {
     const google::protobuf::EnumDescriptor& type, const std::string& word);
 [[nodiscard]] std::vector<std::string> enum_words(const google::protobuf::EnumDescriptor& type);
 
-// Shortest text that reads back to the same double: 0.003, 1e-08, 100.
+// Shortest text that reads back to the same double: 0.003, 1e-8, 100.
 [[nodiscard]] std::string number_text(double value);
 
 }  // namespace finescale
