@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // finescale-worker: the ranks of a gang, or one run, or a tool.
 #include <cstdio>
+#include <iostream>
+#include <iterator>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -10,8 +12,19 @@
 #include "core/error.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
+#include "worker/tool/plan_tool.h"
 
 namespace {
+
+// Request on standard input, answer on standard output.
+int run_tool(const std::string& tool) {
+  if (tool != "plan") {
+    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan");
+  }
+  const std::string request{std::istreambuf_iterator<char>(std::cin), {}};
+  std::cout << finescale::plan_tool(request) << "\n";
+  return 0;
+}
 
 int run(int argc, char** argv) {
   using namespace finescale;  // NOLINT(google-build-using-namespace): main only
@@ -29,7 +42,12 @@ int run(int argc, char** argv) {
   app.add_option("--threads", gang.threads, "threads of each rank")->group("Gang");
   app.add_option("--device", gang.device, "auto, cpu or cuda")->group("Gang");
   app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")->group("Gang");
+  std::string tool;
+  app.add_subcommand("tool", "serves finescale: no MPI")->add_option("TOOL", tool, "plan")->required();
   CLI11_PARSE(app, argc, argv);
+  if (!tool.empty()) {
+    return run_tool(tool);
+  }
   if (options.file.empty() && gang.campaign.empty()) {
     throw Error(ErrorKind::kConfig, "nothing to do", {}, "give --run RUN.yaml, or see --help");
   }

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/tool/plan_tool.h"
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "configs/canonical.h"
+#include "core/error.h"
+#include "core/parallel.h"
+#include "worker/accounting.h"
+#include "worker/data/loader.h"
+#include "worker/eval/generate.h"
+#include "worker/methods/method.h"
+#include "worker/model/transformer.h"
+#include "worker/optim/adamw.h"
+
+namespace finescale {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+constexpr double kMeasureSeconds = 0.5;  // per distinct shape: enough steps for a stable median
+
+struct Cost {
+  std::int64_t tokens = 0, labels = 0, steps = 0;
+  double flops = 0, seconds = 0;
+  std::int64_t memory_bytes = 0, checkpoint_bytes = 0;
+};
+
+class Estimator {
+ public:
+  explicit Estimator(const nlohmann::json& request) {
+    set_num_threads(request.value("threads", 1));
+    for (const nlohmann::json& text : request.at("stages")) {
+      config::StageSpec spec;
+      parse_canonical(text.get<std::string>(), spec);
+      specs_.emplace(spec.key(), spec);
+      order_.push_back(spec.key());
+    }
+  }
+
+  std::string run() {
+    nlohmann::json stages = nlohmann::json::array();
+    for (const std::string& key : order_) {
+      const config::StageSpec& spec = specs_.at(key);
+      Cost cost;
+      if (spec.has_prepare()) {
+        cost = prepare(spec);
+      } else if (spec.has_train()) {
+        cost = train(spec.train());
+      } else {
+        cost = evaluate(spec.evaluate());
+      }
+      stages.push_back({{"key", key}, {"tokens", cost.tokens}, {"labels", cost.labels}, {"steps", cost.steps}, {"flops", cost.flops},
+                        {"seconds", cost.seconds}, {"memory_bytes", cost.memory_bytes}, {"checkpoint_bytes", cost.checkpoint_bytes}});
+    }
+    return nlohmann::json{{"stages", stages}}.dump();
+  }
+
+ private:
+  // A tokenizer that a prepare stage of this plan will leave is trained here; its time is that stage's.
+  const Tokenizer& tokenizer(const config::TokenizerSource& source) {
+    auto& held = tokenizers_[key_text(source)];
+    if (held == nullptr) {
+      if (source.has_file()) {
+        held = std::make_unique<Tokenizer>(Tokenizer::load(source.file().path()));
+      } else {
+        const auto found = specs_.find(source.artifact());
+        if (found == specs_.end() || !found->second.has_prepare()) {
+          throw Error(ErrorKind::kConfig, "the plan does not hold the tokenizer's stage " + source.artifact());
+        }
+        const config::PrepareSpec& spec = found->second.prepare();
+        const Clock::time_point begin = Clock::now();
+        std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
+        special.insert(special.end(), spec.tokenizer().special_tokens().begin(), spec.tokenizer().special_tokens().end());
+        held = std::make_unique<Tokenizer>(Tokenizer::train(read_texts(spec.data(), spec.rules()), spec.tokenizer().vocab_size(), special));
+        prepare_seconds_[source.artifact()] = seconds_since(begin);
+      }
+    }
+    return *held;
+  }
+
+  const Dataset& dataset(const config::DatasetRef& ref, const config::DataRules& rules, const config::TokenizerSource& source) {
+    auto& held = datasets_[key_text(ref) + key_text(rules) + key_text(source)];
+    if (held == nullptr) {
+      held = std::make_unique<Dataset>(ref, rules, tokenizer(source));
+    }
+    return *held;
+  }
+
+  Cost prepare(const config::StageSpec& spec) {
+    config::TokenizerSource source;
+    source.set_artifact(spec.key());
+    (void)tokenizer(source);
+    Cost cost;
+    cost.seconds = prepare_seconds_[spec.key()];
+    cost.checkpoint_bytes = 200000;
+    return cost;
+  }
+
+  // The architecture behind a source: of this plan's pretrain stage, if it comes from there.
+  const config::ModelConfig& architecture(const config::ModelSource& source) {
+    if (source.has_fresh()) {
+      return source.fresh();
+    }
+    const auto found = specs_.find(source.artifact());
+    if (found == specs_.end() || !found->second.has_train()) {
+      throw Error(ErrorKind::kConfig, "plan cannot look into base.model yet", "base.model", "finescale run works without it");
+    }
+    return architecture(found->second.train().model());
+  }
+
+  struct Shape {
+    std::unique_ptr<ModelLayout> layout;
+    std::unique_ptr<ParameterSet> weights;
+    double seconds_per_token = 0;
+    double eval_seconds_per_token = 0;
+    std::int64_t memory_bytes = 0;
+    std::int64_t trainable = 0;
+    bool trains_base = true;
+  };
+
+  // Times real steps on the run's own first batches.
+  Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
+    const config::Train& t = spec.train();
+    const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) + key_text(t.batch()) +
+                             std::to_string(t.micro_batch_tokens()) + key_text(spec.data()) + std::to_string(t.precision());
+    auto& held = shapes_[name];
+    if (held.layout != nullptr) {
+      return held;
+    }
+    held.layout = std::make_unique<ModelLayout>(architecture(spec.model()).llama());
+    held.weights = std::make_unique<ParameterSet>(t.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32);
+    held.layout->declare(*held.weights);
+    held.weights->allocate();
+    initialize_weights(*held.layout, 1, *held.weights);
+    const auto method = make_method(t.method(), *held.layout, *held.weights, 1);
+    Transformer model(*held.layout, *held.weights);
+    if (!method->trains_base()) {
+      model.set_adapters(method->adapters());
+    }
+    AdamW optimizer(t, method->trainable());
+    AlignedBuffer gradient_memory(method->trainable().flat().size_bytes());
+    const TensorView gradient(gradient_memory.data(), held.weights->dtype(), method->trainable().flat().shape);
+    held.trainable = method->trainable().num_elements();
+    held.trains_base = method->trains_base();
+    GlobalBatch batch;
+    std::vector<double> rates;
+    const Clock::time_point begin = Clock::now();
+    for (std::int64_t step = 0; step < 400 && (step < 4 || seconds_since(begin) < kMeasureSeconds); ++step) {
+      const Clock::time_point start = Clock::now();
+      loader.fill(step % loader.num_steps(), batch);
+      for (const MicroBatch& micro : batch.micro_batches) {
+        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4, method->bind_gradient(gradient));
+      }
+      (void)optimizer.update(Stream(), method->trainable(), gradient, step + 1, 1e-9);
+      if (step > 0) {
+        rates.push_back(seconds_since(start) / static_cast<double>(batch.num_tokens));
+      }
+    }
+    std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
+    held.seconds_per_token = rates[rates.size() / 2];
+    const Clock::time_point eval_begin = Clock::now();
+    std::int64_t tokens = 0;
+    for (int i = 0; i < 8; ++i) {
+      for (const MicroBatch& micro : batch.micro_batches) {
+        (void)model.forward_loss(micro, loader.max_micro_batch_tokens());
+        tokens += micro.num_tokens();
+      }
+    }
+    held.eval_seconds_per_token = seconds_since(eval_begin) / static_cast<double>(tokens);
+    held.memory_bytes = static_cast<std::int64_t>(held.weights->flat().size_bytes() + 4 * gradient.size_bytes() + model.tape().memory_bytes());
+    return held;
+  }
+
+  Cost train(const config::TrainSpec& spec) {
+    const Dataset& data = dataset(spec.data(), spec.rules(), spec.tokenizer());
+    const TrainLoader loader(data, spec.train(), spec.seed());
+    const Shape& s = shape(spec, loader);
+    Cost cost;
+    cost.tokens = loader.num_tokens();
+    cost.labels = loader.num_labels();
+    cost.steps = loader.num_steps();
+    cost.flops = train_flops(*s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels, loader.sum_squared_lengths());
+    // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
+    cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
+    cost.memory_bytes = s.memory_bytes;
+    cost.checkpoint_bytes = s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
+    return cost;
+  }
+
+  Cost evaluate(const config::EvaluateSpec& spec) {
+    const auto made_by = specs_.find(spec.model().artifact());
+    if (made_by == specs_.end()) {
+      return {};
+    }
+    const config::TrainSpec& train_spec = made_by->second.train();
+    const Dataset& pool = dataset(train_spec.data(), train_spec.rules(), train_spec.tokenizer());
+    const Shape& s = shape(train_spec, TrainLoader(pool, train_spec.train(), train_spec.seed()));
+    Cost cost;
+    for (const config::DatasetRef& set : spec.sets()) {
+      const Dataset& data = dataset(set, spec.rules(), spec.tokenizer());
+      double tokens = 0;
+      for (std::int64_t i = 0; i < data.size(); ++i) {
+        tokens += static_cast<double>(data[i].tokens.size());
+      }
+      for (const std::string& metric : spec.evaluate().metrics()) {
+        cost.seconds += metric == "loss" ? tokens * s.eval_seconds_per_token : answers(s, data, spec.evaluate());
+      }
+    }
+    cost.checkpoint_bytes = 20000;
+    return cost;
+  }
+
+  // Greedy answers of one group of 64 prompts, scaled to the set; once per shape and set.
+  double answers(const Shape& s, const Dataset& data, const config::Evaluate& evaluate) {
+    auto [it, is_new] = answer_seconds_.emplace(std::pair(s.layout.get(), &data), 0.0);
+    if (is_new) {
+      const Transformer model(*s.layout, *s.weights);
+      std::vector<std::vector<std::int32_t>> prompts;
+      std::int64_t asked = 0;
+      for (std::int64_t i = 0; i < data.size(); ++i) {
+        if (data[i].num_prompt > 0 && (!evaluate.has_limit() || asked < evaluate.limit())) {
+          ++asked;
+          if (prompts.size() < 64) {
+            prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
+          }
+        }
+      }
+      if (!prompts.empty()) {
+        const Clock::time_point begin = Clock::now();
+        (void)Generator(model).greedy(prompts, evaluate.max_new_tokens(), -1);
+        it->second = seconds_since(begin) * static_cast<double>((asked + 63) / 64);
+      }
+    }
+    return it->second;
+  }
+
+  std::map<std::string, config::StageSpec> specs_;
+  std::vector<std::string> order_;
+  std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
+  std::map<std::string, std::unique_ptr<Dataset>> datasets_;
+  std::map<std::string, double> prepare_seconds_;
+  std::map<std::string, Shape> shapes_;
+  std::map<std::pair<const ModelLayout*, const Dataset*>, double> answer_seconds_;
+};
+
+}  // namespace
+
+std::string plan_tool(const std::string& request) {
+  try {
+    return Estimator(nlohmann::json::parse(request)).run();
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::kProtocol, std::string("tool plan: ") + error.what());
+  }
+}
+
+}  // namespace finescale
