@@ -13,16 +13,20 @@
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
 #include "worker/tool/plan_tool.h"
+#include "worker/tool/step_tool.h"
 
 namespace {
 
 // Request on standard input, answer on standard output.
 int run_tool(const std::string& tool) {
-  if (tool != "plan") {
-    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan");
-  }
   const std::string request{std::istreambuf_iterator<char>(std::cin), {}};
-  std::cout << finescale::plan_tool(request) << "\n";
+  if (tool == "plan") {
+    std::cout << finescale::plan_tool(request) << "\n";
+  } else if (tool == "step") {
+    std::cout << finescale::step_tool(request) << "\n";
+  } else {
+    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, step");
+  }
   return 0;
 }
 
@@ -43,7 +47,7 @@ int run(int argc, char** argv) {
   app.add_option("--device", gang.device, "auto, cpu or cuda")->group("Gang");
   app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")->group("Gang");
   std::string tool;
-  app.add_subcommand("tool", "serves finescale: no MPI")->add_option("TOOL", tool, "plan")->required();
+  app.add_subcommand("tool", "serves finescale: no MPI")->add_option("TOOL", tool, "plan | step")->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {
     return run_tool(tool);
