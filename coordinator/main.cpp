@@ -41,6 +41,7 @@ int main(int argc, char** argv) {
     finescale::add_fit(app, context);
     finescale::add_report(app, context);
     finescale::add_audit(app, context);
+    finescale::add_samples(app, context);
     finescale::add_schema(app, context);
     finescale::add_doctor(app, context);
     try {
