@@ -43,7 +43,9 @@ struct LawFit {
   std::map<std::string, Interval> intervals;
   bool identifiable = true;
   std::string why_not;
-  std::optional<double> held_out_rmsd;
+  std::vector<std::string> not_identified;  // their values are bounds: see intervals
+  std::optional<double> held_out_rmsd;      // of ln L, over the 1, 2, 3 largest budgets
+  double chosen_share = 0;                  // of the replicates that chose this form
 };
 struct Crossover {
   std::string a, b;  // a is better below `at`, b above
@@ -58,6 +60,10 @@ struct Answer {
   std::optional<Interval> interval;
   std::optional<double> cost;
   std::optional<double> probability_best;
+  std::optional<double> loss;  // predicted there (budget)
+  std::optional<Interval> loss_interval;
+  std::optional<double> gain;  // relative decrease of the loss (next_doubling)
+  std::optional<Interval> gain_interval;
   std::string text;  // one sentence
 };
 struct Band {  // of the chosen form, for drawing: same length vectors

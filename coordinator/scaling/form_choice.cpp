@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/scaling/form_choice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+
+namespace finescale {
+namespace {
+
+void truncate(LawTable& table, std::size_t rows) {
+  for (std::vector<double>* column :
+       {&table.ln_D, &table.ln_N, &table.D, &table.N, &table.U, &table.y, &table.weight}) {
+    column->resize(rows);
+  }
+}
+
+// Cells among the rows with D <= limit.
+int cells_up_to(const GroupData& group, double limit) {
+  std::vector<bool> seen(static_cast<std::size_t>(group.num_cells), false);
+  for (std::size_t i = 0; i < group.table.size(); ++i) {
+    if (group.table.D[i] <= limit) {
+      seen[static_cast<std::size_t>(group.cell[i])] = true;
+    }
+  }
+  return static_cast<int>(std::count(seen.begin(), seen.end(), true));
+}
+
+}  // namespace
+
+FormChoice::FormChoice(const GroupData& group, const std::vector<std::string>& forms,
+                       const FitOptions& options)
+    : group_(&group), merge_(options.least_squares) {
+  int most = 0;
+  int fewest = std::numeric_limits<int>::max();
+  for (const std::string& name : forms) {
+    const Law& law = find_law(name);
+    fewest = std::min(fewest, law.num_parameters() + 1);
+    if (law.needs_N() && group.N <= 0) {
+      left_out_.push_back(name + " needs sizes N");
+    } else if (group.num_cells < law.num_parameters() + 1) {
+      left_out_.push_back(name + " needs " + std::to_string(law.num_parameters() + 1) +
+                          " budgets, there are " + std::to_string(group.num_cells));
+    } else {
+      laws_.push_back(&law);
+      most = std::max(most, law.num_parameters());
+    }
+  }
+  if (laws_.empty()) {
+    throw Error(ErrorKind::kData,
+                "group '" + group.name + "' has " + std::to_string(group.num_cells) +
+                    " different budgets; a law needs at least " + std::to_string(fewest),
+                "", "run more data budgets, or choose a form with fewer parameters");
+  }
+  full_ = merge_ ? cell_means(group) : group.table;
+  const int num_budgets = static_cast<int>(group.budgets.size());
+  for (int k = 1; k <= kMaxOrigins && k < num_budgets; ++k) {
+    const double limit = group.budgets[static_cast<std::size_t>(num_budgets - k - 1)];
+    if (cells_up_to(group, limit) < most) {
+      break;
+    }
+    const auto kept =
+        std::count_if(full_.D.begin(), full_.D.end(), [limit](double d) { return d <= limit; });
+    kept_.push_back(static_cast<std::size_t>(kept));
+    subsets_.push_back(full_);
+    truncate(subsets_.back(), kept_.back());
+  }
+  num_origins_ = static_cast<int>(kept_.size());
+  for (const Law* law : laws_) {
+    fitters_.emplace_back(static_cast<std::size_t>(num_origins_ + 1), Fitter(*law, options));
+  }
+  value_.resize(full_.size());
+}
+
+void FormChoice::load(const LawTable& rows) {
+  if (merge_) {
+    std::fill(full_.y.begin(), full_.y.end(), 0.0);
+    std::fill(full_.weight.begin(), full_.weight.end(), 0.0);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto c = static_cast<std::size_t>(group_->cell[i]);
+      full_.y[c] += rows.weight[i] * rows.y[i];
+      full_.weight[c] += rows.weight[i];
+    }
+    for (std::size_t c = 0; c < full_.size(); ++c) {
+      full_.y[c] = full_.weight[c] > 0 ? full_.y[c] / full_.weight[c] : 0.0;
+    }
+  } else {
+    full_.y = rows.y;
+    full_.weight = rows.weight;
+  }
+  for (std::size_t k = 0; k < subsets_.size(); ++k) {
+    std::copy_n(full_.y.begin(), kept_[k], subsets_[k].y.begin());
+    std::copy_n(full_.weight.begin(), kept_[k], subsets_[k].weight.begin());
+  }
+}
+
+// Mean squared error of ln L over the rows that the origin holds out.
+double FormChoice::origin_error(const Law& law, const Theta& theta, int origin) {
+  law.evaluate(theta, full_, value_.data(), nullptr);
+  double sum = 0;
+  double total = 0;
+  for (std::size_t i = kept_[static_cast<std::size_t>(origin)]; i < full_.size(); ++i) {
+    const double error = full_.y[i] - value_[i];
+    sum += full_.weight[i] * error * error;
+    total += full_.weight[i];
+  }
+  return total > 0 ? sum / total : 0;
+}
+
+void FormChoice::choose(FormFits& fits) const {
+  fits.chosen = 0;
+  if (num_origins_ == 0) {
+    // Too few budgets to hold any out: corrected Akaike criterion on the residuals.
+    double best = std::numeric_limits<double>::infinity();
+    const auto n = static_cast<double>(group_->num_cells);
+    for (std::size_t f = 0; f < laws_.size(); ++f) {
+      const double k = laws_[f]->num_parameters() + 1;
+      const double correction = n - k - 1 > 0 ? 2 * k * (k + 1) / (n - k - 1) : 1e6 * k;
+      const double variance = std::max(fits.full[f].rmsd * fits.full[f].rmsd, 1e-300);
+      const double score = n * std::log(variance) + 2 * k + correction;
+      if (score < best) {
+        best = score;
+        fits.chosen = static_cast<int>(f);
+      }
+    }
+    return;
+  }
+  for (std::size_t f = 1; f < laws_.size(); ++f) {
+    if (fits.held_out[f] < fits.held_out[static_cast<std::size_t>(fits.chosen)]) {
+      fits.chosen = static_cast<int>(f);
+    }
+  }
+}
+
+FormFits FormChoice::fit() {
+  FormFits fits;
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    fits.full.push_back(fitters_[f][0].fit(full_));
+    fits.origins.emplace_back();
+    double error = 0;
+    for (int k = 0; k < num_origins_; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      fits.origins[f].push_back(fitters_[f][i + 1].fit(subsets_[i]));
+      error += origin_error(*laws_[f], fits.origins[f][i].theta, k) / num_origins_;
+    }
+    fits.held_out.push_back(num_origins_ > 0 ? std::sqrt(error)
+                                             : std::numeric_limits<double>::quiet_NaN());
+  }
+  choose(fits);
+  return fits;
+}
+
+void FormChoice::refit(const LawTable& rows, const FormFits& start, FormFits& out) {
+  load(rows);
+  out.full.resize(laws_.size());
+  out.origins.resize(laws_.size());
+  out.held_out.resize(laws_.size());
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    out.full[f] = fitters_[f][0].refine(full_, start.full[f].theta);
+    out.origins[f].resize(static_cast<std::size_t>(num_origins_));
+    double error = 0;
+    for (int k = 0; k < num_origins_; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      out.origins[f][i] = fitters_[f][i + 1].refine(subsets_[i], start.origins[f][i].theta);
+      error += origin_error(*laws_[f], out.origins[f][i].theta, k) / num_origins_;
+    }
+    out.held_out[f] =
+        num_origins_ > 0 ? std::sqrt(error) : std::numeric_limits<double>::quiet_NaN();
+  }
+  choose(out);
+}
+
+}  // namespace finescale

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// The study in a few plain sentences, and how numbers are written in them.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "coordinator/scaling/study_parts.h"
+
+namespace finescale {
+namespace {
+
+// The method with the lowest loss at twice the largest common budget, and how sure that is.
+std::string best_method(const std::vector<GroupStudy>& groups) {
+  double D = kNever;
+  std::size_t replicates = groups[0].curves.size();
+  for (const GroupStudy& group : groups) {
+    D = std::min(D, group.data.max_D());
+    replicates = std::min(replicates, group.curves.size());
+  }
+  std::size_t best = 0;
+  for (std::size_t g = 1; g < groups.size(); ++g) {
+    best = curve_log_loss(groups[g].chosen, D) < curve_log_loss(groups[best].chosen, D) ? g : best;
+  }
+  double wins = 0;
+  for (std::size_t r = 0; r < replicates; ++r) {
+    bool first = true;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      first = first && (g == best || curve_log_loss(groups[g].curves[r], D) >=
+                                         curve_log_loss(groups[best].curves[r], D));
+    }
+    wins += first ? 1.0 / static_cast<double>(replicates) : 0.0;
+  }
+  if (replicates > 0 && wins < 0.8) {
+    return "At " + examples_text(D) + " examples no method is clearly best (" +
+           groups[best].data.name + " in " + percent_text(wins) + " of the replicates).";
+  }
+  return "At " + examples_text(D) + " examples " + groups[best].data.name + " is best" +
+         (replicates > 0 ? " (in " + percent_text(wins) + " of the replicates)." : ".");
+}
+
+}  // namespace
+
+std::string number_text(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*g", digits, value);
+  return text;
+}
+
+std::string percent_text(double share) {
+  if (share > 0 && share < 0.01) {
+    return "under 1%";
+  }
+  if (share < 1 && share > 0.99) {
+    return "over 99%";
+  }
+  return number_text(std::round(100 * share), 3) + "%";
+}
+
+std::string examples_text(double D) {
+  if (!std::isfinite(D)) {
+    return "any number of";
+  }
+  if (D < 100) {
+    return number_text(D, 2);
+  }
+  // Two digits below a factor of ten of precision, three in all: 12345 -> 12,300.
+  const double unit = std::pow(10, std::floor(std::log10(D)) - 2);
+  std::string digits = std::to_string(std::llround(std::round(D / unit) * unit));
+  for (std::size_t at = digits.size(); at > 3; at -= 3) {
+    digits.insert(at - 3, ",");
+  }
+  return digits;
+}
+
+std::string recommend(const std::vector<GroupStudy>& groups, const Study& study) {
+  std::vector<std::string> sentences;
+  for (const Crossover& c : study.crossovers) {
+    std::string text = c.a + " is better below about " + examples_text(c.at) + " examples (" +
+                       percent_text(study.options.level) + " interval ";
+    if (c.interval.low > 0 && std::isfinite(c.interval.high)) {
+      text += examples_text(c.interval.low) + " to " + examples_text(c.interval.high);
+    } else if (std::isfinite(c.interval.high)) {
+      text += "below " + examples_text(c.interval.high);
+    } else {
+      text += "above " + examples_text(c.interval.low);
+    }
+    sentences.push_back(text + "), " + c.b + " above.");
+  }
+  if (groups.size() > 1) {
+    sentences.push_back(best_method(groups));
+  }
+  std::string best;
+  double least = kNever;
+  for (const GroupStudy& group : groups) {
+    const double loss = curve_log_loss(group.chosen, group.data.max_D());
+    if (loss < least) {
+      least = loss;
+      best = group.data.name;
+    }
+  }
+  for (const Answer& answer : study.answers) {
+    if (answer.question != "next_doubling") {
+      sentences.push_back(answer.text);
+    } else if (answer.method == best) {
+      std::string text =
+          "Doubling the data from here buys " + number_text(100 * *answer.gain, 2) + "%";
+      if (answer.gain_interval) {
+        text += " (" + percent_text(study.options.level) + " interval " +
+                number_text(100 * answer.gain_interval->low, 2) + "% to " +
+                number_text(100 * answer.gain_interval->high, 2) + "%)";
+      }
+      sentences.push_back(text + (groups.size() > 1 ? " with " + best + "." : "."));
+    }
+  }
+  std::string all;
+  for (const std::string& sentence : sentences) {
+    all += (all.empty() ? "" : " ") + sentence;
+  }
+  return all;
+}
+
+}  // namespace finescale

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/scaling/replicates.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/random.h"
+
+namespace finescale {
+namespace {
+
+std::vector<double> residuals(const GroupData& data, const Law& law, const Theta& theta) {
+  std::vector<double> value(data.table.size());
+  law.evaluate(theta, data.table, value.data(), nullptr);
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    value[i] = data.table.y[i] - value[i];
+  }
+  return value;
+}
+
+// The form with the most parameters leaves the least misfit in the residuals.
+std::size_t most_flexible(const std::vector<const Law*>& laws) {
+  std::size_t best = 0;
+  for (std::size_t f = 1; f < laws.size(); ++f) {
+    best = laws[f]->num_parameters() > laws[best]->num_parameters() ? f : best;
+  }
+  return best;
+}
+
+}  // namespace
+
+GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, const FitOptions& fit,
+                       int replicates, unsigned long long seed, unsigned long long stream) {
+  GroupStudy study;
+  study.data = std::move(data);
+  FormChoice choice(study.data, forms, fit);
+  study.laws = choice.laws();
+  study.left_out = choice.left_out();
+  study.fits = choice.fit();
+  const auto chosen = static_cast<std::size_t>(study.fits.chosen);
+  study.chosen = {study.laws[chosen], study.fits.full[chosen].theta, study.data.N};
+  const std::size_t flexible = most_flexible(study.laws);
+  const std::vector<double> residual =
+      residuals(study.data, *study.laws[flexible], study.fits.full[flexible].theta);
+  study.noise = estimate_noise(study.data, residual, study.laws[flexible]->num_parameters());
+  study.resampling = choose_resampling(study.data);
+
+  FitOptions quick = fit;
+  quick.tolerance = std::max(fit.tolerance, 1e-9);  // far below the noise of resampling
+  quick.max_iterations = 60;
+  FormChoice again(study.data, forms, quick);
+  Resampler resampler(study.data, study.resampling, study.noise, residual);
+  study.by_form.assign(study.laws.size(), {});
+  study.form_share.assign(study.laws.size(), 0.0);
+  LawTable rows = study.data.table;
+  FormFits out;
+  for (int b = 0; b < replicates; ++b) {
+    Random random(seed, Purpose::kBootstrap, (stream << 32) + static_cast<unsigned long long>(b));
+    resampler.draw(random, rows);
+    again.refit(rows, study.fits, out);
+    const auto f = static_cast<std::size_t>(out.chosen);
+    study.curves.push_back({study.laws[f], out.full[f].theta, study.data.N});
+    study.form_share[f] += 1.0 / replicates;
+    for (std::size_t form = 0; form < study.laws.size(); ++form) {
+      study.by_form[form].push_back(out.full[form].theta);
+    }
+  }
+  return study;
+}
+
+double percentile(std::vector<double>& values, double share) {
+  if (values.empty()) {
+    return std::nan("");
+  }
+  std::sort(values.begin(), values.end());
+  // Position (n + 1) p - 1: each of the n + 1 gaps holds the next draw with equal probability.
+  const double position = share * (static_cast<double>(values.size()) + 1) - 1;
+  const double clamped = std::clamp(position, 0.0, static_cast<double>(values.size()) - 1);
+  const auto below = static_cast<std::size_t>(clamped);
+  const std::size_t above = std::min(below + 1, values.size() - 1);
+  const double t = clamped - static_cast<double>(below);
+  if (!std::isfinite(values[below]) || !std::isfinite(values[above])) {
+    return t < 0.5 ? values[below] : values[above];
+  }
+  return (1 - t) * values[below] + t * values[above];
+}
+
+Interval percentile_interval(std::vector<double> values, double level) {
+  std::erase_if(values, [](double v) { return std::isnan(v); });
+  return {percentile(values, 0.5 * (1 - level)), percentile(values, 0.5 * (1 + level))};
+}
+
+}  // namespace finescale
