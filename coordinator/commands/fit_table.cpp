@@ -163,7 +163,7 @@ std::vector<LawPoint> parse_fit_table(std::string_view text, const std::string& 
   return points;
 }
 
-std::vector<LawPoint> load_fit_table(const std::string& path) {
+std::vector<LawPoint> read_fit_table(const std::string& path) {
   return parse_fit_table(read_file(path), path);
 }
 

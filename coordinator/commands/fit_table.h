@@ -13,7 +13,7 @@
 namespace finescale {
 
 // Throws kData with file:line for what cannot be read.
-[[nodiscard]] std::vector<LawPoint> load_fit_table(const std::string& path);
+[[nodiscard]] std::vector<LawPoint> read_fit_table(const std::string& path);
 // `name` stands for the file in errors.
 [[nodiscard]] std::vector<LawPoint> parse_fit_table(std::string_view text, const std::string& name);
 
