@@ -1,9 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/init.h"
 
+#include <cstdint>
+#include <string_view>
+
+#include "core/error.h"
 #include "core/random.h"
 
 namespace finescale {
+
+namespace {
+
+constexpr std::string_view kConsonants = "bcdfghklmnprst";
+constexpr std::string_view kVowels = "aeiou";
+constexpr int kNumShort = 14 * 5 * 14 * 5;  // words like "lodi"
+constexpr int kNumLong = kNumShort * 14;    // and like "lodir"
+constexpr int kNumWords = 2 * kNumShort;
+
+// Consonants and vowels in turn, so that words have structure to learn. Even numbers are short
+// words, odd ones long; within each a permutation, so no word comes twice.
+std::string word_of(int number) {
+  const bool is_long = number % 2 == 1;
+  const Permutation permutation(is_long ? kNumLong : kNumShort, 1, Purpose::kOrder);
+  std::uint64_t code = permutation[static_cast<std::uint64_t>(number / 2)];
+  std::string word;
+  for (int c = 0; c < (is_long ? 5 : 4); ++c) {
+    const std::string_view letters = c % 2 == 0 ? kConsonants : kVowels;
+    word += letters[code % letters.size()];
+    code /= letters.size();
+  }
+  return word;
+}
+
+// Backwards, each vowel moved on by one: lodi -> odul.
+std::string cipher(const std::string& word) {
+  std::string answer(word.rbegin(), word.rend());
+  for (char& c : answer) {
+    if (const std::size_t at = kVowels.find(c); at != std::string_view::npos) {
+      c = kVowels[(at + 1) % kVowels.size()];
+    }
+  }
+  return answer;
+}
+
+}  // namespace
 
 std::string init_sweep(int gangs) {
   return R"(# A sweep: how much data, and which fine-tuning method? It runs as it is: finescale run sweep.yaml
@@ -22,6 +62,7 @@ data:
   train: data/train.jsonl         # lines {"prompt", "response"}; a data budget is taken from these
   eval: [{name: held_out, path: data/eval.jsonl}]
   max_length: 64
+  overlap: error                  # no evaluation example may occur in the pool
 
 trial:                            # what each trial does
   stages:
@@ -43,29 +84,27 @@ tune:                             # each method gets its own learning rate first
 laws: {metric: held_out.loss}     # what is fitted against the data budget
 costs: {per_example: 0.05}        # price of one labelled example, for the recommendation
 
-resources: {gangs: )" + std::to_string(gangs) + R"(, ranks_per_gang: 1}
+resources: {gangs: )" +
+         std::to_string(gangs) + R"(, ranks_per_gang: 1}
 output: runs/first-sweep
 )";
 }
 
+std::vector<InitFile> init_files(int gangs) {
+  return {{"sweep.yaml", init_sweep(gangs)},
+          {"data/eval.jsonl", init_data(0, 128, false)},
+          {"data/train.jsonl", init_data(128, 2000, false)},
+          {"data/text.jsonl", init_data(4000, 2000, true)}};
+}
+
 std::string init_data(int first, int count, bool as_text) {
+  FS_CHECK(first >= 0 && first + count <= kNumWords, "init_data: out of words");
   std::string out;
   for (int i = first; i < first + count; ++i) {
-    Random random(1, Purpose::kTest, static_cast<std::uint64_t>(i));
-    const int length = 3 + static_cast<int>(random.below(5));
-    std::string word;
-    for (int c = 0; c < length; ++c) {
-      // Consonants and vowels in turn, so that words have structure to learn.
-      word += c % 2 == 0 ? "bcdfghklmnprst"[random.below(14)] : "aeiou"[random.below(5)];
-    }
-    std::string answer;  // backwards, each vowel moved on by one
-    for (auto c = word.rbegin(); c != word.rend(); ++c) {
-      const std::string vowels = "aeioua";
-      const std::size_t at = vowels.find(*c);
-      answer += at == std::string::npos ? *c : vowels[at + 1];
-    }
-    out += as_text ? "{\"text\": \"" + word + " " + answer.substr(0, 2) + " " + word + "\"}\n"
-                   : "{\"prompt\": \"" + word + "\", \"response\": \"" + answer + "\"}\n";
+    const std::string word = word_of(i);
+    const std::string answer = cipher(word);
+    out += as_text ? R"({"text": ")" + word + " " + answer.substr(0, 2) + " " + word + "\"}\n"
+                   : R"({"prompt": ")" + word + R"(", "response": ")" + answer + "\"}\n";
   }
   return out;
 }

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/plan_command.h"
+
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "configs/canonical.h"
+#include "configs/overlap.h"
+#include "configs/parse.h"
+#include "coordinator/plan_schedule.h"
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+// mpirun, MPI_Init and registration of a gang, which all gangs do at the same time; measured with
+// Open MPI on two cores.
+constexpr double kGangStartSeconds = 0.6;
+// Commit of one stage and lease of the next, measured likewise.
+constexpr double kHandOverSeconds = 0.01;
+// Unless the worker says better: one measurement on a shared machine is worth about this much.
+constexpr double kLowFactor = 0.8;
+constexpr double kHighFactor = 1.4;
+// Store, journal, metrics.h5, status.json, coordinator.json, sweep, report, tables, logs.
+constexpr int kCampaignFiles = 16;
+
+int num_artifact_files(const config::StageSpec& spec) {
+  switch (spec.kind_case()) {
+    case config::StageSpec::kPrepare:
+      return 3;  // tokenizer.json, result.pb, manifest.json
+    case config::StageSpec::kTrain:
+      return 4;  // and checkpoint.h5
+    case config::StageSpec::kEvaluate:
+      return 2;
+    case config::StageSpec::KIND_NOT_SET:
+      break;
+  }
+  return 0;
+}
+
+const StageEstimate& at(const StageEstimates& estimates, const std::string& key) {
+  const auto found = estimates.find(key);
+  if (found == estimates.end()) {
+    throw Error(ErrorKind::kInternal, "no estimate for stage " + key);
+  }
+  return found->second;
+}
+
+// The graph as jobs. Trials of a tuned group wait until all of the group's tuning trials are done.
+class Jobs {
+ public:
+  explicit Jobs(const Plan& plan) {
+    for (const PlannedTrial& trial : plan.trials) {
+      if (trial.is_tuning) {
+        add_stages(plan, trial, {});
+        finals_[trial.tune_group].insert(index_.at(trial.stages.back()));
+      }
+    }
+    std::map<std::string, std::size_t> decided;
+    for (const PlannedTrial& trial : plan.trials) {
+      if (trial.is_tuning) {
+        continue;
+      }
+      std::vector<std::size_t> barrier;
+      if (!trial.tune_group.empty()) {
+        const auto [group, is_new] = decided.emplace(trial.tune_group, jobs_.size());
+        if (is_new) {
+          const std::set<std::size_t>& finals = finals_[trial.tune_group];
+          jobs_.push_back({0, {finals.begin(), finals.end()}});
+          keys_.emplace_back();
+        }
+        barrier = {group->second};
+      }
+      add_stages(plan, trial, barrier);
+    }
+  }
+
+  [[nodiscard]] double makespan(const StageEstimates& estimates, double StageEstimate::*seconds,
+                                int gangs) {
+    for (std::size_t i = 0; i < jobs_.size(); ++i) {
+      jobs_[i].seconds = keys_[i].empty() ? 0 : at(estimates, keys_[i]).*seconds + kHandOverSeconds;
+    }
+    return schedule_makespan(jobs_, gangs);
+  }
+
+ private:
+  void add_stages(const Plan& plan, const PlannedTrial& trial,
+                  const std::vector<std::size_t>& barrier) {
+    for (const std::string& key : trial.stages) {
+      if (!index_.emplace(key, jobs_.size()).second) {
+        continue;
+      }
+      PlannedJob job{0, barrier};
+      for (const std::string& input : plan.graph.inputs.at(key)) {
+        job.after.push_back(index_.at(input));
+      }
+      jobs_.push_back(std::move(job));
+      keys_.push_back(key);
+    }
+  }
+
+  std::map<std::string, std::size_t> index_;  // stage key -> job
+  std::map<std::string, std::set<std::size_t>> finals_;
+  std::vector<PlannedJob> jobs_;
+  std::vector<std::string> keys_;  // of the jobs; "" for a decision
+};
+
+void add_limits(PlanReport& report, const SiteFacts& site) {
+  const auto add = [&](const char* what, double value, double limit) {
+    if (limit > 0) {
+      report.limits.push_back({what, value, limit, value <= limit});
+    }
+  };
+  const double ranks = static_cast<double>(report.gangs) * report.ranks_per_gang;
+  add("disk_bytes", report.checkpoint_bytes, site.free_bytes);
+  add("files", static_cast<double>(report.files), site.free_files);
+  add("memory_bytes", ranks * report.memory_bytes_per_rank, site.memory_bytes);
+  add("threads", ranks * report.threads_per_rank, site.cores);
+}
+
+}  // namespace
+
+std::string plan_request(const Plan& plan, int threads) {
+  nlohmann::json stages = nlohmann::json::array();
+  for (const std::string& key : plan.graph.order) {
+    stages.push_back(canonical_text(plan.graph.stages.at(key)));
+  }
+  return nlohmann::json{{"stages", stages}, {"threads", threads}}.dump();
+}
+
+StageEstimates parse_plan_answer(const std::string& json, const Plan& plan) {
+  StageEstimates estimates;
+  try {
+    const nlohmann::json answer = nlohmann::json::parse(json);
+    for (const nlohmann::json& stage : answer.at("stages")) {
+      StageEstimate e;
+      e.tokens = stage.value("tokens", std::int64_t{0});
+      e.labels = stage.value("labels", std::int64_t{0});
+      e.steps = stage.value("steps", std::int64_t{0});
+      e.flops = stage.value("flops", 0.0);
+      e.seconds = stage.at("seconds").get<double>();
+      e.seconds_low = stage.value("seconds_low", kLowFactor * e.seconds);
+      e.seconds_high = stage.value("seconds_high", kHighFactor * e.seconds);
+      e.memory_bytes = stage.value("memory_bytes", std::int64_t{0});
+      e.checkpoint_bytes = stage.value("checkpoint_bytes", std::int64_t{0});
+      const auto spec = plan.graph.stages.find(stage.at("key").get<std::string>());
+      if (spec != plan.graph.stages.end()) {
+        e.files = num_artifact_files(spec->second);
+        estimates[spec->first] = e;
+      }
+    }
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::kProtocol,
+                std::string("the worker's answer to plan cannot be read: ") + error.what());
+  }
+  if (estimates.size() != plan.graph.stages.size()) {
+    throw Error(ErrorKind::kProtocol, "the worker's answer to plan has " +
+                                          std::to_string(estimates.size()) + " of " +
+                                          std::to_string(plan.graph.stages.size()) + " stages");
+  }
+  return estimates;
+}
+
+SiteFacts read_site(const std::string& directory) {
+  std::filesystem::path place = std::filesystem::absolute(directory);
+  while (!std::filesystem::exists(place) && place.has_relative_path()) {
+    place = place.parent_path();
+  }
+  SiteFacts site;
+  struct statvfs file_system {};
+  if (::statvfs(place.c_str(), &file_system) == 0) {
+    site.free_bytes =
+        static_cast<double>(file_system.f_bavail) * static_cast<double>(file_system.f_frsize);
+    site.free_files = static_cast<double>(file_system.f_favail);  // 0 where inodes are not counted
+  }
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  const long page_size = ::sysconf(_SC_PAGE_SIZE);
+  site.memory_bytes =
+      pages > 0 && page_size > 0 ? static_cast<double>(pages) * static_cast<double>(page_size) : 0;
+  site.cores = static_cast<int>(std::thread::hardware_concurrency());
+  return site;
+}
+
+int threads_per_rank(const config::Resources& resources, int cores) {
+  return resources.threads_per_rank() > 0
+             ? resources.threads_per_rank()
+             : std::max(1, cores / (resources.gangs() * resources.ranks_per_gang()));
+}
+
+Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash) {
+  Plan plan = make_plan(sweep, hash, {});
+  TunedValues assumed;
+  for (const PlannedTrial& trial : plan.trials) {
+    if (!trial.resolved && !assumed.contains(trial.tune_group)) {
+      const std::string& field = sweep.tune().fields(0);
+      assumed[trial.tune_group][field] =
+          field_text(apply_values(sweep, trial.axes, "trial " + trial.id), field);
+    }
+  }
+  return assumed.empty() ? plan : make_plan(sweep, hash, assumed);
+}
+
+PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
+                            const StageEstimates& estimates, const SiteFacts& site) {
+  PlanReport report;
+  report.name = sweep.name();
+  report.gangs = sweep.resources().gangs();
+  report.ranks_per_gang = sweep.resources().ranks_per_gang();
+  report.threads_per_rank = threads_per_rank(sweep.resources(), site.cores);
+  report.stages_unshared = plan.stages_unshared;
+  report.stages = static_cast<std::int64_t>(plan.graph.order.size());
+  report.trials = static_cast<std::int64_t>(plan.trials.size());
+  for (const PlannedTrial& trial : plan.trials) {
+    report.tuning_trials += trial.is_tuning ? 1 : 0;
+    for (const std::string& key : trial.stages) {
+      const StageEstimate& stage = at(estimates, key);
+      report.train_flops_unshared += stage.flops;
+      report.train_tokens_unshared += static_cast<double>(stage.tokens);
+    }
+  }
+  report.files = kCampaignFiles + report.gangs;  // a log for each gang
+  for (const std::string& key : plan.graph.order) {
+    const StageEstimate& stage = at(estimates, key);
+    report.train_flops += stage.flops;
+    report.train_tokens += static_cast<double>(stage.tokens);
+    report.checkpoint_bytes += static_cast<double>(stage.checkpoint_bytes);
+    report.files += stage.files;
+    report.memory_bytes_per_rank =
+        std::max(report.memory_bytes_per_rank, static_cast<double>(stage.memory_bytes));
+  }
+  Jobs jobs(plan);
+  const auto seconds = [&](double StageEstimate::*which) {
+    return kGangStartSeconds + jobs.makespan(estimates, which, report.gangs);
+  };
+  report.predicted_seconds = seconds(&StageEstimate::seconds);
+  report.predicted_seconds_low = seconds(&StageEstimate::seconds_low);
+  // A greedy schedule of longer jobs may end sooner: the interval still holds the prediction.
+  report.predicted_seconds_high =
+      std::max(report.predicted_seconds, seconds(&StageEstimate::seconds_high));
+  report.predicted_seconds_low = std::min(report.predicted_seconds, report.predicted_seconds_low);
+  add_limits(report, site);
+  return report;
+}
+
+PlanReport plan_sweep(const config::Sweep& sweep, const ContentHash& hash,
+                      const std::function<std::string(const std::string& request)>& ask_worker,
+                      const SiteFacts& site) {
+  const Plan plan = make_full_plan(sweep, hash);
+  const int threads = threads_per_rank(sweep.resources(), site.cores);
+  const std::string answer = ask_worker(plan_request(plan, threads));
+  PlanReport report = make_plan_report(sweep, plan, parse_plan_answer(answer, plan), site);
+  for (const Overlap& overlap : find_overlap(sweep.data())) {
+    if (overlap.lines > 0) {
+      report.warnings.push_back(describe(overlap));
+    }
+  }
+  return report;
+}
+
+}  // namespace finescale

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// What `finescale plan` says before anything runs: stages, FLOPs and tokens with and without
+// sharing, time, memory, disk, against the limits of the place. Pure but for read_site; the worker
+// is asked through a function. The documents that it reads and answers: docs/tool_protocol.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "configs/schema/sweep.pb.h"
+#include "configs/stages.h"
+#include "coordinator/plan.h"
+
+namespace finescale {
+
+struct StageEstimate {
+  std::int64_t tokens = 0;  // trained on, repeats counted
+  std::int64_t labels = 0;
+  std::int64_t steps = 0;
+  double flops = 0;    // docs/accounting.md
+  double seconds = 0;  // in a resident gang
+  double seconds_low = 0;
+  double seconds_high = 0;
+  std::int64_t memory_bytes = 0;      // of each rank
+  std::int64_t checkpoint_bytes = 0;  // what the artifact keeps on disk
+  int files = 0;                      // of the artifact
+};
+using StageEstimates = std::map<std::string, StageEstimate>;  // by stage key
+
+// The request for `finescale-worker tool plan`, and its answer. Throws kProtocol for an answer that
+// is not one or leaves a stage out.
+[[nodiscard]] std::string plan_request(const Plan& plan, int threads);
+[[nodiscard]] StageEstimates parse_plan_answer(const std::string& json, const Plan& plan);
+
+// What the machine offers. 0: not known, not checked.
+struct SiteFacts {
+  double free_bytes = 0;  // of the file system that will hold the campaign
+  double free_files = 0;
+  double memory_bytes = 0;
+  int cores = 0;
+};
+// The nearest directory above `directory` that exists is looked at.
+[[nodiscard]] SiteFacts read_site(const std::string& directory);
+
+struct PlanLimit {
+  std::string what;
+  double value = 0;
+  double limit = 0;
+  bool ok = true;
+};
+struct PlanReport {
+  std::string name;
+  std::int64_t trials = 0;  // tuning trials included
+  std::int64_t tuning_trials = 0;
+  std::int64_t stages_unshared = 0;
+  std::int64_t stages = 0;
+  double train_flops_unshared = 0;
+  double train_flops = 0;
+  double train_tokens_unshared = 0;
+  double train_tokens = 0;
+  double predicted_seconds = 0;
+  double predicted_seconds_low = 0;
+  double predicted_seconds_high = 0;
+  int gangs = 1;
+  int ranks_per_gang = 1;
+  int threads_per_rank = 1;
+  double memory_bytes_per_rank = 0;
+  double checkpoint_bytes = 0;
+  std::int64_t files = 0;
+  std::vector<PlanLimit> limits;
+  std::vector<std::string> warnings;
+};
+
+// Threads of a rank: as given, else the cores shared out.
+[[nodiscard]] int threads_per_rank(const config::Resources& resources, int cores);
+
+// A plan in which groups that are not tuned yet use the value that the file gives the tuned field:
+// it costs the same.
+[[nodiscard]] Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash);
+
+// plan must be a full plan: every trial resolved.
+[[nodiscard]] PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
+                                          const StageEstimates& estimates, const SiteFacts& site);
+
+// All of it. ask_worker: request document -> answer document.
+[[nodiscard]] PlanReport plan_sweep(
+    const config::Sweep& sweep, const ContentHash& hash,
+    const std::function<std::string(const std::string& request)>& ask_worker,
+    const SiteFacts& site);
+
+[[nodiscard]] std::string plan_json(const PlanReport& report);  // the document of `plan --json`
+[[nodiscard]] std::string plan_text(const PlanReport& report);  // for people
+
+}  // namespace finescale
