@@ -51,7 +51,8 @@ std::map<std::string, StageCost> ask_worker(const Plan& plan, int threads) {
     throw Error(output.code == 2 ? ErrorKind::kData : ErrorKind::kInternal, "finescale-worker tool plan failed; it says why above");
   }
   std::map<std::string, StageCost> costs;
-  for (const nlohmann::json& stage : nlohmann::json::parse(output.out).at("stages")) {
+  const nlohmann::json answer = nlohmann::json::parse(output.out);
+  for (const nlohmann::json& stage : answer.at("stages")) {
     costs[stage.at("key")] = {stage.at("tokens"), stage.at("flops"), stage.at("seconds"), stage.at("memory_bytes"), stage.at("checkpoint_bytes")};
   }
   return costs;
