@@ -21,7 +21,7 @@ scripts/setup.sh --demo
 setup_done=$(now)
 
 echo "== build"
-cmake --preset release -DFINESCALE_TESTS=OFF -DFINESCALE_BENCH=OFF -Wno-dev >/dev/null
+cmake --preset release -Wno-dev >/dev/null
 cmake --build --preset release --target finescale finescale-worker -j "$(nproc)" | tail -1
 build_done=$(now)
 
