@@ -58,7 +58,7 @@ class SweepRules : TrialRules {
       require(given == 1, path,
               path + " must be a list of values, {geometric: ...} or {linear: ...}");
       std::set<std::string> seen;
-      const std::vector<std::string> values = values_at(axis, path);
+      const std::vector<std::string>& values = values_of(axis);
       for (std::size_t i = 0; i < values.size(); ++i) {
         require(seen.insert(values[i]).second, value_path(axis, i),
                 path + " has the value " + values[i] + " twice");
@@ -92,7 +92,7 @@ class SweepRules : TrialRules {
   // Every value is tried with the other axes at their first.
   void check_axis_points() const {
     for (const config::Axis& axis : sweep_.axes()) {
-      const std::vector<std::string> values = values_at(axis, "axes." + axis.path());
+      const std::vector<std::string>& values = values_of(axis);
       for (std::size_t i = 0; i < values.size(); ++i) {
         std::map<std::string, std::string> point = first_point();
         point[axis.path()] = values[i];
@@ -104,17 +104,22 @@ class SweepRules : TrialRules {
   std::map<std::string, std::string> first_point() const {
     std::map<std::string, std::string> point;
     for (const config::Axis& axis : sweep_.axes()) {
-      point[axis.path()] = values_at(axis, "axes." + axis.path()).front();
+      point[axis.path()] = values_of(axis).front();
     }
     return point;
   }
 
-  std::vector<std::string> values_at(const config::Axis& axis, const std::string& path) const {
-    try {
-      return axis_values(sweep_, axis);
-    } catch (const Error& error) {
-      fail(path, error.message(), error.hint());
+  // Computed once: every rule about axes asks for them.
+  const std::vector<std::string>& values_of(const config::Axis& axis) const {
+    const auto [found, is_new] = values_.emplace(axis.path(), std::vector<std::string>());
+    if (is_new) {
+      try {
+        found->second = axis_values(sweep_, axis);
+      } catch (const Error& error) {
+        fail("axes." + axis.path(), error.message(), error.hint());
+      }
     }
+    return found->second;
   }
 
   void check_point(const std::map<std::string, std::string>& point, const std::string& varied,
@@ -133,7 +138,7 @@ class SweepRules : TrialRules {
   void check_search() const {
     double points = 1;
     for (const config::Axis& axis : sweep_.axes()) {
-      points *= static_cast<double>(values_at(axis, "axes." + axis.path()).size());
+      points *= static_cast<double>(values_of(axis).size());
     }
     if (sweep_.search().has_random()) {
       const auto trials = static_cast<double>(sweep_.search().random().trials());
@@ -259,6 +264,7 @@ class SweepRules : TrialRules {
   }
 
   mutable ExampleCounts counts_;
+  mutable std::map<std::string, std::vector<std::string>> values_;  // by path of the axis
 };
 
 }  // namespace

@@ -79,7 +79,7 @@ tune:                             # each method gets its own learning rate first
   per: [train.method]
   at: {train.data_budget: 400}
   metric: held_out.loss
-  trials: 5
+  geometric: {from: 1e-3, to: 3.2e-2, points: 6}
 
 laws: {metric: held_out.loss}     # what is fitted against the data budget
 costs: {per_example: 0.05}        # price of one labelled example, for the recommendation
