@@ -40,13 +40,16 @@ void check_steps(const StoredStage& stage, const proto::StageResult& result, Aud
   const bool every = spec.train().train().log_every() == 1;
   for (const proto::StepRow& row : result.steps()) {
     if (row.step() <= last || (every && row.step() != last + 1)) {
-      audit.violations.push_back({"steps", stage.key + ": update " + std::to_string(row.step()) + " follows " + std::to_string(last)});
+      audit.violations.push_back({"steps", stage.key + ": update " + std::to_string(row.step()) +
+                                               " follows " + std::to_string(last)});
     }
     last = row.step();
     tokens += row.tokens();
   }
   if (every && tokens != result.tokens()) {
-    audit.violations.push_back({"tokens", stage.key + ": rows hold " + std::to_string(tokens) + " tokens, the result says " + std::to_string(result.tokens())});
+    audit.violations.push_back({"tokens", stage.key + ": rows hold " + std::to_string(tokens) +
+                                              " tokens, the result says " +
+                                              std::to_string(result.tokens())});
   }
 }
 
@@ -99,10 +102,12 @@ Audit audit_campaign(const Campaign& campaign) {
     }
   }
   if (audit.planned != audit.committed + audit.stopped + audit.failed + audit.pending) {
-    audit.violations.push_back({"sum", "planned " + std::to_string(audit.planned) + " is not committed + stopped + failed + pending"});
+    audit.violations.push_back({"sum", "planned " + std::to_string(audit.planned) +
+                                           " is not committed + stopped + failed + pending"});
   }
   if (std::filesystem::exists(campaign.directory + "/artifacts")) {
-    for (const auto& entry : std::filesystem::directory_iterator(campaign.directory + "/artifacts")) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(campaign.directory + "/artifacts")) {
       const std::string key = entry.path().filename().string();
       if (!key.starts_with(".") && !campaign.stages.contains(key)) {
         audit.violations.push_back({"artifact", key + " belongs to no stage"});
@@ -117,8 +122,10 @@ std::string audit_json(const Audit& audit) {
   for (const Violation& violation : audit.violations) {
     violations.push_back({{"rule", violation.rule}, {"what", violation.what}});
   }
-  return nlohmann::json{{"planned", audit.planned}, {"committed", audit.committed}, {"stopped", audit.stopped}, {"failed", audit.failed},
-                        {"pending", audit.pending}, {"violations", violations}, {"ok", audit.violations.empty()}}
+  return nlohmann::json{{"planned", audit.planned},      {"committed", audit.committed},
+                        {"stopped", audit.stopped},      {"failed", audit.failed},
+                        {"pending", audit.pending},      {"violations", violations},
+                        {"ok", audit.violations.empty()}}
       .dump(1);
 }
 

@@ -41,7 +41,8 @@ struct Overloaded : F... {
 };
 
 std::string random_token() {
-  std::random_device device;  // the operating system's entropy: this one number is a secret, not an experiment
+  std::random_device
+      device;  // the operating system's entropy: this one number is a secret, not an experiment
   std::array<std::uint32_t, 8> words{};
   std::generate(words.begin(), words.end(), [&] { return device(); });
   return hash_hex({reinterpret_cast<const char*>(words.data()), sizeof words});
@@ -67,8 +68,8 @@ class CampaignLoop {
     reactor_ = std::make_unique<Reactor>(reactor_options());
     load();
     adopt_gangs();
-    logger_.info("{}: {} trials, {} stages ({} before sharing), in {}", sweep_.name(), trials_.size(), reactor_->stages().size(),
-                 stages_unshared_, directory_);
+    logger_.info("{}: {} trials, {} stages ({} before sharing), in {}", sweep_.name(),
+                 trials_.size(), reactor_->stages().size(), stages_unshared_, directory_);
     const int code = loop();
     publish_status(final_state(code), true);
     std::filesystem::remove(directory_ + "/coordinator.json");
@@ -117,7 +118,8 @@ class CampaignLoop {
   // Plans with the tuning decisions that are stored, and brings store and reactor to that plan.
   void load() {
     tuned_ = store_.tuned();
-    const Plan plan = make_plan(sweep_, [this](const std::string& path) { return hashes_(path); }, tuned_);
+    const Plan plan = make_plan(
+        sweep_, [this](const std::string& path) { return hashes_(path); }, tuned_);
     std::map<std::string, StoredStage> stored;
     for (StoredStage& stage : store_.stages()) {
       stored.emplace(stage.key, std::move(stage));
@@ -161,7 +163,8 @@ class CampaignLoop {
       StageEntry entry;
       entry.stored = stored.at(key);
       // Published, but its transaction never came: the artifact is the proof.
-      if (entry.stored.state == StageState::kPending || entry.stored.state == StageState::kRunning) {
+      if (entry.stored.state == StageState::kPending ||
+          entry.stored.state == StageState::kRunning) {
         if (adopt_artifact(entry.stored)) {
           store_.begin();
           store_.put_stage(entry.stored);
@@ -177,7 +180,8 @@ class CampaignLoop {
   // Whether artifacts/<key> is there and good; then the stage takes its result.
   bool adopt_artifact(StoredStage& stage) const {
     const std::string artifact = directory_ + "/artifacts/" + stage.key;
-    if (!std::filesystem::exists(artifact + "/manifest.json") || !verify_manifest(artifact, false).empty()) {
+    if (!std::filesystem::exists(artifact + "/manifest.json") ||
+        !verify_manifest(artifact, false).empty()) {
       return false;
     }
     proto::StageResult result;
@@ -229,12 +233,13 @@ class CampaignLoop {
       if (reactor_->stopping() && (!reactor_->any_gang() || clock_.now() > stop_deadline)) {
         return signal != 0 ? 128 + signal : 0;
       }
-      if (!reactor_->stopping() && reactor_->all_settled() && all_resolved() && !reactor_->any_gang()) {
+      if (!reactor_->stopping() && reactor_->all_settled() && all_resolved() &&
+          !reactor_->any_gang()) {
         return any_failed() ? 1 : 0;
       }
       if (reactor_->gang_failures() >= 3 && !reactor_->any_gang()) {
-        throw Error(ErrorKind::kLaunch, "three gangs in a row ended before their first call", directory_ + "/logs",
-                    "read logs/gang-*.log; finescale doctor checks mpirun");
+        throw Error(ErrorKind::kLaunch, "three gangs in a row ended before their first call",
+                    directory_ + "/logs", "read logs/gang-*.log; finescale doctor checks mpirun");
       }
     }
   }
@@ -242,18 +247,27 @@ class CampaignLoop {
   void handle_requests() {
     for (RpcRequest& request : server_->take(reactor_->stopping() ? 0.05 : 0.1)) {
       const double now = clock_.now();
-      std::visit(Overloaded{
-                     [&](const proto::RegisterRequest& m) { carry_out(reactor_->on_register(request.id, m, now)); },
-                     [&](const proto::NextRequest& m) {
-                       decide_tuning();  // what the last commit settled may be what this gang does next
-                       carry_out(reactor_->on_next(request.id, m, now));
-                     },
-                     [&](const proto::HeartbeatRequest& m) { carry_out(reactor_->on_heartbeat(request.id, m, now)); },
-                     [&](const proto::CommitRequest& m) { carry_out(reactor_->on_commit(request.id, m, now)); },
-                     [&](const proto::FailRequest& m) { carry_out(reactor_->on_fail(request.id, m, now)); },
-                     [&](const proto::ControlRequest& m) { server_->answer(request.id, control(m)); },
-                 },
-                 request.message);
+      std::visit(
+          Overloaded{
+              [&](const proto::RegisterRequest& m) {
+                carry_out(reactor_->on_register(request.id, m, now));
+              },
+              [&](const proto::NextRequest& m) {
+                decide_tuning();  // what the last commit settled may be what this gang does next
+                carry_out(reactor_->on_next(request.id, m, now));
+              },
+              [&](const proto::HeartbeatRequest& m) {
+                carry_out(reactor_->on_heartbeat(request.id, m, now));
+              },
+              [&](const proto::CommitRequest& m) {
+                carry_out(reactor_->on_commit(request.id, m, now));
+              },
+              [&](const proto::FailRequest& m) {
+                carry_out(reactor_->on_fail(request.id, m, now));
+              },
+              [&](const proto::ControlRequest& m) { server_->answer(request.id, control(m)); },
+          },
+          request.message);
     }
   }
 
@@ -267,7 +281,8 @@ class CampaignLoop {
                      },
                      [&](const SaveStage& a) { save(a.key); },
                      [&](const Reply& a) {
-                       std::visit([&](const auto& message) { server_->answer(a.request, message); }, a.reply);
+                       std::visit([&](const auto& message) { server_->answer(a.request, message); },
+                                  a.reply);
                      },
                      [&](const Order& a) { order(a); },
                      [&](const Publish& a) { publish(a); },
@@ -283,8 +298,11 @@ class CampaignLoop {
     gang.campaign = directory_;
     gang.ranks = r.ranks_per_gang();
     const int cores = static_cast<int>(std::thread::hardware_concurrency());
-    gang.threads = r.threads_per_rank() > 0 ? r.threads_per_rank() : std::max(1, cores / (r.gangs() * r.ranks_per_gang()));
-    gang.device = r.device() == config::DEVICE_KIND_CUDA ? "cuda" : r.device() == config::DEVICE_KIND_CPU ? "cpu" : "auto";
+    gang.threads = r.threads_per_rank() > 0 ? r.threads_per_rank()
+                                            : std::max(1, cores / (r.gangs() * r.ranks_per_gang()));
+    gang.device = r.device() == config::DEVICE_KIND_CUDA  ? "cuda"
+                  : r.device() == config::DEVICE_KIND_CPU ? "cpu"
+                                                          : "auto";
     gang.orphan_timeout = r.orphan_timeout();
     gang.log_file = directory_ + "/logs/gang-" + std::to_string(id) + ".log";
     const std::int64_t pid = launcher_->start(gang);
@@ -299,7 +317,8 @@ class CampaignLoop {
     if (stage.stored.state == StageState::kFailed) {
       logger_.error("{} {}: {}", stage.trial, stage.stored.label, stage.stored.error);
     } else if (!stage.stored.error.empty()) {
-      logger_.warn("{} {}: {} (attempt {}): will be tried again", stage.trial, stage.stored.label, stage.stored.error, stage.stored.attempts);
+      logger_.warn("{} {}: {} (attempt {}): will be tried again", stage.trial, stage.stored.label,
+                   stage.stored.error, stage.stored.attempts);
     }
     store_.begin();
     store_.put_stage(stage.stored);
@@ -342,7 +361,8 @@ class CampaignLoop {
     proto::StageResult result;
     std::string why;
     try {
-      if (a.commit.attempt_dir() != attempt || hash_file(attempt + "/manifest.json") != a.commit.manifest_hash()) {
+      if (a.commit.attempt_dir() != attempt ||
+          hash_file(attempt + "/manifest.json") != a.commit.manifest_hash()) {
         why = "the attempt's manifest is not what was committed";
       } else if (const auto problems = verify_manifest(attempt, false); !problems.empty()) {
         why = problems.front();
@@ -384,18 +404,22 @@ class CampaignLoop {
     std::string values;
     for (const proto::EvalRow& row : result.evals()) {
       char text[128];
-      std::snprintf(text, sizeof text, " %s.%s=%.5g", row.set().c_str(), row.metric().c_str(), row.value());
+      std::snprintf(text, sizeof text, " %s.%s=%.5g", row.set().c_str(), row.metric().c_str(),
+                    row.value());
       values += text;
     }
     if (!options_.live_line || !values.empty()) {
       clear_line();
-      logger_.info("{} {} done in {:.1f} s{}", stage.trial, stage.stored.label, result.seconds(), values);
+      logger_.info("{} {} done in {:.1f} s{}", stage.trial, stage.stored.label, result.seconds(),
+                   values);
     }
   }
 
   // ---------------------------------------------------------------- tuning
   bool all_resolved() const {
-    return std::all_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) { return t.resolved || group_failed(t.tune_group); });
+    return std::all_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
+      return t.resolved || group_failed(t.tune_group);
+    });
   }
 
   bool group_failed(const std::string& group) const {
@@ -411,7 +435,8 @@ class CampaignLoop {
     return any;
   }
 
-  // The tuning metric of a finished tuning trial; infinite when it failed (it diverged, say), nothing while it runs.
+  // The tuning metric of a finished tuning trial; infinite when it failed (it diverged, say),
+  // nothing while it runs.
   std::optional<double> tuning_value(const PlannedTrial& trial) const {
     const std::string state = trial_state(trial, false, reactor_->stages());
     if (state == "failed") {
@@ -430,8 +455,8 @@ class CampaignLoop {
         }
       }
     }
-    throw Error(ErrorKind::kConfig, "tuning trials do not measure " + sweep_.tune().metric(), "tune.metric",
-                "let an evaluate stage of the trial measure it");
+    throw Error(ErrorKind::kConfig, "tuning trials do not measure " + sweep_.tune().metric(),
+                "tune.metric", "let an evaluate stage of the trial measure it");
   }
 
   void decide_tuning() {
@@ -463,7 +488,8 @@ class CampaignLoop {
       for (const auto& [path, value] : winner.second->tuned) {
         store_.put_tuned(group, path, value);
         clear_line();
-        logger_.info("tuned {}: {} = {} ({} {:.5g})", group, path, value, sweep_.tune().metric(), std::abs(winner.first));
+        logger_.info("tuned {}: {} = {} ({} {:.5g})", group, path, value, sweep_.tune().metric(),
+                     std::abs(winner.first));
       }
       store_.commit();
       crash_point("coordinator.after_tuning_decision");
@@ -476,7 +502,8 @@ class CampaignLoop {
 
   bool any_failed() const {
     return std::any_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
-      return trial_state(t, false, reactor_->stages()) == "failed" || (!t.resolved && group_failed(t.tune_group));
+      return trial_state(t, false, reactor_->stages()) == "failed" ||
+             (!t.resolved && group_failed(t.tune_group));
     });
   }
 
@@ -541,14 +568,17 @@ class CampaignLoop {
     in.reactor = reactor_.get();
     in.now = clock_.now();
     in.elapsed_s = in.now - started_;
-    // Work is counted in stages that train, weighted by what is known of them: data budget times epochs.
+    // Work is counted in stages that train, weighted by what is known of them: data budget times
+    // epochs.
     for (const auto& [key, stage] : reactor_->stages()) {
       const double weight = work_of(stage);
-      const bool settled = stage.stored.state != StageState::kPending && stage.stored.state != StageState::kRunning;
+      const bool settled =
+          stage.stored.state != StageState::kPending && stage.stored.state != StageState::kRunning;
       in.total_work += weight;
       in.done_work += settled ? weight : 0;
       if (stage.stored.state == StageState::kRunning && stage.progress.steps() > 0) {
-        in.done_work += weight * static_cast<double>(stage.progress.step()) / static_cast<double>(stage.progress.steps());
+        in.done_work += weight * static_cast<double>(stage.progress.step()) /
+                        static_cast<double>(stage.progress.steps());
       }
     }
     return status_json(in);
@@ -561,11 +591,13 @@ class CampaignLoop {
       parse_canonical(stage.stored.spec, spec);
       if (spec.has_train()) {
         const config::Train& train = spec.train().train();
-        const double batch = train.batch().has_examples() ? static_cast<double>(train.batch().examples()) : 16;
+        const double batch =
+            train.batch().has_examples() ? static_cast<double>(train.batch().examples()) : 16;
         const double by_data = static_cast<double>(train.data_budget()) * train.epochs();
         it->second = train.has_tokens() ? static_cast<double>(train.tokens()) / 16
-                     : train.has_steps() ? static_cast<double>(train.steps()) * batch
-                                         : std::max(by_data, static_cast<double>(train.min_steps()) * batch);
+                     : train.has_steps()
+                         ? static_cast<double>(train.steps()) * batch
+                         : std::max(by_data, static_cast<double>(train.min_steps()) * batch);
       }
     }
     return it->second;
@@ -626,6 +658,8 @@ class CampaignLoop {
 
 }  // namespace
 
-int run_campaign(const CampaignOptions& options, Logger& logger) { return CampaignLoop(options, logger).run(); }
+int run_campaign(const CampaignOptions& options, Logger& logger) {
+  return CampaignLoop(options, logger).run();
+}
 
 }  // namespace finescale

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a sweep until it is done or told to stop: connects the reactor with the store, the RPC server, the launcher and the
-// clock. One thread.
+// Runs a sweep until it is done or told to stop: connects the reactor with the store, the RPC
+// server, the launcher and the clock. One thread.
 #pragma once
 
 #include <functional>
@@ -14,9 +14,9 @@ namespace finescale {
 
 struct CampaignOptions {
   config::Sweep sweep;
-  std::string directory;                 // absolute
-  std::function<int()> stop_signal;      // 0, or the signal that asks to stop
-  bool live_line = false;                // a terminal
+  std::string directory;             // absolute
+  std::function<int()> stop_signal;  // 0, or the signal that asks to stop
+  bool live_line = false;            // a terminal
 };
 
 // Returns the exit code: 0 done, 1 some trial failed, 130/143 interrupted with its state saved.

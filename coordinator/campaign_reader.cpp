@@ -27,7 +27,8 @@ namespace {
 class StoreCopy {
  public:
   explicit StoreCopy(const std::string& directory) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "finescale-store-XXXXXX").string();
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "finescale-store-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
       throw Error(ErrorKind::kResource, "cannot make a temporary directory", pattern);
     }
@@ -69,7 +70,8 @@ TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial) {
   for (const std::string& key : trial.stages) {
     entries[key].stored = campaign.stages.at(key);
   }
-  const bool stopped = std::find(campaign.stopped.begin(), campaign.stopped.end(), trial.id) != campaign.stopped.end();
+  const bool stopped = std::find(campaign.stopped.begin(), campaign.stopped.end(), trial.id) !=
+                       campaign.stopped.end();
   row.state = trial_state(trial, stopped, entries);
   for (std::size_t i = 0; i < trial.stages.size(); ++i) {
     const std::string& key = trial.stages[i];
@@ -174,7 +176,8 @@ std::string short_value(const std::string& value) {
 
 Campaign read_campaign(const std::string& directory) {
   if (!std::filesystem::exists(directory + "/store.sqlite")) {
-    throw Error(ErrorKind::kConfig, "no campaign is here", directory, "give the output directory of a sweep (finescale run)");
+    throw Error(ErrorKind::kConfig, "no campaign is here", directory,
+                "give the output directory of a sweep (finescale run)");
   }
   Campaign campaign;
   campaign.directory = std::filesystem::absolute(directory).lexically_normal().string();
@@ -223,7 +226,8 @@ std::vector<LawPoint> law_points(const Campaign& campaign, const std::string& me
   const std::string suffix = "." + campaign.sweep.laws().x();
   for (const TrialRow& row : campaign.rows) {
     const auto value = row.metrics.find(metric);
-    if (row.is_tuning || row.state != "done" || value == row.metrics.end() || !(value->second > 0)) {
+    if (row.is_tuning || row.state != "done" || value == row.metrics.end() ||
+        !(value->second > 0)) {
       continue;
     }
     LawPoint point;
@@ -291,7 +295,8 @@ StudyOptions study_options(const Campaign& campaign) {
   }
   for (const auto& [group, sums] : time) {
     if (sums.second > 0) {
-      options.seconds_per_example[group] = sums.first / sums.second * campaign.sweep.resources().ranks_per_gang();
+      options.seconds_per_example[group] =
+          sums.first / sums.second * campaign.sweep.resources().ranks_per_gang();
     }
   }
   return options;

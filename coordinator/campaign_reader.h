@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A campaign directory read for people: from a private copy of the store, so that a live coordinator keeps its lock.
+// A campaign directory read for people: from a private copy of the store, so that a live
+// coordinator keeps its lock.
 #pragma once
 
 #include <map>

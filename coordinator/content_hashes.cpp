@@ -21,7 +21,8 @@ struct ContentHashes::Impl {
 ContentHashes::ContentHashes(std::string cache_file) : impl_(std::make_unique<Impl>()) {
   impl_->file = std::move(cache_file);
   try {
-    impl_->known = nlohmann::json::parse(read_file(impl_->file)).get<std::map<std::string, std::string>>();
+    impl_->known =
+        nlohmann::json::parse(read_file(impl_->file)).get<std::map<std::string, std::string>>();
   } catch (const std::exception&) {
     impl_->known.clear();  // a cache: without it files are read again
   }
@@ -42,7 +43,8 @@ std::string ContentHashes::operator()(const std::string& path) {
   if (::stat(path.c_str(), &info) != 0) {
     return hash_file(path);  // throws what is wrong
   }
-  const std::string name = path + "|" + std::to_string(info.st_size) + "|" + std::to_string(info.st_mtim.tv_sec) + "." +
+  const std::string name = path + "|" + std::to_string(info.st_size) + "|" +
+                           std::to_string(info.st_mtim.tv_sec) + "." +
                            std::to_string(info.st_mtim.tv_nsec);
   auto [it, is_new] = impl_->known.emplace(name, "");
   if (is_new) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What follows a run that is through: laws, metrics.h5, the report, and the recommendation for people.
+// What follows a run that is through: laws, metrics.h5, the report, and the recommendation for
+// people.
 #pragma once
 
 #include <optional>

@@ -60,7 +60,8 @@ ProcessOutput run_process(const std::vector<std::string>& arguments, const std::
   std::size_t written = 0;
   ::signal(SIGPIPE, SIG_IGN);  // a child that does not read its input is not our end
   for (;;) {
-    std::array<pollfd, 2> events = {pollfd{out_read.get(), POLLIN, 0}, pollfd{in_write.get(), POLLOUT, 0}};
+    std::array<pollfd, 2> events = {pollfd{out_read.get(), POLLIN, 0},
+                                    pollfd{in_write.get(), POLLOUT, 0}};
     if (written == input.size()) {
       in_write.reset();
       events[1].fd = -1;

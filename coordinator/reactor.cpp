@@ -11,8 +11,9 @@ namespace finescale {
 
 namespace {
 
-constexpr double kHoldSeconds = 1;      // a Next without work is answered WAIT after this long
-constexpr int kMaxLaunchFailures = 3;   // gangs lost in a row before their first call: the launcher is broken
+constexpr double kHoldSeconds = 1;  // a Next without work is answered WAIT after this long
+constexpr int kMaxLaunchFailures =
+    3;  // gangs lost in a row before their first call: the launcher is broken
 
 template <class R>
 void reply(Outbox& out, std::uint64_t request, R message) {
@@ -49,7 +50,8 @@ void Reactor::adopt_gang(std::int64_t id, double now) {
 
 GangEntry* Reactor::known(std::int64_t id, std::int64_t coordinator_epoch) {
   const auto found = gangs_.find(id);
-  if (found == gangs_.end() || found->second.state == GangState::kLost || coordinator_epoch != options_.coordinator_epoch) {
+  if (found == gangs_.end() || found->second.state == GangState::kLost ||
+      coordinator_epoch != options_.coordinator_epoch) {
     return nullptr;
   }
   return &found->second;
@@ -65,7 +67,8 @@ bool Reactor::is_ready(const StageEntry& stage, double now) const {
   });
 }
 
-// Plan order; but a stage whose newest input this gang has just made goes first: its model and data are resident.
+// Plan order; but a stage whose newest input this gang has just made goes first: its model and data
+// are resident.
 StageEntry* Reactor::best_ready(const GangEntry& gang, double now) {
   StageEntry* best = nullptr;
   bool best_local = false;
@@ -73,8 +76,10 @@ StageEntry* Reactor::best_ready(const GangEntry& gang, double now) {
     if (!is_ready(stage, now)) {
       continue;
     }
-    const bool local = !gang.key.empty() && std::find(stage.inputs.begin(), stage.inputs.end(), gang.key) != stage.inputs.end();
-    if (best == nullptr || (local && !best_local) || (local == best_local && stage.position < best->position)) {
+    const bool local = !gang.key.empty() && std::find(stage.inputs.begin(), stage.inputs.end(),
+                                                      gang.key) != stage.inputs.end();
+    if (best == nullptr || (local && !best_local) ||
+        (local == best_local && stage.position < best->position)) {
       best = &stage;
       best_local = local;
     }
@@ -84,7 +89,8 @@ StageEntry* Reactor::best_ready(const GangEntry& gang, double now) {
 
 bool Reactor::any_future_work() const {
   return std::any_of(stages_.begin(), stages_.end(), [](const auto& item) {
-    return item.second.stored.state == StageState::kPending || item.second.stored.state == StageState::kRunning;
+    return item.second.stored.state == StageState::kPending ||
+           item.second.stored.state == StageState::kRunning;
   });
 }
 
@@ -94,7 +100,8 @@ StageEntry* Reactor::leased(const std::string& key, std::int64_t epoch, std::int
     return nullptr;
   }
   const StoredStage& stored = found->second.stored;
-  const bool holds = stored.state == StageState::kRunning && stored.epoch == epoch && stored.gang == gang;
+  const bool holds =
+      stored.state == StageState::kRunning && stored.epoch == epoch && stored.gang == gang;
   return holds ? &found->second : nullptr;
 }
 
@@ -108,7 +115,8 @@ Outbox Reactor::on_tick(double now) {
     const double limit = launching ? options_.launch_timeout : options_.heartbeat_timeout;
     if (now - (launching ? gang.launched_at : gang.last_seen) > limit) {
       out.push_back(KillGang{id, launching ? "did not register" : "no heartbeat"});
-      lose_gang(gang, "no heartbeat for " + std::to_string(static_cast<int>(limit)) + " s", now, out);
+      lose_gang(gang, "no heartbeat for " + std::to_string(static_cast<int>(limit)) + " s", now,
+                out);
     }
   }
   // A lease whose gang never came back (its coordinator died with it) expires like any other.
@@ -129,7 +137,8 @@ Outbox Reactor::on_tick(double now) {
     }
     std::int64_t open = 0;
     for (const auto& [key, stage] : stages_) {
-      open += static_cast<int>(stage.stored.state == StageState::kPending || stage.stored.state == StageState::kRunning);
+      open += static_cast<int>(stage.stored.state == StageState::kPending ||
+                               stage.stored.state == StageState::kRunning);
     }
     while (alive < options_.gangs && alive < open) {
       GangEntry gang;
@@ -173,7 +182,8 @@ void Reactor::serve_waiting(double now, Outbox& out) {
   }
 }
 
-Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest& message, double now) {
+Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest& message,
+                            double now) {
   Outbox out;
   proto::RegisterReply answer;
   GangEntry* gang = known(message.caller().gang(), message.caller().coordinator_epoch());
@@ -188,7 +198,9 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
   gang->host = message.host();
   gang->ranks = message.ranks();
   answer.set_accepted(true);
-  StageEntry* held = message.held_key().empty() ? nullptr : leased(message.held_key(), message.held_epoch(), gang->id);
+  StageEntry* held = message.held_key().empty()
+                         ? nullptr
+                         : leased(message.held_key(), message.held_epoch(), gang->id);
   answer.set_keep_lease(held != nullptr);
   gang->state = held != nullptr ? GangState::kRunning : GangState::kIdle;
   if (held != nullptr) {
@@ -227,7 +239,8 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
   return out;
 }
 
-Outbox Reactor::on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message, double now) {
+Outbox Reactor::on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message,
+                             double now) {
   Outbox out;
   proto::HeartbeatReply answer;
   answer.set_action(proto::HeartbeatReply::GO_ON);
@@ -266,7 +279,8 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
     return out;
   }
   gang->last_seen = now;
-  if (message.result().outcome() == proto::StageResult::STOPPED) {  // its checkpoint waits in the attempt's directory
+  if (message.result().outcome() ==
+      proto::StageResult::STOPPED) {  // its checkpoint waits in the attempt's directory
     stage->stored.state = StageState::kPending;
     stage->stored.gang = 0;
     out.push_back(SaveStage{message.key()});
@@ -303,7 +317,9 @@ Outbox Reactor::commit_refused(const std::string& key, const std::string& why, d
 Outbox Reactor::on_fail(std::uint64_t request, const proto::FailRequest& message, double now) {
   Outbox out;
   GangEntry* gang = known(message.caller().gang(), message.caller().coordinator_epoch());
-  if (StageEntry* stage = gang == nullptr ? nullptr : leased(message.key(), message.epoch(), gang->id); stage != nullptr) {
+  if (StageEntry* stage =
+          gang == nullptr ? nullptr : leased(message.key(), message.epoch(), gang->id);
+      stage != nullptr) {
     gang->last_seen = now;
     attempt_failed(*stage, message.kind(), message.message(), now, out);
   }
@@ -332,7 +348,8 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
   }
 }
 
-void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message, double now, Outbox& out) {
+void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
+                             double now, Outbox& out) {
   stage.stored.gang = 0;
   stage.stored.error_kind = kind;
   stage.stored.error = message;
@@ -343,8 +360,10 @@ void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const s
   }
   ++stage.stored.attempts;
   if (is_retryable(error_kind_from_name(kind)) && stage.stored.attempts < options_.max_attempts) {
-    // Exponential back-off with up to a quarter of jitter, so that many stages of one lost node do not come back at once.
-    const double delay = std::min(options_.retry_delay_max, options_.retry_delay * std::exp2(stage.stored.attempts - 1));
+    // Exponential back-off with up to a quarter of jitter, so that many stages of one lost node do
+    // not come back at once.
+    const double delay = std::min(options_.retry_delay_max,
+                                  options_.retry_delay * std::exp2(stage.stored.attempts - 1));
     stage.not_before = now + delay * (1 + 0.25 * jitter_.uniform());
     stage.stored.state = StageState::kPending;
     out.push_back(SaveStage{stage.stored.key});
@@ -368,7 +387,9 @@ void Reactor::fail_dependents(const std::string& key, const std::string& why, Ou
   }
 }
 
-void Reactor::stop() { stopping_ = true; }
+void Reactor::stop() {
+  stopping_ = true;
+}
 
 Outbox Reactor::stop_stage(const std::string& key) {
   Outbox out;
@@ -381,10 +402,13 @@ Outbox Reactor::stop_stage(const std::string& key) {
   return out;
 }
 
-bool Reactor::all_settled() const { return !any_future_work(); }
+bool Reactor::all_settled() const {
+  return !any_future_work();
+}
 
 bool Reactor::any_gang() const {
-  return std::any_of(gangs_.begin(), gangs_.end(), [](const auto& item) { return item.second.state != GangState::kLost; });
+  return std::any_of(gangs_.begin(), gangs_.end(),
+                     [](const auto& item) { return item.second.state != GangState::kLost; });
 }
 
 }  // namespace finescale

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The scheduler's state machine: events in, actions out. No sockets, no clock, no files: the campaign loop feeds it and
-// carries its outbox out in order. A stage is leased to one gang under an epoch that is never used twice; whatever comes
-// with an older epoch is refused.
+// The scheduler's state machine: events in, actions out. No sockets, no clock, no files: the
+// campaign loop feeds it and carries its outbox out in order. A stage is leased to one gang under
+// an epoch that is never used twice; whatever comes with an older epoch is refused.
 #pragma once
 
 #include <cstdint>
@@ -30,12 +30,12 @@ struct ReactorOptions {
 struct StageEntry {
   StoredStage stored;
   std::vector<std::string> inputs;
-  std::string trial;         // first trial that uses it, for people
-  double not_before = 0;     // back-off
+  std::string trial;      // first trial that uses it, for people
+  double not_before = 0;  // back-off
   double leased_at = 0;
   double last_heartbeat = 0;
   proto::Progress progress;
-  std::int64_t position = 0; // in the plan: lower goes first
+  std::int64_t position = 0;  // in the plan: lower goes first
 };
 
 enum class GangState { kLaunching, kIdle, kRunning, kLost };
@@ -53,41 +53,68 @@ struct GangEntry {
 };
 
 // Actions, to be carried out in order.
-struct LaunchGang { std::int64_t id; };
-struct KillGang { std::int64_t id; std::string why; };
-struct SaveStage { std::string key; };                    // write the entry's stored part
-struct Reply { std::uint64_t request; std::variant<proto::RegisterReply, proto::NextReply, proto::HeartbeatReply, proto::CommitReply, proto::FailReply> reply; };
-struct Order { std::uint64_t request; std::string key; std::int64_t gang; };  // save the lease, then answer Next with RUN
-struct Publish { std::uint64_t request; proto::CommitRequest commit; };       // verify, rename, record, answer
+struct LaunchGang {
+  std::int64_t id;
+};
+struct KillGang {
+  std::int64_t id;
+  std::string why;
+};
+struct SaveStage {
+  std::string key;
+};  // write the entry's stored part
+struct Reply {
+  std::uint64_t request;
+  std::variant<proto::RegisterReply, proto::NextReply, proto::HeartbeatReply, proto::CommitReply,
+               proto::FailReply>
+      reply;
+};
+struct Order {
+  std::uint64_t request;
+  std::string key;
+  std::int64_t gang;
+};  // save the lease, then answer Next with RUN
+struct Publish {
+  std::uint64_t request;
+  proto::CommitRequest commit;
+};  // verify, rename, record, answer
 using Action = std::variant<LaunchGang, KillGang, SaveStage, Reply, Order, Publish>;
 using Outbox = std::vector<Action>;
 
 class Reactor {
  public:
-  explicit Reactor(const ReactorOptions& options) : options_(options), jitter_(options.seed, Purpose::kJitter) {}
+  explicit Reactor(const ReactorOptions& options)
+      : options_(options), jitter_(options.seed, Purpose::kJitter) {}
 
-  // Stages come with their stored state; running ones keep their lease until it expires or its gang comes back.
+  // Stages come with their stored state; running ones keep their lease until it expires or its gang
+  // comes back.
   void add_stage(StageEntry stage, double now);
-  void adopt_gang(std::int64_t id, double now);  // a gang of an earlier coordinator that is still alive
+  void adopt_gang(std::int64_t id,
+                  double now);  // a gang of an earlier coordinator that is still alive
 
   [[nodiscard]] Outbox on_tick(double now);
-  [[nodiscard]] Outbox on_register(std::uint64_t request, const proto::RegisterRequest& message, double now);
-  [[nodiscard]] Outbox on_next(std::uint64_t request, const proto::NextRequest& message, double now);
-  [[nodiscard]] Outbox on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message, double now);
-  [[nodiscard]] Outbox on_commit(std::uint64_t request, const proto::CommitRequest& message, double now);
-  [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message, double now);
+  [[nodiscard]] Outbox on_register(std::uint64_t request, const proto::RegisterRequest& message,
+                                   double now);
+  [[nodiscard]] Outbox on_next(std::uint64_t request, const proto::NextRequest& message,
+                               double now);
+  [[nodiscard]] Outbox on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message,
+                                    double now);
+  [[nodiscard]] Outbox on_commit(std::uint64_t request, const proto::CommitRequest& message,
+                                 double now);
+  [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message,
+                               double now);
   [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, double now);
 
-  // The commit's artifact is published: the entry holds its final state (to be stored by the caller); what else changes
-  // (dependents of a diverged stage) comes back as actions.
+  // The commit's artifact is published: the entry holds its final state (to be stored by the
+  // caller); what else changes (dependents of a diverged stage) comes back as actions.
   [[nodiscard]] Outbox committed(const std::string& key, const proto::StageResult& result);
   // The artifact was not good: the attempt failed.
   [[nodiscard]] Outbox commit_refused(const std::string& key, const std::string& why, double now);
 
-  void stop();                                        // everything: gangs are told to save and go
+  void stop();  // everything: gangs are told to save and go
   [[nodiscard]] Outbox stop_stage(const std::string& key);
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
-  [[nodiscard]] bool all_settled() const;             // no stage pending or running
+  [[nodiscard]] bool all_settled() const;  // no stage pending or running
   [[nodiscard]] bool any_gang() const;
   [[nodiscard]] const std::map<std::string, StageEntry>& stages() const noexcept { return stages_; }
   [[nodiscard]] const std::map<std::int64_t, GangEntry>& gangs() const noexcept { return gangs_; }
@@ -99,7 +126,8 @@ class Reactor {
   [[nodiscard]] bool any_future_work() const;
   [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
   void serve_waiting(double now, Outbox& out);
-  void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message, double now, Outbox& out);
+  void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
+                      double now, Outbox& out);
   void fail_dependents(const std::string& key, const std::string& why, Outbox& out);
   void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
@@ -110,7 +138,7 @@ class Reactor {
   std::map<std::int64_t, GangEntry> gangs_;
   std::int64_t last_gang_ = 0;
   std::int64_t num_positions_ = 0;
-  int launch_failures_ = 0;   // gangs lost in a row before their first call
+  int launch_failures_ = 0;  // gangs lost in a row before their first call
   bool stopping_ = false;
 };
 

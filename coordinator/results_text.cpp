@@ -15,8 +15,10 @@ using Json = nlohmann::json;
 std::string results_json(const Campaign& campaign, bool canonical) {
   Json rows = Json::array();
   for (const TrialRow& row : campaign.rows) {
-    Json entry = {{"trial", row.trial}, {"state", row.state}, {"axes", row.axes}, {"metrics", row.metrics},
-                  {"tokens", row.tokens}, {"train_flops", row.train_flops}, {"artifacts", row.artifacts}};
+    Json entry = {{"trial", row.trial},        {"state", row.state},
+                  {"axes", row.axes},          {"metrics", row.metrics},
+                  {"tokens", row.tokens},      {"train_flops", row.train_flops},
+                  {"artifacts", row.artifacts}};
     if (!row.tuned.empty()) {
       entry["tuned"] = row.tuned;
     }
@@ -79,7 +81,9 @@ std::vector<std::vector<std::string>> cells(const Campaign& campaign, bool exact
     for (const std::string& axis : columns.axes) {
       const auto found = row.axes.find(axis);
       const auto tuned = row.tuned.find(axis);
-      line.push_back(found != row.axes.end() ? short_value(found->second) : tuned != row.tuned.end() ? short_value(tuned->second) : "");
+      line.push_back(found != row.axes.end()    ? short_value(found->second)
+                     : tuned != row.tuned.end() ? short_value(tuned->second)
+                                                : "");
     }
     for (const std::string& metric : columns.metrics) {
       const auto found = row.metrics.find(metric);

@@ -10,7 +10,8 @@ namespace finescale {
 
 using Json = nlohmann::json;
 
-std::string trial_state(const PlannedTrial& trial, bool stopped, const std::map<std::string, StageEntry>& stages) {
+std::string trial_state(const PlannedTrial& trial, bool stopped,
+                        const std::map<std::string, StageEntry>& stages) {
   if (!trial.resolved) {
     return stopped ? "stopped" : "pending";
   }
@@ -19,7 +20,8 @@ std::string trial_state(const PlannedTrial& trial, bool stopped, const std::map<
   bool any_stopped = stopped;
   for (const std::string& key : trial.stages) {
     const auto found = stages.find(key);
-    const StageState state = found == stages.end() ? StageState::kPending : found->second.stored.state;
+    const StageState state =
+        found == stages.end() ? StageState::kPending : found->second.stored.state;
     if (state == StageState::kFailed) {
       return "failed";
     }
@@ -31,13 +33,24 @@ std::string trial_state(const PlannedTrial& trial, bool stopped, const std::map<
 }
 
 std::string status_json(const StatusInput& in) {
-  Json trials = {{"planned", in.trials->size()}, {"pending", 0}, {"running", 0}, {"done", 0}, {"failed", 0}, {"stopped", 0}};
+  Json trials = {{"planned", in.trials->size()},
+                 {"pending", 0},
+                 {"running", 0},
+                 {"done", 0},
+                 {"failed", 0},
+                 {"stopped", 0}};
   for (const PlannedTrial& trial : *in.trials) {
-    const bool stopped = std::find(in.stopped_trials->begin(), in.stopped_trials->end(), trial.id) != in.stopped_trials->end();
+    const bool stopped = std::find(in.stopped_trials->begin(), in.stopped_trials->end(),
+                                   trial.id) != in.stopped_trials->end();
     Json& count = trials[trial_state(trial, stopped, in.reactor->stages())];
     count = count.get<int>() + 1;
   }
-  Json stages = {{"planned", in.reactor->stages().size()}, {"pending", 0}, {"running", 0}, {"done", 0}, {"failed", 0}, {"stopped", 0}};
+  Json stages = {{"planned", in.reactor->stages().size()},
+                 {"pending", 0},
+                 {"running", 0},
+                 {"done", 0},
+                 {"failed", 0},
+                 {"stopped", 0}};
   for (const auto& [key, stage] : in.reactor->stages()) {
     Json& count = stages[stage_state_name(stage.stored.state)];
     count = count.get<int>() + 1;
@@ -49,8 +62,16 @@ std::string status_json(const StatusInput& in) {
       continue;
     }
     static constexpr const char* kNames[] = {"launching", "idle", "running", "lost"};
-    Json entry = {{"id", id}, {"state", kNames[static_cast<int>(gang.state)]}, {"ranks", gang.ranks}, {"host", gang.host},
-                  {"stage", ""}, {"trial", ""}, {"step", 0}, {"steps", 0}, {"loss", nullptr}, {"tokens_per_second", 0.0},
+    Json entry = {{"id", id},
+                  {"state", kNames[static_cast<int>(gang.state)]},
+                  {"ranks", gang.ranks},
+                  {"host", gang.host},
+                  {"stage", ""},
+                  {"trial", ""},
+                  {"step", 0},
+                  {"steps", 0},
+                  {"loss", nullptr},
+                  {"tokens_per_second", 0.0},
                   {"heartbeat_age_s", std::max(0.0, in.now - gang.last_seen)}};
     const auto stage = in.reactor->stages().find(gang.key);
     if (gang.state == GangState::kRunning && stage != in.reactor->stages().end()) {
@@ -66,9 +87,16 @@ std::string status_json(const StatusInput& in) {
     gangs.push_back(std::move(entry));
   }
   const double share = in.total_work > 0 ? in.done_work / in.total_work : 0;
-  const Json eta = in.state == "running" && share > 0.02 ? Json(in.elapsed_s * (1 - share) / share) : Json();
-  return Json{{"campaign", in.campaign}, {"state", in.state}, {"trials", trials}, {"stages", stages}, {"gangs", gangs},
-              {"tokens_per_second", rate}, {"eta_s", eta}, {"elapsed_s", in.elapsed_s}}
+  const Json eta =
+      in.state == "running" && share > 0.02 ? Json(in.elapsed_s * (1 - share) / share) : Json();
+  return Json{{"campaign", in.campaign},
+              {"state", in.state},
+              {"trials", trials},
+              {"stages", stages},
+              {"gangs", gangs},
+              {"tokens_per_second", rate},
+              {"eta_s", eta},
+              {"elapsed_s", in.elapsed_s}}
       .dump(1);
 }
 
@@ -91,11 +119,14 @@ std::string duration(const Json& seconds) {
 std::string gang_text(const Json& gang) {
   char text[256];
   if (gang["state"] != "running") {
-    std::snprintf(text, sizeof text, "gang %d %s", gang["id"].get<int>(), gang["state"].get<std::string>().c_str());
+    std::snprintf(text, sizeof text, "gang %d %s", gang["id"].get<int>(),
+                  gang["state"].get<std::string>().c_str());
   } else {
-    std::snprintf(text, sizeof text, "gang %d %s %s %d/%d loss %.4f %.0f tok/s", gang["id"].get<int>(),
-                  gang["trial"].get<std::string>().c_str(), gang["stage"].get<std::string>().c_str(), gang["step"].get<int>(),
-                  gang["steps"].get<int>(), gang["loss"].is_number() ? gang["loss"].get<double>() : 0.0,
+    std::snprintf(text, sizeof text, "gang %d %s %s %d/%d loss %.4f %.0f tok/s",
+                  gang["id"].get<int>(), gang["trial"].get<std::string>().c_str(),
+                  gang["stage"].get<std::string>().c_str(), gang["step"].get<int>(),
+                  gang["steps"].get<int>(),
+                  gang["loss"].is_number() ? gang["loss"].get<double>() : 0.0,
                   gang["tokens_per_second"].get<double>());
   }
   return text;
@@ -106,12 +137,14 @@ std::string gang_text(const Json& gang) {
 std::string status_line(const std::string& json) {
   const Json s = Json::parse(json);
   const Json& t = s["trials"];
-  std::string line = "trials " + std::to_string(t["done"].get<int>()) + "/" + std::to_string(t["planned"].get<int>()) + " done";
+  std::string line = "trials " + std::to_string(t["done"].get<int>()) + "/" +
+                     std::to_string(t["planned"].get<int>()) + " done";
   if (t["failed"] > 0) {
     line += ", " + std::to_string(t["failed"].get<int>()) + " failed";
   }
-  line += ", stages " + std::to_string(s["stages"]["done"].get<int>()) + "/" + std::to_string(s["stages"]["planned"].get<int>()) +
-          ", " + duration(s["elapsed_s"]) + ", left " + duration(s["eta_s"]);
+  line += ", stages " + std::to_string(s["stages"]["done"].get<int>()) + "/" +
+          std::to_string(s["stages"]["planned"].get<int>()) + ", " + duration(s["elapsed_s"]) +
+          ", left " + duration(s["eta_s"]);
   for (const Json& gang : s["gangs"]) {
     line += " | " + gang_text(gang);
   }
@@ -120,7 +153,8 @@ std::string status_line(const std::string& json) {
 
 std::string status_text(const std::string& json) {
   const Json s = Json::parse(json);
-  std::string out = "campaign " + s["campaign"].get<std::string>() + ": " + s["state"].get<std::string>() + "\n";
+  std::string out =
+      "campaign " + s["campaign"].get<std::string>() + ": " + s["state"].get<std::string>() + "\n";
   for (const char* kind : {"trials", "stages"}) {
     out += std::string(kind) + ":";
     for (const char* state : {"planned", "pending", "running", "done", "failed", "stopped"}) {

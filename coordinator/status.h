@@ -12,18 +12,19 @@ namespace finescale {
 
 struct StatusInput {
   std::string campaign;
-  std::string state;      // running | done | interrupted | failed
+  std::string state;  // running | done | interrupted | failed
   const std::vector<PlannedTrial>* trials = nullptr;
   const std::vector<std::string>* stopped_trials = nullptr;
   const Reactor* reactor = nullptr;
-  double now = 0;         // the reactor's clock
+  double now = 0;  // the reactor's clock
   double elapsed_s = 0;
-  double done_work = 0;   // of total_work, any unit: for eta_s
+  double done_work = 0;  // of total_work, any unit: for eta_s
   double total_work = 0;
 };
 
 // pending, running, done, failed, stopped.
-[[nodiscard]] std::string trial_state(const PlannedTrial& trial, bool stopped, const std::map<std::string, StageEntry>& stages);
+[[nodiscard]] std::string trial_state(const PlannedTrial& trial, bool stopped,
+                                      const std::map<std::string, StageEntry>& stages);
 
 [[nodiscard]] std::string status_json(const StatusInput& input);
 // One line for people from that document.

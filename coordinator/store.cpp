@@ -69,8 +69,10 @@ struct Store::Impl {
       throw Error(ErrorKind::kConfig, "another coordinator runs this campaign", {},
                   "see `finescale status`; stop it with `finescale stop`");
     }
-    if (code == SQLITE_FULL || code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM) {
-      throw Error(ErrorKind::kResource, "store: " + text, {}, "check the output directory's free space and permissions");
+    if (code == SQLITE_FULL || code == SQLITE_READONLY || code == SQLITE_CANTOPEN ||
+        code == SQLITE_PERM) {
+      throw Error(ErrorKind::kResource, "store: " + text, {},
+                  "check the output directory's free space and permissions");
     }
     throw Error(ErrorKind::kIo, "store: " + text);
   }
@@ -95,15 +97,20 @@ struct Store::Impl {
   }
 
   static void bind(sqlite3_stmt* statement, int index, const std::string& text) {
-    sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+    sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()),
+                      SQLITE_TRANSIENT);
   }
   static void bind_blob(sqlite3_stmt* statement, int index, const std::string& bytes) {
-    sqlite3_bind_blob(statement, index, bytes.data(), static_cast<int>(bytes.size()), SQLITE_TRANSIENT);
+    sqlite3_bind_blob(statement, index, bytes.data(), static_cast<int>(bytes.size()),
+                      SQLITE_TRANSIENT);
   }
-  static void bind(sqlite3_stmt* statement, int index, std::int64_t value) { sqlite3_bind_int64(statement, index, value); }
+  static void bind(sqlite3_stmt* statement, int index, std::int64_t value) {
+    sqlite3_bind_int64(statement, index, value);
+  }
   static std::string text(sqlite3_stmt* statement, int column) {
     const auto* data = static_cast<const char*>(sqlite3_column_blob(statement, column));
-    return {data == nullptr ? "" : data, static_cast<std::size_t>(sqlite3_column_bytes(statement, column))};
+    return {data == nullptr ? "" : data,
+            static_cast<std::size_t>(sqlite3_column_bytes(statement, column))};
   }
 
   void run(sqlite3_stmt* statement) {
@@ -130,7 +137,8 @@ Store::Store(const std::string& directory) : impl_(std::make_unique<Impl>()) {
   if (code != SQLITE_OK) {
     impl_->fail("cannot open " + path);
   }
-  // Exclusive locking keeps the WAL index in memory: no shared-memory file on a cluster's file system.
+  // Exclusive locking keeps the WAL index in memory: no shared-memory file on a cluster's file
+  // system.
   impl_->execute("PRAGMA locking_mode = EXCLUSIVE");
   impl_->execute("PRAGMA journal_mode = WAL");
   impl_->execute("PRAGMA synchronous = FULL");
@@ -154,9 +162,13 @@ Store::~Store() {
   }
 }
 
-void Store::begin() { impl_->execute("BEGIN IMMEDIATE"); }
+void Store::begin() {
+  impl_->execute("BEGIN IMMEDIATE");
+}
 
-void Store::commit() { impl_->execute("COMMIT"); }
+void Store::commit() {
+  impl_->execute("COMMIT");
+}
 
 std::optional<std::string> Store::meta(const std::string& name) {
   sqlite3_stmt* statement = impl_->prepare("SELECT value FROM meta WHERE name = ?");
@@ -177,7 +189,8 @@ void Store::set_meta(const std::string& name, const std::string& value) {
 }
 
 void Store::put_stage(const StoredStage& stage) {
-  sqlite3_stmt* s = impl_->prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  sqlite3_stmt* s =
+      impl_->prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   Impl::bind(s, 1, stage.key);
   Impl::bind(s, 2, stage.label);
   Impl::bind(s, 3, stage.spec);
@@ -196,7 +209,8 @@ void Store::put_stage(const StoredStage& stage) {
 
 void Store::put_trial(const StoredTrial& trial) {
   sqlite3_stmt* s = impl_->prepare(
-      "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, stopped = ?4");
+      "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
+      "stopped = ?4");
   Impl::bind(s, 1, trial.id);
   Impl::bind(s, 2, impl_->num_trials++);
   Impl::bind(s, 3, trial.text);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The truth about a campaign: SQLite, one writer, exclusive lock, WAL, flushed at every commit. One transaction per
-// durable transition; nothing is true before its transaction has returned.
+// The truth about a campaign: SQLite, one writer, exclusive lock, WAL, flushed at every commit. One
+// transaction per durable transition; nothing is true before its transaction has returned.
 #pragma once
 
 #include <cstdint>
@@ -18,29 +18,30 @@ enum class StageState { kPending, kRunning, kDone, kFailed, kStopped };
 struct StoredStage {
   std::string key;
   std::string label;
-  std::string spec;         // canonical text
+  std::string spec;  // canonical text
   StageState state = StageState::kPending;
-  std::int64_t epoch = 0;   // of the newest lease; raised by every lease, never reused
-  std::int64_t gang = 0;    // holder while running
-  int attempts = 0;         // leases that ended in a failure
+  std::int64_t epoch = 0;  // of the newest lease; raised by every lease, never reused
+  std::int64_t gang = 0;   // holder while running
+  int attempts = 0;        // leases that ended in a failure
   std::string error_kind;
   std::string error;
-  std::string result;       // serialized StageResult once committed
+  std::string result;  // serialized StageResult once committed
 };
 struct StoredTrial {
   std::string id;
-  std::string text;         // JSON: axes, tuned, group, stages, names, is_tuning, resolved
+  std::string text;  // JSON: axes, tuned, group, stages, names, is_tuning, resolved
   bool stopped = false;
 };
 struct StoredGang {
   std::int64_t id = 0;
-  std::int64_t pid = 0;     // of its mpirun
+  std::int64_t pid = 0;  // of its mpirun
   std::string host;
 };
 
 class Store {
  public:
-  // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it, naming its process.
+  // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it, naming its
+  // process.
   explicit Store(const std::string& directory);
   ~Store();
   Store(const Store&) = delete;

@@ -43,7 +43,8 @@ std::vector<std::string> lines_of(const config::Sweep& sweep) {
 
 }  // namespace
 
-void refuse_changes(const std::string& stored_text, const config::Sweep& now, const std::string& directory) {
+void refuse_changes(const std::string& stored_text, const config::Sweep& now,
+                    const std::string& directory) {
   config::Sweep stored;
   parse_canonical(stored_text, stored);
   const std::vector<std::string> before = lines_of(stored);
@@ -60,7 +61,8 @@ void refuse_changes(const std::string& stored_text, const config::Sweep& now, co
   for (const std::string& line : after) {
     fields += old_lines.contains(line) ? "" : "\n    + " + line;
   }
-  throw Error(ErrorKind::kConfig, "the directory holds another sweep; these fields differ:" + fields, directory,
+  throw Error(ErrorKind::kConfig,
+              "the directory holds another sweep; these fields differ:" + fields, directory,
               "choose another output (--set output=DIR) or put the file back; nothing was changed");
 }
 

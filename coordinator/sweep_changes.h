@@ -8,7 +8,9 @@
 
 namespace finescale {
 
-// Throws kConfig listing the fields that differ. Fields that only say how to run (resources, laws, costs, budget) may.
-void refuse_changes(const std::string& stored_text, const config::Sweep& now, const std::string& directory);
+// Throws kConfig listing the fields that differ. Fields that only say how to run (resources, laws,
+// costs, budget) may.
+void refuse_changes(const std::string& stored_text, const config::Sweep& now,
+                    const std::string& directory);
 
 }  // namespace finescale

@@ -6,8 +6,10 @@
 namespace finescale {
 
 std::string trial_text(const PlannedTrial& trial) {
-  return nlohmann::json{{"id", trial.id}, {"is_tuning", trial.is_tuning}, {"tune_group", trial.tune_group}, {"axes", trial.axes},
-                        {"tuned", trial.tuned}, {"resolved", trial.resolved}, {"stages", trial.stages}, {"names", trial.names}}
+  return nlohmann::json{
+      {"id", trial.id},         {"is_tuning", trial.is_tuning}, {"tune_group", trial.tune_group},
+      {"axes", trial.axes},     {"tuned", trial.tuned},         {"resolved", trial.resolved},
+      {"stages", trial.stages}, {"names", trial.names}}
       .dump();
 }
 

@@ -3,13 +3,15 @@
 
 namespace finescale {
 
-double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters, std::int64_t tokens,
-                   std::int64_t labels, double sum_squared_lengths) {
+double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters,
+                   std::int64_t tokens, std::int64_t labels, double sum_squared_lengths) {
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
-  const double head = static_cast<double>(layout.config().vocab_size()) * layout.config().hidden_size();
+  const double head =
+      static_cast<double>(layout.config().vocab_size()) * layout.config().hidden_size();
   const AttentionShape attention = layout.attention();
   const double passes = trains_base ? 6 : 4;
-  const double per_token = passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
+  const double per_token =
+      passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
   return static_cast<double>(tokens) * per_token + static_cast<double>(labels) * passes * head +
          6.0 * layout.num_layers() * attention.num_heads * attention.head_dim * sum_squared_lengths;
 }

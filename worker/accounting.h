@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training FLOPs that were useful, multiply-add = 2 (docs/accounting.md): padding does not exist, recomputation does not
-// count, the head counts for labelled tokens only.
+// Training FLOPs that were useful, multiply-add = 2 (docs/accounting.md): padding does not exist,
+// recomputation does not count, the head counts for labelled tokens only.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,10 @@
 
 namespace finescale {
 
-// base trains: tokens x 6 P + labels x 6 V C; frozen: tokens x (4 P + 6 P_adapter) + labels x 4 V C. Both: attention,
-// causal, 6 L H D sum of squared lengths.
-[[nodiscard]] double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters,
-                                 std::int64_t tokens, std::int64_t labels, double sum_squared_lengths);
+// base trains: tokens x 6 P + labels x 6 V C; frozen: tokens x (4 P + 6 P_adapter) + labels x 4 V
+// C. Both: attention, causal, 6 L H D sum of squared lengths.
+[[nodiscard]] double train_flops(const ModelLayout& layout, bool trains_base,
+                                 std::int64_t adapter_parameters, std::int64_t tokens,
+                                 std::int64_t labels, double sum_squared_lengths);
 
 }  // namespace finescale

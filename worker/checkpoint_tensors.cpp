@@ -3,7 +3,8 @@
 
 namespace finescale {
 
-std::vector<CheckpointTensor> tensors_of(const std::string& group, const ParameterSet& set, const TensorView& block, bool writes) {
+std::vector<CheckpointTensor> tensors_of(const std::string& group, const ParameterSet& set,
+                                         const TensorView& block, bool writes) {
   std::vector<CheckpointTensor> tensors;
   for (int index = 0; index < set.size(); ++index) {
     CheckpointTensor tensor;

@@ -10,9 +10,12 @@
 
 namespace finescale {
 
-// Every tensor of the set, its values taken from `block` (a flat block of the set's layout), under group/<name>.
-// This version holds every tensor whole on every rank; the rank with writes = true writes it.
-[[nodiscard]] std::vector<CheckpointTensor> tensors_of(const std::string& group, const ParameterSet& set,
-                                                       const TensorView& block, bool writes = false);
+// Every tensor of the set, its values taken from `block` (a flat block of the set's layout), under
+// group/<name>. This version holds every tensor whole on every rank; the rank with writes = true
+// writes it.
+[[nodiscard]] std::vector<CheckpointTensor> tensors_of(const std::string& group,
+                                                       const ParameterSet& set,
+                                                       const TensorView& block,
+                                                       bool writes = false);
 
 }  // namespace finescale

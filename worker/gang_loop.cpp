@@ -26,9 +26,12 @@ namespace finescale {
 
 namespace {
 
-volatile std::sig_atomic_t term_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+volatile std::sig_atomic_t term_signal =
+    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
 
-void on_signal(int signal) { term_signal = signal; }
+void on_signal(int signal) {
+  term_signal = signal;
+}
 
 std::shared_ptr<Logger> gang_logger(std::int64_t gang) {
   LogOptions options;
@@ -39,7 +42,9 @@ std::shared_ptr<Logger> gang_logger(std::int64_t gang) {
 class GangLoop {
  public:
   GangLoop(Group& world, const GangOptions& options)
-      : world_(world), options_(options), logger_(gang_logger(options.gang)),
+      : world_(world),
+        options_(options),
+        logger_(gang_logger(options.gang)),
         executor_(world, {.threads = options.threads, .device = options.device}, *logger_) {
     if (world.rank() == 0) {
       leader_ = std::make_unique<Leader>(options, world.size(), *logger_);
@@ -97,7 +102,8 @@ class GangLoop {
     }
   }
 
-  bool finish(const config::StageSpec& spec, const AttemptPlace& place, const proto::StageResult& result) {
+  bool finish(const config::StageSpec& spec, const AttemptPlace& place,
+              const proto::StageResult& result) {
     if (leader_ == nullptr) {
       return true;  // rank 0's word follows
     }
@@ -124,9 +130,11 @@ class GangLoop {
       leader_->end_stage();
     }
     if (world_.size() > 1) {
-      // Other ranks may wait in a collective that this one left: the whole gang goes, and a new one comes.
+      // Other ranks may wait in a collective that this one left: the whole gang goes, and a new one
+      // comes.
       if (leader_ == nullptr) {
-        std::this_thread::sleep_for(std::chrono::seconds(2));  // the leader reports first, if it failed too
+        std::this_thread::sleep_for(
+            std::chrono::seconds(2));  // the leader reports first, if it failed too
       }
       world_.abort(exit_code(error.kind()));
     }
@@ -144,7 +152,8 @@ class GangLoop {
     if (world_.size() > 1 && progress.step() % 16 != 0) {
       return false;
     }
-    const bool stop = leader_ != nullptr && (leader_->word() != Leader::Word::kGoOn || term_signal != 0);
+    const bool stop =
+        leader_ != nullptr && (leader_->word() != Leader::Word::kGoOn || term_signal != 0);
     return world_.any(stop);
   }
 
@@ -160,7 +169,7 @@ class GangLoop {
 int run_gang(Group& world, const GangOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun killed: its ranks must not live on as orphans
   std::signal(SIGTERM, on_signal);
-  std::signal(SIGINT, SIG_IGN);        // a terminal's Ctrl-C is the coordinator's
+  std::signal(SIGINT, SIG_IGN);  // a terminal's Ctrl-C is the coordinator's
   return GangLoop(world, options).run();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A resident gang: rank 0 asks the coordinator for stages, all ranks execute them. Lives on when the coordinator dies, for
-// the orphan timeout, and is adopted by the next one with its lease.
+// A resident gang: rank 0 asks the coordinator for stages, all ranks execute them. Lives on when
+// the coordinator dies, for the orphan timeout, and is adopted by the next one with its lease.
 #pragma once
 
 #include <string>

@@ -15,13 +15,15 @@ namespace finescale {
 
 namespace {
 
-constexpr double kBeatSeconds = 1;    // far below any sensible heartbeat_timeout
-constexpr double kCallSeconds = 10;   // a coordinator that needs longer is gone or stopped
+constexpr double kBeatSeconds = 1;   // far below any sensible heartbeat_timeout
+constexpr double kCallSeconds = 10;  // a coordinator that needs longer is gone or stopped
 constexpr double kCommitSeconds = 120;
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 std::string host_name() {
   std::array<char, 256> name{};
@@ -31,7 +33,8 @@ std::string host_name() {
 
 }  // namespace
 
-Leader::Leader(const GangOptions& options, int ranks, Logger& logger) : options_(options), ranks_(ranks), logger_(logger) {}
+Leader::Leader(const GangOptions& options, int ranks, Logger& logger)
+    : options_(options), ranks_(ranks), logger_(logger) {}
 
 Leader::~Leader() {
   if (beats_.joinable()) {
@@ -70,7 +73,8 @@ bool Leader::try_enroll() {
   request.set_ranks(ranks_);
   request.set_host(host_name());
   request.set_pid(::getpid());
-  request.set_environment(std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(options_.threads));
+  request.set_environment(std::string("isa=") + isa_name(active_isa()) +
+                          " threads=" + std::to_string(options_.threads));
   try {
     const proto::RegisterReply reply = client->enroll(request, kCallSeconds);
     if (!reply.accepted()) {
@@ -166,7 +170,8 @@ void Leader::progress(const proto::Progress& progress) {
   progress_ = progress;
 }
 
-bool Leader::commit(const std::string& attempt_dir, const std::string& manifest_hash, const proto::StageResult& result) {
+bool Leader::commit(const std::string& attempt_dir, const std::string& manifest_hash,
+                    const proto::StageResult& result) {
   proto::CommitRequest request;
   request.set_attempt_dir(attempt_dir);
   request.set_manifest_hash(manifest_hash);
@@ -221,7 +226,9 @@ void Leader::beat(const std::stop_token& stop) {
     std::unique_ptr<CoordinatorClient> client;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, stop, std::chrono::milliseconds(static_cast<int>(kBeatSeconds * 1000)), [] { return false; });
+      changed_.wait_for(lock, stop,
+                        std::chrono::milliseconds(static_cast<int>(kBeatSeconds * 1000)),
+                        [] { return false; });
       if (stop.stop_requested()) {
         return;
       }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The leader's link to the coordinator: registration, heartbeats from a thread that never enters MPI, and the search for a
-// new coordinator when the old one is gone. The main thread of rank 0 owns it.
+// The leader's link to the coordinator: registration, heartbeats from a thread that never enters
+// MPI, and the search for a new coordinator when the old one is gone. The main thread of rank 0
+// owns it.
 #pragma once
 
 #include <atomic>
@@ -37,14 +38,15 @@ class Leader {
   void progress(const proto::Progress& progress);
   [[nodiscard]] Word word() const noexcept { return word_.load(); }
   // False: refused, throw the attempt away.
-  [[nodiscard]] bool commit(const std::string& attempt_dir, const std::string& manifest_hash, const proto::StageResult& result);
+  [[nodiscard]] bool commit(const std::string& attempt_dir, const std::string& manifest_hash,
+                            const proto::StageResult& result);
   void fail(const std::string& kind, const std::string& message);
 
  private:
   [[nodiscard]] proto::Caller caller() const;
   [[nodiscard]] std::shared_ptr<CoordinatorClient> client() const;
-  bool try_enroll();   // once, with the address that is in the campaign now
-  bool reconnect();    // until the orphan timeout
+  bool try_enroll();  // once, with the address that is in the campaign now
+  bool reconnect();   // until the orphan timeout
   void beat(const std::stop_token& stop);
   template <class Call>
   bool persistently(const Call& call);
@@ -52,9 +54,10 @@ class Leader {
   GangOptions options_;
   int ranks_;
   Logger& logger_;
-  mutable std::mutex mutex_;                     // guards client_, address_, key_, epoch_, progress_
+  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, progress_
   std::condition_variable_any changed_;
-  // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call of the old one.
+  // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call
+  // of the old one.
   std::shared_ptr<CoordinatorClient> client_;
   CoordinatorAddress address_;
   std::string key_;

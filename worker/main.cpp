@@ -25,7 +25,8 @@ int run_tool(const std::string& tool) {
   } else if (tool == "step") {
     std::cout << finescale::step_tool(request) << "\n";
   } else {
-    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, step");
+    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {},
+                           "valid: plan, step");
   }
   return 0;
 }
@@ -36,18 +37,26 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", "finescale-worker " FINESCALE_VERSION);
   RunOptions options;
   app.add_option("--run", options.file, "run the stages of this file, without a coordinator");
-  app.add_flag("--resume", options.resume, "continue an unfinished --run from its newest good checkpoint");
+  app.add_flag("--resume", options.resume,
+               "continue an unfinished --run from its newest good checkpoint");
   app.add_flag("--json", options.json, "print a summary of --run as JSON");
   std::vector<std::string> settings;
-  app.add_option("--set", settings, "PATH=VALUE: override a field of the file")->type_size(1)->allow_extra_args(false);
+  app.add_option("--set", settings, "PATH=VALUE: override a field of the file")
+      ->type_size(1)
+      ->allow_extra_args(false);
   GangOptions gang;
-  app.add_option("--campaign", gang.campaign, "campaign directory whose coordinator leads this gang")->group("Gang");
+  app.add_option("--campaign", gang.campaign,
+                 "campaign directory whose coordinator leads this gang")
+      ->group("Gang");
   app.add_option("--gang", gang.gang, "id that the coordinator gave")->group("Gang");
   app.add_option("--threads", gang.threads, "threads of each rank")->group("Gang");
   app.add_option("--device", gang.device, "auto, cpu or cuda")->group("Gang");
-  app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")->group("Gang");
+  app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")
+      ->group("Gang");
   std::string tool;
-  app.add_subcommand("tool", "serves finescale: no MPI")->add_option("TOOL", tool, "plan | step")->required();
+  app.add_subcommand("tool", "serves finescale: no MPI")
+      ->add_option("TOOL", tool, "plan | step")
+      ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {
     return run_tool(tool);

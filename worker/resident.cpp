@@ -39,22 +39,28 @@ const std::string& directory_of(const std::string& key, const InputDirs& dirs) {
 
 }  // namespace
 
-std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source, const InputDirs& dirs) {
+std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
+                                                     const InputDirs& dirs) {
   return find_or_make(tokenizers_, key_text(source), [&] {
-    const std::string path = source.has_file() ? source.file().path() : directory_of(source.artifact(), dirs) + "/tokenizer.json";
+    const std::string path = source.has_file()
+                                 ? source.file().path()
+                                 : directory_of(source.artifact(), dirs) + "/tokenizer.json";
     return std::make_shared<const Tokenizer>(Tokenizer::load(path));
   });
 }
 
-std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref, const config::DataRules& rules,
-                                                 const config::TokenizerSource& source, const InputDirs& dirs) {
+std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref,
+                                                 const config::DataRules& rules,
+                                                 const config::TokenizerSource& source,
+                                                 const InputDirs& dirs) {
   const std::string name = key_text(ref) + key_text(rules) + key_text(source);
-  return find_or_make(datasets_, name,
-                      [&] { return std::make_shared<const Dataset>(ref, rules, *tokenizer(source, dirs)); });
+  return find_or_make(datasets_, name, [&] {
+    return std::make_shared<const Dataset>(ref, rules, *tokenizer(source, dirs));
+  });
 }
 
-std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source, DType dtype, std::int64_t seed,
-                                              const InputDirs& dirs) {
+std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source, DType dtype,
+                                              std::int64_t seed, const InputDirs& dirs) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
     auto model = std::make_shared<FrozenModel>(source.fresh().llama(), dtype);
     model->config = source.fresh();
@@ -62,8 +68,9 @@ std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source,
     return model;
   }
   return find_or_make(models_, std::string(dtype_name(dtype)) + key_text(source), [&] {
-    const std::string path = source.has_checkpoint() ? source.checkpoint().path()
-                                                     : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
+    const std::string path = source.has_checkpoint()
+                                 ? source.checkpoint().path()
+                                 : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
     CheckpointReader reader(*world_, path);
     if (!reader.state().base_key.empty()) {
       throw Error(ErrorKind::kConfig, "training on top of an adapter is not in this version", path,
@@ -79,7 +86,8 @@ std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source,
   });
 }
 
-AdaptedModel Resident::adapted(const config::ModelSource& source, DType dtype, const InputDirs& dirs) {
+AdaptedModel Resident::adapted(const config::ModelSource& source, DType dtype,
+                               const InputDirs& dirs) {
   AdaptedModel out;
   if (source.has_artifact()) {
     const std::string& directory = directory_of(source.artifact(), dirs);
@@ -91,7 +99,8 @@ AdaptedModel Resident::adapted(const config::ModelSource& source, DType dtype, c
       CheckpointReader reader(*world_, directory + "/checkpoint.h5");
       config::StageSpec made_by;
       parse_canonical(reader.state().stage_text, made_by);
-      out.adapter = make_method(made_by.train().train().method(), out.base->layout, out.base->weights, 0);
+      out.adapter =
+          make_method(made_by.train().train().method(), out.base->layout, out.base->weights, 0);
       ParameterSet& parameters = out.adapter->trainable();
       reader.read(tensors_of(out.adapter->checkpoint_group(), parameters, parameters.flat()));
       return out;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a gang keeps between stages: tokenizers, tokenized datasets and frozen weights, found by what they are made of.
-// Nothing here is ever changed, so a stage's numbers cannot depend on what ran before it.
+// What a gang keeps between stages: tokenizers, tokenized datasets and frozen weights, found by
+// what they are made of. Nothing here is ever changed, so a stage's numbers cannot depend on what
+// ran before it.
 #pragma once
 
 #include <list>
@@ -29,7 +30,7 @@ struct FrozenModel {
   ModelLayout layout;
   ParameterSet weights;
   config::ModelConfig config;
-  std::string key;          // artifact it came from; empty when fresh
+  std::string key;  // artifact it came from; empty when fresh
 };
 
 // An adapter on its base, as an artifact describes it.
@@ -43,14 +44,19 @@ class Resident {
   explicit Resident(Group& world) : world_(&world) {}
 
   // shared_ptr throughout: an entry may leave the cache while a stage still uses it.
-  [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer(const config::TokenizerSource& source, const InputDirs& dirs);
-  [[nodiscard]] std::shared_ptr<const Dataset> dataset(const config::DatasetRef& ref, const config::DataRules& rules,
-                                                       const config::TokenizerSource& source, const InputDirs& dirs);
+  [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer(const config::TokenizerSource& source,
+                                                           const InputDirs& dirs);
+  [[nodiscard]] std::shared_ptr<const Dataset> dataset(const config::DatasetRef& ref,
+                                                       const config::DataRules& rules,
+                                                       const config::TokenizerSource& source,
+                                                       const InputDirs& dirs);
   // Weights of a source that is no adapter. Collective over the world.
-  [[nodiscard]] std::shared_ptr<FrozenModel> frozen(const config::ModelSource& source, DType dtype, std::int64_t seed,
-                                                    const InputDirs& dirs);
-  // A source to measure: weights, or an adapter with the base that its manifest names. Collective over the world.
-  [[nodiscard]] AdaptedModel adapted(const config::ModelSource& source, DType dtype, const InputDirs& dirs);
+  [[nodiscard]] std::shared_ptr<FrozenModel> frozen(const config::ModelSource& source, DType dtype,
+                                                    std::int64_t seed, const InputDirs& dirs);
+  // A source to measure: weights, or an adapter with the base that its manifest names. Collective
+  // over the world.
+  [[nodiscard]] AdaptedModel adapted(const config::ModelSource& source, DType dtype,
+                                     const InputDirs& dirs);
 
  private:
   template <class T>

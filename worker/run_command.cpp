@@ -27,9 +27,12 @@ namespace finescale {
 
 namespace {
 
-volatile std::sig_atomic_t stop_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+volatile std::sig_atomic_t stop_signal =
+    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
 
-void on_signal(int signal) { stop_signal = signal; }
+void on_signal(int signal) {
+  stop_signal = signal;
+}
 
 // A live line on a terminal, a plain one every few seconds elsewhere.
 class ProgressLine {
@@ -41,8 +44,11 @@ class ProgressLine {
       return;
     }
     last_ = now;
-    std::fprintf(stderr, terminal ? "\r\033[K%s: step %lld/%lld loss %.4f %.0f tokens/s" : "%s: step %lld/%lld loss %.4f %.0f tokens/s\n",
-                 label.c_str(), static_cast<long long>(p.step()), static_cast<long long>(p.steps()), p.loss(), p.tokens_per_second());
+    std::fprintf(stderr,
+                 terminal ? "\r\033[K%s: step %lld/%lld loss %.4f %.0f tokens/s"
+                          : "%s: step %lld/%lld loss %.4f %.0f tokens/s\n",
+                 label.c_str(), static_cast<long long>(p.step()), static_cast<long long>(p.steps()),
+                 p.loss(), p.tokens_per_second());
     open_ = terminal;
   }
   void end() {
@@ -60,7 +66,9 @@ class ProgressLine {
 class RunCommand {
  public:
   RunCommand(Group& world, const RunOptions& options)
-      : world_(world), options_(options), logger_(world.rank() == 0 ? make_logger({}) : make_null_logger()) {}
+      : world_(world),
+        options_(options),
+        logger_(world.rank() == 0 ? make_logger({}) : make_null_logger()) {}
 
   int run() {
     const config::Run run = load_run(options_.file, options_.overrides);
@@ -74,7 +82,10 @@ class RunCommand {
     });
     output_ = std::filesystem::absolute(run.output()).string();
     const int given = run.resources().threads_per_rank();
-    const int threads = given > 0 ? given : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
+    const int threads =
+        given > 0
+            ? given
+            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
     StageExecutor executor(world_, {.threads = threads, .device = device_word(run)}, *logger_);
     make_places(run);
     for (std::size_t i = 0; i < stages.stages.size(); ++i) {
@@ -171,11 +182,16 @@ class RunCommand {
     nlohmann::json& stage = summary_[name];
     if (result.steps_size() > 0) {
       const proto::StepRow& last = result.steps(result.steps_size() - 1);
-      logger_->info("{}: {} steps, {} tokens, {:.1f} s, last loss {:.4f}", name, last.step(), result.tokens(), result.seconds(), last.loss());
-      stage = {{"steps", last.step()}, {"tokens", result.tokens()}, {"train_flops", result.train_flops()}, {"loss", last.loss()}};
+      logger_->info("{}: {} steps, {} tokens, {:.1f} s, last loss {:.4f}", name, last.step(),
+                    result.tokens(), result.seconds(), last.loss());
+      stage = {{"steps", last.step()},
+               {"tokens", result.tokens()},
+               {"train_flops", result.train_flops()},
+               {"loss", last.loss()}};
     }
     for (const proto::EvalRow& row : result.evals()) {
-      logger_->info("{}: {}.{} = {:.6g} (n = {})", name, row.set(), row.metric(), row.value(), row.n());
+      logger_->info("{}: {}.{} = {:.6g} (n = {})", name, row.set(), row.metric(), row.value(),
+                    row.n());
       stage["metrics"][row.set() + "." + row.metric()] = row.value();
     }
     return 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// finescale-worker --run RUN.yaml: the stages of one trial, one after another, without a coordinator.
+// finescale-worker --run RUN.yaml: the stages of one trial, one after another, without a
+// coordinator.
 #pragma once
 
 #include <string>

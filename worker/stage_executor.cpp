@@ -26,14 +26,16 @@ double now_seconds() {
 }  // namespace
 
 struct StageExecutor::Impl {
-  Impl(Group& group, const ExecutorOptions& given, Logger& log) : world(group), options(given), logger(log), resident(group) {}
+  Impl(Group& group, const ExecutorOptions& given, Logger& log)
+      : world(group), options(given), logger(log), resident(group) {}
 
   proto::StageResult prepare(const config::PrepareSpec& spec, const AttemptPlace& place) const {
     proto::StageResult result;
     if (world.rank() == 0) {
       const std::vector<std::string> texts = read_texts(spec.data(), spec.rules());
       std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
-      special.insert(special.end(), spec.tokenizer().special_tokens().begin(), spec.tokenizer().special_tokens().end());
+      special.insert(special.end(), spec.tokenizer().special_tokens().begin(),
+                     spec.tokenizer().special_tokens().end());
       const Tokenizer tokenizer = Tokenizer::train(texts, spec.tokenizer().vocab_size(), special);
       write_file_atomically(place.attempt_dir + "/tokenizer.json", tokenizer.to_json());
       logger.info("tokenizer: {} entries from {} texts", tokenizer.vocab_size(), texts.size());
@@ -43,7 +45,8 @@ struct StageExecutor::Impl {
     return result;
   }
 
-  proto::StageResult evaluate(const config::EvaluateSpec& spec, const InputDirs& dirs, const StageHooks& hooks) {
+  proto::StageResult evaluate(const config::EvaluateSpec& spec, const InputDirs& dirs,
+                              const StageHooks& hooks) {
     proto::StageResult result;
     AdaptedModel adapted = resident.adapted(spec.model(), DType::kF32, dirs);
     Transformer model(adapted.base->layout, adapted.base->weights);
@@ -90,8 +93,8 @@ struct StageExecutor::Impl {
   }
 
   // result.pb, tokenizer.json beside a checkpoint, manifest last.
-  void finish(const config::StageSpec& spec, const AttemptPlace& place, const InputDirs& dirs, const std::string& base_key,
-              const proto::StageResult& result) const {
+  void finish(const config::StageSpec& spec, const AttemptPlace& place, const InputDirs& dirs,
+              const std::string& base_key, const proto::StageResult& result) const {
     if (world.rank() != 0) {
       return;
     }
@@ -106,7 +109,8 @@ struct StageExecutor::Impl {
     }
     if (spec.has_train()) {
       const config::TokenizerSource& source = spec.train().tokenizer();
-      const std::string from = source.has_file() ? source.file().path() : dirs.at(source.artifact()) + "/tokenizer.json";
+      const std::string from =
+          source.has_file() ? source.file().path() : dirs.at(source.artifact()) + "/tokenizer.json";
       write_file_atomically(place.attempt_dir + "/tokenizer.json", read_file(from));
       files.push_back("tokenizer.json");
       files.push_back("checkpoint.h5");
@@ -142,7 +146,8 @@ StageExecutor::~StageExecutor() = default;
 proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const AttemptPlace& place,
                                           const StageHooks& hooks) {
   if (spec.inputs_size() != static_cast<int>(place.input_dirs.size())) {
-    throw Error(ErrorKind::kProtocol, "a stage with " + std::to_string(spec.inputs_size()) + " inputs was given " +
+    throw Error(ErrorKind::kProtocol, "a stage with " + std::to_string(spec.inputs_size()) +
+                                          " inputs was given " +
                                           std::to_string(place.input_dirs.size()) + " directories");
   }
   InputDirs dirs;
@@ -160,8 +165,13 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       MeshShape shape;
       shape.data = impl_->world.size();
       Mesh mesh(impl_->world, shape);
-      const TrainStageInput input{.spec = &spec, .place = &place, .hooks = &hooks, .dirs = &dirs, .mesh = &mesh,
-                                  .resident = &impl_->resident, .logger = &impl_->logger};
+      const TrainStageInput input{.spec = &spec,
+                                  .place = &place,
+                                  .hooks = &hooks,
+                                  .dirs = &dirs,
+                                  .mesh = &mesh,
+                                  .resident = &impl_->resident,
+                                  .logger = &impl_->logger};
       result = run_train_stage(input, &base_key);
       break;
     }
@@ -175,8 +185,9 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   if (!spec.has_train()) {
     result.set_seconds(now_seconds() - begin);
   }
-  result.set_environment(std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +
-                         " ranks=" + std::to_string(impl_->world.size()) + " version=" FINESCALE_VERSION);
+  result.set_environment(
+      std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +
+      " ranks=" + std::to_string(impl_->world.size()) + " version=" FINESCALE_VERSION);
   if (result.outcome() != proto::StageResult::STOPPED) {
     impl_->finish(spec, place, dirs, base_key, result);
     impl_->world.barrier();

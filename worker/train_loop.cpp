@@ -15,9 +15,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
-constexpr double kSaveSeconds = 60;  // lost work when a gang dies, against the cost of writing (save_every: 0)
+constexpr double kSaveSeconds =
+    60;  // lost work when a gang dies, against the cost of writing (save_every: 0)
 
 double squared_lengths(const GlobalBatch& batch) {
   double sum = 0;
@@ -49,16 +52,18 @@ class Loop {
       const double loss = forward_backward();
       const TensorView gradient = tree_.reduce(stream_);  // collective over data
       const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
-      const double norm = std::isfinite(loss) ? parts_.optimizer->update(stream_, parts_.method->trainable(), gradient,
-                                                                         progress_.step + 1, rate)
-                                              : loss;
+      const double norm = std::isfinite(loss)
+                              ? parts_.optimizer->update(stream_, parts_.method->trainable(),
+                                                         gradient, progress_.step + 1, rate)
+                              : loss;
       if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
         return TrainOutcome::kDiverged;
       }
       record(loss, rate, norm, seconds_since(begin));
       const bool last = progress_.step == num_steps;
       maybe_evaluate();
-      const bool stop = parts_.pulse(loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));
+      const bool stop =
+          parts_.pulse(loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));
       if (stop && !last) {
         parts_.save(progress_);
         return TrainOutcome::kStopped;
@@ -69,7 +74,8 @@ class Loop {
   }
 
  private:
-  // Loss per labelled token of the global batch; leaves this rank's gradients in the tree. Collective over data.
+  // Loss per labelled token of the global batch; leaves this rank's gradients in the tree.
+  // Collective over data.
   double forward_backward() {
     const auto count = static_cast<std::int64_t>(batch_.micro_batches.size());
     const MicroBatchRange mine = micro_batches_of(count, data_.rank(), data_.size());
@@ -78,8 +84,9 @@ class Loop {
     sums_.clear();
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
       const TensorView base_gradient = parts_.method->bind_gradient(tree_.next_leaf(stream_));
-      sums_.push_back(parts_.model->forward_backward(batch_.micro_batches[static_cast<std::size_t>(i)],
-                                                     parts_.loader->max_micro_batch_tokens(), scale, base_gradient));
+      sums_.push_back(parts_.model->forward_backward(
+          batch_.micro_batches[static_cast<std::size_t>(i)],
+          parts_.loader->max_micro_batch_tokens(), scale, base_gradient));
       tree_.finish_leaf(stream_);
     }
     return ordered_sum(data_, count, sums_) * scale;
@@ -91,9 +98,10 @@ class Loop {
     progress_.labels += batch_.num_labels;
     progress_.examples += batch_.num_examples;
     progress_.seconds += seconds;
-    progress_.flops += train_flops(parts_.model->layout(), parts_.method->trains_base(),
-                                   parts_.method->trains_base() ? 0 : parts_.method->trainable().num_elements(),
-                                   batch_.num_tokens, batch_.num_labels, squared_lengths(batch_));
+    progress_.flops +=
+        train_flops(parts_.model->layout(), parts_.method->trains_base(),
+                    parts_.method->trains_base() ? 0 : parts_.method->trainable().num_elements(),
+                    batch_.num_tokens, batch_.num_labels, squared_lengths(batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();
       row.set_step(progress_.step);
@@ -111,7 +119,8 @@ class Loop {
       return;
     }
     const double loss = parts_.evaluate(progress_);
-    if (config_.keep() == config::KEEP_BEST && (!progress_.best_loss || loss < *progress_.best_loss)) {
+    if (config_.keep() == config::KEEP_BEST &&
+        (!progress_.best_loss || loss < *progress_.best_loss)) {
       progress_.best_loss = loss;
       progress_.best_step = progress_.step;
       parts_.keep_best();
@@ -123,11 +132,13 @@ class Loop {
       return;  // the artifact follows
     }
     bool due = config_.save_every() > 0 && progress_.step % config_.save_every() == 0;
-    if (config_.save_every() == 0) {  // rank 0's clock decides for all; asked rarely, so that steps do not wait
+    if (config_.save_every() ==
+        0) {  // rank 0's clock decides for all; asked rarely, so that steps do not wait
       if (progress_.step % kClockSteps != 0) {
         return;
       }
-      due = parts_.mesh->world().any(parts_.mesh->world().rank() == 0 && seconds_since(last_save_) > kSaveSeconds);
+      due = parts_.mesh->world().any(parts_.mesh->world().rank() == 0 &&
+                                     seconds_since(last_save_) > kSaveSeconds);
     }
     if (due) {
       parts_.save(progress_);
@@ -150,6 +161,8 @@ class Loop {
 
 }  // namespace
 
-TrainOutcome run_train_loop(const TrainParts& parts, TrainProgress& progress) { return Loop(parts, progress).run(); }
+TrainOutcome run_train_loop(const TrainParts& parts, TrainProgress& progress) {
+  return Loop(parts, progress).run();
+}
 
 }  // namespace finescale

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The training loop: restore; while not done { batch; forward; backward; reduce; clip; update; every N: record, evaluate,
-// save; heartbeat }. Every collective of a step is visible here.
+// The training loop: restore; while not done { batch; forward; backward; reduce; clip; update;
+// every N: record, evaluate, save; heartbeat }. Every collective of a step is visible here.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +39,8 @@ struct TrainParts {
   AdamW* optimizer = nullptr;
   // After each update: false in the common case, true to stop (the same on all ranks).
   std::function<bool(double loss, double tokens_per_second)> pulse;
-  // Evaluates and appends to progress.rows; returns the loss of the first set. Collective over the world.
+  // Evaluates and appends to progress.rows; returns the loss of the first set. Collective over the
+  // world.
   std::function<double(TrainProgress&)> evaluate;
   // Writes a checkpoint for resume. Collective over the world.
   std::function<void(const TrainProgress&)> save;

@@ -37,13 +37,15 @@ class TrainStage {
     parts.keep_best = [this] { keep_best(); };
     const TrainOutcome outcome = run_train_loop(parts, progress_);
     if (outcome == TrainOutcome::kStopped) {
-      return result(proto::StageResult::STOPPED, "told to stop after step " + std::to_string(progress_.step));
+      return result(proto::StageResult::STOPPED,
+                    "told to stop after step " + std::to_string(progress_.step));
     }
     if (outcome == TrainOutcome::kDone && progress_.best_loss) {
       std::memcpy(method_->trainable().flat().data, best_.data(), best_.size_bytes());
     }
     *base_key = method_->trains_base() ? "" : base_->key;
-    write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_), tensors(false));
+    write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
+                     tensors(false));
     if (outcome == TrainOutcome::kDiverged) {
       return result(proto::StageResult::DIVERGED,
                     "loss or gradient is not finite at step " + std::to_string(progress_.step + 1));
@@ -53,7 +55,8 @@ class TrainStage {
 
  private:
   void prepare() {
-    const DType dtype = spec_.train().precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
+    const DType dtype =
+        spec_.train().precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     frozen_ = in_.resident->frozen(spec_.model(), dtype, spec_.seed(), *in_.dirs);
@@ -62,17 +65,20 @@ class TrainStage {
       // The resident weights stay as they are; the stage trains a copy.
       copy_ = std::make_unique<FrozenModel>(frozen_->config.llama(), dtype);
       copy_->config = frozen_->config;
-      std::memcpy(copy_->weights.flat().data, frozen_->weights.flat().data, frozen_->weights.flat().size_bytes());
+      std::memcpy(copy_->weights.flat().data, frozen_->weights.flat().data,
+                  frozen_->weights.flat().size_bytes());
       base_ = copy_.get();
     }
     if (tokenizer_->vocab_size() > base_->layout.config().vocab_size()) {
-      throw Error(ErrorKind::kConfig, "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
+      throw Error(ErrorKind::kConfig, "the tokenizer has " +
+                                          std::to_string(tokenizer_->vocab_size()) +
                                           " entries, the model's embedding only " +
                                           std::to_string(base_->layout.config().vocab_size()));
     }
     method_ = make_method(spec_.train().method(), base_->layout, base_->weights, spec_.seed());
     if (!method_->trains_base() && base_->key.empty()) {
-      throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base", "give base.model or base.pretrain");
+      throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
+                  "give base.model or base.pretrain");
     }
     model_ = std::make_unique<Transformer>(base_->layout, base_->weights);
     if (!method_->trains_base()) {
@@ -83,14 +89,16 @@ class TrainStage {
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }
-    best_ = AlignedBuffer(spec_.train().keep() == config::KEEP_BEST ? method_->trainable().flat().size_bytes() : 0);
+    best_ = AlignedBuffer(
+        spec_.train().keep() == config::KEEP_BEST ? method_->trainable().flat().size_bytes() : 0);
   }
 
   // /model or /adapter, and for a resume the optimizer's state and the best weights so far.
   std::vector<CheckpointTensor> tensors(bool for_resume) {
     const ParameterSet& set = method_->trainable();
     const bool writes = world_.rank() == 0;
-    std::vector<CheckpointTensor> all = tensors_of(method_->checkpoint_group(), set, set.flat(), writes);
+    std::vector<CheckpointTensor> all =
+        tensors_of(method_->checkpoint_group(), set, set.flat(), writes);
     const auto add = [&](const char* group, const TensorView& block) {
       for (CheckpointTensor& tensor : tensors_of(group, set, block, writes)) {
         all.push_back(std::move(tensor));
@@ -126,7 +134,8 @@ class TrainStage {
   }
 
   void save_step(const TrainProgress& progress) {
-    const std::string path = in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
+    const std::string path =
+        in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
     write_checkpoint(world_, path, state(progress), tensors(true));
     if (world_.rank() == 0) {  // one is enough: the older one goes once the newer is durable
       for (const auto& entry : std::filesystem::directory_iterator(in_.place->attempt_dir)) {
@@ -154,7 +163,8 @@ class TrainStage {
     config::StageSpec made_by;
     parse_canonical(state.stage_text, made_by);
     if (made_by.key() != in_.spec->key()) {
-      throw Error(ErrorKind::kCheckpoint, "the checkpoint belongs to another stage (" + made_by.key() + ")", *path);
+      throw Error(ErrorKind::kCheckpoint,
+                  "the checkpoint belongs to another stage (" + made_by.key() + ")", *path);
     }
     progress_.step = state.step;
     progress_.tokens = state.tokens;
@@ -199,7 +209,9 @@ class TrainStage {
     return first;
   }
 
-  void keep_best() { std::memcpy(best_.data(), method_->trainable().flat().data, best_.size_bytes()); }
+  void keep_best() {
+    std::memcpy(best_.data(), method_->trainable().flat().data, best_.size_bytes());
+  }
 
   proto::StageResult result(proto::StageResult::Outcome outcome, const std::string& why) {
     proto::StageResult out = progress_.rows;

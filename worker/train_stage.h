@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Executes a train stage: model, method, data, optimizer; resume; the loop; the artifact's checkpoint.
+// Executes a train stage: model, method, data, optimizer; resume; the loop; the artifact's
+// checkpoint.
 #pragma once
 
 #include <functional>
@@ -27,8 +28,10 @@ struct TrainStageInput {
   Logger* logger = nullptr;
 };
 
-// Leaves checkpoint.h5 in the attempt's directory unless the outcome is STOPPED (then a step-<n>.h5 is there).
-// base_key: artifact of the frozen base when an adapter was trained. Collective over the world.
-[[nodiscard]] proto::StageResult run_train_stage(const TrainStageInput& input, std::string* base_key);
+// Leaves checkpoint.h5 in the attempt's directory unless the outcome is STOPPED (then a step-<n>.h5
+// is there). base_key: artifact of the frozen base when an adapter was trained. Collective over the
+// world.
+[[nodiscard]] proto::StageResult run_train_stage(const TrainStageInput& input,
+                                                 std::string* base_key);
 
 }  // namespace finescale

@@ -9,16 +9,20 @@
 namespace finescale {
 
 void write_address(const std::string& campaign, const CoordinatorAddress& address) {
-  const nlohmann::json document = {{"host", address.host}, {"port", address.port}, {"token", address.token},
-                                   {"coordinator_epoch", address.epoch}, {"pid", address.pid}};
+  const nlohmann::json document = {{"host", address.host},
+                                   {"port", address.port},
+                                   {"token", address.token},
+                                   {"coordinator_epoch", address.epoch},
+                                   {"pid", address.pid}};
   write_file_atomically(campaign + "/coordinator.json", document.dump(1) + "\n", 0600);
 }
 
 std::optional<CoordinatorAddress> read_address(const std::string& campaign) {
   try {
-    const nlohmann::json document = nlohmann::json::parse(read_file(campaign + "/coordinator.json"));
-    return CoordinatorAddress{document.at("host"), document.at("port"), document.at("token"), document.at("coordinator_epoch"),
-                              document.at("pid")};
+    const nlohmann::json document =
+        nlohmann::json::parse(read_file(campaign + "/coordinator.json"));
+    return CoordinatorAddress{document.at("host"), document.at("port"), document.at("token"),
+                              document.at("coordinator_epoch"), document.at("pid")};
   } catch (const Error&) {
     return std::nullopt;
   } catch (const nlohmann::json::exception&) {

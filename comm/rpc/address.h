@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// coordinator.json: where the coordinator of a campaign directory listens, its token and epoch. Mode 0600.
+// coordinator.json: where the coordinator of a campaign directory listens, its token and epoch.
+// Mode 0600.
 #pragma once
 
 #include <optional>

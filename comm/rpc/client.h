@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls of a gang's leader or of the command line to the coordinator. Blocking, with deadlines; one thread at a time per
-// client object.
+// Calls of a gang's leader or of the command line to the coordinator. Blocking, with deadlines; one
+// thread at a time per client object.
 #pragma once
 
 #include <memory>
@@ -29,7 +29,8 @@ class CoordinatorClient {
   // Each throws kComm when the coordinator cannot be reached within the deadline (seconds).
   [[nodiscard]] proto::RegisterReply enroll(const proto::RegisterRequest& request, double deadline);
   [[nodiscard]] proto::NextReply next(const proto::NextRequest& request, double deadline);
-  [[nodiscard]] proto::HeartbeatReply heartbeat(const proto::HeartbeatRequest& request, double deadline);
+  [[nodiscard]] proto::HeartbeatReply heartbeat(const proto::HeartbeatRequest& request,
+                                                double deadline);
   [[nodiscard]] proto::CommitReply commit(const proto::CommitRequest& request, double deadline);
   [[nodiscard]] proto::FailReply fail(const proto::FailRequest& request, double deadline);
   [[nodiscard]] proto::ControlReply control(const proto::ControlRequest& request, double deadline);

@@ -58,12 +58,30 @@ struct RpcServer::Impl final : proto::Coordinator::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status Register(grpc::ServerContext*, const proto::RegisterRequest* q, proto::RegisterReply* r) override { return handle(*q, r); }
-  grpc::Status Next(grpc::ServerContext*, const proto::NextRequest* q, proto::NextReply* r) override { return handle(*q, r); }
-  grpc::Status Heartbeat(grpc::ServerContext*, const proto::HeartbeatRequest* q, proto::HeartbeatReply* r) override { return handle(*q, r); }
-  grpc::Status Commit(grpc::ServerContext*, const proto::CommitRequest* q, proto::CommitReply* r) override { return handle(*q, r); }
-  grpc::Status Fail(grpc::ServerContext*, const proto::FailRequest* q, proto::FailReply* r) override { return handle(*q, r); }
-  grpc::Status Control(grpc::ServerContext*, const proto::ControlRequest* q, proto::ControlReply* r) override { return handle(*q, r); }
+  grpc::Status Register(grpc::ServerContext*, const proto::RegisterRequest* q,
+                        proto::RegisterReply* r) override {
+    return handle(*q, r);
+  }
+  grpc::Status Next(grpc::ServerContext*, const proto::NextRequest* q,
+                    proto::NextReply* r) override {
+    return handle(*q, r);
+  }
+  grpc::Status Heartbeat(grpc::ServerContext*, const proto::HeartbeatRequest* q,
+                         proto::HeartbeatReply* r) override {
+    return handle(*q, r);
+  }
+  grpc::Status Commit(grpc::ServerContext*, const proto::CommitRequest* q,
+                      proto::CommitReply* r) override {
+    return handle(*q, r);
+  }
+  grpc::Status Fail(grpc::ServerContext*, const proto::FailRequest* q,
+                    proto::FailReply* r) override {
+    return handle(*q, r);
+  }
+  grpc::Status Control(grpc::ServerContext*, const proto::ControlRequest* q,
+                       proto::ControlReply* r) override {
+    return handle(*q, r);
+  }
 
   std::string token;
   std::mutex mutex;
@@ -101,11 +119,14 @@ RpcServer::~RpcServer() {
   impl_->server->Wait();
 }
 
-int RpcServer::port() const noexcept { return impl_->port; }
+int RpcServer::port() const noexcept {
+  return impl_->port;
+}
 
 std::vector<RpcRequest> RpcServer::take(double seconds) {
   std::unique_lock lock(impl_->mutex);
-  impl_->arrived.wait_for(lock, std::chrono::duration<double>(seconds), [&] { return !impl_->queue.empty() || impl_->woken; });
+  impl_->arrived.wait_for(lock, std::chrono::duration<double>(seconds),
+                          [&] { return !impl_->queue.empty() || impl_->woken; });
   impl_->woken = false;
   return std::exchange(impl_->queue, {});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The coordinator's side: every call is turned into a Request on one queue; the loop takes requests and answers them when
-// it likes. gRPC's own threads only wait. The token is checked here.
+// The coordinator's side: every call is turned into a Request on one queue; the loop takes requests
+// and answers them when it likes. gRPC's own threads only wait. The token is checked here.
 #pragma once
 
 #include <functional>
@@ -13,10 +13,10 @@
 
 namespace finescale {
 
-using RpcMessage = std::variant<proto::RegisterRequest, proto::NextRequest, proto::HeartbeatRequest, proto::CommitRequest,
-                                proto::FailRequest, proto::ControlRequest>;
-using RpcReply = std::variant<proto::RegisterReply, proto::NextReply, proto::HeartbeatReply, proto::CommitReply, proto::FailReply,
-                              proto::ControlReply>;
+using RpcMessage = std::variant<proto::RegisterRequest, proto::NextRequest, proto::HeartbeatRequest,
+                                proto::CommitRequest, proto::FailRequest, proto::ControlRequest>;
+using RpcReply = std::variant<proto::RegisterReply, proto::NextReply, proto::HeartbeatReply,
+                              proto::CommitReply, proto::FailReply, proto::ControlReply>;
 
 struct RpcRequest {
   std::uint64_t id = 0;
@@ -25,7 +25,8 @@ struct RpcRequest {
 
 class RpcServer {
  public:
-  // Listens on host with a free port. Requests whose token differs are refused and never seen. Throws kComm.
+  // Listens on host with a free port. Requests whose token differs are refused and never seen.
+  // Throws kComm.
   RpcServer(const std::string& host, std::string token);
   ~RpcServer();
   RpcServer(const RpcServer&) = delete;

@@ -8,7 +8,9 @@
 namespace finescale {
 
 void add_settings(CLI::App& command, std::vector<std::string>& settings) {
-  command.add_option("--set", settings, "PATH=VALUE: override a field of the file; repeatable")->type_size(1)->allow_extra_args(false);
+  command.add_option("--set", settings, "PATH=VALUE: override a field of the file; repeatable")
+      ->type_size(1)
+      ->allow_extra_args(false);
 }
 
 std::vector<Override> to_overrides(const std::vector<std::string>& settings) {
@@ -37,7 +39,8 @@ std::string campaign_directory(const std::string& given) {
   for (const std::string& path : found) {
     hint += (hint.empty() ? "there are: " : ", ") + path;
   }
-  throw Error(ErrorKind::kConfig, "give the campaign directory", {}, hint.empty() ? "none was found below runs/" : hint);
+  throw Error(ErrorKind::kConfig, "give the campaign directory", {},
+              hint.empty() ? "none was found below runs/" : hint);
 }
 
 }  // namespace finescale

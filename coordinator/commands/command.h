@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands of finescale, one .cpp each. add_x() declares the subcommand; its callback sets the exit code.
+// The commands of finescale, one .cpp each. add_x() declares the subcommand; its callback sets the
+// exit code.
 #pragma once
 
 #include <string>
@@ -13,7 +14,7 @@ namespace finescale {
 
 struct CommandContext {
   int exit_code = 0;
-  bool json = false;   // a failed command then prints {"error": ...}
+  bool json = false;  // a failed command then prints {"error": ...}
 };
 
 void add_init(CLI::App& app, CommandContext& context);

@@ -26,18 +26,23 @@ struct Check {
   std::string fix;
 };
 
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
 
 Check check_mpirun() {
   const ProcessOutput output = run_process({"mpirun", "--version"});
-  return {"mpirun", output.code == 0, output.code == 0 ? first_line(output.out) : "not on PATH", "apt-get install openmpi-bin"};
+  return {"mpirun", output.code == 0, output.code == 0 ? first_line(output.out) : "not on PATH",
+          "apt-get install openmpi-bin"};
 }
 
 Check check_worker() {
   try {
     const std::string program = worker_program();
     const ProcessOutput output = run_process({program, "--version"});
-    return {"finescale-worker", output.code == 0, output.code == 0 ? first_line(output.out) : "does not start", "build it: cmake --build --preset release"};
+    return {"finescale-worker", output.code == 0,
+            output.code == 0 ? first_line(output.out) : "does not start",
+            "build it: cmake --build --preset release"};
   } catch (const Error& error) {
     return {"finescale-worker", false, error.message(), error.hint()};
   }
@@ -51,7 +56,9 @@ Check check_gang() {
     ::setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
   }
   const ProcessOutput output = run_process({"mpirun", "-n", "2", "true"});
-  return {"mpirun -n 2", output.code == 0, output.code == 0 ? "starts" : "exit code " + std::to_string(output.code), "run `mpirun -n 2 true` and read what it says"};
+  return {"mpirun -n 2", output.code == 0,
+          output.code == 0 ? "starts" : "exit code " + std::to_string(output.code),
+          "run `mpirun -n 2 true` and read what it says"};
 }
 
 Check check_disk() {
@@ -59,14 +66,16 @@ Check check_disk() {
   if (::statvfs(".", &info) != 0) {
     return {"disk", false, "unknown", "is the current directory readable?"};
   }
-  const double gib = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize) / (1 << 30);
+  const double gib =
+      static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize) / (1 << 30);
   char text[64];
   std::snprintf(text, sizeof text, "%.1f GiB free here", gib);
   return {"disk", gib > 1, text, "free some space, or set output to another file system"};
 }
 
 Check check_memory() {
-  const double gib = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGE_SIZE)) / (1 << 30);
+  const double gib = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) *
+                     static_cast<double>(::sysconf(_SC_PAGE_SIZE)) / (1 << 30);
   char text[64];
   std::snprintf(text, sizeof text, "%.1f GiB, %u cores", gib, std::thread::hardware_concurrency());
   return {"memory and cores", gib > 1, text, "use a smaller preset or fewer gangs"};
@@ -74,19 +83,29 @@ Check check_memory() {
 
 Check check_gpu() {
   const bool driver = std::ifstream("/proc/driver/nvidia/version").good();
-  return {"GPU", true, driver ? "an NVIDIA driver is loaded; this version trains on the CPU" : "no GPU driver: training runs on the CPU", ""};
+  return {"GPU", true,
+          driver ? "an NVIDIA driver is loaded; this version trains on the CPU"
+                 : "no GPU driver: training runs on the CPU",
+          ""};
 }
 
 int doctor(bool json) {
-  const std::vector<Check> checks = {check_mpirun(), check_gang(), check_worker(), {"instruction set", true, isa_name(active_isa()), ""},
-                                     check_memory(), check_disk(), check_gpu()};
+  const std::vector<Check> checks = {
+      check_mpirun(), check_gang(),
+      check_worker(), {"instruction set", true, isa_name(active_isa()), ""},
+      check_memory(), check_disk(),
+      check_gpu()};
   nlohmann::json document = nlohmann::json::array();
   bool all = true;
   for (const Check& check : checks) {
     all = all && check.ok;
-    document.push_back({{"name", check.name}, {"ok", check.ok}, {"found", check.found}, {"fix", check.ok ? "" : check.fix}});
+    document.push_back({{"name", check.name},
+                        {"ok", check.ok},
+                        {"found", check.found},
+                        {"fix", check.ok ? "" : check.fix}});
     if (!json) {
-      std::cout << (check.ok ? "ok    " : "FAIL  ") << check.name << ": " << check.found << (check.ok ? "" : "\n      fix: " + check.fix) << "\n";
+      std::cout << (check.ok ? "ok    " : "FAIL  ") << check.name << ": " << check.found
+                << (check.ok ? "" : "\n      fix: " + check.fix) << "\n";
     }
   }
   if (json) {
@@ -98,7 +117,9 @@ int doctor(bool json) {
 }  // namespace
 
 void add_doctor(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("doctor", "check MPI, worker, instruction set, memory and disk, with the fix for each problem");
+  CLI::App* command = app.add_subcommand(
+      "doctor",
+      "check MPI, worker, instruction set, memory and disk, with the fix for each problem");
   command->add_flag("--json", context.json, "as JSON on standard output");
   command->callback([&context] { context.exit_code = doctor(context.json); });
 }

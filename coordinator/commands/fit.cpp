@@ -51,7 +51,8 @@ void apply(const FitArguments& a, StudyOptions& options) {
   if (!a.budget.empty()) {  // 1000 (examples), money:50, gpu_hours:2
     const std::size_t colon = a.budget.find(':');
     const std::string kind = colon == std::string::npos ? "examples" : a.budget.substr(0, colon);
-    const double value = number(a.budget.substr(colon == std::string::npos ? 0 : colon + 1), "--budget");
+    const double value =
+        number(a.budget.substr(colon == std::string::npos ? 0 : colon + 1), "--budget");
     if (kind == "money") {
       options.budget_money = value;
     } else if (kind == "gpu_hours") {
@@ -59,7 +60,8 @@ void apply(const FitArguments& a, StudyOptions& options) {
     } else if (kind == "examples") {
       options.budget_examples = value;
     } else {
-      throw Error(ErrorKind::kConfig, "--budget " + a.budget + ": unknown kind " + kind, {}, "N (examples), money:N or gpu_hours:N");
+      throw Error(ErrorKind::kConfig, "--budget " + a.budget + ": unknown kind " + kind, {},
+                  "N (examples), money:N or gpu_hours:N");
     }
   }
 }
@@ -67,7 +69,9 @@ void apply(const FitArguments& a, StudyOptions& options) {
 void print(const Study& study) {
   for (const LawFit& fit : study.fits) {
     const auto chosen = study.chosen.find(fit.group);
-    std::cout << fit.group << ": " << fit.form << (chosen != study.chosen.end() && chosen->second == fit.form ? " (chosen)" : "") << "\n   ";
+    std::cout << fit.group << ": " << fit.form
+              << (chosen != study.chosen.end() && chosen->second == fit.form ? " (chosen)" : "")
+              << "\n   ";
     for (const auto& [name, value] : fit.parameters) {
       std::cout << " " << name << " = " << value;
       if (const auto interval = fit.intervals.find(name); interval != fit.intervals.end()) {
@@ -115,17 +119,21 @@ int fit(const FitArguments& a, bool json) {
 }  // namespace
 
 void add_fit(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("fit", "fit scaling laws to a campaign or a table; answers and a recommendation");
+  CLI::App* command = app.add_subcommand(
+      "fit", "fit scaling laws to a campaign or a table; answers and a recommendation");
   const auto a = std::make_shared<FitArguments>();
   command->add_option("DIR", a->directory, "campaign directory");
   command->add_option("--csv", a->csv, "table with columns D,loss[,N][,U][,group][,weight]");
-  command->add_option("--form", a->forms, "forms to fit (default power power_offset rectified)")->delimiter(',');
-  command->add_option("--loss", a->loss, "huber (delta 1e-3, default) or least_squares, on log loss");
+  command->add_option("--form", a->forms, "forms to fit (default power power_offset rectified)")
+      ->delimiter(',');
+  command->add_option("--loss", a->loss,
+                      "huber (delta 1e-3, default) or least_squares, on log loss");
   command->add_option("--bootstrap", a->bootstrap, "replicates for intervals");
   command->add_option("--seed", a->seed, "seed of the resampling");
   command->add_option("--level", a->level, "level of the intervals, e.g. 0.8");
   command->add_option("--target", a->target, "loss to reach: how much data does each method need?");
-  command->add_option("--budget", a->budget, "N examples, money:N or gpu_hours:N: what is best under it?");
+  command->add_option("--budget", a->budget,
+                      "N examples, money:N or gpu_hours:N: what is best under it?");
   command->add_flag("--json", context.json, "as JSON on standard output");
   command->callback([a, &context] { context.exit_code = fit(*a, context.json); });
 }

@@ -10,7 +10,8 @@
 namespace finescale {
 
 void add_results(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("results", "one row per trial: axis values, state, metrics, tokens, FLOPs, seconds");
+  CLI::App* command = app.add_subcommand(
+      "results", "one row per trial: axis values, state, metrics, tokens, FLOPs, seconds");
   struct Arguments {
     std::string directory;
     bool csv = false;
@@ -21,7 +22,10 @@ void add_results(CLI::App& app, CommandContext& context) {
   command->add_option("DIR", arguments->directory, "campaign directory");
   command->add_flag("--csv", arguments->csv, "as CSV");
   auto* json = command->add_flag("--json", context.json, "as JSON");
-  command->add_flag("--canonical", arguments->canonical, "without times and places: bit-identical for equal work")->needs(json);
+  command
+      ->add_flag("--canonical", arguments->canonical,
+                 "without times and places: bit-identical for equal work")
+      ->needs(json);
   command->add_flag("--hdf5", arguments->hdf5, "publish metrics.h5 and print its path");
   command->callback([arguments, &context] {
     const Campaign campaign = read_campaign(campaign_directory(arguments->directory));
@@ -40,7 +44,8 @@ void add_results(CLI::App& app, CommandContext& context) {
 }
 
 void add_audit(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("audit", "prove the accounting of a campaign, or list each violation");
+  CLI::App* command =
+      app.add_subcommand("audit", "prove the accounting of a campaign, or list each violation");
   const auto directory = std::make_shared<std::string>();
   command->add_option("DIR", *directory, "campaign directory");
   command->add_flag("--json", context.json, "as JSON");
@@ -49,8 +54,9 @@ void add_audit(CLI::App& app, CommandContext& context) {
     if (context.json) {
       std::cout << audit_json(audit) << "\n";
     } else {
-      std::cout << "stages planned " << audit.planned << " = committed " << audit.committed << " + stopped " << audit.stopped << " + failed "
-                << audit.failed << " + pending " << audit.pending << "\n";
+      std::cout << "stages planned " << audit.planned << " = committed " << audit.committed
+                << " + stopped " << audit.stopped << " + failed " << audit.failed << " + pending "
+                << audit.pending << "\n";
       for (const Violation& violation : audit.violations) {
         std::cout << violation.rule << ": " << violation.what << "\n";
       }
@@ -61,7 +67,8 @@ void add_audit(CLI::App& app, CommandContext& context) {
 }
 
 void add_report(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("report", "write one self-contained HTML page and CSV tables; prints its path");
+  CLI::App* command = app.add_subcommand(
+      "report", "write one self-contained HTML page and CSV tables; prints its path");
   const auto directory = std::make_shared<std::string>();
   command->add_option("DIR", *directory, "campaign directory");
   command->callback([directory, &context] {

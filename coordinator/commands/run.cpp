@@ -16,7 +16,8 @@ namespace finescale {
 
 namespace {
 
-volatile std::sig_atomic_t run_signal = 0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+volatile std::sig_atomic_t run_signal =
+    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
 
 void on_signal(int signal) {
   if (run_signal != 0) {
@@ -49,15 +50,19 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings)
 }  // namespace
 
 void add_run(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("run", "coordinate a sweep until it is done; the same command continues an interrupted one");
+  CLI::App* command = app.add_subcommand(
+      "run", "coordinate a sweep until it is done; the same command continues an interrupted one");
   struct Arguments {
     std::string file;
     std::vector<std::string> settings;
   };
-  const auto arguments = std::make_shared<Arguments>();  // CLI11 keeps callbacks: the arguments must live as long
+  const auto arguments =
+      std::make_shared<Arguments>();  // CLI11 keeps callbacks: the arguments must live as long
   command->add_option("SWEEP", arguments->file, "sweep file")->required();
   add_settings(*command, arguments->settings);
-  command->callback([arguments, &context] { context.exit_code = run_sweep(arguments->file, arguments->settings); });
+  command->callback([arguments, &context] {
+    context.exit_code = run_sweep(arguments->file, arguments->settings);
+  });
 }
 
 }  // namespace finescale

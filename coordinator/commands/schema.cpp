@@ -14,7 +14,8 @@ void add_schema(CLI::App& app, CommandContext& context) {
   };
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("FIELD", arguments->field, "field path, e.g. train.schedule or laws");
-  command->add_flag("--markdown", arguments->markdown, "the whole reference, as in docs/options.md");
+  command->add_flag("--markdown", arguments->markdown,
+                    "the whole reference, as in docs/options.md");
   command->callback([arguments, &context] {
     std::cout << (arguments->markdown ? reference_markdown() : reference_text(arguments->field));
     context.exit_code = 0;

@@ -32,7 +32,8 @@ std::string current_status(const std::string& directory) {
   try {
     snapshot = nlohmann::json::parse(read_file(directory + "/status.json"));
   } catch (const std::exception&) {
-    throw Error(ErrorKind::kConfig, "no campaign is here, or it published nothing yet", directory, "give the output directory of a sweep");
+    throw Error(ErrorKind::kConfig, "no campaign is here, or it published nothing yet", directory,
+                "give the output directory of a sweep");
   }
   if (snapshot["state"] == "running") {
     snapshot["state"] = "interrupted";
@@ -62,7 +63,8 @@ int show_status(const std::string& given, bool watch, bool json) {
 }  // namespace
 
 void add_status(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("status", "trials by state, gangs, throughput, time left; of a live or dead campaign");
+  CLI::App* command = app.add_subcommand(
+      "status", "trials by state, gangs, throughput, time left; of a live or dead campaign");
   struct Arguments {
     std::string directory;
     bool watch = false;
@@ -71,7 +73,9 @@ void add_status(CLI::App& app, CommandContext& context) {
   command->add_option("DIR", arguments->directory, "campaign directory");
   command->add_flag("--watch", arguments->watch, "again every two seconds");
   command->add_flag("--json", context.json, "as JSON on standard output");
-  command->callback([arguments, &context] { context.exit_code = show_status(arguments->directory, arguments->watch, context.json); });
+  command->callback([arguments, &context] {
+    context.exit_code = show_status(arguments->directory, arguments->watch, context.json);
+  });
 }
 
 }  // namespace finescale

@@ -13,7 +13,8 @@ namespace {
 int stop(const std::string& directory, const std::vector<std::string>& trials) {
   const auto address = read_address(directory);
   if (!address) {
-    throw Error(ErrorKind::kConfig, "no coordinator runs this campaign", directory, "there is nothing to stop");
+    throw Error(ErrorKind::kConfig, "no coordinator runs this campaign", directory,
+                "there is nothing to stop");
   }
   CoordinatorClient client(*address);
   proto::ControlRequest request;
@@ -33,13 +34,15 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
 // Failed stages become pending again; the next run tries them.
 int retry(const std::string& directory) {
   if (read_address(directory)) {
-    throw Error(ErrorKind::kConfig, "a coordinator runs this campaign", directory, "stop it first: finescale stop");
+    throw Error(ErrorKind::kConfig, "a coordinator runs this campaign", directory,
+                "stop it first: finescale stop");
   }
   Store store(directory);
   int count = 0;
   store.begin();
   for (StoredStage& stage : store.stages()) {
-    if (stage.state == StageState::kFailed && stage.result.empty()) {  // a diverged stage has a result: it would diverge again
+    if (stage.state == StageState::kFailed &&
+        stage.result.empty()) {  // a diverged stage has a result: it would diverge again
       stage.state = StageState::kPending;
       stage.attempts = 0;
       stage.error.clear();
@@ -56,7 +59,8 @@ int retry(const std::string& directory) {
 }  // namespace
 
 void add_stop(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("stop", "checkpoint and stop a running campaign, or some of its trials");
+  CLI::App* command =
+      app.add_subcommand("stop", "checkpoint and stop a running campaign, or some of its trials");
   struct Arguments {
     std::string directory;
     std::vector<std::string> trials;
@@ -64,7 +68,8 @@ void add_stop(CLI::App& app, CommandContext& context) {
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("DIR", arguments->directory, "campaign directory")->required();
   command->add_option("TRIAL", arguments->trials, "trials; absent: the whole campaign");
-  command->callback([arguments, &context] { context.exit_code = stop(arguments->directory, arguments->trials); });
+  command->callback(
+      [arguments, &context] { context.exit_code = stop(arguments->directory, arguments->trials); });
 }
 
 void add_retry(CLI::App& app, CommandContext& context) {
@@ -75,8 +80,11 @@ void add_retry(CLI::App& app, CommandContext& context) {
   };
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("DIR", arguments->directory, "campaign directory");
-  command->add_flag("--failed", arguments->failed, "failed trials (the only choice, and the default)");
-  command->callback([arguments, &context] { context.exit_code = retry(campaign_directory(arguments->directory)); });
+  command->add_flag("--failed", arguments->failed,
+                    "failed trials (the only choice, and the default)");
+  command->callback([arguments, &context] {
+    context.exit_code = retry(campaign_directory(arguments->directory));
+  });
 }
 
 }  // namespace finescale

@@ -14,7 +14,7 @@ namespace finescale {
 
 struct GangLaunch {
   std::int64_t gang = 0;
-  std::string campaign;   // absolute
+  std::string campaign;  // absolute
   int ranks = 1;
   int threads = 1;
   std::string device = "auto";
@@ -23,13 +23,14 @@ struct GangLaunch {
 };
 struct GangExit {
   std::int64_t gang = 0;
-  int code = 0;           // 128 + signal when killed
+  int code = 0;  // 128 + signal when killed
 };
 
 class Launcher {
  public:
   virtual ~Launcher() = default;
-  // Returns the process that stands for the gang. Throws kResource when the launcher is not installed, else kLaunch.
+  // Returns the process that stands for the gang. Throws kResource when the launcher is not
+  // installed, else kLaunch.
   virtual std::int64_t start(const GangLaunch& launch) = 0;
   // A gang that an earlier coordinator of this machine started; false when it is not alive.
   virtual bool adopt(std::int64_t gang, std::int64_t pid) = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// mpirun on this machine or over a hosts file. Each gang is a session of its own: a terminal's Ctrl-C reaches only the
-// coordinator, and a gang outlives a dead coordinator for its orphan timeout. Measured settings: docs/measurements.md.
+// mpirun on this machine or over a hosts file. Each gang is a session of its own: a terminal's
+// Ctrl-C reaches only the coordinator, and a gang outlives a dead coordinator for its orphan
+// timeout. Measured settings: docs/measurements.md.
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -45,12 +46,14 @@ std::vector<std::string> gang_environment(const GangLaunch& launch) {
     const std::size_t equals = text.find('=');
     variables[text.substr(0, equals)] = text.substr(equals + 1);
   }
-  // Without yielding, oversubscribed ranks take milliseconds for a small allreduce; romio writes HDF5 steadily.
-  const std::map<std::string, std::string> wanted = {{"OMPI_MCA_mpi_yield_when_idle", "1"},
-                                                     {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
-                                                     {"OMPI_MCA_hwloc_base_binding_policy", "none"},
-                                                     {"OMPI_MCA_io", "romio321"},
-                                                     {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
+  // Without yielding, oversubscribed ranks take milliseconds for a small allreduce; romio writes
+  // HDF5 steadily.
+  const std::map<std::string, std::string> wanted = {
+      {"OMPI_MCA_mpi_yield_when_idle", "1"},
+      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+      {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+      {"OMPI_MCA_io", "romio321"},
+      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
   variables.insert(wanted.begin(), wanted.end());  // what the user set stays
   variables["OMP_NUM_THREADS"] = std::to_string(launch.threads);
   if (::geteuid() == 0) {
@@ -88,7 +91,8 @@ class Mpirun final : public Launcher {
   std::int64_t start(const GangLaunch& launch) override {
     const std::string program = find_program(config_.program());
     if (program.empty()) {
-      throw Error(ErrorKind::kResource, config_.program() + " is not on PATH", "resources.launcher.mpirun",
+      throw Error(ErrorKind::kResource, config_.program() + " is not on PATH",
+                  "resources.launcher.mpirun",
                   "apt-get install openmpi-bin, or give resources.launcher.mpirun.program");
     }
     std::vector<std::string> arguments = {program, "-n", std::to_string(launch.ranks)};
@@ -96,24 +100,28 @@ class Mpirun final : public Launcher {
       arguments.insert(arguments.end(), {"--hostfile", config_.hostfile()});
     }
     arguments.insert(arguments.end(), config_.extra().begin(), config_.extra().end());
-    arguments.insert(arguments.end(),
-                     {worker_program(), "--campaign", launch.campaign, "--gang", std::to_string(launch.gang), "--threads",
-                      std::to_string(launch.threads), "--device", launch.device, "--orphan-timeout", std::to_string(launch.orphan_timeout)});
+    arguments.insert(arguments.end(), {worker_program(), "--campaign", launch.campaign, "--gang",
+                                       std::to_string(launch.gang), "--threads",
+                                       std::to_string(launch.threads), "--device", launch.device,
+                                       "--orphan-timeout", std::to_string(launch.orphan_timeout)});
     std::vector<std::string> environment = gang_environment(launch);
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, launch.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, launch.log_file.c_str(),
+                                     O_WRONLY | O_CREAT | O_APPEND, 0644);
     posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
     posix_spawnattr_t attributes;
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
     pid_t pid = 0;
-    const int code = ::posix_spawn(&pid, program.c_str(), &files, &attributes, pointers(arguments).data(), pointers(environment).data());
+    const int code = ::posix_spawn(&pid, program.c_str(), &files, &attributes,
+                                   pointers(arguments).data(), pointers(environment).data());
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attributes);
     if (code != 0) {
-      throw Error(ErrorKind::kLaunch, std::string("cannot start ") + program + ": " + std::strerror(code));
+      throw Error(ErrorKind::kLaunch,
+                  std::string("cannot start ") + program + ": " + std::strerror(code));
     }
     gangs_[launch.gang] = {pid, true};
     return pid;
@@ -137,7 +145,9 @@ class Mpirun final : public Launcher {
         ++it;
         continue;
       }
-      const int code = !is_child ? -1 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      const int code = !is_child           ? -1
+                       : WIFEXITED(status) ? WEXITSTATUS(status)
+                                           : 128 + WTERMSIG(status);
       out.push_back({it->first, code});
       it = gangs_.erase(it);
     }
@@ -146,7 +156,8 @@ class Mpirun final : public Launcher {
 
   void kill(std::int64_t gang) override {
     if (const auto found = gangs_.find(gang); found != gangs_.end()) {
-      ::kill(-found->second.pid, SIGKILL);  // the whole session: mpirun and, through their death signal, its ranks
+      ::kill(-found->second.pid,
+             SIGKILL);  // the whole session: mpirun and, through their death signal, its ranks
     }
   }
 
@@ -161,14 +172,17 @@ class Mpirun final : public Launcher {
 
 }  // namespace
 
-std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config) { return std::make_unique<Mpirun>(config); }
+std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config) {
+  return std::make_unique<Mpirun>(config);
+}
 
 std::string worker_program() {
   std::error_code code;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", code);
   const std::string path = (self.parent_path() / "finescale-worker").string();
   if (code || ::access(path.c_str(), X_OK) != 0) {
-    throw Error(ErrorKind::kResource, "finescale-worker is not beside finescale", path, "build it: cmake --build --preset release");
+    throw Error(ErrorKind::kResource, "finescale-worker is not beside finescale", path,
+                "build it: cmake --build --preset release");
   }
   return path;
 }

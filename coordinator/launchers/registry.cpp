@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/error.h"
 #include "coordinator/launchers/launcher.h"
+#include "core/error.h"
 
 namespace finescale {
 

@@ -51,14 +51,16 @@ using Id = UniqueHandle<IdTraits>;
 
 Id checked(hid_t id, const char* what) {
   if (id < 0) {
-    throw Error(ErrorKind::kIo, std::string("metrics.h5: ") + what + " failed", {}, "is the disk full or the directory read-only?");
+    throw Error(ErrorKind::kIo, std::string("metrics.h5: ") + what + " failed", {},
+                "is the disk full or the directory read-only?");
   }
   return Id(id);
 }
 
 void checked_call(herr_t code, const char* what) {
   if (code < 0) {
-    throw Error(ErrorKind::kIo, std::string("metrics.h5: ") + what + " failed", {}, "is the disk full or the directory read-only?");
+    throw Error(ErrorKind::kIo, std::string("metrics.h5: ") + what + " failed", {},
+                "is the disk full or the directory read-only?");
   }
 }
 
@@ -115,14 +117,17 @@ Id compound(std::size_t size, const std::vector<Member>& members) {
       checked_call(H5Tset_cset(string.get(), H5T_CSET_UTF8), "type");
       checked_call(H5Tinsert(type.get(), member.name, member.offset, string.get()), "type");
     } else {
-      checked_call(H5Tinsert(type.get(), member.name, member.offset, member.is_integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE), "type");
+      checked_call(H5Tinsert(type.get(), member.name, member.offset,
+                             member.is_integer ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE),
+                   "type");
     }
   }
   return type;
 }
 
 template <class Record>
-void write_table(hid_t file, const char* name, const std::vector<Record>& records, const std::vector<Member>& members) {
+void write_table(hid_t file, const char* name, const std::vector<Record>& records,
+                 const std::vector<Member>& members) {
   const Id type = compound(sizeof(Record), members);
   const hsize_t size = records.size();
   const hsize_t unlimited = H5S_UNLIMITED;
@@ -130,9 +135,12 @@ void write_table(hid_t file, const char* name, const std::vector<Record>& record
   const Id properties = checked(H5Pcreate(H5P_DATASET_CREATE), "properties");
   const hsize_t chunk = 1024;
   checked_call(H5Pset_chunk(properties.get(), 1, &chunk), "chunk");
-  const Id dataset = checked(H5Dcreate2(file, name, type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT), name);
+  const Id dataset = checked(
+      H5Dcreate2(file, name, type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
+      name);
   if (!records.empty()) {
-    checked_call(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, records.data()), name);
+    checked_call(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, records.data()),
+                 name);
   }
 }
 
@@ -151,8 +159,17 @@ void write_rows(hid_t file, const Campaign& campaign) {
   for (std::size_t i = 0; i < campaign.trials.size(); ++i) {
     const PlannedTrial& planned = campaign.trials[i];
     const TrialRow& row = campaign.rows[i];
-    TrialRecord trial{text<16>(row.trial), text<16>(row.state), text<256>(joined(row.axes)), text<256>(joined(row.tuned)),
-                      std::ssize(steps), 0, std::ssize(evals), 0, row.tokens, row.train_flops, row.seconds};
+    TrialRecord trial{text<16>(row.trial),
+                      text<16>(row.state),
+                      text<256>(joined(row.axes)),
+                      text<256>(joined(row.tuned)),
+                      std::ssize(steps),
+                      0,
+                      std::ssize(evals),
+                      0,
+                      row.tokens,
+                      row.train_flops,
+                      row.seconds};
     for (std::size_t s = 0; s < planned.stages.size(); ++s) {
       const auto found = campaign.results.find(planned.stages[s]);
       const bool own = planned.names[s] != "pretrain" && planned.names[s] != "tokenizer";
@@ -161,12 +178,12 @@ void write_rows(hid_t file, const Campaign& campaign) {
       }
       const std::int64_t epoch = campaign.stages.at(planned.stages[s]).epoch;
       for (const proto::StepRow& step : found->second.steps()) {
-        steps.push_back({text<16>(row.trial), text<40>(planned.stages[s]), epoch, step.step(), step.tokens(), step.loss(), step.lr(),
-                         step.grad_norm(), step.seconds()});
+        steps.push_back({text<16>(row.trial), text<40>(planned.stages[s]), epoch, step.step(),
+                         step.tokens(), step.loss(), step.lr(), step.grad_norm(), step.seconds()});
       }
       for (const proto::EvalRow& eval : found->second.evals()) {
-        evals.push_back({text<16>(row.trial), text<40>(planned.stages[s]), eval.step(), text<48>(eval.set()), text<48>(eval.metric()),
-                         eval.value(), eval.n()});
+        evals.push_back({text<16>(row.trial), text<40>(planned.stages[s]), eval.step(),
+                         text<48>(eval.set()), text<48>(eval.metric()), eval.value(), eval.n()});
       }
     }
     trial.num_steps = std::ssize(steps) - trial.first_step;
@@ -174,18 +191,24 @@ void write_rows(hid_t file, const Campaign& campaign) {
     trials.push_back(trial);
   }
 #define FS_MEMBER(record, name, size, integer) {#name, offsetof(record, name), size, integer}
-  write_table(file, "trials", trials,
-              {FS_MEMBER(TrialRecord, trial, 16, false), FS_MEMBER(TrialRecord, state, 16, false), FS_MEMBER(TrialRecord, axes, 256, false),
-               FS_MEMBER(TrialRecord, tuned, 256, false), FS_MEMBER(TrialRecord, first_step, 0, true), FS_MEMBER(TrialRecord, num_steps, 0, true),
-               FS_MEMBER(TrialRecord, first_eval, 0, true), FS_MEMBER(TrialRecord, num_evals, 0, true), FS_MEMBER(TrialRecord, tokens, 0, true),
-               FS_MEMBER(TrialRecord, train_flops, 0, false), FS_MEMBER(TrialRecord, seconds, 0, false)});
+  write_table(
+      file, "trials", trials,
+      {FS_MEMBER(TrialRecord, trial, 16, false), FS_MEMBER(TrialRecord, state, 16, false),
+       FS_MEMBER(TrialRecord, axes, 256, false), FS_MEMBER(TrialRecord, tuned, 256, false),
+       FS_MEMBER(TrialRecord, first_step, 0, true), FS_MEMBER(TrialRecord, num_steps, 0, true),
+       FS_MEMBER(TrialRecord, first_eval, 0, true), FS_MEMBER(TrialRecord, num_evals, 0, true),
+       FS_MEMBER(TrialRecord, tokens, 0, true), FS_MEMBER(TrialRecord, train_flops, 0, false),
+       FS_MEMBER(TrialRecord, seconds, 0, false)});
   write_table(file, "steps", steps,
-              {FS_MEMBER(StepRecord, trial, 16, false), FS_MEMBER(StepRecord, stage, 40, false), FS_MEMBER(StepRecord, attempt, 0, true),
-               FS_MEMBER(StepRecord, step, 0, true), FS_MEMBER(StepRecord, tokens, 0, true), FS_MEMBER(StepRecord, loss, 0, false),
-               FS_MEMBER(StepRecord, lr, 0, false), FS_MEMBER(StepRecord, grad_norm, 0, false), FS_MEMBER(StepRecord, seconds, 0, false)});
+              {FS_MEMBER(StepRecord, trial, 16, false), FS_MEMBER(StepRecord, stage, 40, false),
+               FS_MEMBER(StepRecord, attempt, 0, true), FS_MEMBER(StepRecord, step, 0, true),
+               FS_MEMBER(StepRecord, tokens, 0, true), FS_MEMBER(StepRecord, loss, 0, false),
+               FS_MEMBER(StepRecord, lr, 0, false), FS_MEMBER(StepRecord, grad_norm, 0, false),
+               FS_MEMBER(StepRecord, seconds, 0, false)});
   write_table(file, "evals", evals,
-              {FS_MEMBER(EvalRecord, trial, 16, false), FS_MEMBER(EvalRecord, stage, 40, false), FS_MEMBER(EvalRecord, step, 0, true),
-               FS_MEMBER(EvalRecord, set, 48, false), FS_MEMBER(EvalRecord, metric, 48, false), FS_MEMBER(EvalRecord, value, 0, false),
+              {FS_MEMBER(EvalRecord, trial, 16, false), FS_MEMBER(EvalRecord, stage, 40, false),
+               FS_MEMBER(EvalRecord, step, 0, true), FS_MEMBER(EvalRecord, set, 48, false),
+               FS_MEMBER(EvalRecord, metric, 48, false), FS_MEMBER(EvalRecord, value, 0, false),
                FS_MEMBER(EvalRecord, n, 0, true)});
 }
 
@@ -196,17 +219,22 @@ void write_laws(hid_t file, const Study& study) {
     const auto chosen = study.chosen.find(fit.group);
     for (const auto& [name, value] : fit.parameters) {
       const auto interval = fit.intervals.find(name);
-      laws.push_back({text<64>(fit.group), text<24>(fit.form), text<24>(name), value, interval == fit.intervals.end() ? kNone : interval->second.low,
-                      interval == fit.intervals.end() ? kNone : interval->second.high, fit.objective, fit.rmsd, fit.held_out_rmsd.value_or(kNone),
-                      static_cast<std::int64_t>(chosen != study.chosen.end() && chosen->second == fit.form),
-                      static_cast<std::int64_t>(fit.identifiable), fit.n});
+      laws.push_back(
+          {text<64>(fit.group), text<24>(fit.form), text<24>(name), value,
+           interval == fit.intervals.end() ? kNone : interval->second.low,
+           interval == fit.intervals.end() ? kNone : interval->second.high, fit.objective, fit.rmsd,
+           fit.held_out_rmsd.value_or(kNone),
+           static_cast<std::int64_t>(chosen != study.chosen.end() && chosen->second == fit.form),
+           static_cast<std::int64_t>(fit.identifiable), fit.n});
     }
   }
   write_table(file, "laws", laws,
-              {FS_MEMBER(LawRecord, group, 64, false), FS_MEMBER(LawRecord, form, 24, false), FS_MEMBER(LawRecord, parameter, 24, false),
-               FS_MEMBER(LawRecord, value, 0, false), FS_MEMBER(LawRecord, low, 0, false), FS_MEMBER(LawRecord, high, 0, false),
-               FS_MEMBER(LawRecord, objective, 0, false), FS_MEMBER(LawRecord, rmsd, 0, false), FS_MEMBER(LawRecord, held_out_rmsd, 0, false),
-               FS_MEMBER(LawRecord, chosen, 0, true), FS_MEMBER(LawRecord, identifiable, 0, true), FS_MEMBER(LawRecord, n, 0, true)});
+              {FS_MEMBER(LawRecord, group, 64, false), FS_MEMBER(LawRecord, form, 24, false),
+               FS_MEMBER(LawRecord, parameter, 24, false), FS_MEMBER(LawRecord, value, 0, false),
+               FS_MEMBER(LawRecord, low, 0, false), FS_MEMBER(LawRecord, high, 0, false),
+               FS_MEMBER(LawRecord, objective, 0, false), FS_MEMBER(LawRecord, rmsd, 0, false),
+               FS_MEMBER(LawRecord, held_out_rmsd, 0, false), FS_MEMBER(LawRecord, chosen, 0, true),
+               FS_MEMBER(LawRecord, identifiable, 0, true), FS_MEMBER(LawRecord, n, 0, true)});
 #undef FS_MEMBER
 }
 
@@ -216,9 +244,12 @@ void write_metrics_file(const Campaign& campaign, const Study& study, const std:
   H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);  // errors are thrown, not printed
   const std::string beside = path + ".tmp." + std::to_string(::getpid());
   {
-    const Id file = checked(H5Fcreate(beside.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), "create");
+    const Id file =
+        checked(H5Fcreate(beside.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), "create");
     const Id scalar = checked(H5Screate(H5S_SCALAR), "space");
-    const Id version = checked(H5Acreate2(file.get(), "format_version", H5T_NATIVE_INT64, scalar.get(), H5P_DEFAULT, H5P_DEFAULT), "attribute");
+    const Id version = checked(H5Acreate2(file.get(), "format_version", H5T_NATIVE_INT64,
+                                          scalar.get(), H5P_DEFAULT, H5P_DEFAULT),
+                               "attribute");
     const std::int64_t one = 1;
     checked_call(H5Awrite(version.get(), H5T_NATIVE_INT64, &one), "attribute");
     write_rows(file.get(), campaign);

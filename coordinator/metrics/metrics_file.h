@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// metrics.h5: a view of the store, readable by h5py. Tables /trials (with offsets), /steps, /evals, /laws; attribute
-// format_version. Written beside and published by rename, so it is never torn.
+// metrics.h5: a view of the store, readable by h5py. Tables /trials (with offsets), /steps, /evals,
+// /laws; attribute format_version. Written beside and published by rename, so it is never torn.
 #pragma once
 
 #include <string>

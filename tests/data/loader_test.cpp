@@ -53,7 +53,8 @@ TEST(TrainLoader, LargerBudgetBeginsWithTheSameBatches) {
   GlobalBatch a;
   GlobalBatch b;
   ASSERT_GT(small.num_steps(), 3);
-  for (std::int64_t step = 0; step + 1 < small.num_steps(); ++step) {  // the last may be cut short by the budget
+  for (std::int64_t step = 0; step + 1 < small.num_steps();
+       ++step) {  // the last may be cut short by the budget
     small.fill(step, a);
     large.fill(step, b);
     EXPECT_EQ(examples_of(a), examples_of(b));
@@ -133,7 +134,9 @@ TEST(TrainLoader, BudgetAboveThePoolNamesBoth) {
 
 class JsonlDataset : public testing::Test {
  protected:
-  std::string path_ = testing::TempDir() + "finescale_jsonl_test.jsonl";
+  // Tests run side by side: a file for each.
+  std::string path_ = testing::TempDir() + "finescale_jsonl_" +
+                      testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
   Tokenizer tokenizer_ = Tokenizer::train({"hello world"}, 260, {"<|end|>", "<|sep|>"});
   config::DataRules rules_;
 
@@ -155,11 +158,15 @@ class JsonlDataset : public testing::Test {
 };
 
 TEST_F(JsonlDataset, NamesTheLineAndTheFault) {
-  const std::string good = R"({"prompt": "a", "response": "b"})" "\n";
-  EXPECT_NE(message_of(good + "{\"prompt\": \"a\"}\n").find(":2: \"response\" is missing"), std::string::npos);
+  const std::string good = R"({"prompt": "a", "response": "b"})"
+                           "\n";
+  EXPECT_NE(message_of(good + "{\"prompt\": \"a\"}\n").find(":2: \"response\" is missing"),
+            std::string::npos);
   EXPECT_NE(message_of(good + good + "{\n").find(":3: not valid JSON"), std::string::npos);
   EXPECT_NE(message_of("[1]\n").find(":1: is array, must be an object"), std::string::npos);
-  EXPECT_NE(message_of(R"({"prompt": 1, "response": "b"})").find("\"prompt\" is number, must be a string"), std::string::npos);
+  EXPECT_NE(message_of(R"({"prompt": 1, "response": "b"})")
+                .find("\"prompt\" is number, must be a string"),
+            std::string::npos);
   EXPECT_NE(message_of(R"({"text": ""})").find("is empty"), std::string::npos);
   EXPECT_NE(message_of("").find("no examples are left"), std::string::npos);
 }
@@ -173,8 +180,12 @@ TEST_F(JsonlDataset, SkipsAndCountsWhenAsked) {
 
 TEST_F(JsonlDataset, OverlongPolicies) {
   rules_.set_max_length(5);
-  const std::string line = R"({"prompt": "ab", "response": "cdefgh"})" "\n" R"({"text": "x"})" "\n";
-  EXPECT_NE(message_of(line).find("example has 10 tokens, data.max_length is 5"), std::string::npos);
+  const std::string line = R"({"prompt": "ab", "response": "cdefgh"})"
+                           "\n"
+                           R"({"text": "x"})"
+                           "\n";
+  EXPECT_NE(message_of(line).find("example has 10 tokens, data.max_length is 5"),
+            std::string::npos);
   rules_.set_on_overlong(config::ON_OVERLONG_DROP);
   EXPECT_EQ(read(line).counts().dropped, 1);
   rules_.set_on_overlong(config::ON_OVERLONG_TRUNCATE);

@@ -15,8 +15,11 @@ namespace finescale {
 namespace {
 
 std::vector<std::string> corpus() {
-  return {"the quick brown fox jumps over the lazy dog", "the the the then there these", "a fox, a dog; and 12345 foxes!",
-          "Stra\xC3\x9F" "e \xE2\x82\xAC 12 \xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x91\xA7", "line\r\nbreak\ttab  spaces   end "};
+  return {"the quick brown fox jumps over the lazy dog", "the the the then there these",
+          "a fox, a dog; and 12345 foxes!",
+          "Stra\xC3\x9F"
+          "e \xE2\x82\xAC 12 \xF0\x9F\x91\xA9\xE2\x80\x8D\xF0\x9F\x91\xA7",
+          "line\r\nbreak\ttab  spaces   end "};
 }
 
 std::vector<std::string> hostile() {
@@ -100,14 +103,16 @@ TEST(Tokenizer, GivesTheReferenceIds) {
   int cases = 0;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
     const std::string json = entry.path().string() + "/reference.json";
-    if (!std::filesystem::exists(entry.path().string() + "/tokenizer.json") || !std::filesystem::exists(json)) {
+    if (!std::filesystem::exists(entry.path().string() + "/tokenizer.json") ||
+        !std::filesystem::exists(json)) {
       continue;
     }
     const Tokenizer tokenizer = Tokenizer::load(entry.path().string() + "/tokenizer.json");
     std::ifstream in(json);
     const nlohmann::json reference = nlohmann::json::parse(in);
     for (const auto& item : reference.value("tokenizer_cases", nlohmann::json::array())) {
-      EXPECT_EQ(tokenizer.encode(item.at("text").get<std::string>()), item.at("ids").get<std::vector<std::int32_t>>())
+      EXPECT_EQ(tokenizer.encode(item.at("text").get<std::string>()),
+                item.at("ids").get<std::vector<std::int32_t>>())
           << item.at("text");
       ++cases;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whole models in double precision against central differences: every trainable tensor, full and LoRA, tied and untied,
-// grouped-query heads, packed segments with a length of one among them.
+// Whole models in double precision against central differences: every trainable tensor, full and
+// LoRA, tied and untied, grouped-query heads, packed segments with a length of one among them.
 #include <cmath>
 #include <memory>
 #include <string>
@@ -32,10 +32,13 @@ MicroBatch make_batch(int vocab) {
   batch.segments.push_back(0);
   for (const int length : {5, 1, 19, 8}) {
     for (int i = 0; i < length; ++i) {
-      batch.tokens.push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocab))));
+      batch.tokens.push_back(
+          static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocab))));
       batch.positions.push_back(i);
       const bool labelled = i + 1 < length && i % 3 != 0;
-      batch.labels.push_back(labelled ? static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocab))) : kIgnoreLabel);
+      batch.labels.push_back(
+          labelled ? static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(vocab)))
+                   : kIgnoreLabel);
       batch.num_labels += static_cast<std::int64_t>(labelled);
     }
     batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));
@@ -104,7 +107,8 @@ TEST_P(ModelGradient, EqualsCentralDifferences) {
     double error = 0;
     double size = 0;
     for (int sample = 0; sample < 12; ++sample) {
-      const auto i = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(values.num_elements())));
+      const auto i = static_cast<std::int64_t>(
+          random.below(static_cast<std::uint64_t>(values.num_elements())));
       double* value = values.as<double>() + i;
       const double kept = *value;
       const double h = 1e-5;
@@ -124,8 +128,9 @@ TEST_P(ModelGradient, EqualsCentralDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, ModelGradient,
-    testing::Values(Case{"tied"}, Case{"untied", false}, Case{"grouped", true, 2}, Case{"one_kv_head_wide", false, 1, 6},
-                    Case{"lora", true, 4, 0, true}, Case{"lora_grouped", false, 2, 8, true},
+    testing::Values(Case{"tied"}, Case{"untied", false}, Case{"grouped", true, 2},
+                    Case{"one_kv_head_wide", false, 1, 6}, Case{"lora", true, 4, 0, true},
+                    Case{"lora_grouped", false, 2, 8, true},
                     Case{"lora_part", true, 2, 0, true, {"q_proj", "v_proj", "down_proj"}}),
     [](const auto& instance) { return instance.param.name; });
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A packed micro-batch: one flat stream of tokens cut into segments, one per example. No padding exists.
+// A packed micro-batch: one flat stream of tokens cut into segments, one per example. No padding
+// exists.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +9,16 @@
 namespace finescale {
 
 struct MicroBatch {
-  std::vector<std::int32_t> tokens;       // [T]
-  std::vector<std::int32_t> labels;       // [T] the next token of the segment where it is scored, else kIgnoreLabel
-  std::vector<std::int32_t> positions;    // [T] from 0 in each segment
-  std::vector<std::int32_t> segments;     // [S + 1] offsets, first 0, last T
-  std::vector<std::int64_t> examples;     // [S] index in the pool
+  std::vector<std::int32_t> tokens;  // [T]
+  std::vector<std::int32_t>
+      labels;  // [T] the next token of the segment where it is scored, else kIgnoreLabel
+  std::vector<std::int32_t> positions;  // [T] from 0 in each segment
+  std::vector<std::int32_t> segments;   // [S + 1] offsets, first 0, last T
+  std::vector<std::int64_t> examples;   // [S] index in the pool
   std::int64_t num_labels = 0;
-  [[nodiscard]] std::int64_t num_tokens() const noexcept { return static_cast<std::int64_t>(tokens.size()); }
+  [[nodiscard]] std::int64_t num_tokens() const noexcept {
+    return static_cast<std::int64_t>(tokens.size());
+  }
 };
 
 // One optimizer update. The cut into micro-batches depends on the batch alone, never on the mesh.

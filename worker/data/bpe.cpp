@@ -10,10 +10,12 @@ namespace finescale {
 namespace {
 
 std::uint64_t pair_key(std::int32_t left, std::int32_t right) noexcept {
-  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) | static_cast<std::uint32_t>(right);
+  return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
+         static_cast<std::uint32_t>(right);
 }
 
-// A doubly linked list over the symbols of a piece; merged-away positions are marked by next == kGone.
+// A doubly linked list over the symbols of a piece; merged-away positions are marked by next ==
+// kGone.
 struct Link {
   std::int32_t previous;
   std::int32_t next;
@@ -26,7 +28,8 @@ constexpr std::int32_t kGone = -2;
 BpeModel::BpeModel(std::vector<BpeMerge> merges) : merges_(std::move(merges)) {
   ranks_.reserve(merges_.size() * 2);
   for (std::size_t rank = 0; rank < merges_.size(); ++rank) {
-    ranks_.emplace(pair_key(merges_[rank].left, merges_[rank].right), static_cast<std::int32_t>(rank));
+    ranks_.emplace(pair_key(merges_[rank].left, merges_[rank].right),
+                   static_cast<std::int32_t>(rank));
   }
 }
 
@@ -43,7 +46,8 @@ void BpeModel::apply(std::vector<std::int32_t>& symbols) const {
     if (next < 0) {
       return;
     }
-    const auto found = ranks_.find(pair_key(symbols[static_cast<std::size_t>(position)], symbols[static_cast<std::size_t>(next)]));
+    const auto found = ranks_.find(pair_key(symbols[static_cast<std::size_t>(position)],
+                                            symbols[static_cast<std::size_t>(next)]));
     if (found != ranks_.end()) {
       heap.emplace(found->second, position);
     }
@@ -141,7 +145,8 @@ class Trainer {
   };
 
   void push(std::uint64_t key) {
-    heap_.emplace(pairs_[key].count, -static_cast<std::int32_t>(key >> 32), -static_cast<std::int32_t>(key & 0xFFFFFFFF));
+    heap_.emplace(pairs_[key].count, -static_cast<std::int32_t>(key >> 32),
+                  -static_cast<std::int32_t>(key & 0xFFFFFFFF));
   }
 
   void change(std::int32_t left, std::int32_t right, std::int64_t amount, std::size_t word) {
@@ -195,14 +200,16 @@ class Trainer {
 
   std::vector<Word> words_;
   std::unordered_map<std::uint64_t, Pair> pairs_;
-  std::priority_queue<std::tuple<std::int64_t, std::int32_t, std::int32_t>> heap_;  // count, -left, -right
+  std::priority_queue<std::tuple<std::int64_t, std::int32_t, std::int32_t>>
+      heap_;  // count, -left, -right
 };
 
 }  // namespace
 
-std::vector<BpeMerge> train_bpe(const std::unordered_map<std::string, std::int64_t>& pieces, std::int32_t num_merges,
-                                std::int32_t first_result) {
-  // Bytes are numbered 0..255 in training; results follow at 256 and are shifted to where the caller wants them.
+std::vector<BpeMerge> train_bpe(const std::unordered_map<std::string, std::int64_t>& pieces,
+                                std::int32_t num_merges, std::int32_t first_result) {
+  // Bytes are numbered 0..255 in training; results follow at 256 and are shifted to where the
+  // caller wants them.
   std::vector<BpeMerge> merges = Trainer(pieces).run(num_merges, 256);
   for (BpeMerge& merge : merges) {
     for (std::int32_t* symbol : {&merge.left, &merge.right, &merge.result}) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte-pair merges over bytes: the model inside the tokenizer. Symbols are numbered here 0..255 for bytes, then merges in
-// order; the tokenizer maps them to the ids of its vocabulary.
+// Byte-pair merges over bytes: the model inside the tokenizer. Symbols are numbered here 0..255 for
+// bytes, then merges in order; the tokenizer maps them to the ids of its vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,11 @@ class BpeModel {
   std::unordered_map<std::uint64_t, std::int32_t> ranks_;
 };
 
-// Learns up to num_merges merges from pieces with counts: the most frequent pair first, ties by the smaller left and then
-// right symbol. Results are numbered from first_result on. Stops early when no pair occurs twice.
-[[nodiscard]] std::vector<BpeMerge> train_bpe(const std::unordered_map<std::string, std::int64_t>& pieces,
-                                              std::int32_t num_merges, std::int32_t first_result);
+// Learns up to num_merges merges from pieces with counts: the most frequent pair first, ties by the
+// smaller left and then right symbol. Results are numbered from first_result on. Stops early when
+// no pair occurs twice.
+[[nodiscard]] std::vector<BpeMerge> train_bpe(
+    const std::unordered_map<std::string, std::int64_t>& pieces, std::int32_t num_merges,
+    std::int32_t first_result);
 
 }  // namespace finescale

@@ -12,7 +12,8 @@ namespace finescale {
 
 namespace {
 
-// The held-out part is the same for every seed of a sweep: metrics of different seeds are paired on it.
+// The held-out part is the same for every seed of a sweep: metrics of different seeds are paired on
+// it.
 constexpr std::uint64_t kHeldOutSeed = 0;
 
 std::int32_t special(const Tokenizer& tokenizer, const std::string& token, const char* field) {
@@ -33,7 +34,8 @@ class Builder {
         separator_(special(tokenizer, rules.prompt_end(), "prompt_end")) {}
 
   // Nothing when the example is dropped.
-  void add(RawExample&& raw, const std::string& where, std::vector<Example>& out, DatasetCounts& counts) const {
+  void add(RawExample&& raw, const std::string& where, std::vector<Example>& out,
+           DatasetCounts& counts) const {
     Example example;
     if (!raw.is_text) {
       example.tokens = tokenizer_.encode_ordinary(raw.prompt);
@@ -48,9 +50,11 @@ class Builder {
       switch (rules_.on_overlong()) {
         case config::ON_OVERLONG_ERROR:
           throw Error(ErrorKind::kData,
-                      "example has " + std::to_string(example.tokens.size()) + " tokens, data.max_length is " +
-                          std::to_string(rules_.max_length()),
-                      where, "raise data.max_length, or set data.on_overlong to truncate or drop (both are counted)");
+                      "example has " + std::to_string(example.tokens.size()) +
+                          " tokens, data.max_length is " + std::to_string(rules_.max_length()),
+                      where,
+                      "raise data.max_length, or set data.on_overlong to truncate or drop (both "
+                      "are counted)");
         case config::ON_OVERLONG_DROP:
           ++counts.dropped;
           return;
@@ -95,19 +99,23 @@ void take_part(std::vector<Example>& examples, double fraction, bool held_out) {
 
 }  // namespace
 
-Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules, const Tokenizer& tokenizer) {
+Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
+                 const Tokenizer& tokenizer) {
   const Builder builder(rules, tokenizer);
-  counts_.skipped = read_jsonl(ref, rules.on_bad_example(), [&](RawExample&& raw, const std::string& where) {
-    builder.add(std::move(raw), where, examples_, counts_);
-  });
+  counts_.skipped =
+      read_jsonl(ref, rules.on_bad_example(), [&](RawExample&& raw, const std::string& where) {
+        builder.add(std::move(raw), where, examples_, counts_);
+      });
   if (rules.eval_fraction() > 0 && (ref.held_out_part() || ref.name().empty())) {
     take_part(examples_, rules.eval_fraction(), ref.held_out_part());
   }
   if (examples_.empty()) {
-    throw Error(ErrorKind::kData, "no examples are left in the dataset" + (ref.name().empty() ? "" : " " + ref.name()),
-                ref.files_size() > 0 ? ref.files(0).path() : "",
-                std::to_string(counts_.read) + " were read, " + std::to_string(counts_.skipped) + " skipped, " +
-                    std::to_string(counts_.dropped) + " dropped as too long");
+    throw Error(
+        ErrorKind::kData,
+        "no examples are left in the dataset" + (ref.name().empty() ? "" : " " + ref.name()),
+        ref.files_size() > 0 ? ref.files(0).path() : "",
+        std::to_string(counts_.read) + " were read, " + std::to_string(counts_.skipped) +
+            " skipped, " + std::to_string(counts_.dropped) + " dropped as too long");
   }
 }
 

@@ -14,7 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kForms = R"(each line must be {"prompt", "response"}, {"text"} or {"messages"})";
+constexpr const char* kForms =
+    R"(each line must be {"prompt", "response"}, {"text"} or {"messages"})";
 
 struct Bad {
   std::string why;
@@ -41,7 +42,9 @@ RawExample from_messages(const Json& messages) {
     const std::string content = text_field(messages[i], "content");
     if (role == "assistant") {
       if (i + 1 != messages.size()) {
-        throw Bad{"several assistant turns: only the last message may be the assistant's in this version"};
+        throw Bad{
+            "several assistant turns: only the last message may be the assistant's in this "
+            "version"};
       }
       example.response = content;
     } else {
@@ -80,7 +83,8 @@ RawExample parse_line(const std::string& line) {
     example.response = text_field(object, "response");
   }
   if (example.response.empty()) {
-    throw Bad{std::string("\"") + (example.is_text ? "text" : "response") + "\" is empty: nothing to learn"};
+    throw Bad{std::string("\"") + (example.is_text ? "text" : "response") +
+              "\" is empty: nothing to learn"};
   }
   return example;
 }
@@ -94,7 +98,8 @@ std::int64_t read_jsonl(const config::DatasetRef& ref, config::OnBadExample on_b
   for (const config::FileRef& file : ref.files()) {
     std::ifstream in(file.path(), std::ios::binary);
     if (!in) {
-      throw Error(ErrorKind::kData, "cannot open the data file", file.path(), "check data.train.path and data.eval");
+      throw Error(ErrorKind::kData, "cannot open the data file", file.path(),
+                  "check data.train.path and data.eval");
     }
     std::string line;
     for (std::int64_t number = 1; std::getline(in, line); ++number) {
@@ -116,8 +121,9 @@ std::int64_t read_jsonl(const config::DatasetRef& ref, config::OnBadExample on_b
           ++skipped;
           continue;
         }
-        throw Error(ErrorKind::kData, bad.why, where,
-                    std::string(kForms) + "; data.on_bad_example: skip counts and skips such lines");
+        throw Error(
+            ErrorKind::kData, bad.why, where,
+            std::string(kForms) + "; data.on_bad_example: skip counts and skips such lines");
       }
     }
   }

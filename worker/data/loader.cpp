@@ -21,7 +21,8 @@ void append_example(const Example& example, std::int64_t index, MicroBatch& batc
     batch.tokens.push_back(example.tokens[static_cast<std::size_t>(t)]);
     batch.positions.push_back(t);
     const bool labelled = t + 1 < length && t + 1 >= example.num_prompt;
-    batch.labels.push_back(labelled ? example.tokens[static_cast<std::size_t>(t) + 1] : kIgnoreLabel);
+    batch.labels.push_back(labelled ? example.tokens[static_cast<std::size_t>(t) + 1]
+                                    : kIgnoreLabel);
     batch.num_labels += static_cast<std::int64_t>(labelled);
   }
   batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));
@@ -48,10 +49,12 @@ std::int64_t TrainLoader::example_at(std::int64_t position) const {
   const std::int64_t epoch = position / budget_;
   auto within = static_cast<std::uint64_t>(position % budget_);
   if (epoch > 0) {  // later epochs go through the same examples in another order
-    const auto seed = static_cast<std::uint64_t>(seed_) * 1000003 + static_cast<std::uint64_t>(epoch);
+    const auto seed =
+        static_cast<std::uint64_t>(seed_) * 1000003 + static_cast<std::uint64_t>(epoch);
     within = Permutation(static_cast<std::uint64_t>(budget_), seed, Purpose::kOrder)[within];
   }
-  const Permutation pool(static_cast<std::uint64_t>(dataset_->size()), static_cast<std::uint64_t>(seed_), Purpose::kSubset);
+  const Permutation pool(static_cast<std::uint64_t>(dataset_->size()),
+                         static_cast<std::uint64_t>(seed_), Purpose::kSubset);
   return static_cast<std::int64_t>(pool[within]);
 }
 
@@ -66,9 +69,12 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
   }
   // A run is bounded by steps, by tokens, or by epochs; min_steps asks for more epochs.
   const auto by_epochs = std::max<std::int64_t>(
-      1, static_cast<std::int64_t>(std::floor(train.epochs() * static_cast<double>(budget_) + 1e-9)));
-  const std::int64_t batch_tokens = train.batch().kind_case() == config::Batch::kExamples ? 0 : train.batch().tokens();
-  const std::int64_t batch_examples = train.batch().kind_case() == config::Batch::kExamples ? train.batch().examples() : 0;
+      1,
+      static_cast<std::int64_t>(std::floor(train.epochs() * static_cast<double>(budget_) + 1e-9)));
+  const std::int64_t batch_tokens =
+      train.batch().kind_case() == config::Batch::kExamples ? 0 : train.batch().tokens();
+  const std::int64_t batch_examples =
+      train.batch().kind_case() == config::Batch::kExamples ? train.batch().examples() : 0;
   const auto done = [&](std::int64_t steps, std::int64_t position) {
     if (train.has_steps()) {
       return steps >= train.steps();
@@ -81,7 +87,8 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
   std::int64_t position = 0;
   first_.push_back(0);
   while (!done(num_steps(), position)) {
-    // A batch never crosses the end of the epochs' examples unless further epochs are wanted anyway.
+    // A batch never crosses the end of the epochs' examples unless further epochs are wanted
+    // anyway.
     const bool bounded = !train.has_steps() && !train.has_tokens() && position < by_epochs;
     std::int64_t tokens = 0;
     std::int64_t count = 0;
@@ -91,7 +98,8 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     while (!(bounded && position + count >= by_epochs)) {
       const Example& example = dataset[example_at(position + count)];
       const auto length = static_cast<std::int64_t>(example.tokens.size());
-      if (batch_examples > 0 ? count >= batch_examples : (count > 0 && tokens + length > batch_tokens)) {
+      if (batch_examples > 0 ? count >= batch_examples
+                             : (count > 0 && tokens + length > batch_tokens)) {
         break;
       }
       if (micro_segments > 0 && micro_tokens + length > micro_batch_tokens_) {
@@ -118,7 +126,8 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
 void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
   batch.num_tokens = 0;
   batch.num_labels = 0;
-  batch.num_examples = first_[static_cast<std::size_t>(step) + 1] - first_[static_cast<std::size_t>(step)];
+  batch.num_examples =
+      first_[static_cast<std::size_t>(step) + 1] - first_[static_cast<std::size_t>(step)];
   std::size_t used = 0;
   const auto next = [&]() -> MicroBatch& {
     if (used == batch.micro_batches.size()) {
@@ -128,7 +137,8 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
     return batch.micro_batches[used++];
   };
   MicroBatch* micro = &next();
-  for (std::int64_t position = first_[static_cast<std::size_t>(step)]; position < first_[static_cast<std::size_t>(step) + 1]; ++position) {
+  for (std::int64_t position = first_[static_cast<std::size_t>(step)];
+       position < first_[static_cast<std::size_t>(step) + 1]; ++position) {
     const std::int64_t index = example_at(position);
     const Example& example = (*dataset_)[index];
     const auto length = static_cast<std::int64_t>(example.tokens.size());
@@ -142,11 +152,13 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
   batch.micro_batches.resize(used);
 }
 
-std::vector<MicroBatch> evaluation_batches(const Dataset& dataset, std::int64_t micro_batch_tokens) {
+std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
+                                           std::int64_t micro_batch_tokens) {
   std::vector<MicroBatch> batches(1);
   for (std::int64_t index = 0; index < dataset.size(); ++index) {
     const auto length = static_cast<std::int64_t>(dataset[index].tokens.size());
-    if (batches.back().num_tokens() > 0 && batches.back().num_tokens() + length > micro_batch_tokens) {
+    if (batches.back().num_tokens() > 0 &&
+        batches.back().num_tokens() + length > micro_batch_tokens) {
       batches.emplace_back();
     }
     append_example(dataset[index], index, batches.back());

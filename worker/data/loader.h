@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nested seeded budgets and the cut into global batches. Batch k depends only on the examples in front of its end, so a
-// larger budget of the same seed begins with the same batches.
+// Nested seeded budgets and the cut into global batches. Batch k depends only on the examples in
+// front of its end, so a larger budget of the same seed begins with the same batches.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,21 @@ namespace finescale {
 
 class TrainLoader {
  public:
-  // Examples of budget D are the first D of the permutation of the pool keyed by seed. Epoch e > 0 goes through the same
-  // D examples in an order keyed by (seed, e). Throws kData when data_budget exceeds the pool, saying both numbers.
+  // Examples of budget D are the first D of the permutation of the pool keyed by seed. Epoch e > 0
+  // goes through the same D examples in an order keyed by (seed, e). Throws kData when data_budget
+  // exceeds the pool, saying both numbers.
   TrainLoader(const Dataset& dataset, const config::Train& train, std::int64_t seed);
 
-  [[nodiscard]] std::int64_t num_steps() const noexcept { return static_cast<std::int64_t>(first_.size()) - 1; }
+  [[nodiscard]] std::int64_t num_steps() const noexcept {
+    return static_cast<std::int64_t>(first_.size()) - 1;
+  }
   [[nodiscard]] std::int64_t num_tokens() const noexcept { return num_tokens_; }  // of all steps
   [[nodiscard]] std::int64_t num_labels() const noexcept { return num_labels_; }
   // Largest micro-batch of the whole run: tokens and segments, for sizing the arena.
   [[nodiscard]] std::int64_t max_micro_batch_tokens() const noexcept { return max_micro_tokens_; }
-  [[nodiscard]] std::int64_t max_micro_batch_segments() const noexcept { return max_micro_segments_; }
+  [[nodiscard]] std::int64_t max_micro_batch_segments() const noexcept {
+    return max_micro_segments_;
+  }
   [[nodiscard]] std::int64_t max_micro_batches() const noexcept { return max_micro_batches_; }
   // Fills batch (memory is reused) for step in [0, num_steps()): O(batch), any order.
   void fill(std::int64_t step, GlobalBatch& batch) const;
@@ -36,7 +41,8 @@ class TrainLoader {
   std::int64_t budget_ = 0;
   std::int64_t seed_ = 0;
   std::int64_t micro_batch_tokens_ = 0;
-  std::vector<std::int64_t> first_;  // first_[k]: position of the first example of step k; one more at the end
+  std::vector<std::int64_t>
+      first_;  // first_[k]: position of the first example of step k; one more at the end
   std::int64_t num_tokens_ = 0;
   std::int64_t num_labels_ = 0;
   std::int64_t max_micro_tokens_ = 0;
@@ -46,6 +52,7 @@ class TrainLoader {
 };
 
 // Cuts a whole dataset into micro-batches in order, for evaluation.
-[[nodiscard]] std::vector<MicroBatch> evaluation_batches(const Dataset& dataset, std::int64_t micro_batch_tokens);
+[[nodiscard]] std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
+                                                         std::int64_t micro_batch_tokens);
 
 }  // namespace finescale

@@ -41,15 +41,17 @@ void PreTokenizer::add_pattern(const std::string& pattern) {
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_unique<Pattern>();
   compiled->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &code, &offset, nullptr));
+                                     PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &code,
+                                     &offset, nullptr));
   if (!compiled->code) {
     std::array<PCRE2_UCHAR, 256> text{};
     pcre2_get_error_message(code, text.data(), text.size());
-    throw Error(ErrorKind::kData,
-                "pre-tokenizer pattern: " + std::string(reinterpret_cast<const char*>(text.data())) + " at offset " +
-                    std::to_string(offset));
+    throw Error(ErrorKind::kData, "pre-tokenizer pattern: " +
+                                      std::string(reinterpret_cast<const char*>(text.data())) +
+                                      " at offset " + std::to_string(offset));
   }
-  pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);  // without a JIT the interpreter does it
+  pcre2_jit_compile(compiled->code.get(),
+                    PCRE2_JIT_COMPLETE);  // without a JIT the interpreter does it
   compiled->match.reset(pcre2_match_data_create_from_pattern(compiled->code.get(), nullptr));
   patterns_.push_back(std::move(compiled));
 }
@@ -65,8 +67,9 @@ void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& p
     for (const std::string_view piece : pieces) {
       PCRE2_SIZE begin = 0;
       while (begin < piece.size()) {
-        const int count = pcre2_match(pattern->code.get(), reinterpret_cast<PCRE2_SPTR>(piece.data()), piece.size(),
-                                      begin, 0, pattern->match.get(), nullptr);
+        const int count =
+            pcre2_match(pattern->code.get(), reinterpret_cast<PCRE2_SPTR>(piece.data()),
+                        piece.size(), begin, 0, pattern->match.get(), nullptr);
         if (count < 0) {
           break;
         }

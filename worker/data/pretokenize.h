@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cuts text into pieces by a chain of regular expressions (PCRE2, Unicode). Matches and the gaps between them become
-// pieces; bytes that are not UTF-8 never match and stay whole as gaps.
+// Cuts text into pieces by a chain of regular expressions (PCRE2, Unicode). Matches and the gaps
+// between them become pieces; bytes that are not UTF-8 never match and stay whole as gaps.
 #pragma once
 
 #include <memory>

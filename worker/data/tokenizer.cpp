@@ -18,8 +18,8 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-// The printable stand-in of each byte (GPT-2's table): bytes 33-126, 161-172, 174-255 keep their code point, the other 68
-// follow from U+0100 in order.
+// The printable stand-in of each byte (GPT-2's table): bytes 33-126, 161-172, 174-255 keep their
+// code point, the other 68 follow from U+0100 in order.
 const std::array<std::string, 256>& byte_characters() {
   static const std::array<std::string, 256> table = [] {
     std::array<std::string, 256> made;
@@ -56,17 +56,17 @@ struct AddedToken {
 };
 
 struct Tokenizer::Impl {
-  std::vector<std::string> bytes_of;                          // id -> raw bytes (content for added tokens)
+  std::vector<std::string> bytes_of;  // id -> raw bytes (content for added tokens)
   std::vector<bool> is_special;
-  std::array<std::int32_t, 256> byte_id{};                    // byte -> id
-  std::unordered_map<std::string, std::int32_t> id_of;        // characters (or content) -> id
+  std::array<std::int32_t, 256> byte_id{};              // byte -> id
+  std::unordered_map<std::string, std::int32_t> id_of;  // characters (or content) -> id
   std::vector<AddedToken> added;
-  std::vector<std::pair<std::string, bool>> pre_steps;        // pattern, written as ByteLevel's own
+  std::vector<std::pair<std::string, bool>> pre_steps;  // pattern, written as ByteLevel's own
   PreTokenizer pre;
-  std::unique_ptr<BpeModel> model;                            // over ids
+  std::unique_ptr<BpeModel> model;  // over ids
   mutable std::unordered_map<std::string, std::vector<std::int32_t>> cache;
   mutable std::vector<std::string_view> pieces;
-  Json pre_tokenizer;                                         // as read or made
+  Json pre_tokenizer;  // as read or made
 
   void encode_plain(std::string_view text, std::vector<std::int32_t>& out) const;
   void add_id(std::int32_t id, std::string bytes, bool special);
@@ -113,7 +113,10 @@ Tokenizer Tokenizer::train(const std::vector<std::string>& texts, int vocab_size
                            const std::vector<std::string>& special_tokens) {
   auto impl = std::make_unique<Impl>();
   impl->pre.add_pattern(kGpt2Pattern);
-  impl->pre_tokenizer = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  impl->pre_tokenizer = {{"type", "ByteLevel"},
+                         {"add_prefix_space", false},
+                         {"trim_offsets", true},
+                         {"use_regex", true}};
   std::unordered_map<std::string, std::int64_t> counts;
   std::vector<std::string_view> pieces;
   for (const std::string& text : texts) {
@@ -138,7 +141,8 @@ Tokenizer Tokenizer::train(const std::vector<std::string>& texts, int vocab_size
   for (BpeMerge& merge : merges) {  // bytes 0..255 of the trainer are ids first_byte..
     merge.left += merge.left < 256 ? first_byte : 0;
     merge.right += merge.right < 256 ? first_byte : 0;
-    std::string bytes = impl->bytes_of[static_cast<std::size_t>(merge.left)] + impl->bytes_of[static_cast<std::size_t>(merge.right)];
+    std::string bytes = impl->bytes_of[static_cast<std::size_t>(merge.left)] +
+                        impl->bytes_of[static_cast<std::size_t>(merge.right)];
     impl->id_of.emplace(to_characters(bytes), merge.result);
     impl->add_id(merge.result, std::move(bytes), false);
   }
@@ -166,7 +170,8 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
         next = &token;
       }
     }
-    impl_->encode_plain(text.substr(begin, next == nullptr ? text.size() - begin : at - begin), out);
+    impl_->encode_plain(text.substr(begin, next == nullptr ? text.size() - begin : at - begin),
+                        out);
     if (next == nullptr) {
       break;
     }
@@ -192,7 +197,9 @@ std::optional<std::int32_t> Tokenizer::token_id(std::string_view token) const {
   return found == impl_->id_of.end() ? std::nullopt : std::optional(found->second);
 }
 
-int Tokenizer::vocab_size() const noexcept { return static_cast<int>(impl_->bytes_of.size()); }
+int Tokenizer::vocab_size() const noexcept {
+  return static_cast<int>(impl_->bytes_of.size());
+}
 
 std::string Tokenizer::to_json() const {
   Json vocab = Json::object();
@@ -211,16 +218,37 @@ std::string Tokenizer::to_json() const {
   }
   Json added = Json::array();
   for (const AddedToken& token : impl_->added) {
-    added.push_back({{"id", token.id}, {"content", token.content}, {"single_word", false}, {"lstrip", false},
-                     {"rstrip", false}, {"normalized", false}, {"special", token.special}});
+    added.push_back({{"id", token.id},
+                     {"content", token.content},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", token.special}});
   }
-  const Json document = {
-      {"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}, {"added_tokens", added},
-      {"normalizer", nullptr}, {"pre_tokenizer", impl_->pre_tokenizer}, {"post_processor", nullptr},
-      {"decoder", {{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}}},
-      {"model", {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                 {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false},
-                 {"ignore_merges", false}, {"vocab", vocab}, {"merges", merges}}}};
+  const Json document = {{"version", "1.0"},
+                         {"truncation", nullptr},
+                         {"padding", nullptr},
+                         {"added_tokens", added},
+                         {"normalizer", nullptr},
+                         {"pre_tokenizer", impl_->pre_tokenizer},
+                         {"post_processor", nullptr},
+                         {"decoder",
+                          {{"type", "ByteLevel"},
+                           {"add_prefix_space", true},
+                           {"trim_offsets", true},
+                           {"use_regex", true}}},
+                         {"model",
+                          {{"type", "BPE"},
+                           {"dropout", nullptr},
+                           {"unk_token", nullptr},
+                           {"continuing_subword_prefix", nullptr},
+                           {"end_of_word_suffix", nullptr},
+                           {"fuse_unk", false},
+                           {"byte_fallback", false},
+                           {"ignore_merges", false},
+                           {"vocab", vocab},
+                           {"merges", merges}}}};
   return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -249,7 +277,8 @@ void read_pre_tokenizer(const Json& node, const std::string& where, PreTokenizer
   } else if (type == "Split") {
     const std::string behavior = node.value("behavior", "");
     const Json& pattern = node.at("pattern");
-    if (!(behavior == "Isolated" || (behavior == "Removed" && node.value("invert", false))) || !pattern.contains("Regex")) {
+    if (!(behavior == "Isolated" || (behavior == "Removed" && node.value("invert", false))) ||
+        !pattern.contains("Regex")) {
       unsupported("pre-tokenizer Split with behavior " + behavior, where);
     }
     pre.add_pattern(pattern.at("Regex").get<std::string>());
@@ -259,7 +288,8 @@ void read_pre_tokenizer(const Json& node, const std::string& where, PreTokenizer
 }
 
 // Characters of the byte table back to bytes; empty when a character stands for none.
-std::string to_bytes(const std::string& characters, const std::unordered_map<std::string, int>& byte_of) {
+std::string to_bytes(const std::string& characters,
+                     const std::unordered_map<std::string, int>& byte_of) {
   std::string out;
   for (std::size_t i = 0; i < characters.size();) {
     const std::size_t length = (static_cast<unsigned char>(characters[i]) & 0x80) == 0 ? 1 : 2;
@@ -281,9 +311,12 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
     auto impl = std::make_unique<Impl>();
     const Json& model = document.at("model");
     if (model.value("type", "BPE") != "BPE" || model.value("byte_fallback", false)) {
-      unsupported("model " + model.value("type", "?") + (model.value("byte_fallback", false) ? " with byte_fallback" : ""), where);
+      unsupported("model " + model.value("type", "?") +
+                      (model.value("byte_fallback", false) ? " with byte_fallback" : ""),
+                  where);
     }
-    if (const auto found = document.find("normalizer"); found != document.end() && !found->is_null()) {
+    if (const auto found = document.find("normalizer");
+        found != document.end() && !found->is_null()) {
       unsupported("normalizer " + found->value("type", "?"), where);
     }
     impl->pre_tokenizer = document.value("pre_tokenizer", Json());
@@ -331,10 +364,13 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
   } catch (const Json::exception& error) {
     throw Error(ErrorKind::kData, std::string("tokenizer.json: ") + error.what(), where);
   } catch (const std::out_of_range&) {
-    throw Error(ErrorKind::kData, "tokenizer.json: a merge names a token that is not in the vocabulary", where);
+    throw Error(ErrorKind::kData,
+                "tokenizer.json: a merge names a token that is not in the vocabulary", where);
   }
 }
 
-Tokenizer Tokenizer::load(const std::string& path) { return from_json(read_file(path), path); }
+Tokenizer Tokenizer::load(const std::string& path) {
+  return from_json(read_file(path), path);
+}
 
 }  // namespace finescale

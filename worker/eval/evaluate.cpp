@@ -11,12 +11,14 @@ namespace finescale {
 
 namespace {
 
-constexpr std::int64_t kEvaluationTokens = 2048;  // per micro-batch: fixed, because GEMM bits depend on the rows
-constexpr std::int64_t kGroup = 64;               // prompts decoded together
+constexpr std::int64_t kEvaluationTokens =
+    2048;                            // per micro-batch: fixed, because GEMM bits depend on the rows
+constexpr std::int64_t kGroup = 64;  // prompts decoded together
 
 }  // namespace
 
-Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset, const Pulse& pulse) {
+Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
+                      const Pulse& pulse) {
   const std::vector<MicroBatch> batches = evaluation_batches(dataset, kEvaluationTokens);
   std::int64_t largest = kEvaluationTokens;
   Measured measured;
@@ -35,11 +37,15 @@ Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset, 
   return measured;
 }
 
-Measured measure_exact_match(Group& group, const Transformer& model, const Dataset& dataset, const Tokenizer& tokenizer,
-                             const AnswerOptions& options, const std::string& set, std::vector<proto::Sample>* kept,
+Measured measure_exact_match(Group& group, const Transformer& model, const Dataset& dataset,
+                             const Tokenizer& tokenizer, const AnswerOptions& options,
+                             const std::string& set, std::vector<proto::Sample>* kept,
                              const Pulse& pulse) {
   std::vector<std::int64_t> asked;
-  for (std::int64_t i = 0; i < dataset.size() && (options.limit == 0 || static_cast<std::int64_t>(asked.size()) < options.limit); ++i) {
+  for (std::int64_t i = 0;
+       i < dataset.size() &&
+       (options.limit == 0 || static_cast<std::int64_t>(asked.size()) < options.limit);
+       ++i) {
     if (dataset[i].num_prompt > 0) {
       asked.push_back(i);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measures a model on one dataset. Results do not depend on the number of ranks: whole micro-batches and whole groups of
-// prompts go to ranks, sums are taken in the fixed tree.
+// Measures a model on one dataset. Results do not depend on the number of ranks: whole
+// micro-batches and whole groups of prompts go to ranks, sums are taken in the fixed tree.
 #pragma once
 
 #include <cstdint>
@@ -25,18 +25,20 @@ struct Measured {
 using Pulse = std::function<void()>;
 
 // Mean negative log-likelihood of the labelled tokens, nats. Collective over the group.
-[[nodiscard]] Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset, const Pulse& pulse);
+[[nodiscard]] Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
+                                    const Pulse& pulse);
 
 struct AnswerOptions {
-  std::int64_t limit = 0;      // first N examples; 0: all
+  std::int64_t limit = 0;  // first N examples; 0: all
   std::int64_t max_new = 64;
-  std::int32_t stop = 0;       // id of response_end
-  int samples = 0;             // answers kept
+  std::int32_t stop = 0;  // id of response_end
+  int samples = 0;        // answers kept
 };
-// Share of examples whose greedy answer equals the response byte for byte; examples without a prompt are left out.
-// Samples (on rank 0) are appended to `kept`. Collective over the group.
-[[nodiscard]] Measured measure_exact_match(Group& group, const Transformer& model, const Dataset& dataset,
-                                           const Tokenizer& tokenizer, const AnswerOptions& options,
-                                           const std::string& set, std::vector<proto::Sample>* kept, const Pulse& pulse);
+// Share of examples whose greedy answer equals the response byte for byte; examples without a
+// prompt are left out. Samples (on rank 0) are appended to `kept`. Collective over the group.
+[[nodiscard]] Measured measure_exact_match(Group& group, const Transformer& model,
+                                           const Dataset& dataset, const Tokenizer& tokenizer,
+                                           const AnswerOptions& options, const std::string& set,
+                                           std::vector<proto::Sample>* kept, const Pulse& pulse);
 
 }  // namespace finescale

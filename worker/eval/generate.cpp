@@ -24,7 +24,9 @@ TensorView as_view(std::vector<std::int32_t>& ids) {
 
 // Activations of one decode step of B sequences and the cache of all layers.
 struct Generator::Buffers {
-  Buffers(const ModelLayout& layout, DType dtype, std::int64_t batch, std::int64_t positions, std::int64_t widest) : batch_size(batch), capacity(positions) {
+  Buffers(const ModelLayout& layout, DType dtype, std::int64_t batch, std::int64_t positions,
+          std::int64_t widest)
+      : batch_size(batch), capacity(positions) {
     const config::Llama& c = layout.config();
     const AttentionShape a = layout.attention();
     const std::int64_t query = std::int64_t{a.num_heads} * a.head_dim;
@@ -56,7 +58,8 @@ struct Generator::Buffers {
   std::vector<TensorView> keys, values;
 };
 
-void Generator::decode(Buffers& b, const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& positions) const {
+void Generator::decode(Buffers& b, const std::vector<std::int32_t>& tokens,
+                       const std::vector<std::int32_t>& positions) const {
   const Stream stream;
   const ModelLayout& layout = model_->layout();
   const ParameterSet& w = model_->weights();
@@ -70,10 +73,12 @@ void Generator::decode(Buffers& b, const std::vector<std::int32_t>& tokens, cons
   for (std::int32_t& length : lengths) {
     ++length;
   }
-  const auto linear = [&](const TensorView& x, const TensorView& weight, const LowRank* adapter, const TensorView& y) {
+  const auto linear = [&](const TensorView& x, const TensorView& weight, const LowRank* adapter,
+                          const TensorView& y) {
     TensorView projected;
     if (adapter != nullptr) {
-      projected = TensorView(b.projected.data, b.projected.dtype, Shape{b.batch_size, adapter->a.value.rows()});
+      projected = TensorView(b.projected.data, b.projected.dtype,
+                             Shape{b.batch_size, adapter->a.value.rows()});
     }
     linear_forward(stream, x, weight, adapter, projected, y);
   };
@@ -83,18 +88,23 @@ void Generator::decode(Buffers& b, const std::vector<std::int32_t>& tokens, cons
   for (int i = 0; i < layout.num_layers(); ++i) {
     const LayerIndex& layer = layout.layer(i);
     const LayerAdapters& adapters = model_->adapters()[static_cast<std::size_t>(i)];
-    rmsnorm_forward(stream, delta, i == 0 ? TensorView() : residual, w.view(layer.input_norm), eps, b.normed, b.rstd);
+    rmsnorm_forward(stream, delta, i == 0 ? TensorView() : residual, w.view(layer.input_norm), eps,
+                    b.normed, b.rstd);
     std::swap(delta, residual);  // the sum is the new residual stream
     linear(b.normed, w.stack(layer.q, layer.v), adapters.qkv, b.qkv);
-    rope_apply(stream, b.qkv.columns(0, query + key), as_view(at), model_->rope_cos(), model_->rope_sin(), false);
+    rope_apply(stream, b.qkv.columns(0, query + key), as_view(at), model_->rope_cos(),
+               model_->rope_sin(), false);
     for (std::int64_t s = 0; s < b.batch_size; ++s) {
       const std::int64_t row = s * b.capacity + at[static_cast<std::size_t>(s)];
       const TensorView source = b.qkv.row_range(s, s + 1);
-      copy(stream, source.columns(query, query + key), b.keys[static_cast<std::size_t>(i)].row_range(row, row + 1));
-      copy(stream, source.columns(query + key, query + 2 * key), b.values[static_cast<std::size_t>(i)].row_range(row, row + 1));
+      copy(stream, source.columns(query, query + key),
+           b.keys[static_cast<std::size_t>(i)].row_range(row, row + 1));
+      copy(stream, source.columns(query + key, query + 2 * key),
+           b.values[static_cast<std::size_t>(i)].row_range(row, row + 1));
     }
-    attention_decode(stream, attention, b.qkv.columns(0, query), b.keys[static_cast<std::size_t>(i)],
-                     b.values[static_cast<std::size_t>(i)], b.capacity, lengths, b.mixed);
+    attention_decode(stream, attention, b.qkv.columns(0, query),
+                     b.keys[static_cast<std::size_t>(i)], b.values[static_cast<std::size_t>(i)],
+                     b.capacity, lengths, b.mixed);
     linear(b.mixed, w.view(layer.o), adapters.o, delta);
     rmsnorm_forward(stream, delta, residual, w.view(layer.post_norm), eps, b.normed, b.rstd);
     std::swap(delta, residual);
@@ -106,14 +116,16 @@ void Generator::decode(Buffers& b, const std::vector<std::int32_t>& tokens, cons
   gemm(stream, Transpose::kNo, Transpose::kYes, 1, b.normed, w.view(layout.head()), 0, b.logits);
 }
 
-std::vector<std::vector<std::int32_t>> Generator::greedy(const std::vector<std::vector<std::int32_t>>& prompts,
-                                                         std::int64_t max_new, std::int32_t stop) {
+std::vector<std::vector<std::int32_t>> Generator::greedy(
+    const std::vector<std::vector<std::int32_t>>& prompts, std::int64_t max_new,
+    std::int32_t stop) {
   const auto batch = static_cast<std::int64_t>(prompts.size());
   std::int64_t longest = 0;
   for (const auto& prompt : prompts) {
     longest = std::max(longest, static_cast<std::int64_t>(prompt.size()));
   }
-  const std::int64_t capacity = std::min<std::int64_t>(longest + max_new, model_->layout().config().max_positions());
+  const std::int64_t capacity =
+      std::min<std::int64_t>(longest + max_new, model_->layout().config().max_positions());
   std::int64_t widest = 1;
   for (const LayerAdapters& layer : model_->adapters()) {
     for (const LowRank* adapter : {layer.qkv, layer.o, layer.gate_up, layer.down}) {
@@ -135,7 +147,8 @@ std::vector<std::vector<std::int32_t>> Generator::greedy(const std::vector<std::
       } else if (!done[s]) {
         tokens[s] = best[s];
       }
-      // A finished sequence keeps its place and writes to the position where it stopped: nobody reads it.
+      // A finished sequence keeps its place and writes to the position where it stopped: nobody
+      // reads it.
       positions[s] = done[s] ? positions[s] : static_cast<std::int32_t>(step);
       any = any || !done[s];
     }

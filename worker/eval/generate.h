@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Greedy generation with a key/value cache, many prompts at once. A group of prompts is decoded together and its
-// composition is the caller's, so answers do not depend on the number of ranks.
+// Greedy generation with a key/value cache, many prompts at once. A group of prompts is decoded
+// together and its composition is the caller's, so answers do not depend on the number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,17 @@ class Generator {
  public:
   explicit Generator(const Transformer& model) : model_(&model) {}
 
-  // Continues each prompt until `stop`, max_new tokens, or the model's last position; the stop token is not returned.
-  [[nodiscard]] std::vector<std::vector<std::int32_t>> greedy(const std::vector<std::vector<std::int32_t>>& prompts,
-                                                              std::int64_t max_new, std::int32_t stop);
+  // Continues each prompt until `stop`, max_new tokens, or the model's last position; the stop
+  // token is not returned.
+  [[nodiscard]] std::vector<std::vector<std::int32_t>> greedy(
+      const std::vector<std::vector<std::int32_t>>& prompts, std::int64_t max_new,
+      std::int32_t stop);
 
  private:
   struct Buffers;
   // One token of each of B sequences at its position; logits [B, V] are left in the buffers.
-  void decode(Buffers& b, const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& positions) const;
+  void decode(Buffers& b, const std::vector<std::int32_t>& tokens,
+              const std::vector<std::int32_t>& positions) const;
 
   const Transformer* model_;
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// LoRA (Hu et al. 2021): y = x W^T + (alpha / r) x A^T B^T. A starts kaiming-uniform(a = sqrt 5), that is uniform in
-// +-1/sqrt(inputs), B at zero. A of the targets of one stacked GEMM lie next to each other: x is read once for all.
+// LoRA (Hu et al. 2021): y = x W^T + (alpha / r) x A^T B^T. A starts kaiming-uniform(a = sqrt 5),
+// that is uniform in
+// +-1/sqrt(inputs), B at zero. A of the targets of one stacked GEMM lie next to each other: x is
+// read once for all.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -24,22 +26,26 @@ struct Target {
 // The adapters of one stacked projection of one layer.
 struct Stacked {
   LowRank low_rank;
-  int a_first = -1;             // indices in the adapter's ParameterSet
+  int a_first = -1;  // indices in the adapter's ParameterSet
   int a_last = -1;
   std::vector<int> b;
 };
 
 class LoraMethod final : public Method {
  public:
-  LoraMethod(const config::Lora& config, const ModelLayout& layout, const ParameterSet& base, std::int64_t seed)
+  LoraMethod(const config::Lora& config, const ModelLayout& layout, const ParameterSet& base,
+             std::int64_t seed)
       : config_(config), parameters_(base.dtype()) {
     for (int i = 0; i < layout.num_layers(); ++i) {
       const LayerIndex& layer = layout.layer(i);
-      const std::array<Target, 3> qkv = {Target{"q_proj", layer.q}, {"k_proj", layer.k}, {"v_proj", layer.v}};
+      const std::array<Target, 3> qkv = {
+          Target{"q_proj", layer.q}, {"k_proj", layer.k}, {"v_proj", layer.v}};
       const std::array<Target, 1> o = {Target{"o_proj", layer.o}};
-      const std::array<Target, 2> gate_up = {Target{"gate_proj", layer.gate}, {"up_proj", layer.up}};
+      const std::array<Target, 2> gate_up = {Target{"gate_proj", layer.gate},
+                                             {"up_proj", layer.up}};
       const std::array<Target, 1> down = {Target{"down_proj", layer.down}};
-      layers_.push_back({declare(base, qkv), declare(base, o), declare(base, gate_up), declare(base, down)});
+      layers_.push_back(
+          {declare(base, qkv), declare(base, o), declare(base, gate_up), declare(base, down)});
     }
     parameters_.allocate();
     initialize(seed);
@@ -79,7 +85,8 @@ class LoraMethod final : public Method {
     return names.empty() || std::find(names.begin(), names.end(), module) != names.end();
   }
 
-  // Declares A (neighbours) and then B of the targeted parts; returns the index into stacks_, -1 when none is targeted.
+  // Declares A (neighbours) and then B of the targeted parts; returns the index into stacks_, -1
+  // when none is targeted.
   int declare(const ParameterSet& base, std::span<const Target> stack) {
     Stacked stacked;
     stacked.low_rank.rank = config_.rank();
@@ -102,12 +109,14 @@ class LoraMethod final : public Method {
       return name.substr(0, name.size() - std::string_view(".weight").size());
     };
     for (const int index : chosen) {
-      const int a = parameters_.declare(stem(index) + "/A", {config_.rank(), base.tensor(index).shape[1]});
+      const int a =
+          parameters_.declare(stem(index) + "/A", {config_.rank(), base.tensor(index).shape[1]});
       stacked.a_first = stacked.a_first < 0 ? a : stacked.a_first;
       stacked.a_last = a;
     }
     for (const int index : chosen) {
-      stacked.b.push_back(parameters_.declare(stem(index) + "/B", {base.tensor(index).shape[0], config_.rank()}));
+      stacked.b.push_back(
+          parameters_.declare(stem(index) + "/B", {base.tensor(index).shape[0], config_.rank()}));
     }
     stacks_.push_back(std::move(stacked));
     return static_cast<int>(stacks_.size()) - 1;
@@ -151,8 +160,8 @@ class LoraMethod final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_lora(const config::Lora& config, const ModelLayout& layout, const ParameterSet& base,
-                                  std::int64_t seed) {
+std::unique_ptr<Method> make_lora(const config::Lora& config, const ModelLayout& layout,
+                                  const ParameterSet& base, std::int64_t seed) {
   return std::make_unique<LoraMethod>(config, layout, base, seed);
 }
 

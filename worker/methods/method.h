@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How weights change: which parameters train and what the base sees of them. One .cpp per method, registry.cpp lists them.
+// How weights change: which parameters train and what the base sees of them. One .cpp per method,
+// registry.cpp lists them.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +19,11 @@ class Method {
 
   // The trainable parameters: for full fine-tuning the weights themselves, else the method's own.
   [[nodiscard]] virtual ParameterSet& trainable() = 0;
-  // Points the model at the trainable parameters' gradient block for the next micro-batch; returns what to pass to
-  // forward_backward as base_gradient (empty: the base is frozen).
+  // Points the model at the trainable parameters' gradient block for the next micro-batch; returns
+  // what to pass to forward_backward as base_gradient (empty: the base is frozen).
   virtual TensorView bind_gradient(const TensorView& block) = 0;
-  // Adapters the model must use, also for evaluation; empty when the base itself carries the change.
+  // Adapters the model must use, also for evaluation; empty when the base itself carries the
+  // change.
   [[nodiscard]] virtual std::vector<LayerAdapters> adapters() const = 0;
   // Group of the checkpoint that holds the trainable tensors: "/model" or "/adapter".
   [[nodiscard]] virtual const char* checkpoint_group() const = 0;
@@ -34,13 +36,16 @@ class Method {
   Method& operator=(const Method&) = default;
 };
 
-// base: the weights to start from; full fine-tuning changes them, others leave them as they are. seed keys fresh adapters.
-[[nodiscard]] std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,
-                                                  ParameterSet& base, std::int64_t seed);
+// base: the weights to start from; full fine-tuning changes them, others leave them as they are.
+// seed keys fresh adapters.
+[[nodiscard]] std::unique_ptr<Method> make_method(const config::Method& config,
+                                                  const ModelLayout& layout, ParameterSet& base,
+                                                  std::int64_t seed);
 
 // Kinds, each defined in its own file.
 [[nodiscard]] std::unique_ptr<Method> make_full(const config::Full& config, ParameterSet& base);
-[[nodiscard]] std::unique_ptr<Method> make_lora(const config::Lora& config, const ModelLayout& layout,
-                                                const ParameterSet& base, std::int64_t seed);
+[[nodiscard]] std::unique_ptr<Method> make_lora(const config::Lora& config,
+                                                const ModelLayout& layout, const ParameterSet& base,
+                                                std::int64_t seed);
 
 }  // namespace finescale

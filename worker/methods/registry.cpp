@@ -4,8 +4,8 @@
 
 namespace finescale {
 
-std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout, ParameterSet& base,
-                                    std::int64_t seed) {
+std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,
+                                    ParameterSet& base, std::int64_t seed) {
   switch (config.kind_case()) {
     case config::Method::kFull:
       return make_full(config.full(), base);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The llama-style decoder: forward only, written on the tape. Weights are logical tensors with the names of the Hugging
-// Face layout; q, k, v and gate, up lie next to each other so that each pair or triple is one GEMM.
+// The llama-style decoder: forward only, written on the tape. Weights are logical tensors with the
+// names of the Hugging Face layout; q, k, v and gate, up lie next to each other so that each pair
+// or triple is one GEMM.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@
 namespace finescale {
 
 struct LayerIndex {  // indices into the weights' ParameterSet
-  int input_norm = -1, q = -1, k = -1, v = -1, o = -1, post_norm = -1, gate = -1, up = -1, down = -1;
+  int input_norm = -1, q = -1, k = -1, v = -1, o = -1, post_norm = -1, gate = -1, up = -1,
+      down = -1;
 };
 
 // Shape and names of a llama model; owns no weights.
@@ -29,12 +31,15 @@ class ModelLayout {
 
   [[nodiscard]] const config::Llama& config() const noexcept { return config_; }
   [[nodiscard]] AttentionShape attention() const noexcept { return attention_; }
-  [[nodiscard]] const LayerIndex& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] const LayerIndex& layer(int index) const {
+    return layers_[static_cast<std::size_t>(index)];
+  }
   [[nodiscard]] int num_layers() const noexcept { return static_cast<int>(layers_.size()); }
   [[nodiscard]] int embedding() const noexcept { return embedding_; }
   [[nodiscard]] int final_norm() const noexcept { return final_norm_; }
   [[nodiscard]] int head() const noexcept { return head_; }  // the embedding when tied
-  // Parameters of matrices that multiply every token: all but norms and the embedding (the head is counted by itself).
+  // Parameters of matrices that multiply every token: all but norms and the embedding (the head is
+  // counted by itself).
   [[nodiscard]] std::int64_t num_layer_parameters() const noexcept { return num_layer_parameters_; }
 
  private:
@@ -47,7 +52,8 @@ class ModelLayout {
   std::int64_t num_layer_parameters_ = 0;
 };
 
-// Fresh weights: normal(0, initializer_range) keyed by (seed, tensor name, element), norms 1. No rank or order matters.
+// Fresh weights: normal(0, initializer_range) keyed by (seed, tensor name, element), norms 1. No
+// rank or order matters.
 void initialize_weights(const ModelLayout& layout, std::int64_t seed, ParameterSet& weights);
 
 // The adapters of one layer, by stacked projection; null where there is none.
@@ -60,17 +66,19 @@ struct LayerAdapters {
 
 class Transformer {
  public:
-  // weights must have been declared by layout. base_gradient: flat block of the same layout that gradients are added to,
-  // or empty when the base is frozen; it may move from call to call.
+  // weights must have been declared by layout. base_gradient: flat block of the same layout that
+  // gradients are added to, or empty when the base is frozen; it may move from call to call.
   Transformer(const ModelLayout& layout, const ParameterSet& weights);
 
   void set_adapters(std::vector<LayerAdapters> adapters) { adapters_ = std::move(adapters); }
 
-  // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are added to
-  // base_gradient and to the adapters' gradients.
-  double forward_backward(const MicroBatch& batch, std::int64_t max_tokens, double scale, const TensorView& base_gradient);
+  // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are
+  // added to base_gradient and to the adapters' gradients.
+  double forward_backward(const MicroBatch& batch, std::int64_t max_tokens, double scale,
+                          const TensorView& base_gradient);
   // Loss only. token_losses, when given, stay valid until the next call.
-  double forward_loss(const MicroBatch& batch, std::int64_t max_tokens, TensorView* token_losses = nullptr);
+  double forward_loss(const MicroBatch& batch, std::int64_t max_tokens,
+                      TensorView* token_losses = nullptr);
 
   [[nodiscard]] const ModelLayout& layout() const noexcept { return *layout_; }
   [[nodiscard]] const ParameterSet& weights() const noexcept { return *weights_; }
@@ -82,8 +90,8 @@ class Transformer {
  private:
   [[nodiscard]] Weight weight(int index, const TensorView& base_gradient) const;
   [[nodiscard]] Weight stack(int first, int last, const TensorView& base_gradient) const;
-  double forward(const MicroBatch& batch, std::int64_t max_tokens, double scale, const TensorView& base_gradient,
-                 bool training, TensorView* token_losses);
+  double forward(const MicroBatch& batch, std::int64_t max_tokens, double scale,
+                 const TensorView& base_gradient, bool training, TensorView* token_losses);
 
   const ModelLayout* layout_;
   const ParameterSet* weights_;

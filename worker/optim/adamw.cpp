@@ -17,17 +17,23 @@ AdamW::AdamW(const config::Train& train, const ParameterSet& parameters)
   const std::size_t size = parameters.flat().size_bytes();
   memory_ = AlignedBuffer(2 * size);
   m_ = TensorView(memory_.data(), parameters.dtype(), Shape{parameters.num_elements()});
-  v_ = TensorView(static_cast<std::byte*>(memory_.data()) + size, parameters.dtype(), Shape{parameters.num_elements()});
+  v_ = TensorView(static_cast<std::byte*>(memory_.data()) + size, parameters.dtype(),
+                  Shape{parameters.num_elements()});
 }
 
-double AdamW::update(const Stream& stream, ParameterSet& parameters, const TensorView& gradient, std::int64_t step,
-                     double learning_rate) {
+double AdamW::update(const Stream& stream, ParameterSet& parameters, const TensorView& gradient,
+                     std::int64_t step, double learning_rate) {
   const double norm = std::sqrt(squared_norm(stream, gradient));
   if (!std::isfinite(norm)) {
     return norm;
   }
-  AdamwStep settings{.learning_rate = learning_rate, .beta1 = beta1_, .beta2 = beta2_, .eps = eps_,
-                     .weight_decay = 0, .step = step, .gradient_scale = 1};
+  AdamwStep settings{.learning_rate = learning_rate,
+                     .beta1 = beta1_,
+                     .beta2 = beta2_,
+                     .eps = eps_,
+                     .weight_decay = 0,
+                     .step = step,
+                     .gradient_scale = 1};
   if (clip_norm_ > 0 && norm > clip_norm_) {
     settings.gradient_scale = clip_norm_ / norm;
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW over a flat block of parameters: state, decay on matrices only, clipping by the global norm.
+// AdamW over a flat block of parameters: state, decay on matrices only, clipping by the global
+// norm.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,10 @@ class AdamW {
  public:
   AdamW(const config::Train& train, const ParameterSet& parameters);
 
-  // gradient: flat block of the parameters' layout. Clips to clip_norm (0: not), then updates in place. Returns the norm
-  // before clipping; when it is not finite nothing is changed.
-  double update(const Stream& stream, ParameterSet& parameters, const TensorView& gradient, std::int64_t step,
-                double learning_rate);
+  // gradient: flat block of the parameters' layout. Clips to clip_norm (0: not), then updates in
+  // place. Returns the norm before clipping; when it is not finite nothing is changed.
+  double update(const Stream& stream, ParameterSet& parameters, const TensorView& gradient,
+                std::int64_t step, double learning_rate);
 
   [[nodiscard]] TensorView m() const noexcept { return m_; }
   [[nodiscard]] TensorView v() const noexcept { return v_; }

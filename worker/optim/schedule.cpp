@@ -11,15 +11,19 @@ namespace finescale {
 
 namespace {
 
-// Part of the decay that is done in front of update `step` (1-based): 0 at the first decayed update's start.
+// Part of the decay that is done in front of update `step` (1-based): 0 at the first decayed
+// update's start.
 double progress(std::int64_t step, std::int64_t begin, std::int64_t end) {
   if (end <= begin) {
     return 0;
   }
-  return std::clamp(static_cast<double>(step - 1 - begin) / static_cast<double>(end - begin), 0.0, 1.0);
+  return std::clamp(static_cast<double>(step - 1 - begin) / static_cast<double>(end - begin), 0.0,
+                    1.0);
 }
 
-double blend(double final_ratio, double factor) { return final_ratio + (1 - final_ratio) * factor; }
+double blend(double final_ratio, double factor) {
+  return final_ratio + (1 - final_ratio) * factor;
+}
 
 }  // namespace
 
@@ -36,12 +40,15 @@ double learning_rate_at(const config::Train& train, std::int64_t step, std::int6
     case config::Schedule::kLinear:
       return peak * blend(schedule.linear().final_ratio(), 1 - progress(step, warmup, num_steps));
     case config::Schedule::kCosine:
-      return peak * blend(schedule.cosine().final_ratio(),
-                          0.5 * (1 + std::cos(std::numbers::pi * progress(step, warmup, num_steps))));
+      return peak *
+             blend(schedule.cosine().final_ratio(),
+                   0.5 * (1 + std::cos(std::numbers::pi * progress(step, warmup, num_steps))));
     case config::Schedule::kWsd: {
-      const auto decayed = static_cast<std::int64_t>(std::ceil(schedule.wsd().decay() * static_cast<double>(num_steps)));
+      const auto decayed = static_cast<std::int64_t>(
+          std::ceil(schedule.wsd().decay() * static_cast<double>(num_steps)));
       const std::int64_t begin = std::max(warmup, num_steps - decayed);
-      return peak * blend(schedule.wsd().final_ratio(), 1 - std::sqrt(progress(step, begin, num_steps)));
+      return peak *
+             blend(schedule.wsd().final_ratio(), 1 - std::sqrt(progress(step, begin, num_steps)));
     }
     case config::Schedule::KIND_NOT_SET:
       break;

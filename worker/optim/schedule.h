@@ -8,8 +8,10 @@
 
 namespace finescale {
 
-// Rate of update `step` (1-based) of num_steps. Warm-up rises linearly over warmup.steps; the decay of each kind then
-// goes over the rest (linear, cosine) or over the last ceil(decay x num_steps) steps (wsd: 1 - sqrt(t), arXiv 2405.18392).
-[[nodiscard]] double learning_rate_at(const config::Train& train, std::int64_t step, std::int64_t num_steps);
+// Rate of update `step` (1-based) of num_steps. Warm-up rises linearly over warmup.steps; the decay
+// of each kind then goes over the rest (linear, cosine) or over the last ceil(decay x num_steps)
+// steps (wsd: 1 - sqrt(t), arXiv 2405.18392).
+[[nodiscard]] double learning_rate_at(const config::Train& train, std::int64_t step,
+                                      std::int64_t num_steps);
 
 }  // namespace finescale

@@ -25,7 +25,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 constexpr double kMeasureSeconds = 0.5;  // per distinct shape: enough steps for a stable median
 
@@ -59,14 +61,21 @@ class Estimator {
       } else {
         cost = evaluate(spec.evaluate());
       }
-      stages.push_back({{"key", key}, {"tokens", cost.tokens}, {"labels", cost.labels}, {"steps", cost.steps}, {"flops", cost.flops},
-                        {"seconds", cost.seconds}, {"memory_bytes", cost.memory_bytes}, {"checkpoint_bytes", cost.checkpoint_bytes}});
+      stages.push_back({{"key", key},
+                        {"tokens", cost.tokens},
+                        {"labels", cost.labels},
+                        {"steps", cost.steps},
+                        {"flops", cost.flops},
+                        {"seconds", cost.seconds},
+                        {"memory_bytes", cost.memory_bytes},
+                        {"checkpoint_bytes", cost.checkpoint_bytes}});
     }
     return nlohmann::json{{"stages", stages}}.dump();
   }
 
  private:
-  // A tokenizer that a prepare stage of this plan will leave is trained here; its time is that stage's.
+  // A tokenizer that a prepare stage of this plan will leave is trained here; its time is that
+  // stage's.
   const Tokenizer& tokenizer(const config::TokenizerSource& source) {
     auto& held = tokenizers_[key_text(source)];
     if (held == nullptr) {
@@ -75,20 +84,24 @@ class Estimator {
       } else {
         const auto found = specs_.find(source.artifact());
         if (found == specs_.end() || !found->second.has_prepare()) {
-          throw Error(ErrorKind::kConfig, "the plan does not hold the tokenizer's stage " + source.artifact());
+          throw Error(ErrorKind::kConfig,
+                      "the plan does not hold the tokenizer's stage " + source.artifact());
         }
         const config::PrepareSpec& spec = found->second.prepare();
         const Clock::time_point begin = Clock::now();
         std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
-        special.insert(special.end(), spec.tokenizer().special_tokens().begin(), spec.tokenizer().special_tokens().end());
-        held = std::make_unique<Tokenizer>(Tokenizer::train(read_texts(spec.data(), spec.rules()), spec.tokenizer().vocab_size(), special));
+        special.insert(special.end(), spec.tokenizer().special_tokens().begin(),
+                       spec.tokenizer().special_tokens().end());
+        held = std::make_unique<Tokenizer>(Tokenizer::train(
+            read_texts(spec.data(), spec.rules()), spec.tokenizer().vocab_size(), special));
         prepare_seconds_[source.artifact()] = seconds_since(begin);
       }
     }
     return *held;
   }
 
-  const Dataset& dataset(const config::DatasetRef& ref, const config::DataRules& rules, const config::TokenizerSource& source) {
+  const Dataset& dataset(const config::DatasetRef& ref, const config::DataRules& rules,
+                         const config::TokenizerSource& source) {
     auto& held = datasets_[key_text(ref) + key_text(rules) + key_text(source)];
     if (held == nullptr) {
       held = std::make_unique<Dataset>(ref, rules, tokenizer(source));
@@ -113,7 +126,8 @@ class Estimator {
     }
     const auto found = specs_.find(source.artifact());
     if (found == specs_.end() || !found->second.has_train()) {
-      throw Error(ErrorKind::kConfig, "plan cannot look into base.model yet", "base.model", "finescale run works without it");
+      throw Error(ErrorKind::kConfig, "plan cannot look into base.model yet", "base.model",
+                  "finescale run works without it");
     }
     return architecture(found->second.train().model());
   }
@@ -131,14 +145,16 @@ class Estimator {
   // Times real steps on the run's own first batches.
   Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
     const config::Train& t = spec.train();
-    const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) + key_text(t.batch()) +
-                             std::to_string(t.micro_batch_tokens()) + key_text(spec.data()) + std::to_string(t.precision());
+    const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) +
+                             key_text(t.batch()) + std::to_string(t.micro_batch_tokens()) +
+                             key_text(spec.data()) + std::to_string(t.precision());
     auto& held = shapes_[name];
     if (held.layout != nullptr) {
       return held;
     }
     held.layout = std::make_unique<ModelLayout>(architecture(spec.model()).llama());
-    held.weights = std::make_unique<ParameterSet>(t.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32);
+    held.weights = std::make_unique<ParameterSet>(
+        t.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32);
     held.layout->declare(*held.weights);
     held.weights->allocate();
     initialize_weights(*held.layout, 1, *held.weights);
@@ -149,17 +165,20 @@ class Estimator {
     }
     AdamW optimizer(t, method->trainable());
     AlignedBuffer gradient_memory(method->trainable().flat().size_bytes());
-    const TensorView gradient(gradient_memory.data(), held.weights->dtype(), method->trainable().flat().shape);
+    const TensorView gradient(gradient_memory.data(), held.weights->dtype(),
+                              method->trainable().flat().shape);
     held.trainable = method->trainable().num_elements();
     held.trains_base = method->trains_base();
     GlobalBatch batch;
     std::vector<double> rates;
     const Clock::time_point begin = Clock::now();
-    for (std::int64_t step = 0; step < 400 && (step < 4 || seconds_since(begin) < kMeasureSeconds); ++step) {
+    for (std::int64_t step = 0; step < 400 && (step < 4 || seconds_since(begin) < kMeasureSeconds);
+         ++step) {
       const Clock::time_point start = Clock::now();
       loader.fill(step % loader.num_steps(), batch);
       for (const MicroBatch& micro : batch.micro_batches) {
-        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4, method->bind_gradient(gradient));
+        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4,
+                                     method->bind_gradient(gradient));
       }
       (void)optimizer.update(Stream(), method->trainable(), gradient, step + 1, 1e-9);
       if (step > 0) {
@@ -177,7 +196,9 @@ class Estimator {
       }
     }
     held.eval_seconds_per_token = seconds_since(eval_begin) / static_cast<double>(tokens);
-    held.memory_bytes = static_cast<std::int64_t>(held.weights->flat().size_bytes() + 4 * gradient.size_bytes() + model.tape().memory_bytes());
+    held.memory_bytes =
+        static_cast<std::int64_t>(held.weights->flat().size_bytes() + 4 * gradient.size_bytes() +
+                                  model.tape().memory_bytes());
     return held;
   }
 
@@ -189,11 +210,13 @@ class Estimator {
     cost.tokens = loader.num_tokens();
     cost.labels = loader.num_labels();
     cost.steps = loader.num_steps();
-    cost.flops = train_flops(*s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels, loader.sum_squared_lengths());
+    cost.flops = train_flops(*s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens,
+                             cost.labels, loader.sum_squared_lengths());
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
     cost.memory_bytes = s.memory_bytes;
-    cost.checkpoint_bytes = s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
+    cost.checkpoint_bytes =
+        s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
     return cost;
   }
 
@@ -213,7 +236,8 @@ class Estimator {
         tokens += static_cast<double>(data[i].tokens.size());
       }
       for (const std::string& metric : spec.evaluate().metrics()) {
-        cost.seconds += metric == "loss" ? tokens * s.eval_seconds_per_token : answers(s, data, spec.evaluate());
+        cost.seconds += metric == "loss" ? tokens * s.eval_seconds_per_token
+                                         : answers(s, data, spec.evaluate());
       }
     }
     cost.checkpoint_bytes = 20000;
@@ -231,7 +255,8 @@ class Estimator {
         if (data[i].num_prompt > 0 && (!evaluate.has_limit() || asked < evaluate.limit())) {
           ++asked;
           if (prompts.size() < 64) {
-            prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
+            prompts.emplace_back(data[i].tokens.begin(),
+                                 data[i].tokens.begin() + data[i].num_prompt);
           }
         }
       }

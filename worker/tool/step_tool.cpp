@@ -32,13 +32,15 @@ double median(std::vector<double> values) {
 
 Dataset random_sequences(const nlohmann::json& request, int vocab) {
   const auto lengths = request.at("lengths").get<std::vector<int>>();
-  const auto count = request.at("sequences_per_step").get<std::size_t>() * request.at("steps").get<std::size_t>();
+  const auto count =
+      request.at("sequences_per_step").get<std::size_t>() * request.at("steps").get<std::size_t>();
   Random random(1, Purpose::kTest);
   std::vector<Example> examples;
   for (std::size_t i = 0; i < count; ++i) {
     Example example;
     for (int t = 0; t < lengths[i % lengths.size()]; ++t) {
-      example.tokens.push_back(static_cast<std::int32_t>(3 + random.below(static_cast<std::uint64_t>(vocab) - 3)));
+      example.tokens.push_back(
+          static_cast<std::int32_t>(3 + random.below(static_cast<std::uint64_t>(vocab) - 3)));
     }
     examples.push_back(std::move(example));
   }
@@ -48,7 +50,8 @@ Dataset random_sequences(const nlohmann::json& request, int vocab) {
 std::string run(const nlohmann::json& request) {
   set_num_threads(request.value("threads", 1));
   config::ModelConfig config;
-  const std::string path = share_directory() + "/presets/" + request.at("preset").get<std::string>() + ".yaml";
+  const std::string path =
+      share_directory() + "/presets/" + request.at("preset").get<std::string>() + ".yaml";
   parse_yaml(read_file(path), path, config);
   ModelLayout layout(config.llama());
   ParameterSet weights(DType::kF32);
@@ -73,7 +76,8 @@ std::string run(const nlohmann::json& request) {
   }
   AdamW optimizer(train, method->trainable());
   const auto group = make_single_group();
-  GradientTree tree(*group, method->trainable().num_elements(), DType::kF32, loader.max_micro_batches());
+  GradientTree tree(*group, method->trainable().num_elements(), DType::kF32,
+                    loader.max_micro_batches());
   GlobalBatch batch;
   std::vector<double> rates;
   std::vector<double> times;
@@ -88,10 +92,12 @@ std::string run(const nlohmann::json& request) {
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
     for (const MicroBatch& micro : batch.micro_batches) {
       const TensorView base_gradient = method->bind_gradient(tree.next_leaf(Stream()));
-      loss += model.forward_backward(micro, loader.max_micro_batch_tokens(), scale, base_gradient) * scale;
+      loss += model.forward_backward(micro, loader.max_micro_batch_tokens(), scale, base_gradient) *
+              scale;
       tree.finish_leaf(Stream());
     }
-    norm = optimizer.update(Stream(), method->trainable(), tree.reduce(Stream()), step + 1, train.learning_rate());
+    norm = optimizer.update(Stream(), method->trainable(), tree.reduce(Stream()), step + 1,
+                            train.learning_rate());
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (step >= warmup) {
       rates.push_back(static_cast<double>(batch.num_tokens) / seconds);
@@ -99,8 +105,12 @@ std::string run(const nlohmann::json& request) {
     }
   }
   FS_CHECK(!rates.empty(), "more steps than warm-up are needed");
-  return nlohmann::json{{"tok_s", median(rates)}, {"ms_step", median(times)}, {"loss", loss}, {"gradient_norm", norm},
-                        {"isa", isa_name(active_isa())}, {"memory_bytes", model.tape().memory_bytes()}}
+  return nlohmann::json{{"tok_s", median(rates)},
+                        {"ms_step", median(times)},
+                        {"loss", loss},
+                        {"gradient_norm", norm},
+                        {"isa", isa_name(active_isa())},
+                        {"memory_bytes", model.tape().memory_bytes()}}
       .dump();
 }
 
