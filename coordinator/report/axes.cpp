@@ -3,84 +3,218 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+
+#include "coordinator/report/html.h"
 
 namespace finescale {
 
-Scale::Scale(double from, double to, bool logarithmic, double pixel_from, double pixel_to)
-    : from_(from), to_(to), pixel_from_(pixel_from), pixel_to_(pixel_to), logarithmic_(logarithmic && from > 0) {
-  if (logarithmic_) {
-    const double margin = std::pow(std::max(to / from, 1.2), 0.05);
-    from_ = from / margin;
-    to_ = to * margin;
-  } else {
-    const double margin = 0.05 * std::max(to - from, std::abs(to) * 0.01 + 1e-9);
-    from_ = from >= 0 && from - margin < 0 ? 0 : from - margin;
-    to_ = to + margin;
-  }
-}
+namespace {
 
-double Scale::operator()(double value) const {
-  const double t = logarithmic_ ? std::log(value / from_) / std::log(to_ / from_) : (value - from_) / (to_ - from_);
-  return pixel_from_ + t * (pixel_to_ - pixel_from_);
-}
+const std::string kNoBreakSpace = "\xC2\xA0";
 
-std::vector<double> Scale::ticks(int about) const {
-  std::vector<double> out;
-  if (logarithmic_) {
-    // The finest of these sets of mantissas that does not crowd the axis.
-    const std::vector<std::vector<double>> choices = {{1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8}, {1, 1.5, 2, 3, 4, 5, 7}, {1, 2, 3, 5, 7}, {1, 2, 5}, {1, 3}, {1}};
-    for (const auto& mantissas : choices) {
-      out.clear();
-      for (int power = static_cast<int>(std::floor(std::log10(from_))); power <= static_cast<int>(std::ceil(std::log10(to_))); ++power) {
-        for (const double m : mantissas) {
-          const double value = m * std::pow(10, power);
-          if (value >= from_ && value <= to_) {
-            out.push_back(value);
-          }
-        }
-      }
-      if (static_cast<int>(out.size()) <= about) {
-        break;
+std::vector<double> multiples_in(double low, double high, const std::vector<double>& mantissas) {
+  std::vector<double> values;
+  const int first = static_cast<int>(std::floor(std::log10(low)));
+  const int last = static_cast<int>(std::floor(std::log10(high)));
+  for (int decade = first; decade <= last; ++decade) {
+    for (const double mantissa : mantissas) {
+      const double value = mantissa * std::pow(10.0, decade);
+      if (value >= low * (1 - 1e-9) && value <= high * (1 + 1e-9)) {
+        values.push_back(value);
       }
     }
-    return out;
   }
-  const double raw = (to_ - from_) / about;
-  const double power = std::pow(10, std::floor(std::log10(raw)));
-  double step = 10 * power;
-  for (const double m : {1.0, 2.0, 5.0}) {
-    if (m * power >= raw) {
-      step = m * power;
+  return values;
+}
+
+// Round steps 1, 2, 5 x 10^k.
+std::vector<double> even_values(double low, double high, int max_labels) {
+  const double rough = (high - low) / std::max(1, max_labels);
+  const double decade = std::pow(10.0, std::floor(std::log10(rough)));
+  double step = 10 * decade;
+  for (const double mantissa : {1.0, 2.0, 5.0}) {
+    if (mantissa * decade >= rough) {
+      step = mantissa * decade;
       break;
     }
   }
-  for (double value = std::ceil(from_ / step) * step; value <= to_ + 1e-9 * step; value += step) {
-    out.push_back(std::abs(value) < 1e-12 * step ? 0 : value);
+  std::vector<double> values;
+  for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k) {
+    values.push_back(k == 0 ? 0 : k * step);
   }
-  return out;
+  return values;
 }
 
-namespace {
+// Labels for a logarithmic axis: the coarsest set of round numbers with at least five of them.
+std::vector<double> log_values(double low, double high, int max_labels) {
+  const std::vector<std::vector<double>> sets = {
+      {1}, {1, 3}, {1, 2, 5}, {1, 1.5, 2, 3, 5, 7}, {1, 2, 3, 4, 5, 6, 7, 8, 9}};
+  std::vector<double> best;
+  for (const std::vector<double>& set : sets) {
+    std::vector<double> values = multiples_in(low, high, set);
+    if (static_cast<int>(values.size()) > max_labels) {
+      break;
+    }
+    best = std::move(values);
+    if (best.size() >= 5) {
+      return best;
+    }
+  }
+  if (best.size() < 3 && high / low < 10) {
+    return even_values(low, high, std::min(max_labels, 6));
+  }
+  if (best.empty()) {  // more decades than labels: every n-th
+    const std::vector<double> decades = multiples_in(low, high, {1});
+    const std::size_t stride =
+        decades.size() / static_cast<std::size_t>(std::max(1, max_labels)) + 1;
+    for (std::size_t i = 0; i < decades.size(); i += stride) {
+      best.push_back(decades[i]);
+    }
+  }
+  return best;
+}
 
-std::string tick_label(double value) {
-  return std::abs(value) >= 1e4 ? with_unit(value) : significant(value, 4);
+std::string tick_label(double value, TickText style) {
+  std::string label = typeset_number(value, style == TickText::kPowerOfTen ? 2 : 4);
+  for (std::size_t at = 0; (at = label.find(kNoBreakSpace, at)) != std::string::npos;) {
+    label.erase(at, kNoBreakSpace.size());  // 3x10^12: room is short along an axis
+  }
+  return label;
 }
 
 }  // namespace
 
-void draw_axes(Svg& svg, const Frame& f, const Scale& x, const Scale& y, const std::string& x_title, const std::string& y_title) {
-  for (const double tick : x.ticks(9)) {
-    svg.line(x(tick), f.top, x(tick), f.bottom, "grid");
-    svg.text(x(tick), f.bottom + 17, tick_label(tick), "middle", "tick");
+AxisScale AxisScale::covering(const std::vector<double>& values, double air, bool linear) {
+  AxisScale scale;
+  std::vector<double> finite;
+  std::copy_if(values.begin(), values.end(), std::back_inserter(finite),
+               [](double value) { return std::isfinite(value); });
+  if (finite.empty()) {
+    return scale;
   }
-  for (const double tick : y.ticks(8)) {
-    svg.line(f.left, y(tick), f.right, y(tick), "grid");
-    svg.text(f.left - 7, y(tick) + 4, tick_label(tick), "end", "tick");
+  const auto [low, high] = std::minmax_element(finite.begin(), finite.end());
+  scale.is_log_ = !linear && *low > 0;
+  if (scale.is_log_) {
+    const double span = std::max(std::log(*high / *low), 0.05);  // one value: +-5% and air
+    const double extra = (span - std::log(*high / *low)) / 2 + air * span;
+    scale.low_ = *low * std::exp(-extra);
+    scale.high_ = *high * std::exp(extra);
+  } else {
+    const double span = std::max({*high - *low, 1e-3 * std::abs(*high), 1e-12});
+    const double extra = (span - (*high - *low)) / 2 + air * span;
+    scale.low_ = *low - extra;
+    scale.high_ = *high + extra;
   }
-  svg.line(f.left, f.bottom, f.right, f.bottom, "axis");
-  svg.line(f.left, f.top, f.left, f.bottom, "axis");
-  svg.text((f.left + f.right) / 2, f.bottom + 38, x_title, "middle", "axis-title");
-  svg.text(15, (f.top + f.bottom) / 2, y_title, "middle", "axis-title", -90);
+  return scale;
+}
+
+void AxisScale::set_range(double at_low, double at_high) noexcept {
+  at_low_ = at_low;
+  at_high_ = at_high;
+}
+
+double AxisScale::operator()(double value) const {
+  const double part = is_log_
+                          ? std::log(std::max(value, low_ * 1e-6) / low_) / std::log(high_ / low_)
+                          : (value - low_) / (high_ - low_);
+  // Far outside is as good as infinitely far outside, and keeps the numbers in the page short.
+  return at_low_ + std::clamp(part, -9.0, 10.0) * (at_high_ - at_low_);
+}
+
+std::vector<AxisTick> AxisScale::ticks(int max_labels, TickText style) const {
+  const std::vector<double> labelled =
+      is_log_ ? log_values(low_, high_, max_labels) : even_values(low_, high_, max_labels);
+  std::vector<AxisTick> ticks;
+  for (const double value : labelled) {
+    ticks.push_back({value, tick_label(value, style)});
+  }
+  if (is_log_ && high_ / low_ < 1e5) {
+    for (const double value : multiples_in(low_, high_, {1, 2, 3, 4, 5, 6, 7, 8, 9})) {
+      const bool taken = std::any_of(labelled.begin(), labelled.end(), [&](double other) {
+        return std::abs(other - value) < 1e-6 * value;
+      });
+      if (!taken) {
+        ticks.push_back({value, ""});
+      }
+    }
+  }
+  return ticks;
+}
+
+void PlotFrame::place(double at_left, double at_top, double new_width, double new_height) {
+  left = at_left;
+  top = at_top;
+  width = new_width;
+  height = new_height;
+  x.set_range(left, right());
+  y.set_range(bottom(), top);
+}
+
+void draw_axes(SvgPicture& picture, const PlotFrame& frame, bool with_y_labels) {
+  const double pixels_per_label = frame.x_text == TickText::kPowerOfTen ? 70 : 52;
+  picture.open_group("axis");
+  for (const AxisTick& tick :
+       frame.x.ticks(std::max(2, static_cast<int>(frame.width / pixels_per_label)), frame.x_text)) {
+    const double x = frame.x(tick.value);
+    if (!tick.label.empty()) {
+      picture.line(x, frame.top, x, frame.bottom(), "grid");
+      picture.text(x, frame.bottom() + 20, tick.label, "tick", TextAnchor::kMiddle);
+    }
+    picture.line(x, frame.bottom(), x, frame.bottom() + (tick.label.empty() ? 3 : 6), "rule");
+  }
+  for (const AxisTick& tick :
+       frame.y.ticks(std::max(2, static_cast<int>(frame.height / 34)), TickText::kNumber)) {
+    const double y = frame.y(tick.value);
+    if (!tick.label.empty()) {
+      picture.line(frame.left, y, frame.right(), y, "grid");
+      if (with_y_labels) {
+        picture.text(frame.left - 10, y + 4.5, tick.label, "tick", TextAnchor::kEnd);
+      }
+    }
+    picture.line(frame.left - (tick.label.empty() ? 3 : 6), y, frame.left, y, "rule");
+  }
+  picture.line(frame.left, frame.bottom(), frame.right(), frame.bottom(), "rule");
+  picture.line(frame.left, frame.top, frame.left, frame.bottom(), "rule");
+  if (!frame.x_title.empty()) {
+    picture.text(frame.left + frame.width / 2, frame.bottom() + 44, frame.x_title, "axis-title",
+                 TextAnchor::kMiddle);
+  }
+  if (!frame.y_title.empty()) {
+    picture.vertical_text(frame.left - 54, frame.top + frame.height / 2, frame.y_title,
+                          "axis-title");
+  }
+  picture.close_group();
+}
+
+void draw_end_labels(SvgPicture& picture, double x, double top, double bottom,
+                     std::vector<EndLabel> labels) {
+  constexpr double kLineHeight = 18;  // of the 14-unit labels
+  std::stable_sort(labels.begin(), labels.end(),
+                   [](const EndLabel& a, const EndLabel& b) { return a.y < b.y; });
+  std::vector<double> place;
+  for (const EndLabel& label : labels) {
+    const double wanted = std::clamp(label.y, top, bottom);
+    place.push_back(place.empty() ? wanted : std::max(wanted, place.back() + kLineHeight));
+  }
+  // What was pushed below the frame pushes back up.
+  for (std::size_t i = place.size(); i-- > 0;) {
+    const double limit = i + 1 == place.size() ? bottom : place[i + 1] - kLineHeight;
+    place[i] = std::min(place[i], limit);
+  }
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    const EndLabel& label = labels[i];
+    picture.open_group(label.css_class);
+    picture.polyline({{label.x + 6, std::clamp(label.y, top, bottom)}, {x - 3, place[i]}},
+                     "leader");
+    double text_x = x;
+    if (label.shape >= -1) {
+      picture.marker(x + 6, place[i], 4.5, label.shape, "filled");
+      text_x += 16;
+    }
+    picture.text(text_x, place[i] + 4.5, label.text, "label");
+    picture.close_group();
+  }
 }
 
 }  // namespace finescale

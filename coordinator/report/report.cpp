@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// The page, from top to bottom.
 #include "coordinator/report/report.h"
 
+#include "coordinator/report/csv_tables.h"
 #include "coordinator/report/figures.h"
-#include "coordinator/report/page_style.h"
-#include "coordinator/report/svg.h"
+#include "coordinator/report/groups.h"
+#include "coordinator/report/html.h"
+#include "coordinator/report/style.h"
 #include "coordinator/report/tables.h"
 #include "core/files.h"
 
@@ -11,52 +14,75 @@ namespace finescale {
 
 namespace {
 
-std::string answer_html(const ReportInput& input) {
-  if (input.study.recommendation.empty()) {
-    return "<p class=\"answer\">No recommendation yet: " +
-           escape_html(input.no_study_reason.empty() ? "too few trials are done" : input.no_study_reason) + ".</p>\n";
+std::string section(const std::string& title, const std::string& body_html) {
+  return "<section>\n<h2>" + title + "</h2>\n" + body_html + "</section>\n";
+}
+
+// Numbers the figures that exist; one that cannot be drawn leaves its reason.
+class FigureNumbers {
+ public:
+  std::string html(const Figure& figure) {
+    if (figure.svg.empty()) {
+      return figure.caption_html.empty() ? ""
+                                         : "<p class=\"missing\">" + figure.caption_html + "</p>\n";
+    }
+    return "<figure>\n<div class=\"scroll\">" + figure.svg + "</div>\n<figcaption><b>Figure " +
+           std::to_string(++number_) + ".</b> " + figure.caption_html +
+           "</figcaption>\n</figure>\n";
   }
-  return "<p class=\"answer\">" + escape_html(input.study.recommendation) + "</p>\n";
+
+ private:
+  int number_ = 0;
+};
+
+std::string head(const ReportData& data) {
+  const std::string name =
+      data.input->campaign.name.empty() ? "unnamed sweep" : data.input->campaign.name;
+  // The policy forbids the page to load anything, whatever text found its way into it.
+  return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+         "'unsafe-inline'\">\n"
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
+         html_escape(name) + " \xC2\xB7 finescale</title>\n<style>" + report_style() +
+         "</style>\n</head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">How much data, which "
+         "method</p>\n<h1>" +
+         html_escape(name) + "</h1>\n</header>\n";
 }
 
 }  // namespace
 
 std::string report_html(const ReportInput& input) {
-  std::string page = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-                     escape_html(input.campaign.name) + ": how much data, which method</title>\n<style>" + kPageStyle + "</style></head>\n<body>\n";
-  page += "<h1>How much data, and which method: " + escape_html(input.campaign.name) + "</h1>\n";
-  page += "<p class=\"meta\">finescale " + escape_html(input.campaign.version) + " · metric " + escape_html(input.metric) + " · started " +
-          escape_html(input.campaign.started) + "</p>\n";
-  page += answer_html(input);
-  page += answers_html(input);
-  page += "<h2>Loss against data</h2>\n";
-  const std::string budget = budget_figure(input);
-  page += budget.empty() ? "<p>No trial is done yet.</p>\n" : budget;
-  page += results_html(input) + laws_html(input);
-  if (const std::string curves = curves_figure(input); !curves.empty()) {
-    page += "<h2>Learning curves</h2>\n" + curves;
-  }
-  if (const std::string cost = cost_figure(input); !cost.empty()) {
-    page += "<h2>Cost</h2>\n" + cost;
-  }
-  if (const std::string tuning = tuning_figure(input); !tuning.empty()) {
-    page += "<h2>Tuning</h2>\n" + tuning;
-  }
-  if (const std::string samples = samples_html(input); !samples.empty()) {
-    page += "<h2>Answers</h2>\n" + samples;
-  }
-  page += problems_html(input);
-  page += "<h2>How it was made</h2>\n" + making_html(input);
-  return page + "</body></html>\n";
+  const ReportData data = make_report_data(input);
+  FigureNumbers figures;
+  std::string page = head(data) + answer_section(data);
+  page += section("Loss against data", figures.html(make_law_figure(data)) + answers_table(data));
+  page += section("Results", results_tables(data));
+  page += section("Laws", laws_table(data) + held_out_table(data));
+  page += section("Cost", figures.html(make_cost_figure(data)) + cost_table(data));
+  const std::string curves = figures.html(make_curves_figure(data));
+  const std::string tuning = figures.html(make_tuning_figure(data));
+  page += section("Training",
+                  curves + (tuning.empty() ? "<p class=\"missing\">No tuning was done: all "
+                                             "methods used the values of the sweep file.</p>\n"
+                                           : tuning));
+  page += section("Sample answers", samples_table(data));
+  page += section("Warnings", warnings_section(data));
+  page += section("How it was made", provenance_section(data));
+  return page +
+         "<footer>Numbers behind this page: results.csv, fits.csv, curve.csv, "
+         "learning_curves.csv beside it.</footer>\n</main>\n</body>\n</html>\n";
 }
 
 std::string write_report(const ReportInput& input, const std::string& directory) {
+  const ReportData data = make_report_data(input);
   make_directories(directory);
-  write_file_atomically(directory + "/results.csv", results_table_csv(input));
-  write_file_atomically(directory + "/fits.csv", fits_csv(input));
-  write_file_atomically(directory + "/curves.csv", curves_csv(input));
-  write_file_atomically(directory + "/index.html", report_html(input));
-  return directory + "/index.html";
+  write_file_atomically(directory + "/results.csv", trials_csv(data));
+  write_file_atomically(directory + "/fits.csv", fits_csv(data));
+  write_file_atomically(directory + "/curve.csv", law_curves_csv(data));
+  write_file_atomically(directory + "/learning_curves.csv", learning_curves_csv(data));
+  const std::string page = directory + "/index.html";
+  write_file_atomically(page, report_html(input));
+  return page;
 }
 
 }  // namespace finescale

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small layer over inline SVG: elements as text, escaped, with fixed decimals. Colours come from CSS classes, so that one
-// picture serves light, dark and print.
+// A small writer of inline SVG. Colours come from CSS classes only (currentColor and variables of
+// the page), so a picture follows the light, dark and print styles. Coordinates are viewBox units.
 #pragma once
 
 #include <string>
@@ -9,28 +9,47 @@
 
 namespace finescale {
 
-[[nodiscard]] std::string escape_html(const std::string& text);
-[[nodiscard]] std::string fixed(double value, int decimals = 1);       // 12.3
-[[nodiscard]] std::string significant(double value, int digits = 3);   // 0.00123, 12.3, 1.2e+09
-[[nodiscard]] std::string with_unit(double value);                     // 1.2 k, 3.4 M, 5.6 G
+using SvgPoints = std::vector<std::pair<double, double>>;
 
-using Polyline = std::vector<std::pair<double, double>>;
+enum class TextAnchor { kStart, kMiddle, kEnd };
 
-class Svg {
+class SvgPicture {
  public:
-  Svg(int width, int height, const std::string& title, const std::string& description);
-  void line(double x1, double y1, double x2, double y2, const std::string& css);
-  void path(const Polyline& points, const std::string& css);
-  void polygon(const Polyline& points, const std::string& css);
-  void rect(double x, double y, double width, double height, const std::string& css);
-  // anchor: start | middle | end
-  void text(double x, double y, const std::string& words, const std::string& anchor, const std::string& css, double rotate = 0);
-  // shape 0.. : circle, square, triangle, diamond, cross. A short tooltip for pointers.
-  void marker(int shape, double x, double y, double size, const std::string& css, const std::string& tip = "");
+  // `id` is unique in the page; title and description are read out by screen readers.
+  SvgPicture(std::string id, double width, double height, const std::string& title,
+             const std::string& description);
+
+  void open_group(const std::string& css_class);
+  // What is drawn until close_group is cut at this rectangle.
+  void open_clipped(double x, double y, double width, double height);
+  void close_group();
+
+  void line(double x1, double y1, double x2, double y2, const std::string& css_class);
+  void rectangle(double x, double y, double width, double height, const std::string& css_class);
+  void polyline(const SvgPoints& points, const std::string& css_class);
+  // Closed: `upper` from left to right, then `lower` back.
+  void band(const SvgPoints& upper, const SvgPoints& lower, const std::string& css_class);
+  void text(double x, double y, const std::string& content, const std::string& css_class,
+            TextAnchor anchor = TextAnchor::kStart);
+  void vertical_text(double x, double y, const std::string& content, const std::string& css_class);
+  // Shapes 0..5: circle, square, triangle, diamond, triangle pointing down, pentagon; -1: a cross.
+  // `tooltip` may be empty.
+  void marker(double x, double y, double radius, int shape, const std::string& css_class,
+              const std::string& tooltip = {});
+
+  [[nodiscard]] double width() const noexcept { return width_; }
+  [[nodiscard]] double height() const noexcept { return height_; }
   [[nodiscard]] std::string finish() const;
 
  private:
+  std::string id_;
+  double width_;
+  double height_;
   std::string body_;
+  std::string head_;
+  int num_clips_ = 0;
 };
+
+inline constexpr int kNumMarkerShapes = 6;
 
 }  // namespace finescale
