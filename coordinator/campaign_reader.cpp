@@ -15,7 +15,6 @@
 #include "configs/canonical.h"
 #include "coordinator/status.h"
 #include "coordinator/trial_text.h"
-#include "core/device.h"
 #include "core/error.h"
 #include "core/files.h"
 

@@ -9,6 +9,7 @@
 
 #include "comm/mpi/mpi_group.h"
 #include "configs/parse.h"
+#include "core/device.h"
 #include "core/error.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
@@ -34,7 +35,8 @@ int run_tool(const std::string& tool) {
 int run(int argc, char** argv) {
   using namespace finescale;  // NOLINT(google-build-using-namespace): main only
   CLI::App app{"finescale-worker: trains and measures models; started by mpirun"};
-  app.set_version_flag("--version", "finescale-worker " FINESCALE_VERSION);
+  app.set_version_flag("--version", std::string("finescale-worker " FINESCALE_VERSION " (") +
+                                        isa_name(active_isa()) + ")");
   RunOptions options;
   app.add_option("--run", options.file, "run the stages of this file, without a coordinator");
   app.add_flag("--resume", options.resume,

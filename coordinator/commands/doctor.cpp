@@ -12,7 +12,6 @@
 #include "coordinator/commands/command.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/process.h"
-#include "core/device.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -90,11 +89,8 @@ Check check_gpu() {
 }
 
 int doctor(bool json) {
-  const std::vector<Check> checks = {
-      check_mpirun(), check_gang(),
-      check_worker(), {"instruction set", true, isa_name(active_isa()), ""},
-      check_memory(), check_disk(),
-      check_gpu()};
+  const std::vector<Check> checks = {check_mpirun(), check_gang(), check_worker(),
+                                     check_memory(), check_disk(), check_gpu()};
   nlohmann::json document = nlohmann::json::array();
   bool all = true;
   for (const Check& check : checks) {
