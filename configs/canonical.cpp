@@ -129,6 +129,7 @@ std::string print_field(const Message& message, const FieldDescriptor& field, St
 std::string print(const Message& message, Style style, const std::string& indent) {
   const Descriptor& type = *message.GetDescriptor();
   std::vector<const FieldDescriptor*> fields;
+  fields.reserve(static_cast<std::size_t>(type.field_count()));
   for (int i = 0; i < type.field_count(); ++i) {
     fields.push_back(type.field(i));
   }

@@ -55,6 +55,7 @@ std::string joined(const std::vector<std::string>& names) {
 
 std::vector<std::string> field_names(const google::protobuf::Descriptor& descriptor) {
   std::vector<std::string> names;
+  names.reserve(static_cast<std::size_t>(descriptor.field_count()));
   for (int i = 0; i < descriptor.field_count(); ++i) {
     names.push_back(descriptor.field(i)->name());
   }

@@ -2,7 +2,6 @@
 #include "configs/overlap.h"
 
 #include <fstream>
-#include <functional>
 #include <string_view>
 #include <unordered_set>
 
@@ -20,7 +19,7 @@ std::string_view trimmed(std::string_view line) {
              : line.substr(begin, line.find_last_not_of(kBlank) - begin + 1);
 }
 
-// Calls visit(text, number) for each line that is not blank, until `limit` were seen.
+// Calls visit(text, number) for each line that is not blank, until `left` were seen.
 template <class Visit>
 void each_line(const std::string& path, std::int64_t& left, Visit&& visit) {
   std::ifstream in(path);
@@ -36,9 +35,15 @@ void each_line(const std::string& path, std::int64_t& left, Visit&& visit) {
   }
 }
 
-template <class Set>
-std::int64_t limit_of(const Set& set) {
-  return set.has_limit() ? set.limit() : INT64_MAX;
+// The same for the files of a data set, up to its limit: visit(text, "file:line").
+template <class Set, class Visit>
+void each_line_of(const Set& set, Visit&& visit) {
+  std::int64_t left = set.has_limit() ? set.limit() : INT64_MAX;
+  for (const std::string& path : set.path()) {
+    each_line(path, left, [&](std::string_view text, std::int64_t number) {
+      visit(text, path + ":" + std::to_string(number));
+    });
+  }
 }
 
 }  // namespace
@@ -55,46 +60,30 @@ std::int64_t count_examples(const std::string& path) {
 }
 
 std::vector<Overlap> find_overlap(const config::Data& data) {
-  std::vector<Overlap> overlaps;
+  // The evaluation sets are the small side: they are kept, the pool streams by.
   std::unordered_set<std::string> lines;
   for (const config::EvalSet& set : data.eval()) {
-    if (set.path_size() > 0) {
-      overlaps.push_back({set.name(), 0, ""});
-    }
+    each_line_of(set, [&](std::string_view text, const std::string&) { lines.emplace(text); });
   }
-  if (overlaps.empty()) {
-    return overlaps;
-  }
-  // The evaluation sets are the small side: they are kept, the pool streams by.
   std::unordered_set<std::string> in_pool;
-  for (const config::EvalSet& set : data.eval()) {
-    std::int64_t left = limit_of(set);
-    for (const std::string& path : set.path()) {
-      each_line(path, left, [&](std::string_view text, std::int64_t) { lines.emplace(text); });
-    }
-  }
-  std::int64_t left = limit_of(data.train());
-  for (const std::string& path : data.train().path()) {
-    each_line(path, left, [&](std::string_view text, std::int64_t) {
+  if (!lines.empty()) {
+    each_line_of(data.train(), [&](std::string_view text, const std::string&) {
       if (std::string line(text); lines.contains(line)) {
         in_pool.insert(std::move(line));
       }
     });
   }
-  std::size_t index = 0;
+  std::vector<Overlap> overlaps;
   for (const config::EvalSet& set : data.eval()) {
     if (set.path_size() == 0) {
       continue;
     }
-    Overlap& overlap = overlaps[index++];
-    left = limit_of(set);
-    for (const std::string& path : set.path()) {
-      each_line(path, left, [&](std::string_view text, std::int64_t number) {
-        if (in_pool.contains(std::string(text)) && overlap.lines++ == 0) {
-          overlap.first = path + ":" + std::to_string(number);
-        }
-      });
-    }
+    Overlap& overlap = overlaps.emplace_back(Overlap{set.name(), 0, ""});
+    each_line_of(set, [&](std::string_view text, const std::string& where) {
+      if (in_pool.contains(std::string(text)) && overlap.lines++ == 0) {
+        overlap.first = where;
+      }
+    });
   }
   return overlaps;
 }

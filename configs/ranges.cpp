@@ -87,6 +87,7 @@ const google::protobuf::EnumValueDescriptor* find_enum(const google::protobuf::E
 
 std::vector<std::string> enum_words(const google::protobuf::EnumDescriptor& type) {
   std::vector<std::string> words;
+  words.reserve(static_cast<std::size_t>(type.value_count()));
   for (int i = 0; i < type.value_count(); ++i) {
     words.push_back(enum_word(*type.value(i)));
   }

@@ -106,6 +106,7 @@ std::string choice_text(const Descriptor& type) {
   std::string text;
   for (int i = 0; i < type.oneof_decl_count(); ++i) {
     std::vector<std::string> cases;
+    cases.reserve(static_cast<std::size_t>(type.oneof_decl(i)->field_count()));
     for (int k = 0; k < type.oneof_decl(i)->field_count(); ++k) {
       cases.push_back(type.oneof_decl(i)->field(k)->name());
     }

@@ -154,14 +154,14 @@ class SweepRules : TrialRules {
   }
 
   void check_metric(const std::string& metric, const std::string& path) const {
-    std::vector<std::string> valid;
+    std::set<std::string> measured;  // by any stage
     for (const config::Stage& stage : sweep_.trial().stages()) {
-      for (const std::string& name : stage.evaluate().metrics()) {
-        for (const config::EvalSet& set : sweep_.data().eval()) {
-          if (!has(valid, set.name() + "." + name)) {
-            valid.push_back(set.name() + "." + name);
-          }
-        }
+      measured.insert(stage.evaluate().metrics().begin(), stage.evaluate().metrics().end());
+    }
+    std::vector<std::string> valid;
+    for (const config::EvalSet& set : sweep_.data().eval()) {
+      for (const std::string& name : measured) {
+        valid.push_back(set.name() + "." + name);
       }
     }
     require(has(valid, metric), path,

@@ -17,6 +17,10 @@ const std::vector<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "
                                            "gate_proj", "up_proj", "down_proj"};
 const std::vector<std::string> kMetrics = {"loss", "exact_match"};
 
+std::string stage_path(int index) {
+  return "trial.stages[" + std::to_string(index) + "]";
+}
+
 }  // namespace
 
 void TrialRules::check_structure() const {
@@ -24,7 +28,7 @@ void TrialRules::check_structure() const {
   bool trains = false;
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
     const config::Stage& stage = sweep_.trial().stages(i);
-    const std::string path = "trial.stages[" + std::to_string(i) + "]";
+    const std::string path = stage_path(i);
     require(stage.kind_case() != config::Stage::KIND_NOT_SET, path, path + " has no kind",
             "give train or evaluate");
     require_word(stage.name(), path + ".name");
@@ -156,7 +160,7 @@ void TrialRules::check_stages() const {
   Output last{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
     const config::Stage& stage = sweep_.trial().stages(i);
-    const std::string path = "trial.stages[" + std::to_string(i) + "]";
+    const std::string path = stage_path(i);
     require(stage.from_size() <= 1, path + ".from",
             path + ".from: several inputs are not in this version");
     for (const std::string& from : stage.from()) {
@@ -262,8 +266,8 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
     check_paths(data.eval(i).path(), "data.eval[" + std::to_string(i) + "].path");
   }
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
-    check_budget(sweep_.trial().stages(i).train(), data.train(),
-                 "trial.stages[" + std::to_string(i) + "].train", "data.train", counts);
+    check_budget(sweep_.trial().stages(i).train(), data.train(), stage_path(i) + ".train",
+                 "data.train", counts);
   }
   if (all) {
     check_overlap();

@@ -103,8 +103,13 @@ std::string init_data(int first, int count, bool as_text) {
   for (int i = first; i < first + count; ++i) {
     const std::string word = word_of(i);
     const std::string answer = cipher(word);
-    out += as_text ? R"({"text": ")" + word + " " + answer.substr(0, 2) + " " + word + "\"}\n"
-                   : R"({"prompt": ")" + word + R"(", "response": ")" + answer + "\"}\n";
+    if (as_text) {
+      out.append(R"({"text": ")").append(word).append(" ").append(answer, 0, 2);
+      out.append(" ").append(word).append("\"}\n");
+    } else {
+      out.append(R"({"prompt": ")").append(word).append(R"(", "response": ")");
+      out.append(answer).append("\"}\n");
+    }
   }
   return out;
 }

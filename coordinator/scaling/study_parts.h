@@ -5,16 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/scaling/intervals.h"
 #include "coordinator/scaling/replicates.h"
 #include "coordinator/scaling/study.h"
 
 namespace finescale {
-
-// A target or a crossing further right than this many times the largest budget is not promised.
-inline constexpr double kFarthest = 1e4;
-// A crossover is reported when this share of the replicates has it (a better at the smallest budget
-// of the two, b better at twice the largest).
-inline constexpr double kCrossoverShare = 0.95;
 
 [[nodiscard]] std::vector<LawFit> describe_fits(const GroupStudy& group, double level);
 [[nodiscard]] Band make_band(const GroupStudy& group, double level);

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -13,7 +14,7 @@ namespace {
 
 class Files : public testing::Test {
  protected:
-  std::string directory_ = testing::TempDir() + "finescale_files_test";
+  std::string directory_ = testing::TempDir() + "finescale_files_" + std::to_string(::getpid());
   void SetUp() override {
     std::filesystem::remove_all(directory_);
     make_directories(directory_);

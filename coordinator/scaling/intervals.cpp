@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/scaling/intervals.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace finescale {
+namespace {
+
+constexpr double kSearchBeyond = 8;  // replicates may cross this factor outside the budgets
+
+// ln of the crossing inside [low, high], else of one just outside on the side where it must lie.
+double place_of_crossing(const Curve& a, const Curve& b, double low, double high) {
+  const double inside = ln_crossing(a, b, low, high);
+  if (inside == kNever) {
+    return ln_crossing(a, b, high, high * kSearchBeyond);
+  }
+  return inside == -kNever ? ln_crossing(a, b, low / kSearchBeyond, low) : inside;
+}
+
+}  // namespace
+
+Interval log_loss_interval(const GroupStudy& group, double D, double level) {
+  std::vector<double> values;
+  values.reserve(group.curves.size());
+  for (const Curve& curve : group.curves) {
+    values.push_back(curve_log_loss(curve, D));
+  }
+  return percentile_interval(std::move(values), level);
+}
+
+Interval target_interval(const GroupStudy& group, double target, double level) {
+  std::vector<double> values;
+  values.reserve(group.curves.size());
+  for (const Curve& curve : group.curves) {
+    values.push_back(data_to_reach(curve, std::log(target), group.data.min_D() / 16,
+                                   group.data.max_D() * kFarthest));
+  }
+  return percentile_interval(std::move(values), level);
+}
+
+TestedCrossover test_crossover(const GroupStudy& a, const GroupStudy& b, double level) {
+  const double low = std::max(a.data.min_D(), b.data.min_D());
+  const double high = 2 * std::min(a.data.max_D(), b.data.max_D());
+  TestedCrossover result;
+  result.crossover.a = a.data.name;
+  result.crossover.b = b.data.name;
+  if (!(low < high)) {
+    return result;
+  }
+  const double at = ln_crossing(a.chosen, b.chosen, low, high);
+  std::vector<double> places;
+  int inside = 0;
+  const std::size_t replicates = std::min(a.curves.size(), b.curves.size());
+  for (std::size_t r = 0; r < replicates; ++r) {
+    const double place = place_of_crossing(a.curves[r], b.curves[r], low, high);
+    inside += place >= std::log(low) && place <= std::log(high) ? 1 : 0;
+    places.push_back(place);
+  }
+  result.crossover.probability =
+      replicates > 0 ? static_cast<double>(inside) / static_cast<double>(replicates) : 0;
+  if (std::isfinite(at)) {
+    result.crossover.at = std::exp(at);
+    const Interval interval = percentile_interval(std::move(places), level);
+    result.crossover.interval = {std::exp(interval.low), std::exp(interval.high)};
+    result.supported = result.crossover.probability >= kCrossoverShare;
+  }
+  return result;
+}
+
+}  // namespace finescale

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// scaling_coverage [tables 200] [replicates 300] [huber|least_squares] [threads 2] [first seed 1]
+// [rectified|power_offset|crossing|no_crossing, or "" for all] [forms...]
+// prints how often the intervals of a study hold the truth, per kind of curve and noise.
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/scaling/coverage.h"
+
+namespace {
+
+using namespace finescale::synthetic;  // NOLINT(google-build-using-namespace): one program
+
+void print_tally(const char* name, const Tally& tally) {
+  if (tally.tables == 0) {
+    return;
+  }
+  std::printf("  %-5s", name);
+  for (std::size_t l = 0; l < kLevels.size(); ++l) {
+    std::printf(" %5.1f (low %4.1f, width %.3f, open %4.1f%%)", 100 * tally.coverage(l),
+                100.0 * tally.low[l] / tally.tables, tally.width[l] / std::max(1, tally.finite[l]),
+                100.0 - 100.0 * tally.finite[l] / tally.tables);
+  }
+  std::printf("\n");
+}
+
+Coverage measure(const Setting& setting, const CoverageOptions& options, int tables, int threads,
+                 int first) {
+  Coverage total;
+  std::mutex lock;
+  std::atomic<int> next = 0;
+  std::vector<std::jthread> workers;
+  for (int t = 0; t < threads; ++t) {
+    workers.emplace_back([&] {
+      Coverage mine;
+      for (int i = next++; i < tables; i = next++) {
+        mine.add(measure_table(setting, options, static_cast<unsigned long long>(first + i)));
+      }
+      const std::lock_guard<std::mutex> guard(lock);
+      total.add(mine);
+    });
+  }
+  workers.clear();
+  return total;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto argument = [&](int i, const char* otherwise) {
+    return std::string(argc > i ? argv[i] : otherwise);
+  };
+  const int tables = std::atoi(argument(1, "200").c_str());
+  CoverageOptions options;
+  options.replicates = std::atoi(argument(2, "300").c_str());
+  options.least_squares = argument(3, "huber") == "least_squares";
+  const int threads = std::atoi(argument(4, "2").c_str());
+  const int first = std::atoi(argument(5, "1").c_str());
+  const std::string only = argument(6, "");
+  if (argc > 7) {
+    options.forms.assign(argv + 7, argv + argc);
+  }
+  const std::vector<std::pair<const char*, Truth>> truths = {{"rectified", Truth::kRectified},
+                                                             {"power_offset", Truth::kPowerOffset},
+                                                             {"crossing", Truth::kCrossing},
+                                                             {"no_crossing", Truth::kNoCrossing}};
+  std::printf("%d tables, %d replicates, %s; coverage in %% at 80 and 95\n", tables,
+              options.replicates, options.least_squares ? "least_squares" : "huber");
+  for (const auto& [name, truth] : truths) {
+    if (!only.empty() && only != name) {
+      continue;
+    }
+    for (const double sigma : {0.01, 0.04}) {
+      for (const bool correlated : {false, true}) {
+        const Setting setting{truth, sigma, correlated, 3};
+        const auto start = std::chrono::steady_clock::now();
+        const Coverage c = measure(setting, options, tables, threads, first);
+        const double seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        std::printf("%s, noise %.0f%%, %s: crossover in %.1f%% of tables (%.0f s)\n", name,
+                    100 * sigma, correlated ? "trunk-correlated" : "independent",
+                    100.0 * c.crossovers / c.tables, seconds);
+        print_tally("loss", c.loss);
+        print_tally("D", c.target);
+        print_tally("cross", c.crossover);
+        std::fflush(stdout);
+      }
+    }
+  }
+  return 0;
+}
