@@ -3,6 +3,7 @@
 // LoRA, tied and untied, grouped-query heads, packed segments with a length of one among them.
 #include <cmath>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Case {
   int head_dim = 0;
   bool lora = false;
   std::vector<std::string> targets = {};
+  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
 };
 
 MicroBatch make_batch(int vocab) {

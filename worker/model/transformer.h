@@ -70,7 +70,11 @@ class Transformer {
   // gradients are added to, or empty when the base is frozen; it may move from call to call.
   Transformer(const ModelLayout& layout, const ParameterSet& weights);
 
-  void set_adapters(std::vector<LayerAdapters> adapters) { adapters_ = std::move(adapters); }
+  // One entry per layer, or none at all.
+  void set_adapters(std::vector<LayerAdapters> adapters) {
+    adapters_ = std::move(adapters);
+    adapters_.resize(static_cast<std::size_t>(layout_->num_layers()));
+  }
 
   // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are
   // added to base_gradient and to the adapters' gradients.

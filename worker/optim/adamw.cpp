@@ -13,7 +13,8 @@ AdamW::AdamW(const config::Train& train, const ParameterSet& parameters)
       beta2_(train.betas_size() == 2 ? train.betas(1) : 0.999),
       eps_(train.eps()),
       weight_decay_(train.weight_decay()),
-      clip_norm_(train.clip_norm()) {
+      clip_norm_(train.clip_norm()),
+      decay_all_(train.decay_on() == config::DECAY_ON_ALL) {
   const std::size_t size = parameters.flat().size_bytes();
   memory_ = AlignedBuffer(2 * size);
   m_ = TensorView(memory_.data(), parameters.dtype(), Shape{parameters.num_elements()});
@@ -37,7 +38,8 @@ double AdamW::update(const Stream& stream, ParameterSet& parameters, const Tenso
   if (clip_norm_ > 0 && norm > clip_norm_) {
     settings.gradient_scale = clip_norm_ / norm;
   }
-  if (weight_decay_ == 0) {
+  if (weight_decay_ == 0 || decay_all_) {
+    settings.weight_decay = weight_decay_;
     adamw_update(stream, settings, parameters.flat(), gradient, m_, v_);
     return norm;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW over a flat block of parameters: state, decay on matrices only, clipping by the global
-// norm.
+// AdamW over a flat block of parameters (Loshchilov and Hutter 2019): state, decoupled decay,
+// clipping by the global norm.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +29,7 @@ class AdamW {
   double eps_;
   double weight_decay_;
   double clip_norm_;
+  bool decay_all_;
   AlignedBuffer memory_;
   TensorView m_;
   TensorView v_;
