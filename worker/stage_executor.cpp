@@ -75,7 +75,7 @@ struct StageExecutor::Impl {
           answers.stop = tokenizer->token_id(spec.rules().response_end()).value();
           answers.samples = spec.evaluate().samples();
           measured = measure_exact_match(world, model, *dataset, *tokenizer, answers, set.name(),
-                                         world.rank() == 0 ? &samples : nullptr, pulse);
+                                         &samples, pulse);
         }
         proto::EvalRow& row = *result.add_evals();
         row.set_step(0);

@@ -15,6 +15,21 @@ constexpr std::int64_t kEvaluationTokens =
     2048;                            // per micro-batch: fixed, because GEMM bits depend on the rows
 constexpr std::int64_t kGroup = 64;  // prompts decoded together
 
+// Appends every rank's samples; ranks hold consecutive prompts, so the order is the prompts'.
+void gather_in_order(Group& group, const std::vector<proto::Sample>& samples,
+                     std::vector<proto::Sample>& all) {
+  for (int rank = 0; rank < group.size(); ++rank) {
+    proto::StageResult carrier;
+    if (rank == group.rank()) {
+      carrier.mutable_samples()->Add(samples.begin(), samples.end());
+    }
+    std::string bytes = carrier.SerializeAsString();
+    group.broadcast(bytes, rank);
+    carrier.ParseFromString(bytes);
+    all.insert(all.end(), carrier.samples().begin(), carrier.samples().end());
+  }
+}
+
 }  // namespace
 
 Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
@@ -54,6 +69,7 @@ Measured measure_exact_match(Group& group, const Transformer& model, const Datas
   const std::int64_t groups = (static_cast<std::int64_t>(asked.size()) + kGroup - 1) / kGroup;
   const MicroBatchRange mine = micro_batches_of(groups, group.rank(), group.size());
   std::int64_t right = 0;
+  std::vector<proto::Sample> own;
   for (std::int64_t g = mine.begin; g < mine.end; ++g) {
     const std::int64_t begin = g * kGroup;
     const std::int64_t end = std::min(begin + kGroup, static_cast<std::int64_t>(asked.size()));
@@ -67,16 +83,19 @@ Measured measure_exact_match(Group& group, const Transformer& model, const Datas
       const Example& example = dataset[asked[static_cast<std::size_t>(i)]];
       const std::string answer = tokenizer.decode(answers[static_cast<std::size_t>(i - begin)]);
       right += static_cast<std::int64_t>(answer == example.response);
-      if (kept != nullptr && i < options.samples) {
+      if (i < options.samples) {
         proto::Sample sample;
         sample.set_set(set);
         sample.set_prompt(example.prompt);
         sample.set_expected(example.response);
         sample.set_answer(answer);
-        kept->push_back(std::move(sample));
+        own.push_back(std::move(sample));
       }
     }
     pulse();
+  }
+  if (kept != nullptr) {
+    gather_in_order(group, own, *kept);
   }
   const std::int64_t total = group.sum(right);
   const auto n = static_cast<std::int64_t>(asked.size());

@@ -32,10 +32,10 @@ struct AnswerOptions {
   std::int64_t limit = 0;  // first N examples; 0: all
   std::int64_t max_new = 64;
   std::int32_t stop = 0;  // id of response_end
-  int samples = 0;        // answers kept
+  int samples = 0;        // answers kept: of the first prompts
 };
 // Share of examples whose greedy answer equals the response byte for byte; examples without a
-// prompt are left out. Samples (on rank 0) are appended to `kept`. Collective over the group.
+// prompt are left out. Samples are appended to `kept` on every rank. Collective over the group.
 [[nodiscard]] Measured measure_exact_match(Group& group, const Transformer& model,
                                            const Dataset& dataset, const Tokenizer& tokenizer,
                                            const AnswerOptions& options, const std::string& set,
