@@ -41,10 +41,25 @@ END
 failures=0
 say() { echo "kill_sweep: $*"; }
 
-run_once() {  # run_once DIR [VAR=VALUE...]: in a session of its own; its code
+one_rank=(--set resources.gangs=2 --set resources.ranks_per_gang=1)
+two_ranks=(--set resources.gangs=1 --set resources.ranks_per_gang=2)
+shape=("${one_rank[@]}")
+
+run_once() {  # run_once DIR [VAR=VALUE...]: gangs of the present shape; its code
   local out=$1
   shift
-  env "$@" timeout 240 "$finescale" run sweep.yaml --set output="$out" >"$out.log" 2>&1
+  env "$@" timeout 240 "$finescale" run sweep.yaml --set output="$out" "${shape[@]}" >"$out.log" 2>&1
+}
+
+# The worker processes of a campaign whose rank is 0 (leader) or above (other).
+ranks_of() {  # ranks_of DIR leader|other
+  local pid rank
+  for pid in $(pgrep -f "finescale-worker --campaign $work/$1 "); do
+    rank=$(tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
+    case $2:$rank in
+      leader:0 | other:[1-9]*) echo "$pid" ;;
+    esac
+  done
 }
 
 check() {  # check NAME DIR
@@ -71,36 +86,48 @@ reference=$("$finescale" results plain --json --canonical)
 points=$(sed -nE 's/^ +"((coordinator|worker)\.[a-z_]+)",?.*/\1/p' "$source_dir/core/crash_point.cpp" 2>/dev/null || true)
 [ -n "$points" ] || { say "no crash points were found"; exit 1; }
 [ "$tier" = quick ] && points="coordinator.after_lease coordinator.after_publish_artifact worker.after_checkpoint worker.before_commit_request"
-for point in $points; do
-  out=crash-$point
-  # The n-th passing: early ones hit the shared stages, later ones the trials.
-  n=1
-  case $point in worker.before_register) n=1 ;; *commit* | *lease* | *publish* | worker.*) n=3 ;; esac
-  run_once "$out" FINESCALE_CRASH_POINT="$point:$n" FINESCALE_CRASH_ONCE="$work/once-$point"
-  first=$?
-  [ -e "$work/once-$point" ] || say "$point: was never passed"
-  again=0
-  while [ $first -ne 0 ] && [ $again -lt 5 ]; do
+crash_at() {  # crash_at POINT DIR: at the n-th passing; early ones hit the shared stages, later ones the trials
+  local point=$1 out=$2 n=1 code again=0
+  case $point in worker.before_register) ;; *commit* | *lease* | *publish* | worker.*) n=3 ;; esac
+  run_once "$out" FINESCALE_CRASH_POINT="$point:$n" FINESCALE_CRASH_ONCE="$work/once-$out"
+  code=$?
+  [ -e "$work/once-$out" ] || say "$point: was never passed"
+  while [ $code -ne 0 ] && [ $again -lt 5 ]; do
     run_once "$out"
-    first=$?
+    code=$?
     again=$((again + 1))
   done
-  check "$point ($again more runs)" "$out"
+  check "$point (${shape[*]:1:1}, $again more runs)" "$out"
+}
+
+for point in $points; do
+  crash_at "$point" "crash-$point"
 done
+if [ "$tier" = full ]; then
+  shape=("${two_ranks[@]}")
+  for point in $points; do
+    case $point in worker.*) crash_at "$point" "crash2-$point" ;; esac
+  done
+fi
 
 instants=20
-[ "$tier" = quick ] && instants=3
+[ "$tier" = quick ] && instants=4
 for i in $(seq "$instants"); do
   out=instant-$i
-  setsid "$finescale" run sweep.yaml --set output="$out" >"$out.log" 2>&1 &
+  # A gang of two ranks for the last two victims: both must be there to be killed.
+  shape=("${one_rank[@]}")
+  [ $((i % 4)) -ge 2 ] && shape=("${two_ranks[@]}")
+  setsid "$finescale" run sweep.yaml --set output="$out" "${shape[@]}" >"$out.log" 2>&1 &
   pid=$!
-  sleep "$(awk -v i="$i" 'BEGIN { srand(100 + i); print 0.2 + rand() * 1.6 }')"
-  case $((i % 3)) in
-    0) victim=$pid ;;                                                                    # the coordinator
-    1) victim=$(pgrep -f "mpirun.*$work/$out " | head -1) ;;                             # an mpirun
-    2) victim=$(pgrep -f "finescale-worker --campaign $work/$out " | tail -1) ;;         # a rank
+  sleep "$(awk -v i="$i" 'BEGIN { srand(100 + i); print 0.3 + rand() * 1.8 }')"
+  case $((i % 4)) in
+    0) kind=coordinator victim=$pid ;;
+    1) kind=mpirun victim=$(pgrep -f "mpirun.*$work/$out " | head -1) ;;
+    2) kind=leader victim=$(ranks_of "$out" leader | head -1) ;;
+    3) kind="other rank" victim=$(ranks_of "$out" other | head -1) ;;
   esac
-  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null
+  killed=missed
+  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=killed
   wait "$pid"
   code=$?
   again=0
@@ -109,7 +136,7 @@ for i in $(seq "$instants"); do
     code=$?
     again=$((again + 1))
   done
-  check "instant $i (victim kind $((i % 3)), $again more runs)" "$out"
+  check "instant $i ($kind $killed, $again more runs)" "$out"
 done
 say "$failures failures"
 [ $failures -eq 0 ]
