@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checkpoint.h"
 #include "comm/group.h"
 #include "configs/parse.h"
 #include "core/error.h"
@@ -14,6 +15,7 @@
 #include "core/parallel.h"
 #include "core/random.h"
 #include "sharding/gradient_tree.h"
+#include "worker/checkpoint_tensors.h"
 #include "worker/data/loader.h"
 #include "worker/methods/method.h"
 #include "worker/model/transformer.h"
@@ -30,12 +32,21 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-Dataset random_sequences(const nlohmann::json& request, int vocab) {
+// The request's own token lists, else random ones of the given lengths.
+Dataset sequences(const nlohmann::json& request, int vocab) {
+  std::vector<Example> examples;
+  if (request.contains("sequences")) {
+    for (const auto& tokens : request.at("sequences")) {
+      Example example;
+      example.tokens = tokens.get<std::vector<std::int32_t>>();
+      examples.push_back(std::move(example));
+    }
+    return Dataset(std::move(examples));
+  }
   const auto lengths = request.at("lengths").get<std::vector<int>>();
   const auto count =
       request.at("sequences_per_step").get<std::size_t>() * request.at("steps").get<std::size_t>();
   Random random(1, Purpose::kTest);
-  std::vector<Example> examples;
   for (std::size_t i = 0; i < count; ++i) {
     Example example;
     for (int t = 0; t < lengths[i % lengths.size()]; ++t) {
@@ -45,6 +56,23 @@ Dataset random_sequences(const nlohmann::json& request, int vocab) {
     examples.push_back(std::move(example));
   }
   return Dataset(std::move(examples));
+}
+
+// Weights before the first update and the gradient of its mean loss, for other programs to check.
+void dump(const std::string& path, Group& group, const ParameterSet& base, ParameterSet& trainable,
+          const TensorView& gradient) {
+  std::vector<CheckpointTensor> tensors = tensors_of("/model", base, base.flat(), true);
+  for (const char* part : {"/adapter", "/gradient"}) {
+    const bool is_gradient = part == std::string_view("/gradient");
+    if (!is_gradient && &base == &trainable) {
+      continue;
+    }
+    for (CheckpointTensor& tensor :
+         tensors_of(part, trainable, is_gradient ? gradient : trainable.flat(), true)) {
+      tensors.push_back(std::move(tensor));
+    }
+  }
+  write_checkpoint(group, path, {}, tensors);
 }
 
 std::string run(const nlohmann::json& request) {
@@ -67,7 +95,9 @@ std::string run(const nlohmann::json& request) {
   train.mutable_batch()->set_examples(request.at("sequences_per_step"));
   train.set_micro_batch_tokens(request.value("micro_batch_tokens", 2048));
   train.set_learning_rate(1e-3);
-  const Dataset data = random_sequences(request, config.llama().vocab_size());
+  train.set_weight_decay(0.01);
+  train.set_decay_on(config::DECAY_ON_ALL);
+  const Dataset data = sequences(request, config.llama().vocab_size());
   const TrainLoader loader(data, train, 1);
   const auto method = make_method(train.method(), layout, weights, 1);
   Transformer model(layout, weights);
@@ -96,8 +126,12 @@ std::string run(const nlohmann::json& request) {
               scale;
       tree.finish_leaf(Stream());
     }
-    norm = optimizer.update(Stream(), method->trainable(), tree.reduce(Stream()), step + 1,
-                            train.learning_rate());
+    const TensorView gradient = tree.reduce(Stream());
+    if (step == 0 && request.contains("dump")) {
+      dump(request.at("dump"), *group, weights, method->trainable(), gradient);
+    }
+    norm =
+        optimizer.update(Stream(), method->trainable(), gradient, step + 1, train.learning_rate());
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (step >= warmup) {
       rates.push_back(static_cast<double>(batch.num_tokens) / seconds);

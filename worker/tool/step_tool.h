@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// finescale-worker tool step: times real training steps on random tokens, for comparison with other
-// programs. Reads
-// {"preset", "method": "full"|"lora", "lengths": [tokens of each sequence, ...] ,
-// "sequences_per_step", "steps", "warmup", "threads", "micro_batch_tokens"}; answers {"tok_s"
-// (median over steps), "ms_step", "loss", "gradient_norm", "isa"}. No MPI.
+// finescale-worker tool step: times real training steps, for comparison with other programs. Reads
+// {"preset", "method": "full"|"lora", "sequences": [[id, ...], ...] or "lengths": [tokens, ...] for
+// random ones, "sequences_per_step", "steps", "warmup", "threads", "micro_batch_tokens", "dump":
+// path of an HDF5 file for the first weights and gradient}; answers {"tok_s" (median over steps),
+// "ms_step", "loss", "gradient_norm", "isa", "memory_bytes"}. AdamW as PyTorch has it: decay 0.01
+// everywhere. No MPI.
 #pragma once
 
 #include <string>
