@@ -12,6 +12,9 @@
 namespace finescale {
 namespace {
 
+constexpr int kSplits = 6;         // values of ln(U_N / U) that are tried
+constexpr double kLawFar = 1e300;  // beyond every logarithm
+
 struct Effective {
   double ln_size;         // ln of unique * (1 + r (1 - exp(-repeats / r)))
   double by_ln_unique;    // derivative with respect to ln unique, total fixed
@@ -85,15 +88,26 @@ class DataConstrainedLaw final : public Law {
     return bounds;
   }
 
-  // The split of excess parameters depends on A / B, so the linear part is solved with N' = N first
-  // (exact where nothing is repeated) and the polish does the rest.
+  // Which parameters are in excess depends on A / B. For the linear part the split itself,
+  // ln(U_N / U), is a candidate; the polish then makes it agree with A / B.
   [[nodiscard]] int num_terms() const override { return 3; }
-  [[nodiscard]] std::vector<Theta> candidates(const LawTable& /*table*/) const override {
+  [[nodiscard]] std::vector<Theta> candidates(const LawTable& table) const override {
+    double least = kLawFar;
+    double most = -kLawFar;
+    for (std::size_t i = 0; i < table.size(); ++i) {
+      const double ln_ratio = table.ln_N[i] - std::log(std::min(table.U[i], table.D[i]));
+      least = std::min(least, ln_ratio);
+      most = std::max(most, ln_ratio);
+    }
     std::vector<Theta> list;
     for (const double alpha : exponent_grid()) {
       for (const double r_data : {0.3, 1.0, 4.0, 16.0, 64.0}) {
+        list.push_back({alpha, std::log(r_data), std::log(5.0), most + 1});  // none in excess
         for (const double r_size : {1.0, 5.0, 50.0}) {
-          list.push_back({alpha, std::log(r_data), std::log(r_size)});
+          for (int k = 0; k < kSplits; ++k) {
+            const double split = least - 1 + (most - least + 1) * k / (kSplits - 0.5);
+            list.push_back({alpha, std::log(r_data), std::log(r_size), split});
+          }
         }
       }
     }
@@ -102,11 +116,15 @@ class DataConstrainedLaw final : public Law {
   void terms(const Theta& q, const LawTable& table, double* columns) const override {
     const std::size_t n = table.size();
     for (std::size_t i = 0; i < n; ++i) {
-      const double unique = std::min(table.U[i], table.D[i]);
+      const double ln_unique = std::log(std::min(table.U[i], table.D[i]));
+      const double ln_wanted = ln_unique + q[3];
+      const double ln_size = ln_wanted < table.ln_N[i]
+                                 ? effective_size(table.N[i], ln_wanted, std::exp(q[2])).ln_size
+                                 : table.ln_N[i];
       columns[i] = 1;
-      columns[n + i] = std::exp(-q[0] * table.ln_N[i]);
+      columns[n + i] = std::exp(-q[0] * ln_size);
       columns[2 * n + i] =
-          std::exp(-q[0] * effective_size(table.D[i], std::log(unique), std::exp(q[1])).ln_size);
+          std::exp(-q[0] * effective_size(table.D[i], ln_unique, std::exp(q[1])).ln_size);
     }
   }
   [[nodiscard]] Theta assemble(const Theta& q, const double* c) const override {
