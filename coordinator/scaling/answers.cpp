@@ -24,6 +24,50 @@ double ln_floor(const Curve& curve) {
   return curve_log_loss(curve, 1e60);
 }
 
+// Why there is no amount of data: above the floor, too slow within reason, or not measured.
+std::string not_reached_text(const GroupStudy& group, const std::string& goal, double ln_target,
+                             double floor_share) {
+  std::string text = group.data.name + ": " + goal;
+  if (!group.has_form) {
+    return text + " was not reached within the measured budgets (up to " +
+           examples_text(group.data.max_D()) + " examples), and no form of law fits them well " +
+           "enough to say what lies beyond.";
+  }
+  const std::string probability =
+      group.curves.empty() ? "" : "P(floor > target) = " + percent_text(floor_share);
+  const double floor = ln_floor(group.chosen);
+  if (floor > ln_target) {
+    text += " is not reachable: ";
+    text += probability.empty() ? "" : probability + "; ";
+    return text + "the fitted floor is " + number_text(std::exp(floor), 4) + ".";
+  }
+  text += " is not reached within " + examples_text(kFarthest) + " times the largest budget (" +
+          examples_text(group.data.max_D()) + " examples): the fitted curve falls too slowly";
+  return text + (probability.empty() ? "." : "; " + probability + ".");
+}
+
+std::string reached_text(const GroupStudy& group, const std::string& goal, const Answer& answer,
+                         const StudyOptions& options) {
+  const double at = *answer.D;
+  std::string text = group.data.name + " reaches " + goal + " with ";
+  if (!group.has_form && at <= group.data.min_D()) {
+    return text + examples_text(at) + " examples, the smallest amount measured, or fewer.";
+  }
+  text += "about " + examples_text(at) + " examples";
+  if (answer.interval) {
+    text += " (" + level_text(options.level) + range_text(*answer.interval) + ")";
+  }
+  if (!group.has_form) {
+    const auto above =
+        std::lower_bound(group.data.budgets.begin(), group.data.budgets.end(), at * (1 - 1e-9));
+    text += ", by a straight line between the means measured at " + examples_text(*(above - 1)) +
+            " and " + examples_text(*above);
+  } else if (at > 4 * group.data.max_D()) {
+    text += ", " + number_text(at / group.data.max_D(), 2) + " times the most that was measured";
+  }
+  return text + (answer.cost ? ", at a cost of " + number_text(*answer.cost) + "." : ".");
+}
+
 void answer_target(const GroupStudy& group, double target, const StudyOptions& options,
                    double probability_best, Study& study) {
   const double low = group.data.min_D() / 16;
@@ -33,7 +77,7 @@ void answer_target(const GroupStudy& group, double target, const StudyOptions& o
   int above = 0;
   for (const Curve& curve : group.curves) {
     reach.push_back(data_to_reach(curve, ln_target, low, high));
-    above += ln_floor(curve) > ln_target ? 1 : 0;
+    above += group.has_form && ln_floor(curve) > ln_target ? 1 : 0;
   }
   const double floor_share =
       group.curves.empty() ? 0 : static_cast<double>(above) / static_cast<double>(reach.size());
@@ -41,29 +85,26 @@ void answer_target(const GroupStudy& group, double target, const StudyOptions& o
   Answer answer;
   answer.question = "target";
   answer.method = group.data.name;
-  answer.probability_best = probability_best;
+  if (!group.curves.empty()) {
+    answer.probability_best = probability_best;
+    answer.interval = percentile_interval(std::move(reach), options.level);
+  }
   const std::string goal = "a loss of " + number_text(target, 4);
   if (std::isfinite(at)) {
     answer.D = at;
-    if (!reach.empty()) {
-      answer.interval = percentile_interval(std::move(reach), options.level);
-    }
     const double price = cost_per_example(options, group.data.name);
     if (price > 0) {
       answer.cost = price * at;
     }
-    answer.text =
-        group.data.name + " reaches " + goal + " with about " + examples_text(at) + " examples";
-    if (answer.interval) {
-      answer.text += " (" + level_text(options.level) + range_text(*answer.interval) + ")";
-    }
-    answer.text += answer.cost ? ", at a cost of " + number_text(*answer.cost) + "." : ".";
+    answer.text = reached_text(group, goal, answer, options);
     if (floor_share >= 0.05) {
       answer.text += " P(floor > target) = " + percent_text(floor_share) + ".";
     }
   } else {
-    answer.text = group.data.name + ": " + goal +
-                  " is not reachable: P(floor > target) = " + percent_text(floor_share) + ".";
+    if (answer.interval && !std::isfinite(answer.interval->low)) {
+      answer.interval.reset();  // no replicate reaches it either
+    }
+    answer.text = not_reached_text(group, goal, ln_target, floor_share);
   }
   study.answers.push_back(std::move(answer));
 }
@@ -130,6 +171,13 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
                             ": its cost per example is unknown");
       continue;
     }
+    if (!groups[g].has_form && allowed[g] > groups[g].data.max_D()) {
+      allowed[g] = groups[g].data.max_D();
+      study.notes.push_back("the budget is answered for " + groups[g].data.name + " at " +
+                            examples_text(allowed[g]) +
+                            " examples, the most measured: no form fits, so nothing is known "
+                            "beyond");
+    }
     const double loss = curve_log_loss(groups[g].chosen, std::max(allowed[g], 1.0));
     if (loss < least) {
       least = loss;
@@ -183,6 +231,9 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
 }
 
 void answer_doubling(const GroupStudy& group, Study& study) {
+  if (!group.has_form) {
+    return;  // nothing is known beyond the measured budgets
+  }
   const double D = group.data.max_D();
   const auto gain = [D](const Curve& curve) {
     return -std::expm1(curve_log_loss(curve, 2 * D) - curve_log_loss(curve, D));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/scaling/curve.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace finescale {
@@ -8,9 +9,42 @@ namespace {
 
 constexpr double kLogTolerance = 1e-10;
 
+double interpolated(const Curve& curve, double x) {
+  const auto above = std::upper_bound(curve.knot_x.begin(), curve.knot_x.end(), x);
+  if (above == curve.knot_x.begin()) {
+    return curve.knot_y.front();
+  }
+  if (above == curve.knot_x.end()) {
+    return curve.knot_y.back();
+  }
+  const auto right = static_cast<std::size_t>(above - curve.knot_x.begin());
+  const double t = (x - curve.knot_x[right - 1]) / (curve.knot_x[right] - curve.knot_x[right - 1]);
+  return (1 - t) * curve.knot_y[right - 1] + t * curve.knot_y[right];
+}
+
+// Means may rise in between: the first place where the line comes down to the target.
+double first_reached(const Curve& curve, double ln_target, double low, double high) {
+  for (std::size_t k = 0; k < curve.knot_x.size(); ++k) {
+    if (curve.knot_y[k] > ln_target) {
+      continue;
+    }
+    double x = curve.knot_x[k];  // of the first knot: there, or with less than was measured
+    if (k > 0) {
+      const double t = (curve.knot_y[k - 1] - ln_target) / (curve.knot_y[k - 1] - curve.knot_y[k]);
+      x = curve.knot_x[k - 1] + t * (x - curve.knot_x[k - 1]);
+    }
+    const double D = std::max(std::exp(x), low);
+    return D <= high ? D : kNever;
+  }
+  return kNever;
+}
+
 }  // namespace
 
 double curve_log_loss(const Curve& curve, double D) {
+  if (curve.law == nullptr) {
+    return interpolated(curve, std::log(D));
+  }
   thread_local LawTable row = [] {
     LawPoint point;
     point.D = 1;
@@ -27,6 +61,9 @@ double curve_log_loss(const Curve& curve, double D) {
 }
 
 double data_to_reach(const Curve& curve, double ln_target, double low, double high) {
+  if (curve.law == nullptr) {
+    return first_reached(curve, ln_target, low, high);
+  }
   if (curve_log_loss(curve, low) <= ln_target) {
     return low;
   }

@@ -3,15 +3,18 @@
 #pragma once
 
 #include <limits>
+#include <vector>
 
 #include "coordinator/scaling/law.h"
 
 namespace finescale {
 
 struct Curve {
-  const Law* law = nullptr;
+  const Law* law = nullptr;  // null: no form; the knots are joined by straight lines
   Theta theta{};
   double N = 0;
+  // ln D ascending and ln L there, for a curve without a form; level beyond both ends.
+  std::vector<double> knot_x{}, knot_y{};
 };
 
 inline constexpr double kNever = std::numeric_limits<double>::infinity();

@@ -73,7 +73,7 @@ std::vector<LawFit> describe_fits(const GroupStudy& group, double level) {
   std::vector<LawFit> fits;
   for (std::size_t f = 0; f < group.laws.size(); ++f) {
     const Law& law = *group.laws[f];
-    const LawFitResult& result = group.fits.full[f];
+    const LawFitResult& result = group.named[f];
     const std::vector<std::string> names = law.parameter_names();
     LawFit fit;
     fit.group = group.data.name;
@@ -99,6 +99,11 @@ std::vector<LawFit> describe_fits(const GroupStudy& group, double level) {
     }
     fit.chosen_share = group.form_share[f];
     judge(result, law, group.data, fit);
+    const LackOfFit& misfit = group.fits.misfit[f];
+    if (group.noise.from_replicates && misfit.df > 0) {
+      fit.misfit_p_value = misfit.p_value;
+      fit.refused = refused(misfit);
+    }
     fits.push_back(std::move(fit));
   }
   return fits;
@@ -108,7 +113,7 @@ Band make_band(const GroupStudy& group, double level) {
   constexpr int kSteps = 48;
   Band band;
   const double left = std::log(group.data.min_D());
-  const double right = std::log(4 * group.data.max_D());
+  const double right = std::log((group.has_form ? 4 : 1) * group.data.max_D());
   for (int i = 0; i <= kSteps; ++i) {
     const double D = std::exp(left + (right - left) * i / kSteps);
     const double middle = std::exp(curve_log_loss(group.chosen, D));
@@ -131,7 +136,7 @@ Band make_band(const GroupStudy& group, double level) {
 std::vector<HeldOut> make_held_out(const GroupStudy& group) {
   std::vector<HeldOut> list;
   const auto origins = static_cast<int>(group.fits.origins.front().size());
-  if (origins == 0) {
+  if (origins == 0 || !group.has_form) {
     return list;
   }
   const auto last = static_cast<std::size_t>(origins - 1);

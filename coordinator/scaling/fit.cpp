@@ -96,7 +96,10 @@ double Fitter::propose(const LawTable& table, const LawBounds& bounds, double la
   if (options_.least_squares) {
     StepMatrix damped = hessian_;
     damped.diagonal() += lambda * scale;
-    step = damped.ldlt().solve(-gradient_);
+    step = -gradient_;
+    if (!solve_definite(damped, step)) {
+      step.setZero();
+    }
     predicted = -gradient_.dot(step) - 0.5 * step.dot(hessian_ * step);
   } else {
     predicted = huber_step(residual_, table.weight, jacobian_.data(), free, options_.delta, lambda,

@@ -10,6 +10,9 @@
 namespace finescale {
 namespace {
 
+// In standard deviations: 95% of the efficiency of the mean under normal errors (Huber 1964).
+constexpr double kHuberEfficient = 1.345;
+
 void truncate(LawTable& table, std::size_t rows) {
   for (std::vector<double>* column :
        {&table.ln_D, &table.ln_N, &table.D, &table.N, &table.U, &table.y, &table.weight}) {
@@ -31,8 +34,15 @@ int cells_up_to(const GroupData& group, double limit) {
 }  // namespace
 
 FormChoice::FormChoice(const GroupData& group, const std::vector<std::string>& forms,
-                       const FitOptions& options)
-    : group_(&group), merge_(options.least_squares) {
+                       const FitOptions& options, const Noise& noise)
+    : group_(&group),
+      noise_(noise),
+      merge_(options.least_squares || noise.from_replicates),
+      delta_(options.delta),
+      count_(static_cast<std::size_t>(group.num_cells), 0.0) {
+  for (const int cell : group.cell) {
+    count_[static_cast<std::size_t>(cell)] += 1;
+  }
   int most = 0;
   int fewest = std::numeric_limits<int>::max();
   for (const std::string& name : forms) {
@@ -54,6 +64,12 @@ FormChoice::FormChoice(const GroupData& group, const std::vector<std::string>& f
                     " different budgets; a law needs at least " + std::to_string(fewest),
                 "", "run more data budgets, or choose a form with fewer parameters");
   }
+  FitOptions working = options;
+  if (noise.from_replicates) {
+    const double runs = static_cast<double>(group.table.size()) / group.num_cells;
+    delta_ = working.delta =
+        std::max(options.delta, kHuberEfficient * robust_scatter(group) / std::sqrt(runs));
+  }
   full_ = merge_ ? cell_means(group) : group.table;
   const int num_budgets = static_cast<int>(group.budgets.size());
   for (int k = 1; k <= kMaxOrigins && k < num_budgets; ++k) {
@@ -69,7 +85,7 @@ FormChoice::FormChoice(const GroupData& group, const std::vector<std::string>& f
   }
   num_origins_ = static_cast<int>(kept_.size());
   for (const Law* law : laws_) {
-    fitters_.emplace_back(static_cast<std::size_t>(num_origins_ + 1), Fitter(*law, options));
+    fitters_.emplace_back(static_cast<std::size_t>(num_origins_ + 1), Fitter(*law, working));
   }
   value_.resize(full_.size());
 }
@@ -109,26 +125,32 @@ double FormChoice::origin_error(const Law& law, const Theta& theta, int origin) 
   return total > 0 ? sum / total : 0;
 }
 
-void FormChoice::choose(FormFits& fits) const {
-  fits.chosen = 0;
+// noise_factor: variance of the table's means over that of the data's (2 in a replicate, which has
+// the noise of the data and its own).
+void FormChoice::choose(FormFits& fits, double noise_factor) {
+  std::vector<double> score = fits.held_out;
   if (num_origins_ == 0) {
     // Too few budgets to hold any out: corrected Akaike criterion on the residuals.
-    double best = std::numeric_limits<double>::infinity();
     const auto n = static_cast<double>(group_->num_cells);
     for (std::size_t f = 0; f < laws_.size(); ++f) {
       const double k = laws_[f]->num_parameters() + 1;
       const double correction = n - k - 1 > 0 ? 2 * k * (k + 1) / (n - k - 1) : 1e6 * k;
       const double variance = std::max(fits.full[f].rmsd * fits.full[f].rmsd, 1e-300);
-      const double score = n * std::log(variance) + 2 * k + correction;
-      if (score < best) {
-        best = score;
-        fits.chosen = static_cast<int>(f);
-      }
+      score[f] = n * std::log(variance) + 2 * k + correction;
     }
-    return;
   }
-  for (std::size_t f = 1; f < laws_.size(); ++f) {
-    if (fits.held_out[f] < fits.held_out[static_cast<std::size_t>(fits.chosen)]) {
+  fits.misfit.resize(laws_.size());
+  fits.chosen = kNoForm;
+  double best = std::numeric_limits<double>::infinity();
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    fits.misfit[f] = LackOfFit{};
+    if (noise_.from_replicates) {
+      laws_[f]->evaluate(fits.full[f].theta, full_, value_.data(), nullptr);
+      fits.misfit[f] = test_lack_of_fit(full_, value_, count_, laws_[f]->num_parameters(),
+                                        noise_factor * noise_.within, noise_.df_within);
+    }
+    if (!refused(fits.misfit[f]) && score[f] < best) {
+      best = score[f];
       fits.chosen = static_cast<int>(f);
     }
   }
@@ -148,7 +170,7 @@ FormFits FormChoice::fit() {
     fits.held_out.push_back(num_origins_ > 0 ? std::sqrt(error)
                                              : std::numeric_limits<double>::quiet_NaN());
   }
-  choose(fits);
+  choose(fits, 1);
   return fits;
 }
 
@@ -169,7 +191,13 @@ void FormChoice::refit(const LawTable& rows, const FormFits& start, FormFits& ou
     out.held_out[f] =
         num_origins_ > 0 ? std::sqrt(error) : std::numeric_limits<double>::quiet_NaN();
   }
-  choose(out);
+  choose(out, 2);
+  if (out.chosen == kNoForm) {  // an unlucky draw: the form that misses least
+    const auto least = std::min_element(
+        out.misfit.begin(), out.misfit.end(),
+        [](const LackOfFit& a, const LackOfFit& b) { return a.p_value > b.p_value; });
+    out.chosen = static_cast<int>(least - out.misfit.begin());
+  }
 }
 
 }  // namespace finescale

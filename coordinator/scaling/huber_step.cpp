@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/scaling/huber_step.h"
 
-#include <Eigen/Dense>
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace finescale {
 namespace {
 
 constexpr int kMaxInner = 40;
+constexpr int kMajorised = 3;  // first steps that are, where most rows lie outside delta
 
 struct Problem {
   std::size_t rows;
@@ -24,37 +25,41 @@ struct Problem {
   }
 };
 
+double dot(const double* a, const double* b, std::size_t n) {
+  double even = 0;
+  double odd = 0;
+  std::size_t i = 0;
+  for (; i + 1 < n; i += 2) {
+    even += a[i] * b[i];
+    odd += a[i + 1] * b[i + 1];
+  }
+  return even + odd + (i < n ? a[i] * b[i] : 0.0);
+}
+
 // Gradient and curvature of the model at the residuals `r` (those after the step so far).
+// work: n, the curvature of each row times a column.
 void derivatives(const Problem& p, const double* r, const StepVector& step, bool majorise,
-                 StepVector& gradient, StepMatrix& hessian) {
+                 double* work, StepVector& gradient, StepMatrix& hessian) {
   const int k = static_cast<int>(p.free.size());
-  gradient.setZero(k);
-  hessian.setZero(k, k);
-  std::array<double, kMaxLawParameters> row{};
+  gradient.resize(k);
+  hessian.resize(k, k);
   for (std::size_t i = 0; i < p.rows; ++i) {
-    const double a = std::abs(r[i]);
-    const bool inside = a <= p.delta;
-    const double psi = p.weight[i] * (inside ? r[i] : std::copysign(p.delta, r[i]));
-    const double curve = p.weight[i] * (inside ? 1.0 : (majorise ? p.delta / a : 0.0));
-    for (int c = 0; c < k; ++c) {
-      row[static_cast<std::size_t>(c)] = p.column(c)[i];
-      gradient(c) -= psi * row[static_cast<std::size_t>(c)];
-    }
-    if (curve > 0) {
-      for (int c = 0; c < k; ++c) {
-        const double scaled = curve * row[static_cast<std::size_t>(c)];
-        for (int d = 0; d <= c; ++d) {
-          hessian(c, d) += scaled * row[static_cast<std::size_t>(d)];
-        }
-      }
-    }
+    work[i] = p.weight[i] * std::clamp(r[i], -p.delta, p.delta);
   }
   for (int c = 0; c < k; ++c) {
-    gradient(c) += p.lambda * (*p.scale)(c)*step(c);
-    hessian(c, c) += p.lambda * (*p.scale)(c);
-    for (int d = 0; d < c; ++d) {
-      hessian(d, c) = hessian(c, d);
+    gradient(c) = p.lambda * (*p.scale)(c)*step(c) - dot(p.column(c), work, p.rows);
+  }
+  for (int c = 0; c < k; ++c) {
+    const double* column = p.column(c);
+    for (std::size_t i = 0; i < p.rows; ++i) {
+      const double a = std::abs(r[i]);
+      const double curve = a <= p.delta ? 1.0 : (majorise ? p.delta / a : 0.0);
+      work[i] = p.weight[i] * curve * column[i];
     }
+    for (int d = 0; d <= c; ++d) {
+      hessian(c, d) = hessian(d, c) = dot(p.column(d), work, p.rows);
+    }
+    hessian(c, c) += (p.lambda + 1e-12) * (*p.scale)(c) + 1e-300;
   }
 }
 
@@ -116,7 +121,69 @@ double model(const Problem& p, const double* r, const StepVector& step) {
   return sum;
 }
 
+bool mostly_inside(const Problem& p, const double* r) {
+  const auto inside =
+      std::count_if(r, r + p.rows, [&](double v) { return std::abs(v) <= p.delta; });
+  return 2 * static_cast<std::size_t>(inside) > p.rows;
+}
+
+// The full step ends where every row is on the same side of delta: the piece is quadratic there and
+// its minimum is exact.
+bool same_piece(const Problem& p, const double* r, const double* moved) {
+  for (std::size_t i = 0; i < p.rows; ++i) {
+    const double after = r[i] - moved[i];
+    if ((std::abs(r[i]) <= p.delta) != (std::abs(after) <= p.delta) ||
+        (std::abs(after) > p.delta && (after > 0) != (r[i] > 0))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void move_along(const Problem& p, const StepVector& direction, double* moved) {
+  std::fill(moved, moved + p.rows, 0.0);
+  for (int c = 0; c < direction.size(); ++c) {
+    const double* column = p.column(c);
+    for (std::size_t i = 0; i < p.rows; ++i) {
+      moved[i] += column[i] * direction(c);
+    }
+  }
+}
+
 }  // namespace
+
+bool solve_definite(StepMatrix& matrix, StepVector& x) {
+  const auto n = static_cast<int>(x.size());
+  for (int j = 0; j < n; ++j) {  // L D L^T in place, then three triangular solves
+    double d = matrix(j, j);
+    for (int k = 0; k < j; ++k) {
+      d -= matrix(j, k) * matrix(j, k) * matrix(k, k);
+    }
+    if (!(d > 0)) {
+      return false;
+    }
+    matrix(j, j) = d;
+    for (int i = j + 1; i < n; ++i) {
+      double sum = matrix(i, j);
+      for (int k = 0; k < j; ++k) {
+        sum -= matrix(i, k) * matrix(j, k) * matrix(k, k);
+      }
+      matrix(i, j) = sum / d;
+    }
+  }
+  for (int i = 0; i < n; ++i) {
+    for (int k = 0; k < i; ++k) {
+      x(i) -= matrix(i, k) * x(k);
+    }
+  }
+  for (int i = n - 1; i >= 0; --i) {
+    x(i) /= matrix(i, i);
+    for (int k = i + 1; k < n; ++k) {
+      x(i) -= matrix(k, i) * x(k);
+    }
+  }
+  return true;
+}
 
 double huber_step(std::span<const double> residual, std::span<const double> weight,
                   const double* jacobian, std::span<const int> free, double delta, double lambda,
@@ -129,39 +196,31 @@ double huber_step(std::span<const double> residual, std::span<const double> weig
   step.setZero(k);
   const double before = model(p, r, step);
   double value = before;
-  StepVector gradient;
+  const int majorised = mostly_inside(p, r) ? 0 : kMajorised;
+  StepVector gradient, direction;
   StepMatrix hessian;
   for (int iteration = 0; iteration < kMaxInner; ++iteration) {
     // The majoriser is safe while many rows change sides; Newton then ends exactly.
-    derivatives(p, r, step, iteration < 3, gradient, hessian);
-    for (int c = 0; c < k; ++c) {
-      hessian(c, c) += 1e-12 * scale(c) + 1e-300;
-    }
-    const StepVector direction = hessian.ldlt().solve(-gradient);
-    const double descent = direction.dot(gradient);
-    if (!(descent < 0)) {
+    const bool newton = iteration >= majorised;
+    derivatives(p, r, step, !newton, moved, gradient, hessian);
+    direction = -gradient;
+    if (!solve_definite(hessian, direction) || !(direction.dot(gradient) < 0)) {
       break;
     }
-    for (std::size_t i = 0; i < p.rows; ++i) {
-      double sum = 0;
-      for (int c = 0; c < k; ++c) {
-        sum += p.column(c)[i] * direction(c);
-      }
-      moved[i] = sum;
+    move_along(p, direction, moved);
+    const bool exact = newton && same_piece(p, r, moved);
+    double t = 1;
+    if (!exact) {
+      const double linear = lambda * (scale.array() * step.array() * direction.array()).sum();
+      const double quadratic = lambda * (scale.array() * direction.array().square()).sum();
+      t = line_search(p, r, moved, linear, quadratic);
     }
-    double linear = 0;
-    double quadratic = 0;
-    for (int c = 0; c < k; ++c) {
-      linear += lambda * scale(c) * step(c) * direction(c);
-      quadratic += lambda * scale(c) * direction(c) * direction(c);
-    }
-    const double t = line_search(p, r, moved, linear, quadratic);
     step += t * direction;
     for (std::size_t i = 0; i < p.rows; ++i) {
       r[i] -= t * moved[i];
     }
     const double next = model(p, r, step);
-    const bool done = iteration >= 3 && value - next <= 1e-15 * before;
+    const bool done = exact || (newton && value - next <= 1e-15 * before);
     value = std::min(value, next);
     if (done) {
       break;

@@ -20,6 +20,9 @@ using StepVector = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, kMaxLawParameters
   return a <= delta ? 0.5 * r * r : delta * (a - 0.5 * delta);
 }
 
+// x = matrix^-1 x for a positive definite matrix, which is overwritten; false when it is not.
+bool solve_definite(StepMatrix& matrix, StepVector& x);
+
 // residual, weight: n; jacobian: column-major with `free.size()` columns picked by `free`.
 // scratch: 2 n. Returns the decrease of the model; `step` has one entry per free parameter.
 double huber_step(std::span<const double> residual, std::span<const double> weight,

@@ -41,7 +41,8 @@ Interval target_interval(const GroupStudy& group, double target, double level) {
 
 TestedCrossover test_crossover(const GroupStudy& a, const GroupStudy& b, double level) {
   const double low = std::max(a.data.min_D(), b.data.min_D());
-  const double high = 2 * std::min(a.data.max_D(), b.data.max_D());
+  const double beyond = a.has_form && b.has_form ? 2 : 1;
+  const double high = beyond * std::min(a.data.max_D(), b.data.max_D());
   TestedCrossover result;
   result.crossover.a = a.data.name;
   result.crossover.b = b.data.name;

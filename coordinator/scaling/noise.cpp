@@ -22,10 +22,39 @@ std::vector<double> cell_average(const GroupData& group) {
 
 }  // namespace
 
+bool has_replicates(const GroupData& group) {
+  const auto spare = static_cast<int>(group.table.size()) - group.num_cells -
+                     (group.has_trunks ? group.num_trunks - 1 : 0);
+  return spare >= 4;
+}
+
+double robust_scatter(const GroupData& group) {
+  if (!has_replicates(group)) {
+    return 0;
+  }
+  const std::vector<double> average = cell_average(group);
+  std::vector<double> count(average.size(), 0.0);
+  for (const int cell : group.cell) {
+    count[static_cast<std::size_t>(cell)] += 1;
+  }
+  std::vector<double> deviation;
+  for (std::size_t i = 0; i < group.table.size(); ++i) {
+    const auto c = static_cast<std::size_t>(group.cell[i]);
+    if (count[c] > 1) {
+      deviation.push_back(std::abs(group.table.y[i] - average[c]) *
+                          std::sqrt(count[c] / (count[c] - 1)));
+    }
+  }
+  const auto middle = deviation.begin() + static_cast<std::ptrdiff_t>(deviation.size() / 2);
+  std::nth_element(deviation.begin(), middle, deviation.end());
+  return 1.4826 * *middle;  // of a normal distribution
+}
+
 Resampling choose_resampling(const GroupData& group) {
   if (!group.has_trunks) {
-    return static_cast<int>(group.table.size()) >= kManyRows ? Resampling::kRows
-                                                             : Resampling::kParametric;
+    return !has_replicates(group) && static_cast<int>(group.table.size()) >= kManyRows
+               ? Resampling::kRows
+               : Resampling::kParametric;
   }
   return group.num_trunks >= kFewTrunks ? Resampling::kTrunks : Resampling::kParametric;
 }
@@ -33,11 +62,11 @@ Resampling choose_resampling(const GroupData& group) {
 Noise estimate_noise(const GroupData& group, const std::vector<double>& residual, int parameters) {
   Noise noise;
   const auto rows = static_cast<double>(group.table.size());
-  const double pure_df = rows - group.num_cells;
   const double between_df = group.has_trunks ? group.num_trunks - 1 : 0;
   noise.rows_per_trunk = rows / group.num_trunks;
-  noise.from_replicates = pure_df - between_df >= 4;
+  noise.from_replicates = has_replicates(group);
   std::vector<double> deviation = residual;
+  deviation.resize(group.table.size());
   if (noise.from_replicates) {
     const std::vector<double> average = cell_average(group);
     for (std::size_t i = 0; i < deviation.size(); ++i) {

@@ -12,7 +12,7 @@
 namespace finescale {
 
 enum class Resampling {
-  kRows,       // many points without trunks: rows drawn with replacement
+  kRows,       // many points without trunks or replicates: rows drawn with replacement
   kTrunks,     // 5 trunks or more: whole trunks drawn with replacement
   kParametric  // fewer: variances between and within trunks drawn from what their estimates allow
 };
@@ -29,6 +29,12 @@ struct Noise {
 // residual: y - fit of a flexible form with `parameters` parameters; used where cells have one row.
 [[nodiscard]] Noise estimate_noise(const GroupData& group, const std::vector<double>& residual,
                                    int parameters);
+
+// Enough runs beyond one per cell to see their scatter without any form.
+[[nodiscard]] bool has_replicates(const GroupData& group);
+// Standard deviation of one run about its cell, from the median deviation: one bad run does not
+// move it. 0 without replicates.
+[[nodiscard]] double robust_scatter(const GroupData& group);
 
 [[nodiscard]] Resampling choose_resampling(const GroupData& group);
 

@@ -38,6 +38,19 @@ std::string best_method(const std::vector<GroupStudy>& groups) {
          (replicates > 0 ? " (in " + percent_text(wins) + " of the replicates)." : ".");
 }
 
+std::string misfit_sentence(const GroupStudy& group) {
+  const auto least =
+      std::min_element(group.fits.misfit.begin(), group.fits.misfit.end(),
+                       [](const LackOfFit& a, const LackOfFit& b) { return a.rms < b.rms; });
+  const auto form = static_cast<std::size_t>(least - group.fits.misfit.begin());
+  const double cells = static_cast<double>(group.data.table.size()) / group.data.num_cells;
+  return "No form of law fits " + group.data.name + ": the best, " + group.laws[form]->name() +
+         ", misses the measured means by " + number_text(100 * std::expm1(least->rms), 2) +
+         "% where seeds explain " + number_text(100 * std::sqrt(group.noise.within / cells), 2) +
+         "%, so answers for it join the measured means by straight lines and say nothing beyond " +
+         examples_text(group.data.max_D()) + " examples.";
+}
+
 }  // namespace
 
 std::string number_text(double value, int digits) {
@@ -74,6 +87,11 @@ std::string examples_text(double D) {
 
 std::string recommend(const std::vector<GroupStudy>& groups, const Study& study) {
   std::vector<std::string> sentences;
+  for (const GroupStudy& group : groups) {
+    if (!group.has_form) {
+      sentences.push_back(misfit_sentence(group));
+    }
+  }
   for (const Crossover& c : study.crossovers) {
     std::string text = c.a + " is better below about " + examples_text(c.at) + " examples (" +
                        percent_text(study.options.level) + " interval ";

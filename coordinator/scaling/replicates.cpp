@@ -27,18 +27,57 @@ std::size_t most_flexible(const std::vector<const Law*>& laws) {
   return best;
 }
 
+// The measured means at the group's largest size, as a curve.
+Curve joined_means(const GroupData& data, const LawTable& rows) {
+  Curve curve;
+  curve.N = data.N;
+  double sum = 0;
+  double weight = 0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {  // ascending D
+    if (rows.N[i] != data.N) {
+      continue;
+    }
+    const double x = std::log(rows.D[i]);
+    if (curve.knot_x.empty() || curve.knot_x.back() != x) {
+      curve.knot_x.push_back(x);
+      curve.knot_y.push_back(0);
+      sum = weight = 0;
+    }
+    sum += rows.weight[i] * rows.y[i];
+    weight += rows.weight[i];
+    curve.knot_y.back() = sum / weight;
+  }
+  return curve;
+}
+
+void fit_data(const std::vector<std::string>& forms, const FitOptions& fit, GroupStudy& study) {
+  if (has_replicates(study.data)) {
+    study.noise = estimate_noise(study.data, {}, 0);
+  }
+  FormChoice choice(study.data, forms, fit, study.noise);
+  study.laws = choice.laws();
+  study.left_out = choice.left_out();
+  study.delta = choice.delta();
+  study.fits = choice.fit();
+  for (const Law* law : study.laws) {
+    study.named.push_back(Fitter(*law, fit).fit(study.data.table));
+  }
+  study.has_form = study.fits.chosen != kNoForm;
+  if (study.has_form) {
+    const auto chosen = static_cast<std::size_t>(study.fits.chosen);
+    study.chosen = {study.laws[chosen], study.fits.full[chosen].theta, study.data.N};
+  } else {
+    study.chosen = joined_means(study.data, study.data.table);
+  }
+}
+
 }  // namespace
 
 GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, const FitOptions& fit,
                        int replicates, unsigned long long seed, unsigned long long stream) {
   GroupStudy study;
   study.data = std::move(data);
-  FormChoice choice(study.data, forms, fit);
-  study.laws = choice.laws();
-  study.left_out = choice.left_out();
-  study.fits = choice.fit();
-  const auto chosen = static_cast<std::size_t>(study.fits.chosen);
-  study.chosen = {study.laws[chosen], study.fits.full[chosen].theta, study.data.N};
+  fit_data(forms, fit, study);
   const std::size_t flexible = most_flexible(study.laws);
   const std::vector<double> residual =
       residuals(study.data, *study.laws[flexible], study.fits.full[flexible].theta);
@@ -46,9 +85,9 @@ GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, co
   study.resampling = choose_resampling(study.data);
 
   FitOptions quick = fit;
-  quick.tolerance = std::max(fit.tolerance, 1e-9);  // far below the noise of resampling
+  quick.tolerance = std::max(fit.tolerance, 1e-7);  // far below the noise of resampling
   quick.max_iterations = 60;
-  FormChoice again(study.data, forms, quick);
+  FormChoice again(study.data, forms, quick, study.noise);
   Resampler resampler(study.data, study.resampling, study.noise, residual);
   study.by_form.assign(study.laws.size(), {});
   study.form_share.assign(study.laws.size(), 0.0);
@@ -59,8 +98,12 @@ GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, co
     resampler.draw(random, rows);
     again.refit(rows, study.fits, out);
     const auto f = static_cast<std::size_t>(out.chosen);
-    study.curves.push_back({study.laws[f], out.full[f].theta, study.data.N});
-    study.form_share[f] += 1.0 / replicates;
+    if (study.has_form) {
+      study.curves.push_back({study.laws[f], out.full[f].theta, study.data.N});
+      study.form_share[f] += 1.0 / replicates;
+    } else {
+      study.curves.push_back(joined_means(study.data, rows));
+    }
     for (std::size_t form = 0; form < study.laws.size(); ++form) {
       study.by_form[form].push_back(out.full[form].theta);
     }

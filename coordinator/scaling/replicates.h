@@ -18,8 +18,12 @@ struct GroupStudy {
   GroupData data;
   std::vector<const Law*> laws;
   std::vector<std::string> left_out;
-  FormFits fits;  // of the data
-  Curve chosen;   // of the data
+  FormFits fits;  // of the data, as answers use them
+  // Of the loss that was named, on single runs: what the tables of parameters show.
+  std::vector<LawFitResult> named;
+  bool has_form = true;  // false: every form is refused, curves join the measured means
+  double delta = 0;      // Huber's, of `fits`
+  Curve chosen;          // of the data
   Resampling resampling = Resampling::kParametric;
   Noise noise;
   std::vector<Curve> curves;                // chosen form of each replicate

@@ -79,7 +79,7 @@ Study run_study(const std::vector<LawPoint>& points, const StudyOptions& options
     for (LawFit& one : describe_fits(group, options.level)) {
       study.fits.push_back(std::move(one));
     }
-    study.chosen[group.data.name] = group.chosen.law->name();
+    study.chosen[group.data.name] = group.has_form ? group.chosen.law->name() : kInterpolation;
     study.bands[group.data.name] = make_band(group, options.level);
     study.held_out[group.data.name] = make_held_out(group);
   }

@@ -46,6 +46,9 @@ struct LawFit {
   std::vector<std::string> not_identified;  // their values are bounds: see intervals
   std::optional<double> held_out_rmsd;      // of ln L, over the 1, 2, 3 largest budgets
   double chosen_share = 0;                  // of the replicates that chose this form
+  // Of the F test of the cell means against the form, where runs are replicated.
+  std::optional<double> misfit_p_value;
+  bool refused = false;  // it misses the means by more than seeds differ: not to be chosen
 };
 struct Crossover {
   std::string a, b;  // a is better below `at`, b above
@@ -73,9 +76,11 @@ struct HeldOut {  // prediction of the largest budgets from the smaller ones, ch
                   // power
   double D = 0, measured = 0, predicted = 0, power_predicted = 0;
 };
+// In place of a form where none fits: straight lines between the measured means, nothing beyond.
+inline constexpr const char* kInterpolation = "interpolation";
 struct Study {
   std::vector<LawFit> fits;                   // every group x form
-  std::map<std::string, std::string> chosen;  // group -> form
+  std::map<std::string, std::string> chosen;  // group -> form, or kInterpolation
   std::vector<Crossover> crossovers;
   std::vector<Answer> answers;
   std::map<std::string, Band> bands;  // group -> band of the chosen form

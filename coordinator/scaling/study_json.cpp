@@ -47,7 +47,9 @@ Json fit_json(const LawFit& fit) {
           {"identifiable", fit.identifiable},
           {"why_not", fit.why_not.empty() ? Json(nullptr) : Json(fit.why_not)},
           {"held_out_rmsd", number(fit.held_out_rmsd)},
-          {"chosen_share", number(fit.chosen_share)}};
+          {"chosen_share", number(fit.chosen_share)},
+          {"misfit_p_value", number(fit.misfit_p_value)},
+          {"refused", fit.refused}};
 }
 
 Json answer_json(const Answer& answer) {
