@@ -71,6 +71,56 @@ void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const 
   });
 }
 
+// How C is cut. The cuts follow from the shape alone and every block is one thread's call, so no
+// bit depends on the number of threads; the library's own cuts do change bits (AVX2 from 2 threads
+// on, AVX-512 from 8). Against one uncut call on one thread the blocks cost 0 to 5%.
+struct Blocks {
+  std::int64_t rows, cols;          // of a block
+  std::int64_t num_rows, num_cols;  // blocks along each dimension
+  [[nodiscard]] std::int64_t count() const noexcept { return num_rows * num_cols; }
+};
+
+Blocks blocks_of(const Sizes& size) {
+  static constexpr std::int64_t kAlone = std::int64_t{1}
+                                         << 18;  // below, waking a thread costs more
+  static constexpr std::int64_t kTile = 64;      // whole register tiles of every instruction set
+  static constexpr std::int64_t kLargest = 512;  // beyond, packing is amortised
+  static constexpr std::int64_t kPieces = 8;
+  Blocks blocks = {size.m, size.n, 1, 1};
+  if (size.m * size.n * size.k >= kAlone) {
+    const auto cut = [](std::int64_t length) {
+      const std::int64_t piece = (length + kPieces - 1) / kPieces;
+      return std::clamp((piece + kTile - 1) / kTile * kTile, kTile, kLargest);
+    };
+    const bool tall = size.m >= size.n;
+    std::int64_t& longer = tall ? blocks.rows : blocks.cols;
+    std::int64_t& other = tall ? blocks.cols : blocks.rows;
+    longer = cut(longer);
+    other = other > 2 * kLargest ? kLargest : other;
+  }
+  blocks.num_rows = (size.m + blocks.rows - 1) / blocks.rows;
+  blocks.num_cols = (size.n + blocks.cols - 1) / blocks.cols;
+  return blocks;
+}
+
+void multiply_block(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
+                    const TensorView& b, double beta, const TensorView& c, const Sizes& size,
+                    const Blocks& blocks, std::int64_t index) {
+  const std::int64_t row = index / blocks.num_cols * blocks.rows;
+  const std::int64_t col = index % blocks.num_cols * blocks.cols;
+  const std::int64_t a_offset = transpose_a == Transpose::kNo ? row * a.row_stride : row;
+  const std::int64_t b_offset = transpose_b == Transpose::kNo ? col : col * b.row_stride;
+  const dnnl_status_t status =
+      dnnl_sgemm(transpose_a == Transpose::kNo ? 'N' : 'T',
+                 transpose_b == Transpose::kNo ? 'N' : 'T', std::min(blocks.rows, size.m - row),
+                 std::min(blocks.cols, size.n - col), size.k, static_cast<float>(alpha),
+                 a.as<float>() + a_offset, a.row_stride, b.as<float>() + b_offset, b.row_stride,
+                 static_cast<float>(beta), c.as<float>() + row * c.row_stride + col, c.row_stride);
+  if (status != dnnl_success) {
+    throw Error(ErrorKind::kInternal, "dnnl_sgemm failed with status " + std::to_string(status));
+  }
+}
+
 }  // namespace
 
 void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b, double alpha,
@@ -84,13 +134,18 @@ void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b
     gemm_f64(transpose_a, transpose_b, alpha, a, b, beta, c, size);
     return;
   }
-  const dnnl_status_t status = dnnl_sgemm(
-      transpose_a == Transpose::kNo ? 'N' : 'T', transpose_b == Transpose::kNo ? 'N' : 'T', size.m,
-      size.n, size.k, static_cast<float>(alpha), a.as<float>(), a.row_stride, b.as<float>(),
-      b.row_stride, static_cast<float>(beta), c.as<float>(), c.row_stride);
-  if (status != dnnl_success) {
-    throw Error(ErrorKind::kInternal, "dnnl_sgemm failed with status " + std::to_string(status));
+  const Blocks blocks = blocks_of(size);
+  const auto run = [&](std::int64_t index) {
+    multiply_block(transpose_a, transpose_b, alpha, a, b, beta, c, size, blocks, index);
+  };
+  if (blocks.count() == 1) {  // outside a parallel region the library would start its own threads
+    const int threads = num_threads();
+    set_num_threads(1);
+    run(0);
+    set_num_threads(threads);
+    return;
   }
+  parallel_items(blocks.count(), run);
 }
 
 }  // namespace finescale::cpu
