@@ -73,21 +73,20 @@ void answer_target(const GroupStudy& group, double target, const StudyOptions& o
   const double low = group.data.min_D() / 16;
   const double high = group.data.max_D() * kFarthest;
   const double ln_target = std::log(target);
-  std::vector<double> reach;
   int above = 0;
   for (const Curve& curve : group.curves) {
-    reach.push_back(data_to_reach(curve, ln_target, low, high));
     above += group.has_form && ln_floor(curve) > ln_target ? 1 : 0;
   }
   const double floor_share =
-      group.curves.empty() ? 0 : static_cast<double>(above) / static_cast<double>(reach.size());
+      group.curves.empty() ? 0
+                           : static_cast<double>(above) / static_cast<double>(group.curves.size());
   const double at = data_to_reach(group.chosen, ln_target, low, high);
   Answer answer;
   answer.question = "target";
   answer.method = group.data.name;
   if (!group.curves.empty()) {
     answer.probability_best = probability_best;
-    answer.interval = percentile_interval(std::move(reach), options.level);
+    answer.interval = target_interval(group, target, options.level);
   }
   const std::string goal = "a loss of " + number_text(target, 4);
   if (std::isfinite(at)) {
@@ -209,7 +208,7 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
   }
   if (replicates > 0) {
     answer.probability_best = wins;
-    const Interval ln_loss = percentile_interval(std::move(losses), options.level);
+    const Interval ln_loss = replicate_interval(groups[best], std::move(losses), options.level);
     answer.loss_interval = Interval{std::exp(ln_loss.low), std::exp(ln_loss.high)};
   }
   answer.loss = std::exp(least);
@@ -255,7 +254,7 @@ void answer_doubling(const GroupStudy& group, Study& study) {
     for (const Curve& curve : group.curves) {
       gains.push_back(gain(curve));
     }
-    answer.gain_interval = percentile_interval(std::move(gains), study.options.level);
+    answer.gain_interval = replicate_interval(group, std::move(gains), study.options.level);
     answer.text += " (" + level_text(study.options.level) +
                    number_text(100 * answer.gain_interval->low, 2) + "% to " +
                    number_text(100 * answer.gain_interval->high, 2) + "%)";

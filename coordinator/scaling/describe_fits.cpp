@@ -123,7 +123,7 @@ Band make_band(const GroupStudy& group, double level) {
     }
     Interval interval{std::log(middle), std::log(middle)};
     if (!values.empty()) {
-      interval = percentile_interval(std::move(values), level);
+      interval = replicate_interval(group, std::move(values), level);
     }
     band.D.push_back(D);
     band.middle.push_back(middle);

@@ -13,6 +13,11 @@ namespace {
 // In standard deviations: 95% of the efficiency of the mean under normal errors (Huber 1964).
 constexpr double kHuberEfficient = 1.345;
 
+// The rolling origin has three held-out budgets at most, and a form that is too stiff may pass
+// through them by luck; its intervals are then too narrow. It is taken only where its held-out
+// error is under a third of that of the most flexible form that fits.
+constexpr double kSimplerHandicap = 3;
+
 void truncate(LawTable& table, std::size_t rows) {
   for (std::vector<double>* column :
        {&table.ln_D, &table.ln_N, &table.D, &table.N, &table.U, &table.y, &table.weight}) {
@@ -125,32 +130,57 @@ double FormChoice::origin_error(const Law& law, const Theta& theta, int origin) 
   return total > 0 ? sum / total : 0;
 }
 
-// noise_factor: variance of the table's means over that of the data's (2 in a replicate, which has
-// the noise of the data and its own).
-void FormChoice::choose(FormFits& fits, double noise_factor) {
-  std::vector<double> score = fits.held_out;
-  if (num_origins_ == 0) {
-    // Too few budgets to hold any out: corrected Akaike criterion on the residuals.
-    const auto n = static_cast<double>(group_->num_cells);
-    for (std::size_t f = 0; f < laws_.size(); ++f) {
-      const double k = laws_[f]->num_parameters() + 1;
-      const double correction = n - k - 1 > 0 ? 2 * k * (k + 1) / (n - k - 1) : 1e6 * k;
-      const double variance = std::max(fits.full[f].rmsd * fits.full[f].rmsd, 1e-300);
-      score[f] = n * std::log(variance) + 2 * k + correction;
-    }
+void FormChoice::test_misfits(FormFits& fits) {
+  fits.misfit.assign(laws_.size(), LackOfFit{});
+  for (std::size_t f = 0; f < laws_.size() && noise_.from_replicates; ++f) {
+    laws_[f]->evaluate(fits.full[f].theta, full_, value_.data(), nullptr);
+    fits.misfit[f] = test_lack_of_fit(full_, value_, count_, laws_[f]->num_parameters(),
+                                      noise_.within, noise_.df_within);
   }
-  fits.misfit.resize(laws_.size());
+}
+
+// Smaller is better: the held-out error, or, with too few budgets to hold any out, the corrected
+// Akaike criterion of the residuals.
+std::vector<double> FormChoice::scores(const FormFits& fits) const {
+  if (num_origins_ > 0) {
+    return fits.held_out;
+  }
+  std::vector<double> score;
+  const auto n = static_cast<double>(group_->num_cells);
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    const double k = laws_[f]->num_parameters() + 1;
+    const double correction = n - k - 1 > 0 ? 2 * k * (k + 1) / (n - k - 1) : 1e6 * k;
+    const double variance = std::max(fits.full[f].rmsd * fits.full[f].rmsd, 1e-300);
+    score.push_back(std::log(variance) + (2 * k + correction) / n);
+  }
+  return score;
+}
+
+void FormChoice::choose(FormFits& fits, const std::vector<LackOfFit>& misfit) const {
+  const std::vector<double> score = scores(fits);
+  int most = 0;
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    most = refused(misfit[f]) ? most : std::max(most, laws_[f]->num_parameters());
+  }
   fits.chosen = kNoForm;
   double best = std::numeric_limits<double>::infinity();
   for (std::size_t f = 0; f < laws_.size(); ++f) {
-    fits.misfit[f] = LackOfFit{};
-    if (noise_.from_replicates) {
-      laws_[f]->evaluate(fits.full[f].theta, full_, value_.data(), nullptr);
-      fits.misfit[f] = test_lack_of_fit(full_, value_, count_, laws_[f]->num_parameters(),
-                                        noise_factor * noise_.within, noise_.df_within);
+    const bool simpler = num_origins_ > 0 && laws_[f]->num_parameters() < most;
+    const double handicapped = simpler ? kSimplerHandicap * score[f] : score[f];
+    if (!refused(misfit[f]) && handicapped < best) {
+      best = handicapped;
+      fits.chosen = static_cast<int>(f);
     }
-    if (!refused(fits.misfit[f]) && score[f] < best) {
-      best = score[f];
+  }
+  if (fits.chosen == kNoForm) {
+    return;
+  }
+  // A form whose extra parameters ended at 0 is the simpler one, and is called so.
+  const auto same = fits.full[static_cast<std::size_t>(fits.chosen)].objective * (1 + 1e-6) + 1e-18;
+  for (std::size_t f = 0; f < laws_.size(); ++f) {
+    if (!refused(misfit[f]) && fits.full[f].objective <= same &&
+        laws_[f]->num_parameters() <
+            laws_[static_cast<std::size_t>(fits.chosen)]->num_parameters()) {
       fits.chosen = static_cast<int>(f);
     }
   }
@@ -170,7 +200,8 @@ FormFits FormChoice::fit() {
     fits.held_out.push_back(num_origins_ > 0 ? std::sqrt(error)
                                              : std::numeric_limits<double>::quiet_NaN());
   }
-  choose(fits, 1);
+  test_misfits(fits);
+  choose(fits, fits.misfit);
   return fits;
 }
 
@@ -191,13 +222,7 @@ void FormChoice::refit(const LawTable& rows, const FormFits& start, FormFits& ou
     out.held_out[f] =
         num_origins_ > 0 ? std::sqrt(error) : std::numeric_limits<double>::quiet_NaN();
   }
-  choose(out, 2);
-  if (out.chosen == kNoForm) {  // an unlucky draw: the form that misses least
-    const auto least = std::min_element(
-        out.misfit.begin(), out.misfit.end(),
-        [](const LackOfFit& a, const LackOfFit& b) { return a.p_value > b.p_value; });
-    out.chosen = static_cast<int>(least - out.misfit.begin());
-  }
+  choose(out, start.misfit);
 }
 
 }  // namespace finescale

@@ -27,7 +27,7 @@ struct FormFits {
   std::vector<LawFitResult> full;                  // per form
   std::vector<std::vector<LawFitResult>> origins;  // per form, per number of budgets held out
   std::vector<double> held_out;                    // per form: RMSD of ln L; NaN when impossible
-  std::vector<LackOfFit> misfit;                   // per form, of the full fit
+  std::vector<LackOfFit> misfit;                   // per form, of the full fit of the data
   int chosen = 0;                                  // index of the form; kNoForm: all are refused
 };
 
@@ -39,6 +39,7 @@ class FormChoice {
              const FitOptions& options, const Noise& noise);
 
   [[nodiscard]] FormFits fit();  // of the data, global search
+  // Forms that the data refuse stay refused; there must be one that is not for `out.chosen`.
   void refit(const LawTable& rows, const FormFits& start, FormFits& out);
 
   [[nodiscard]] const std::vector<const Law*>& laws() const { return laws_; }
@@ -49,7 +50,9 @@ class FormChoice {
  private:
   void load(const LawTable& rows);
   [[nodiscard]] double origin_error(const Law& law, const Theta& theta, int origin);
-  void choose(FormFits& fits, double noise_factor);
+  void test_misfits(FormFits& fits);
+  [[nodiscard]] std::vector<double> scores(const FormFits& fits) const;
+  void choose(FormFits& fits, const std::vector<LackOfFit>& misfit) const;
 
   const GroupData* group_;
   Noise noise_;

@@ -2,6 +2,7 @@
 #include "coordinator/scaling/intervals.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace finescale {
@@ -26,17 +27,18 @@ Interval log_loss_interval(const GroupStudy& group, double D, double level) {
   for (const Curve& curve : group.curves) {
     values.push_back(curve_log_loss(curve, D));
   }
-  return percentile_interval(std::move(values), level);
+  return replicate_interval(group, std::move(values), level);
 }
 
 Interval target_interval(const GroupStudy& group, double target, double level) {
   std::vector<double> values;
   values.reserve(group.curves.size());
   for (const Curve& curve : group.curves) {
-    values.push_back(data_to_reach(curve, std::log(target), group.data.min_D() / 16,
-                                   group.data.max_D() * kFarthest));
+    values.push_back(std::log(data_to_reach(curve, std::log(target), group.data.min_D() / 16,
+                                            group.data.max_D() * kFarthest)));
   }
-  return percentile_interval(std::move(values), level);
+  const Interval ln_D = replicate_interval(group, std::move(values), level);
+  return {std::exp(ln_D.low), std::exp(ln_D.high)};
 }
 
 TestedCrossover test_crossover(const GroupStudy& a, const GroupStudy& b, double level) {
@@ -62,7 +64,8 @@ TestedCrossover test_crossover(const GroupStudy& a, const GroupStudy& b, double 
       replicates > 0 ? static_cast<double>(inside) / static_cast<double>(replicates) : 0;
   if (std::isfinite(at)) {
     result.crossover.at = std::exp(at);
-    const Interval interval = percentile_interval(std::move(places), level);
+    const std::array<const GroupStudy*, 2> pair = {&a, &b};
+    const Interval interval = replicate_interval(pair, std::move(places), level);
     result.crossover.interval = {std::exp(interval.low), std::exp(interval.high)};
     result.supported = result.crossover.probability >= kCrossoverShare;
   }

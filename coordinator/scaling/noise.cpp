@@ -135,18 +135,18 @@ Resampler::Resampler(const GroupData& group, Resampling kind, Noise noise,
   count_.resize(group.table.size());
 }
 
-void Resampler::draw(Random& random, LawTable& table) {
+double Resampler::draw(Random& random, LawTable& table) {
   switch (kind_) {
     case Resampling::kRows:
       draw_rows(random, table);
-      return;
+      return 0;
     case Resampling::kTrunks:
       draw_trunks(random, table);
-      return;
+      return 0;
     case Resampling::kParametric:
-      draw_parametric(random, table);
-      return;
+      return draw_parametric(random, table);
   }
+  return 0;
 }
 
 void Resampler::draw_rows(Random& random, LawTable& table) {
@@ -181,25 +181,29 @@ void Resampler::draw_trunks(Random& random, LawTable& table) {
 
 // Within a trunk: independent errors less their mean. Between: the trunk's mean error, whose
 // variance (sigma_b^2 + sigma_w^2 / rows) is estimated, and here drawn, by itself.
-void Resampler::draw_parametric(Random& random, LawTable& table) {
+double Resampler::draw_parametric(Random& random, LawTable& table) {
   const double within =
       noise_.within * noise_.df_within / draw_chi_squared(random, noise_.df_within);
   const double between = noise_.df_between > 0 ? noise_.between * noise_.df_between /
                                                      draw_chi_squared(random, noise_.df_between)
                                                : within;
   const double level = std::sqrt(between / noise_.rows_per_trunk);
+  double total = 0;
   for (const std::vector<int>& rows : trunk_rows_) {
     double mean = 0;
     for (const int row : rows) {
       noise_row_[static_cast<std::size_t>(row)] = std::sqrt(within) * random.normal();
       mean += noise_row_[static_cast<std::size_t>(row)] / static_cast<double>(rows.size());
     }
-    const double shift = rows.size() > 1 ? level * random.normal() - mean : 0.0;
+    const double drawn = rows.size() > 1 ? level * random.normal() : 0.0;
+    const double shift = rows.size() > 1 ? drawn - mean : 0.0;
+    total += drawn * static_cast<double>(rows.size());
     for (const int r : rows) {
       const auto row = static_cast<std::size_t>(r);
       table.y[row] = base_[row] + noise_row_[row] + shift;
     }
   }
+  return total / static_cast<double>(group_->table.size());
 }
 
 }  // namespace finescale

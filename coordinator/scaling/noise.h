@@ -46,12 +46,13 @@ class Resampler {
   Resampler(const GroupData& group, Resampling kind, Noise noise,
             const std::vector<double>& residual);
   // New losses or new weights for one replicate, into `table` (a copy of the group's table).
-  void draw(Random& random, LawTable& table);
+  // Returns the shift of the group's level that comes from the seeds (ln L; 0 unless parametric).
+  double draw(Random& random, LawTable& table);
 
  private:
   void draw_rows(Random& random, LawTable& table);
   void draw_trunks(Random& random, LawTable& table);
-  void draw_parametric(Random& random, LawTable& table);
+  double draw_parametric(Random& random, LawTable& table);
 
   const GroupData* group_;
   Resampling kind_;

@@ -95,7 +95,7 @@ GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, co
   FormFits out;
   for (int b = 0; b < replicates; ++b) {
     Random random(seed, Purpose::kBootstrap, (stream << 32) + static_cast<unsigned long long>(b));
-    resampler.draw(random, rows);
+    study.level_shift.push_back(resampler.draw(random, rows));
     again.refit(rows, study.fits, out);
     const auto f = static_cast<std::size_t>(out.chosen);
     if (study.has_form) {
@@ -109,28 +109,6 @@ GroupStudy study_group(GroupData data, const std::vector<std::string>& forms, co
     }
   }
   return study;
-}
-
-double percentile(std::vector<double>& values, double share) {
-  if (values.empty()) {
-    return std::nan("");
-  }
-  std::sort(values.begin(), values.end());
-  // Position (n + 1) p - 1: each of the n + 1 gaps holds the next draw with equal probability.
-  const double position = share * (static_cast<double>(values.size()) + 1) - 1;
-  const double clamped = std::clamp(position, 0.0, static_cast<double>(values.size()) - 1);
-  const auto below = static_cast<std::size_t>(clamped);
-  const std::size_t above = std::min(below + 1, values.size() - 1);
-  const double t = clamped - static_cast<double>(below);
-  if (!std::isfinite(values[below]) || !std::isfinite(values[above])) {
-    return t < 0.5 ? values[below] : values[above];
-  }
-  return (1 - t) * values[below] + t * values[above];
-}
-
-Interval percentile_interval(std::vector<double> values, double level) {
-  std::erase_if(values, [](double v) { return std::isnan(v); });
-  return {percentile(values, 0.5 * (1 - level)), percentile(values, 0.5 * (1 + level))};
 }
 
 }  // namespace finescale

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct GroupStudy {
   Resampling resampling = Resampling::kParametric;
   Noise noise;
   std::vector<Curve> curves;                // chosen form of each replicate
+  std::vector<double> level_shift;          // of each replicate: see Resampler::draw
   std::vector<std::vector<Theta>> by_form;  // form -> replicate -> theta
   std::vector<double> form_share;           // of the replicates that chose the form
 };
@@ -35,6 +37,13 @@ struct GroupStudy {
 [[nodiscard]] GroupStudy study_group(GroupData data, const std::vector<std::string>& forms,
                                      const FitOptions& fit, int replicates, unsigned long long seed,
                                      unsigned long long stream);
+
+// Interval of a quantity that every replicate of the groups has one value of: percentiles at a
+// level corrected for how much of its variance comes from the few seeds.
+[[nodiscard]] Interval replicate_interval(std::span<const GroupStudy* const> groups,
+                                          std::vector<double> values, double level);
+[[nodiscard]] Interval replicate_interval(const GroupStudy& group, std::vector<double> values,
+                                          double level);
 
 // Equal-tailed percentiles; infinities sort to their ends. NaN are left out.
 [[nodiscard]] Interval percentile_interval(std::vector<double> values, double level);
