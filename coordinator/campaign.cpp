@@ -350,6 +350,7 @@ class CampaignLoop {
       reply.add_input_dirs(directory_ + "/artifacts/" + input);
     }
     reply.set_trial(stage.trial);
+    reply.set_thread_shares(a.thread_shares);
     server_->answer(a.request, reply);
   }
 

@@ -86,7 +86,13 @@ class Jobs {
   [[nodiscard]] double makespan(const StageEstimates& estimates, double StageEstimate::*seconds,
                                 int gangs) {
     for (std::size_t i = 0; i < jobs_.size(); ++i) {
-      jobs_[i].seconds = keys_[i].empty() ? 0 : at(estimates, keys_[i]).*seconds + kHandOverSeconds;
+      if (keys_[i].empty()) {
+        jobs_[i].seconds = 0;
+        continue;
+      }
+      const StageEstimate& stage = at(estimates, keys_[i]);
+      jobs_[i].seconds = stage.*seconds + kHandOverSeconds;
+      jobs_[i].seconds_alone = stage.*seconds * stage.alone_factor + kHandOverSeconds;
     }
     return schedule_makespan(jobs_, gangs);
   }
@@ -128,12 +134,13 @@ void add_limits(PlanReport& report, const SiteFacts& site) {
 
 }  // namespace
 
-std::string plan_request(const Plan& plan, int threads) {
+std::string plan_request(const Plan& plan, int threads, int threads_alone) {
   nlohmann::json stages = nlohmann::json::array();
   for (const std::string& key : plan.graph.order) {
     stages.push_back(canonical_text(plan.graph.stages.at(key)));
   }
-  return nlohmann::json{{"stages", stages}, {"threads", threads}}.dump();
+  return nlohmann::json{{"stages", stages}, {"threads", threads}, {"threads_alone", threads_alone}}
+      .dump();
 }
 
 StageEstimates parse_plan_answer(const std::string& json, const Plan& plan) {
@@ -149,6 +156,7 @@ StageEstimates parse_plan_answer(const std::string& json, const Plan& plan) {
       e.seconds = stage.at("seconds").get<double>();
       e.seconds_low = stage.value("seconds_low", kLowFactor * e.seconds);
       e.seconds_high = stage.value("seconds_high", kHighFactor * e.seconds);
+      e.alone_factor = e.seconds > 0 ? stage.value("seconds_alone", e.seconds) / e.seconds : 1;
       e.memory_bytes = stage.value("memory_bytes", std::int64_t{0});
       e.checkpoint_bytes = stage.value("checkpoint_bytes", std::int64_t{0});
       const auto spec = plan.graph.stages.find(stage.at("key").get<std::string>());
@@ -255,7 +263,9 @@ PlanReport plan_sweep(const config::Sweep& sweep, const ContentHash& hash,
                       const SiteFacts& site) {
   const Plan plan = make_full_plan(sweep, hash);
   const int threads = threads_per_rank(sweep.resources(), site.cores);
-  const std::string answer = ask_worker(plan_request(plan, threads));
+  const int alone = std::clamp(threads * sweep.resources().gangs(), threads,
+                               std::max(threads, site.cores / sweep.resources().ranks_per_gang()));
+  const std::string answer = ask_worker(plan_request(plan, threads, alone));
   PlanReport report = make_plan_report(sweep, plan, parse_plan_answer(answer, plan), site);
   for (const Overlap& overlap : find_overlap(sweep.data())) {
     if (overlap.lines > 0) {

@@ -24,7 +24,8 @@ struct StageEstimate {
   double seconds = 0;  // in a resident gang
   double seconds_low = 0;
   double seconds_high = 0;
-  std::int64_t memory_bytes = 0;      // of each rank
+  double alone_factor = 1;        // of the seconds, when the stage has the threads of every gang
+  std::int64_t memory_bytes = 0;  // of each rank
   std::int64_t checkpoint_bytes = 0;  // what the artifact keeps on disk
   int files = 0;                      // of the artifact
 };
@@ -32,7 +33,7 @@ using StageEstimates = std::map<std::string, StageEstimate>;  // by stage key
 
 // The request for `finescale-worker tool plan`, and its answer. Throws kProtocol for an answer that
 // is not one or leaves a stage out.
-[[nodiscard]] std::string plan_request(const Plan& plan, int threads);
+[[nodiscard]] std::string plan_request(const Plan& plan, int threads, int threads_alone);
 [[nodiscard]] StageEstimates parse_plan_answer(const std::string& json, const Plan& plan);
 
 // What the machine offers. 0: not known, not checked.

@@ -59,10 +59,13 @@ class ListSchedule {
   }
 
   void start_jobs() {
+    const bool alone = running_.empty() && ready_.size() == 1;
     while (free_gangs_ > 0 && !ready_.empty()) {
       const std::size_t job = *ready_.begin();
       ready_.erase(ready_.begin());
-      running_.emplace(now_ + jobs_[job].seconds, job);
+      running_.emplace(now_ + (alone ? jobs_[job].seconds_alone.value_or(jobs_[job].seconds)
+                                     : jobs_[job].seconds),
+                       job);
       --free_gangs_;
     }
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 namespace finescale {
@@ -11,6 +12,8 @@ namespace finescale {
 struct PlannedJob {
   double seconds = 0;
   std::vector<std::size_t> after;  // jobs that must be done first; all of a smaller index
+  // When nothing else runs or can start: with the threads of every gang. Absent: the same.
+  std::optional<double> seconds_alone = {};
 };
 
 // Seconds until the last job is done when gangs take the first ready job in order. A job of zero

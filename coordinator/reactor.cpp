@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -11,6 +12,7 @@ namespace finescale {
 
 namespace {
 
+constexpr double kEndOfTime = std::numeric_limits<double>::infinity();
 constexpr double kHoldSeconds = 1;  // a Next without work is answered WAIT after this long
 constexpr int kMaxLaunchFailures =
     3;  // gangs lost in a row before their first call: the launcher is broken
@@ -85,6 +87,24 @@ StageEntry* Reactor::best_ready(const GangEntry& gang, double now) {
     }
   }
   return best;
+}
+
+// A stage that everything else waits for (pretraining, usually) gets the threads of all gangs of
+// its host. Nothing else can start before it ends, unless somebody adds or retries a stage
+// meanwhile.
+int Reactor::thread_shares(const GangEntry& gang) const {
+  const bool alone = std::none_of(stages_.begin(), stages_.end(), [&](const auto& item) {
+    const StageEntry& stage = item.second;
+    return stage.stored.key != gang.key &&
+           (stage.stored.state == StageState::kRunning || is_ready(stage, kEndOfTime));
+  });
+  if (!alone) {
+    return 1;
+  }
+  return static_cast<int>(std::count_if(gangs_.begin(), gangs_.end(), [&](const auto& item) {
+    return item.second.host == gang.host && item.second.state != GangState::kLost &&
+           item.second.state != GangState::kLaunching;
+  }));
 }
 
 bool Reactor::any_future_work() const {
@@ -173,7 +193,8 @@ void Reactor::serve_waiting(double now, Outbox& out) {
       stage->progress.Clear();
       gang.state = GangState::kRunning;
       gang.key = stage->stored.key;
-      out.push_back(Order{std::exchange(gang.waiting, 0), stage->stored.key, id});
+      out.push_back(
+          Order{std::exchange(gang.waiting, 0), stage->stored.key, id, thread_shares(gang)});
     } else if (now - gang.waiting_since > kHoldSeconds) {
       proto::NextReply message;
       message.set_order(proto::NextReply::WAIT);

@@ -73,7 +73,8 @@ struct Order {
   std::uint64_t request;
   std::string key;
   std::int64_t gang;
-};  // save the lease, then answer Next with RUN
+  int thread_shares = 1;  // gangs whose threads the stage may use
+};                        // save the lease, then answer Next with RUN
 struct Publish {
   std::uint64_t request;
   proto::CommitRequest commit;
@@ -123,6 +124,7 @@ class Reactor {
  private:
   [[nodiscard]] bool is_ready(const StageEntry& stage, double now) const;
   [[nodiscard]] StageEntry* best_ready(const GangEntry& gang, double now);
+  [[nodiscard]] int thread_shares(const GangEntry& gang) const;
   [[nodiscard]] bool any_future_work() const;
   [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
   void serve_waiting(double now, Outbox& out);

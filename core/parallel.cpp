@@ -2,8 +2,10 @@
 #include "core/parallel.h"
 
 #include <omp.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace finescale {
 
@@ -13,6 +15,14 @@ void set_num_threads(int threads) {
 
 int num_threads() noexcept {
   return omp_get_max_threads();
+}
+
+void limit_spinning(char** argv) {
+  if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) {
+    return;
+  }
+  ::setenv("GOMP_SPINCOUNT", "10000", 0);
+  ::execv("/proc/self/exe", argv);  // where that is not possible the default stays
 }
 
 void internal::parallel_run(std::int64_t count, std::int64_t grain,

@@ -12,6 +12,12 @@ namespace finescale {
 void set_num_threads(int threads);  // of this process, vendor GEMM included; at least 1
 [[nodiscard]] int num_threads() noexcept;
 
+// Waiting threads spin for about 20 us and then sleep. OpenMP's default, milliseconds, makes
+// training on cores that others use too 40 times slower (docs/measurements.md). The library reads
+// its environment when it is loaded, so the program starts itself once more; call it first in main.
+// Does nothing when GOMP_SPINCOUNT or OMP_WAIT_POLICY is set.
+void limit_spinning(char** argv);
+
 namespace internal {
 void parallel_run(std::int64_t count, std::int64_t grain,
                   void (*body)(void*, std::int64_t, std::int64_t), void* context);

@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -19,6 +20,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/parallel.h"
 #include "worker/leader.h"
 #include "worker/stage_executor.h"
 
@@ -77,6 +79,13 @@ class GangLoop {
   // Rank 0's word, on every rank. Collective over the world.
   bool agree(bool yes) { return !world_.any(world_.rank() == 0 && !yes); }
 
+  // No bit depends on the number of threads, so a stage may have more than its gang's own.
+  void use_threads(int shares) const {
+    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    const int wanted = std::min(options_.threads * std::max(1, shares), cores / world_.size());
+    set_num_threads(std::max(options_.threads, wanted));
+  }
+
   // False: this gang must end.
   bool execute(const proto::NextReply& order) {
     config::StageSpec spec;
@@ -95,6 +104,7 @@ class GangLoop {
       logger_->info("{} {} ({}) epoch {}", order.trial(), spec.label(), spec.key(), order.epoch());
       StageHooks hooks;
       hooks.on_progress = [this](const proto::Progress& progress) { return on_progress(progress); };
+      use_threads(order.thread_shares());
       const proto::StageResult result = executor_.execute(spec, place, hooks);
       return finish(spec, place, result);
     } catch (const Error& error) {

@@ -11,6 +11,7 @@
 #include "configs/parse.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/parallel.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
 #include "worker/tool/plan_tool.h"
@@ -85,6 +86,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  finescale::limit_spinning(argv);
   try {
     return run(argc, argv);
   } catch (const finescale::Error& error) {

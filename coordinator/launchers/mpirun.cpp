@@ -53,7 +53,8 @@ std::vector<std::string> gang_environment(const GangLaunch& launch) {
       {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
       {"OMPI_MCA_hwloc_base_binding_policy", "none"},
       {"OMPI_MCA_io", "romio321"},
-      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"}};
+      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
+      {"GOMP_SPINCOUNT", "10000"}};  // as limit_spinning has it, without starting twice
   variables.insert(wanted.begin(), wanted.end());  // what the user set stays
   variables["OMP_NUM_THREADS"] = std::to_string(launch.threads);
   if (::geteuid() == 0) {

@@ -31,6 +31,13 @@ TEST(ScheduleMakespan, AChainCannotBeShared) {
   EXPECT_DOUBLE_EQ(schedule_makespan({{1, {}}, {1, {0}}, {1, {1}}}, 8), 3);
 }
 
+TEST(ScheduleMakespan, AStageThatAllWaitForHasAllThreads) {
+  const PlannedJob trunk{6, {}, 4};
+  EXPECT_DOUBLE_EQ(schedule_makespan({trunk, {1, {0}}, {1, {0}}}, 2), 5);
+  // Something else can start beside it: no.
+  EXPECT_DOUBLE_EQ(schedule_makespan({trunk, {1, {}}, {1, {0}}}, 2), 7);
+}
+
 TEST(ScheduleMakespan, ADecisionTakesNoTimeButHoldsBack) {
   // Jobs 0 and 1, a decision on both, then job 3; job 4 needs only job 0.
   EXPECT_DOUBLE_EQ(schedule_makespan({{1, {}}, {4, {}}, {0, {0, 1}}, {1, {2}}, {2, {0}}}, 2), 5);

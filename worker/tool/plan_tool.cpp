@@ -34,13 +34,16 @@ constexpr double kMeasureSeconds = 0.5;  // per distinct shape: enough steps for
 struct Cost {
   std::int64_t tokens = 0, labels = 0, steps = 0;
   double flops = 0, seconds = 0;
+  double seconds_alone = 0;  // with the threads of every gang
   std::int64_t memory_bytes = 0, checkpoint_bytes = 0;
 };
 
 class Estimator {
  public:
   explicit Estimator(const nlohmann::json& request) {
-    set_num_threads(request.value("threads", 1));
+    threads_ = request.value("threads", 1);
+    threads_alone_ = request.value("threads_alone", threads_);
+    set_num_threads(threads_);
     for (const nlohmann::json& text : request.at("stages")) {
       config::StageSpec spec;
       parse_canonical(text.get<std::string>(), spec);
@@ -61,12 +64,16 @@ class Estimator {
       } else {
         cost = evaluate(spec.evaluate());
       }
+      if (!spec.has_train()) {
+        cost.seconds_alone = cost.seconds;
+      }
       stages.push_back({{"key", key},
                         {"tokens", cost.tokens},
                         {"labels", cost.labels},
                         {"steps", cost.steps},
                         {"flops", cost.flops},
                         {"seconds", cost.seconds},
+                        {"seconds_alone", cost.seconds_alone},
                         {"memory_bytes", cost.memory_bytes},
                         {"checkpoint_bytes", cost.checkpoint_bytes}});
     }
@@ -136,11 +143,28 @@ class Estimator {
     std::unique_ptr<ModelLayout> layout;
     std::unique_ptr<ParameterSet> weights;
     double seconds_per_token = 0;
+    double seconds_per_token_alone = 0;
     double eval_seconds_per_token = 0;
     std::int64_t memory_bytes = 0;
     std::int64_t trainable = 0;
     bool trains_base = true;
   };
+
+  // step(i) makes one training step and returns its tokens.
+  template <class Step>
+  static double median_seconds_per_token(const Step& step) {
+    std::vector<double> rates;
+    const Clock::time_point begin = Clock::now();
+    for (std::int64_t i = 0; i < 400 && (i < 4 || seconds_since(begin) < kMeasureSeconds); ++i) {
+      const Clock::time_point start = Clock::now();
+      const std::int64_t tokens = step(i);
+      if (i > 0) {
+        rates.push_back(seconds_since(start) / static_cast<double>(tokens));
+      }
+    }
+    std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
+    return rates[rates.size() / 2];
+  }
 
   // Times real steps on the run's own first batches.
   Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
@@ -170,23 +194,21 @@ class Estimator {
     held.trainable = method->trainable().num_elements();
     held.trains_base = method->trains_base();
     GlobalBatch batch;
-    std::vector<double> rates;
-    const Clock::time_point begin = Clock::now();
-    for (std::int64_t step = 0; step < 400 && (step < 4 || seconds_since(begin) < kMeasureSeconds);
-         ++step) {
-      const Clock::time_point start = Clock::now();
+    const auto one_step = [&](std::int64_t step) {
       loader.fill(step % loader.num_steps(), batch);
       for (const MicroBatch& micro : batch.micro_batches) {
         (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4,
                                      method->bind_gradient(gradient));
       }
       (void)optimizer.update(Stream(), method->trainable(), gradient, step + 1, 1e-9);
-      if (step > 0) {
-        rates.push_back(seconds_since(start) / static_cast<double>(batch.num_tokens));
-      }
+      return batch.num_tokens;
+    };
+    held.seconds_per_token_alone = held.seconds_per_token = median_seconds_per_token(one_step);
+    if (threads_alone_ != threads_) {
+      set_num_threads(threads_alone_);
+      held.seconds_per_token_alone = median_seconds_per_token(one_step);
+      set_num_threads(threads_);
     }
-    std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
-    held.seconds_per_token = rates[rates.size() / 2];
     const Clock::time_point eval_begin = Clock::now();
     std::int64_t tokens = 0;
     for (int i = 0; i < 8; ++i) {
@@ -214,6 +236,7 @@ class Estimator {
                              cost.labels, loader.sum_squared_lengths());
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
+    cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
     cost.memory_bytes = s.memory_bytes;
     cost.checkpoint_bytes =
         s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
@@ -269,6 +292,8 @@ class Estimator {
     return it->second;
   }
 
+  int threads_ = 1;
+  int threads_alone_ = 1;
   std::map<std::string, config::StageSpec> specs_;
   std::vector<std::string> order_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
