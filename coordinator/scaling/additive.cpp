@@ -29,11 +29,12 @@ class AdditiveLaw final : public Law {
       const Block sum = by_size + by_data + floor;
       Rows(value + first, count) = top + sum.log();
       if (jacobian != nullptr) {
-        Rows(jacobian + first, count) = floor / sum;
-        Rows(jacobian + n + first, count) = by_size / sum;
-        Rows(jacobian + 2 * n + first, count) = by_data / sum;
-        Rows(jacobian + 3 * n + first, count) = -by_size / sum * size;
-        Rows(jacobian + 4 * n + first, count) = -by_data / sum * x;
+        const Block scale = 1.0 / sum;
+        Rows(jacobian + first, count) = floor * scale;
+        Rows(jacobian + n + first, count) = by_size * scale;
+        Rows(jacobian + 2 * n + first, count) = by_data * scale;
+        Rows(jacobian + 3 * n + first, count) = -by_size * scale * size;
+        Rows(jacobian + 4 * n + first, count) = -by_data * scale * x;
       }
     });
   }

@@ -30,7 +30,7 @@ void Fitter::reserve(std::size_t rows) {
     residual_.resize(rows);
     trial_residual_.resize(rows);
     jacobian_.resize(rows * kMaxLawParameters);
-    scratch_.resize(2 * rows);
+    scratch_.resize(3 * rows);
     weight_.resize(rows);
   }
 }

@@ -9,7 +9,9 @@ namespace finescale {
 namespace {
 
 constexpr int kMaxInner = 40;
-constexpr int kMajorised = 3;  // first steps that are, where most rows lie outside delta
+constexpr double kFlatEnough = 0.02;  // slope at the end of a line search over that at its start
+constexpr double kLittleGain = 1e-3;  // of a step over all so far: the law is not linear anyway
+constexpr int kMajorised = 3;         // first steps that are, where most rows lie outside delta
 
 struct Problem {
   std::size_t rows;
@@ -25,39 +27,40 @@ struct Problem {
   }
 };
 
-double dot(const double* a, const double* b, std::size_t n) {
-  double even = 0;
-  double odd = 0;
-  std::size_t i = 0;
-  for (; i + 1 < n; i += 2) {
-    even += a[i] * b[i];
-    odd += a[i + 1] * b[i + 1];
-  }
-  return even + odd + (i < n ? a[i] * b[i] : 0.0);
+// Views of n numbers as an array expression, which the compiler turns into vector instructions.
+using View = Eigen::Map<const Eigen::ArrayXd>;
+using Writable = Eigen::Map<Eigen::ArrayXd>;
+
+View view(const double* first, std::size_t n) {
+  return {first, static_cast<Eigen::Index>(n)};
 }
 
 // Gradient and curvature of the model at the residuals `r` (those after the step so far).
-// work: n, the curvature of each row times a column.
+// work: 2 n.
 void derivatives(const Problem& p, const double* r, const StepVector& step, bool majorise,
                  double* work, StepVector& gradient, StepMatrix& hessian) {
   const int k = static_cast<int>(p.free.size());
   gradient.resize(k);
   hessian.resize(k, k);
-  for (std::size_t i = 0; i < p.rows; ++i) {
-    work[i] = p.weight[i] * std::clamp(r[i], -p.delta, p.delta);
-  }
+  const View residual = view(r, p.rows);
+  const View weight = view(p.weight, p.rows);
+  Writable product(work, residual.size());
+  Writable curve(work + p.rows, residual.size());
+  product = weight * residual.max(-p.delta).min(p.delta);
   for (int c = 0; c < k; ++c) {
-    gradient(c) = p.lambda * (*p.scale)(c)*step(c) - dot(p.column(c), work, p.rows);
+    gradient(c) = p.lambda * (*p.scale)(c)*step(c) - (view(p.column(c), p.rows) * product).sum();
   }
-  for (int c = 0; c < k; ++c) {
-    const double* column = p.column(c);
+  if (majorise) {
+    curve = weight * (p.delta / residual.abs().max(p.delta));
+  } else {
     for (std::size_t i = 0; i < p.rows; ++i) {
-      const double a = std::abs(r[i]);
-      const double curve = a <= p.delta ? 1.0 : (majorise ? p.delta / a : 0.0);
-      work[i] = p.weight[i] * curve * column[i];
+      curve[static_cast<Eigen::Index>(i)] = std::abs(r[i]) <= p.delta ? p.weight[i] : 0.0;
     }
+  }
+  for (int c = 0; c < k; ++c) {
+    product = curve * view(p.column(c), p.rows);
     for (int d = 0; d <= c; ++d) {
-      hessian(c, d) = hessian(d, c) = dot(p.column(d), work, p.rows);
+      hessian(c, d) = hessian(d, c) = (view(p.column(d), p.rows) * product).sum();
     }
     hessian(c, c) += (p.lambda + 1e-12) * (*p.scale)(c) + 1e-300;
   }
@@ -66,32 +69,36 @@ void derivatives(const Problem& p, const double* r, const StepVector& step, bool
 // Slope of the model along `direction` after a further move t: its root is the exact line search.
 double slope(const Problem& p, const double* r, const double* moved, double linear,
              double quadratic, double t) {
-  double sum = linear + t * quadratic;
-  for (std::size_t i = 0; i < p.rows; ++i) {
-    const double at = r[i] - t * moved[i];
-    sum -= p.weight[i] * moved[i] * std::clamp(at, -p.delta, p.delta);
-  }
-  return sum;
+  const View direction = view(moved, p.rows);
+  return linear + t * quadratic -
+         (view(p.weight, p.rows) * direction *
+          (view(r, p.rows) - t * direction).max(-p.delta).min(p.delta))
+             .sum();
 }
 
 double line_search(const Problem& p, const double* r, const double* moved, double linear,
                    double quadratic) {
   double low = 0;
   double high = 1;
+  double at_low = slope(p, r, moved, linear, quadratic, low);
   double at_high = slope(p, r, moved, linear, quadratic, high);
+  const double enough = kFlatEnough * std::abs(at_low);
+  if (std::abs(at_high) <= enough) {
+    return high;
+  }
   for (int i = 0; i < 30 && at_high < 0; ++i) {
     low = high;
+    at_low = at_high;
     high *= 2;
     at_high = slope(p, r, moved, linear, quadratic, high);
   }
-  double at_low = slope(p, r, moved, linear, quadratic, low);
   // Illinois false position: the slope is piecewise linear, so this ends in a few steps.
   for (int i = 0; i < 40 && high - low > 1e-12 * high; ++i) {
     double t =
         at_high > at_low ? low - at_low * (high - low) / (at_high - at_low) : 0.5 * (low + high);
     t = std::clamp(t, low + 0.001 * (high - low), high - 0.001 * (high - low));
     const double value = slope(p, r, moved, linear, quadratic, t);
-    if (std::abs(value) < 1e-300) {
+    if (std::abs(value) <= enough) {
       return t;
     }
     if (value < 0) {
@@ -111,10 +118,10 @@ double line_search(const Problem& p, const double* r, const double* moved, doubl
 }
 
 double model(const Problem& p, const double* r, const StepVector& step) {
-  double sum = 0;
-  for (std::size_t i = 0; i < p.rows; ++i) {
-    sum += p.weight[i] * huber(r[i], p.delta);
-  }
+  // rho(r) = c (|r| - c / 2) with c = min(|r|, delta).
+  const auto size = view(r, p.rows).abs();
+  const auto inner = size.min(p.delta);
+  double sum = (view(p.weight, p.rows) * inner * (size - 0.5 * inner)).sum();
   for (int c = 0; c < step.size(); ++c) {
     sum += 0.5 * p.lambda * (*p.scale)(c)*step(c) * step(c);
   }
@@ -141,12 +148,10 @@ bool same_piece(const Problem& p, const double* r, const double* moved) {
 }
 
 void move_along(const Problem& p, const StepVector& direction, double* moved) {
-  std::fill(moved, moved + p.rows, 0.0);
+  Writable sum(moved, static_cast<Eigen::Index>(p.rows));
+  sum.setZero();
   for (int c = 0; c < direction.size(); ++c) {
-    const double* column = p.column(c);
-    for (std::size_t i = 0; i < p.rows; ++i) {
-      moved[i] += column[i] * direction(c);
-    }
+    sum += direction(c) * view(p.column(c), p.rows);
   }
 }
 
@@ -216,11 +221,9 @@ double huber_step(std::span<const double> residual, std::span<const double> weig
       t = line_search(p, r, moved, linear, quadratic);
     }
     step += t * direction;
-    for (std::size_t i = 0; i < p.rows; ++i) {
-      r[i] -= t * moved[i];
-    }
+    Writable(r, static_cast<Eigen::Index>(p.rows)) -= t * view(moved, p.rows);
     const double next = model(p, r, step);
-    const bool done = exact || (newton && value - next <= 1e-15 * before);
+    const bool done = exact || (newton && value - next <= kLittleGain * (before - next));
     value = std::min(value, next);
     if (done) {
       break;

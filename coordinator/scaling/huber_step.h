@@ -24,7 +24,7 @@ using StepVector = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, kMaxLawParameters
 bool solve_definite(StepMatrix& matrix, StepVector& x);
 
 // residual, weight: n; jacobian: column-major with `free.size()` columns picked by `free`.
-// scratch: 2 n. Returns the decrease of the model; `step` has one entry per free parameter.
+// scratch: 3 n. Returns the decrease of the model; `step` has one entry per free parameter.
 double huber_step(std::span<const double> residual, std::span<const double> weight,
                   const double* jacobian, std::span<const int> free, double delta, double lambda,
                   const StepVector& scale, std::span<double> scratch, StepVector& step);
