@@ -41,8 +41,9 @@ requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::V
 
 template <class D>
 requires(sizeof(hn::TFromD<D>) == 8) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
+  // Outside the clamps the library's Exp wraps around.
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)),
-                            hn::Exp(d, hn::Max(x, hn::Set(d, -708.0))));
+                            hn::Exp(d, hn::Min(hn::Max(x, hn::Set(d, -708.0)), hn::Set(d, 709.0))));
 }
 
 // Lanes [0, count) of a row, the rest is `fill`; never reads behind the row.

@@ -100,6 +100,13 @@ void axpy(const Stream& /*stream*/, double alpha, const TensorView& x, const Ten
 }
 
 void fill_zero(const Stream& /*stream*/, const TensorView& x) {
+  if (!x.is_dense()) {
+    const std::size_t width = static_cast<std::size_t>(x.cols()) * dtype_size(x.dtype);
+    for (std::int64_t row = 0; row < x.rows(); ++row) {
+      std::memset(x.row_range(row, row + 1).data, 0, width);
+    }
+    return;
+  }
   const std::int64_t size = static_cast<std::int64_t>(x.size_bytes());
   parallel_for(size, 1 << 18, [&](std::int64_t begin, std::int64_t end) {
     std::memset(static_cast<std::byte*>(x.data) + begin, 0, static_cast<std::size_t>(end - begin));

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+// Embedding, rotary positions, SwiGLU.
+#include "kernels/embedding.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+#include "tests/kernels/kernel_fixture.h"
+
+namespace finescale {
+namespace {
+
+TensorView indices(std::vector<std::int32_t>& values) {
+  return {values.data(), DType::kI32, Shape{static_cast<std::int64_t>(values.size())}};
+}
+
+std::vector<std::int32_t> random_tokens(std::int64_t count, std::uint64_t vocab) {
+  Random random(9, Purpose::kTest);
+  std::vector<std::int32_t> tokens;
+  for (std::int64_t t = 0; t < count; ++t) {
+    tokens.push_back(static_cast<std::int32_t>(random.below(vocab)));
+  }
+  return tokens;
+}
+
+using Embedding = Kernel;
+
+TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
+  for (const auto& [count, width] : {std::pair{1, 1}, {40, 7}, {300, 75}}) {
+    std::vector<std::int32_t> tokens = random_tokens(count, 11);  // every row several times
+    Tensor weight(dtype(), 11, width, 3);
+    Tensor y(dtype(), count, width, 1);
+    Tensor dy(dtype(), count, width, 2);
+    Tensor dweight(dtype(), 11, width, 4);
+    weight.random(1);
+    dy.random(2);
+    dweight.random(3);
+    const Tensor before = dweight;
+    embedding_forward(stream_, indices(tokens), weight.view(), y.view());
+    EXPECT_EQ(
+        error_of(y,
+                 [&](auto t, auto c) { return weight.at(tokens[static_cast<std::size_t>(t)], c); }),
+        0);
+    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
+    EXPECT_LT(error_of(dweight,
+                       [&](auto v, auto c) {
+                         double sum = before.at(v, c);
+                         for (std::size_t t = 0; t < tokens.size(); ++t) {
+                           sum += tokens[t] == v ? dy.at(static_cast<std::int64_t>(t), c) : 0;
+                         }
+                         return sum;
+                       }),
+              tolerance(dtype()));
+    EXPECT_TRUE(y.gaps_untouched() && dweight.gaps_untouched());
+  }
+}
+
+TEST_P(Embedding, ThreadsChangeNoBit) {
+  std::vector<std::int32_t> tokens = random_tokens(3000, 37);
+  Tensor dy(dtype(), 3000, 67);
+  dy.random(1);
+  expect_threads_change_nothing([&] {
+    Tensor dweight(dtype(), 37, 67);
+    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
+    return dweight.bytes();
+  });
+}
+
+FINESCALE_FOR_ALL_TARGETS(Embedding);
+
+using Rope = Kernel;
+
+TEST_P(Rope, RotatesPairsHalfAWidthApart) {
+  for (const int dim : {2, 8, 34, 64}) {
+    const int heads = 3;
+    Tensor cosine(dtype(), 50, dim / 2);
+    Tensor sine(dtype(), 50, dim / 2);
+    rope_table(10000, cosine.view(), sine.view());
+    std::vector<std::int32_t> positions = random_tokens(21, 50);
+    Tensor x(dtype(), 21, heads * dim, 5);
+    x.random(1);
+    const Tensor before = x;
+    rope_apply(stream_, x.view(), indices(positions), cosine.view(), sine.view(), false);
+    const auto rotated = [&](std::int64_t t, std::int64_t c) {
+      const std::int64_t head = c / dim * dim;
+      const std::int64_t i = c % dim;
+      const std::int64_t pair = i % (dim / 2);
+      const double angle = positions[static_cast<std::size_t>(t)] *
+                           std::pow(10000.0, -2.0 * static_cast<double>(pair) / dim);
+      const double a = before.at(t, head + pair);
+      const double b = before.at(t, head + pair + dim / 2);
+      return i < dim / 2 ? a * std::cos(angle) - b * std::sin(angle)
+                         : b * std::cos(angle) + a * std::sin(angle);
+    };
+    EXPECT_LT(error_of(x, rotated), tolerance(dtype()));
+    EXPECT_TRUE(x.gaps_untouched());
+    // A rotation's gradient is the rotation back.
+    rope_apply(stream_, x.view(), indices(positions), cosine.view(), sine.view(), true);
+    EXPECT_LT(error_of(x, [&](auto t, auto c) { return before.at(t, c); }), tolerance(dtype()));
+  }
+}
+
+FINESCALE_FOR_ALL_TARGETS(Rope);
+
+using Swiglu = Kernel;
+
+TEST_P(Swiglu, ForwardIsTheFormula) {
+  for (const auto& [rows, width] : {std::pair{1, 1}, {5, 7}, {33, 75}, {3, 130}}) {
+    Tensor x(dtype(), rows, 2 * width, 3);
+    Tensor y(dtype(), rows, width, 1);
+    x.random(1, 4);  // far into both tails of the sigmoid
+    const std::int64_t f = width;
+    swiglu_forward(stream_, x.view(), y.view());
+    EXPECT_LT(error_of(y,
+                       [&](auto t, auto c) {
+                         return x.at(t, c) / (1 + std::exp(-x.at(t, c))) * x.at(t, c + f);
+                       }),
+              tolerance(dtype()));
+    EXPECT_TRUE(y.gaps_untouched());
+  }
+}
+
+TEST_P(Swiglu, BackwardIsTheGradientAlsoInPlace) {
+  for (const auto& [rows, width] : {std::pair{1, 1}, {4, 7}, {3, 19}}) {
+    Tensor x(dtype(), rows, 2 * width, 2);
+    Tensor dy(dtype(), rows, width, 1);
+    Tensor y(dtype(), rows, width);
+    Tensor again(dtype(), rows, width);
+    x.random(1, 2);
+    dy.random(2);
+    Tensor dx(dtype(), rows, 2 * width, 3);
+    swiglu_forward(stream_, x.view(), y.view());
+    swiglu_backward(stream_, dy.view(), x.view(), dx.view(), again.view());
+    EXPECT_LT(error_of(again, [&](auto t, auto c) { return y.at(t, c); }), tolerance(dtype()));
+    Tensor in_place = x;
+    swiglu_backward(stream_, dy.view(), in_place.view(), in_place.view(), {});
+    EXPECT_EQ(error_of(in_place, [&](auto t, auto c) { return dx.at(t, c); }), 0);
+    if (is_f64()) {
+      const auto loss = [&] {
+        swiglu_forward(stream_, x.view(), y.view());
+        return dot(dy, y);
+      };
+      EXPECT_LT(difference_error(x, dx, loss), 1e-6);
+    }
+  }
+}
+
+TEST_P(Swiglu, LargeInputsStayFinite) {
+  Tensor x(dtype(), 1, 8);
+  for (int c = 0; c < 4; ++c) {
+    x.set(0, c, c % 2 == 0 ? 1e4 : -1e4);
+    x.set(0, c + 4, 1);
+  }
+  Tensor y(dtype(), 1, 4);
+  swiglu_forward(stream_, x.view(), y.view());
+  EXPECT_EQ(y.at(0), 1e4);
+  EXPECT_LT(std::abs(y.at(1)), 1e-30);
+}
+
+FINESCALE_FOR_ALL_TARGETS(Swiglu);
+
+}  // namespace
+}  // namespace finescale
