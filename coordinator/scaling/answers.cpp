@@ -30,8 +30,8 @@ std::string not_reached_text(const GroupStudy& group, const std::string& goal, d
   std::string text = group.data.name + ": " + goal;
   if (!group.has_form) {
     return text + " was not reached within the measured budgets (up to " +
-           examples_text(group.data.max_D()) + " examples), and no form of law fits them well " +
-           "enough to say what lies beyond.";
+           examples_text(group.data.max_budget()) +
+           " examples), and no form of law fits them well " + "enough to say what lies beyond.";
   }
   const std::string probability =
       group.curves.empty() ? "" : "P(floor > target) = " + percent_text(floor_share);
@@ -42,7 +42,7 @@ std::string not_reached_text(const GroupStudy& group, const std::string& goal, d
     return text + "the fitted floor is " + number_text(std::exp(floor), 4) + ".";
   }
   text += " is not reached within " + examples_text(kFarthest) + " times the largest budget (" +
-          examples_text(group.data.max_D()) + " examples): the fitted curve falls too slowly";
+          examples_text(group.data.max_budget()) + " examples): the fitted curve falls too slowly";
   return text + (probability.empty() ? "." : "; " + probability + ".");
 }
 
@@ -50,7 +50,7 @@ std::string reached_text(const GroupStudy& group, const std::string& goal, const
                          const StudyOptions& options) {
   const double at = *answer.D;
   std::string text = group.data.name + " reaches " + goal + " with ";
-  if (!group.has_form && at <= group.data.min_D()) {
+  if (!group.has_form && at <= group.data.min_budget()) {
     return text + examples_text(at) + " examples, the smallest amount measured, or fewer.";
   }
   text += "about " + examples_text(at) + " examples";
@@ -62,16 +62,17 @@ std::string reached_text(const GroupStudy& group, const std::string& goal, const
         std::lower_bound(group.data.budgets.begin(), group.data.budgets.end(), at * (1 - 1e-9));
     text += ", by a straight line between the means measured at " + examples_text(*(above - 1)) +
             " and " + examples_text(*above);
-  } else if (at > 4 * group.data.max_D()) {
-    text += ", " + number_text(at / group.data.max_D(), 2) + " times the most that was measured";
+  } else if (at > 4 * group.data.max_budget()) {
+    text +=
+        ", " + number_text(at / group.data.max_budget(), 2) + " times the most that was measured";
   }
   return text + (answer.cost ? ", at a cost of " + number_text(*answer.cost) + "." : ".");
 }
 
 void answer_target(const GroupStudy& group, double target, const StudyOptions& options,
                    double probability_best, Study& study) {
-  const double low = group.data.min_D() / 16;
-  const double high = group.data.max_D() * kFarthest;
+  const double low = group.data.min_budget() / 16;
+  const double high = group.data.max_budget() * kFarthest;
   const double ln_target = std::log(target);
   int above = 0;
   for (const Curve& curve : group.curves) {
@@ -125,8 +126,8 @@ void answer_targets(const std::vector<GroupStudy>& groups, double target, Study&
     std::size_t winner = groups.size();
     for (std::size_t g = 0; g < groups.size(); ++g) {
       const GroupData& data = groups[g].data;
-      const double D = data_to_reach(groups[g].curves[r], std::log(target), data.min_D() / 16,
-                                     data.max_D() * kFarthest);
+      const double D = data_to_reach(groups[g].curves[r], std::log(target), data.min_budget() / 16,
+                                     data.max_budget() * kFarthest);
       const double price = D * (priced ? cost_per_example(options, data.name) : 1);
       if (price < least) {
         least = price;
@@ -170,8 +171,8 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
                             ": its cost per example is unknown");
       continue;
     }
-    if (!groups[g].has_form && allowed[g] > groups[g].data.max_D()) {
-      allowed[g] = groups[g].data.max_D();
+    if (!groups[g].has_form && allowed[g] > groups[g].data.max_budget()) {
+      allowed[g] = groups[g].data.max_budget();
       study.notes.push_back("the budget is answered for " + groups[g].data.name + " at " +
                             examples_text(allowed[g]) +
                             " examples, the most measured: no form fits, so nothing is known "
@@ -220,9 +221,9 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
                    percent_text(wins) + " of the replicates";
   }
   answer.text += ".";
-  if (allowed[best] > 4 * groups[best].data.max_D()) {
+  if (allowed[best] > 4 * groups[best].data.max_budget()) {
     study.notes.push_back("the budget allows " +
-                          number_text(allowed[best] / groups[best].data.max_D(), 2) +
+                          number_text(allowed[best] / groups[best].data.max_budget(), 2) +
                           " times the largest amount measured for " + answer.method +
                           ": that far out the form decides, not the data");
   }
@@ -233,7 +234,7 @@ void answer_doubling(const GroupStudy& group, Study& study) {
   if (!group.has_form) {
     return;  // nothing is known beyond the measured budgets
   }
-  const double D = group.data.max_D();
+  const double D = group.data.max_budget();
   const auto gain = [D](const Curve& curve) {
     return -std::expm1(curve_log_loss(curve, 2 * D) - curve_log_loss(curve, D));
   };

@@ -34,7 +34,10 @@ double first_reached(const Curve& curve, double ln_target, double low, double hi
       x = curve.knot_x[k - 1] + t * (x - curve.knot_x[k - 1]);
     }
     const double D = std::max(std::exp(x), low);
-    return D <= high ? D : kNever;
+    if (D <= high) {
+      return D;
+    }
+    return kNever;
   }
   return kNever;
 }

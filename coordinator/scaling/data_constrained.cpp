@@ -30,14 +30,28 @@ Effective effective_size(double total, double ln_unique, double r) {
           (-r * std::expm1(-repeats / r) - repeats * decay) / gain};
 }
 
+// q: alpha and ln R_D so far. least, most: ln(N / U) over the rows.
+void add_splits(Theta q, double least, double most, std::vector<Theta>& list) {
+  q[2] = std::log(5.0);
+  q[3] = most + 1;  // none in excess
+  list.push_back(q);
+  for (const double r_size : {1.0, 5.0, 50.0}) {
+    q[2] = std::log(r_size);
+    for (int k = 0; k < kSplits; ++k) {
+      q[3] = least - 1 + (most - least + 1) * k / (kSplits - 0.5);
+      list.push_back(q);
+    }
+  }
+}
+
 class DataConstrainedLaw final : public Law {
  public:
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] std::vector<std::string> parameter_names() const override {
     return {"E", "A", "B", "alpha", "R_D", "R_N"};
   }
-  [[nodiscard]] bool needs_N() const override { return true; }
-  [[nodiscard]] bool needs_U() const override { return true; }
+  [[nodiscard]] bool needs_size() const override { return true; }
+  [[nodiscard]] bool needs_unique() const override { return true; }
 
   void evaluate(std::span<const double> theta, const LawTable& table, double* value,
                 double* jacobian) const override {
@@ -102,13 +116,7 @@ class DataConstrainedLaw final : public Law {
     std::vector<Theta> list;
     for (const double alpha : exponent_grid()) {
       for (const double r_data : {0.3, 1.0, 4.0, 16.0, 64.0}) {
-        list.push_back({alpha, std::log(r_data), std::log(5.0), most + 1});  // none in excess
-        for (const double r_size : {1.0, 5.0, 50.0}) {
-          for (int k = 0; k < kSplits; ++k) {
-            const double split = least - 1 + (most - least + 1) * k / (kSplits - 0.5);
-            list.push_back({alpha, std::log(r_data), std::log(r_size), split});
-          }
-        }
+        add_splits({alpha, std::log(r_data)}, least, most, list);
       }
     }
     return list;

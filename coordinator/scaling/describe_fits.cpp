@@ -112,8 +112,8 @@ std::vector<LawFit> describe_fits(const GroupStudy& group, double level) {
 Band make_band(const GroupStudy& group, double level) {
   constexpr int kSteps = 48;
   Band band;
-  const double left = std::log(group.data.min_D());
-  const double right = std::log((group.has_form ? 4 : 1) * group.data.max_D());
+  const double left = std::log(group.data.min_budget());
+  const double right = std::log((group.has_form ? 4 : 1) * group.data.max_budget());
   for (int i = 0; i <= kSteps; ++i) {
     const double D = std::exp(left + (right - left) * i / kSteps);
     const double middle = std::exp(curve_log_loss(group.chosen, D));

@@ -48,6 +48,7 @@ class ExponentialLaw final : public Law {
   [[nodiscard]] std::vector<Theta> candidates(const LawTable& table) const override {
     const auto [low, high] = std::minmax_element(table.ln_D.begin(), table.ln_D.end());
     std::vector<Theta> list;
+    list.reserve(16);
     for (int i = 0; i < 16; ++i) {
       list.push_back({-*high - 2 + (*high - *low + 3) * i / 15.0});
     }

@@ -53,7 +53,7 @@ FormChoice::FormChoice(const GroupData& group, const std::vector<std::string>& f
   for (const std::string& name : forms) {
     const Law& law = find_law(name);
     fewest = std::min(fewest, law.num_parameters() + 1);
-    if (law.needs_N() && group.N <= 0) {
+    if (law.needs_size() && group.N <= 0) {
       left_out_.push_back(name + " needs sizes N");
     } else if (group.num_cells < law.num_parameters() + 1) {
       left_out_.push_back(name + " needs " + std::to_string(law.num_parameters() + 1) +

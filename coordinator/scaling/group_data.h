@@ -20,8 +20,8 @@ struct GroupData {
   std::vector<double> budgets;  // distinct D, ascending
   double N = 0;                 // the largest, at which curves over D are drawn
   bool N_varies = false;
-  [[nodiscard]] double min_D() const { return budgets.front(); }
-  [[nodiscard]] double max_D() const { return budgets.back(); }
+  [[nodiscard]] double min_budget() const { return budgets.front(); }
+  [[nodiscard]] double max_budget() const { return budgets.back(); }
 };
 
 // Sorted by name. Throws kData for a point with D or loss that is not positive and finite.

@@ -34,17 +34,17 @@ Interval target_interval(const GroupStudy& group, double target, double level) {
   std::vector<double> values;
   values.reserve(group.curves.size());
   for (const Curve& curve : group.curves) {
-    values.push_back(std::log(data_to_reach(curve, std::log(target), group.data.min_D() / 16,
-                                            group.data.max_D() * kFarthest)));
+    values.push_back(std::log(data_to_reach(curve, std::log(target), group.data.min_budget() / 16,
+                                            group.data.max_budget() * kFarthest)));
   }
   const Interval ln_D = replicate_interval(group, std::move(values), level);
   return {std::exp(ln_D.low), std::exp(ln_D.high)};
 }
 
 TestedCrossover test_crossover(const GroupStudy& a, const GroupStudy& b, double level) {
-  const double low = std::max(a.data.min_D(), b.data.min_D());
+  const double low = std::max(a.data.min_budget(), b.data.min_budget());
   const double beyond = a.has_form && b.has_form ? 2 : 1;
-  const double high = beyond * std::min(a.data.max_D(), b.data.max_D());
+  const double high = beyond * std::min(a.data.max_budget(), b.data.max_budget());
   TestedCrossover result;
   result.crossover.a = a.data.name;
   result.crossover.b = b.data.name;

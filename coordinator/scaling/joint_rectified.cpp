@@ -17,7 +17,7 @@ class JointRectifiedLaw final : public Law {
   [[nodiscard]] std::vector<std::string> parameter_names() const override {
     return {"E", "B", "D_l", "alpha", "beta"};
   }
-  [[nodiscard]] bool needs_N() const override { return true; }
+  [[nodiscard]] bool needs_size() const override { return true; }
 
   void evaluate(std::span<const double> theta, const LawTable& table, double* value,
                 double* jacobian) const override {

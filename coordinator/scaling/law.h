@@ -53,8 +53,8 @@ class Law {
   [[nodiscard]] virtual const std::string& name() const = 0;
   [[nodiscard]] virtual std::vector<std::string> parameter_names()
       const = 0;  // as printed: E, A, alpha, ...
-  [[nodiscard]] virtual bool needs_N() const { return false; }
-  [[nodiscard]] virtual bool needs_U() const { return false; }
+  [[nodiscard]] virtual bool needs_size() const { return false; }
+  [[nodiscard]] virtual bool needs_unique() const { return false; }
 
   // value[i] = ln L of row i; jacobian (may be null) is column-major, rows x parameters.
   virtual void evaluate(std::span<const double> theta, const LawTable& table, double* value,
@@ -75,8 +75,8 @@ class Law {
   [[nodiscard]] int num_parameters() const;
   [[nodiscard]] double log_loss(std::span<const double> theta, const LawPoint& x) const;
   // Value and gradient of log loss with respect to internal parameters.
-  double log_loss_gradient(std::span<const double> theta, const LawPoint& x,
-                           std::span<double> gradient) const;
+  [[nodiscard]] double log_loss_gradient(std::span<const double> theta, const LawPoint& x,
+                                         std::span<double> gradient) const;
 };
 
 // Throws kConfig for an unknown name, listing the known ones.

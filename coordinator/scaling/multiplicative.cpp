@@ -12,7 +12,7 @@ class MultiplicativeLaw final : public Law {
   [[nodiscard]] std::vector<std::string> parameter_names() const override {
     return {"E", "A", "alpha", "beta"};
   }
-  [[nodiscard]] bool needs_N() const override { return true; }
+  [[nodiscard]] bool needs_size() const override { return true; }
 
   void evaluate(std::span<const double> theta, const LawTable& table, double* value,
                 double* jacobian) const override {

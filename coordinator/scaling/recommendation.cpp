@@ -14,7 +14,7 @@ std::string best_method(const std::vector<GroupStudy>& groups) {
   double D = kNever;
   std::size_t replicates = groups[0].curves.size();
   for (const GroupStudy& group : groups) {
-    D = std::min(D, group.data.max_D());
+    D = std::min(D, group.data.max_budget());
     replicates = std::min(replicates, group.curves.size());
   }
   std::size_t best = 0;
@@ -48,7 +48,7 @@ std::string misfit_sentence(const GroupStudy& group) {
          ", misses the measured means by " + number_text(100 * std::expm1(least->rms), 2) +
          "% where seeds explain " + number_text(100 * std::sqrt(group.noise.within / cells), 2) +
          "%, so answers for it join the measured means by straight lines and say nothing beyond " +
-         examples_text(group.data.max_D()) + " examples.";
+         examples_text(group.data.max_budget()) + " examples.";
 }
 
 }  // namespace
@@ -110,7 +110,7 @@ std::string recommend(const std::vector<GroupStudy>& groups, const Study& study)
   std::string best;
   double least = kNever;
   for (const GroupStudy& group : groups) {
-    const double loss = curve_log_loss(group.chosen, group.data.max_D());
+    const double loss = curve_log_loss(group.chosen, group.data.max_budget());
     if (loss < least) {
       least = loss;
       best = group.data.name;
@@ -127,7 +127,8 @@ std::string recommend(const std::vector<GroupStudy>& groups, const Study& study)
                 number_text(100 * answer.gain_interval->low, 2) + "% to " +
                 number_text(100 * answer.gain_interval->high, 2) + "%)";
       }
-      sentences.push_back(text + (groups.size() > 1 ? " with " + best + "." : "."));
+      text += groups.size() > 1 ? " with " + best + "." : ".";
+      sentences.push_back(std::move(text));
     }
   }
   std::string all;

@@ -9,6 +9,7 @@
 namespace finescale {
 namespace {
 
+constexpr std::size_t kMaxGram = std::size_t{kMaxLawTerms} * kMaxLawTerms;
 using Small = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, 0, kMaxLawTerms, kMaxLawTerms>;
 using SmallVector = Eigen::Matrix<double, Eigen::Dynamic, 1, 0, kMaxLawTerms, 1>;
 
@@ -58,8 +59,8 @@ double solve_nonnegative(int terms, const double* gram, const double* moment,
 }
 
 bool SearchGrid::same_rows(const Law& law, const LawTable& table) const {
-  return law_ == &law && D_ == table.D && (!law.needs_N() || N_ == table.N) &&
-         (!law.needs_U() || U_ == table.U);
+  return law_ == &law && D_ == table.D && (!law.needs_size() || N_ == table.N) &&
+         (!law.needs_unique() || U_ == table.U);
 }
 
 void SearchGrid::prepare(const Law& law, const LawTable& table) {
@@ -84,7 +85,7 @@ void SearchGrid::prepare(const Law& law, const LawTable& table) {
 void SearchGrid::best_starts(const Law& law, const LawTable& table, std::span<const double> weight,
                              int count, std::vector<Theta>& starts) {
   const auto n = static_cast<Eigen::Index>(table.size());
-  const int terms = law.num_terms();
+  const Eigen::Index terms = law.num_terms();
   for (std::size_t i = 0; i < table.size(); ++i) {
     loss_[i] = std::exp(table.y[i]);
     row_weight_[i] = table.weight[i] * weight[i] / (loss_[i] * loss_[i]);
@@ -95,10 +96,10 @@ void SearchGrid::best_starts(const Law& law, const LawTable& table, std::span<co
   const std::size_t stride = table.size() * static_cast<std::size_t>(terms);
   for (std::size_t c = 0; c < candidates_.size(); ++c) {
     const Eigen::Map<const Eigen::MatrixXd> phi(columns_.data() + c * stride, n, terms);
-    std::array<double, kMaxLawTerms * kMaxLawTerms> gram{};
+    std::array<double, kMaxGram> gram{};
     std::array<double, kMaxLawTerms> moment{};
-    for (int i = 0; i < terms; ++i) {
-      for (int j = 0; j <= i; ++j) {
+    for (Eigen::Index i = 0; i < terms; ++i) {
+      for (Eigen::Index j = 0; j <= i; ++j) {
         const double g = (phi.col(i).array() * phi.col(j).array() * omega).sum();
         gram[static_cast<std::size_t>(i * terms + j)] = g;
         gram[static_cast<std::size_t>(j * terms + i)] = g;
@@ -106,7 +107,8 @@ void SearchGrid::best_starts(const Law& law, const LawTable& table, std::span<co
       moment[static_cast<std::size_t>(i)] = (phi.col(i).array() * loss.array() * omega).sum();
     }
     Scored entry{0, c, {}};
-    entry.score = solve_nonnegative(terms, gram.data(), moment.data(), entry.coefficients.data());
+    entry.score = solve_nonnegative(static_cast<int>(terms), gram.data(), moment.data(),
+                                    entry.coefficients.data());
     if (std::isfinite(entry.score)) {
       scored_.push_back(entry);
     }

@@ -35,7 +35,7 @@ void note_resampling(const std::vector<GroupStudy>& groups, Study& study) {
     }
     bool uses_size = false;
     for (const Law* law : group.laws) {
-      uses_size = uses_size || law->needs_N();
+      uses_size = uses_size || law->needs_size();
     }
     if (uses_size && group.data.N_varies) {
       study.notes.push_back(

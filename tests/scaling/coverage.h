@@ -11,6 +11,12 @@ namespace finescale::synthetic {
 
 inline constexpr std::array<double, 2> kLevels = {0.8, 0.95};
 
+// Of the share of intervals that hold the truth, from the nominal one.
+inline constexpr double kAllowedMiss = 0.03;
+[[nodiscard]] inline double standard_error(double level, int tables) {
+  return std::sqrt(level * (1 - level) / tables);
+}
+
 struct Tally {
   int tables = 0;
   std::array<int, 2> covered{};   // per level
