@@ -2,6 +2,7 @@
 #include "coordinator/scaling/study.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "coordinator/scaling/study_parts.h"
 #include "core/error.h"
@@ -24,12 +25,34 @@ void check_options(const StudyOptions& options) {
   }
 }
 
+// Which forms were refused, where another is left; the recommendation speaks of the other case.
+void note_refusals(const std::vector<GroupStudy>& groups, Study& study) {
+  for (const GroupStudy& group : groups) {
+    std::string names;
+    double least = 1;
+    for (std::size_t f = 0; f < group.laws.size(); ++f) {
+      if (refused(group.fits.misfit[f])) {
+        names += (names.empty() ? "" : ", ") + group.laws[f]->name();
+        least = std::min(least, group.fits.misfit[f].rms);
+      }
+    }
+    if (group.has_form && !names.empty()) {
+      study.notes.push_back(group.data.name + ": not chosen because they miss the measured means " +
+                            "by " + number_text(100 * std::expm1(least), 2) +
+                            "% or more, beyond what seeds explain: " + names);
+    }
+  }
+}
+
 void note_resampling(const std::vector<GroupStudy>& groups, Study& study) {
   bool few = false;
   bool single = false;
+  bool unmarked = false;
   for (const GroupStudy& group : groups) {
     few = few || (group.data.has_trunks && group.resampling == Resampling::kParametric);
-    single = single || group.noise.df_between == 0;
+    const bool replicated = group.noise.from_replicates;
+    unmarked = unmarked || (replicated && !group.data.has_trunks);
+    single = single || (group.noise.df_between == 0 && !replicated);
     for (const std::string& reason : group.left_out) {
       study.notes.push_back(group.data.name + ": " + reason);
     }
@@ -47,6 +70,11 @@ void note_resampling(const std::vector<GroupStudy>& groups, Study& study) {
     study.notes.push_back(
         "fewer than 5 seeds: intervals come from a hierarchical parametric bootstrap, with the "
         "noise between and within seeds estimated from the runs");
+  }
+  if (unmarked) {
+    study.notes.push_back(
+        "runs of one budget carry no seed: they count as independent of each other and of the runs "
+        "of other budgets");
   }
   if (single) {
     study.notes.push_back(
@@ -83,6 +111,7 @@ Study run_study(const std::vector<LawPoint>& points, const StudyOptions& options
     study.bands[group.data.name] = make_band(group, options.level);
     study.held_out[group.data.name] = make_held_out(group);
   }
+  note_refusals(groups, study);
   note_resampling(groups, study);
   if (options.bootstrap > 0) {
     find_crossovers(groups, options.level, study);

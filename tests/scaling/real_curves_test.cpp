@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -11,7 +12,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "coordinator/scaling/fit.h"
+#include "coordinator/scaling/replicates.h"
 
 namespace finescale {
 namespace {
@@ -90,6 +91,45 @@ TEST(RealCurves, SingleCurvesHaveTheReferenceParameters) {
       EXPECT_NEAR(result.rmsd, one.rmsd, 5e-6) << one.task << " " << one.model;
     }
     EXPECT_TRUE(found) << one.model;
+  }
+}
+
+// The form must be chosen, not assumed, and the choice must extrapolate about as well as the better
+// one: fitted up to 204,800 examples, asked for 1,638,400.
+TEST(RealCurves, TheChosenFormExtrapolates) {
+  for (const Task& task : kTasks) {
+    const std::filesystem::path file = real_curves_file(task.name);
+    if (file.empty()) {
+      GTEST_SKIP() << "no data/finetuning-curves/" << task.name << ".csv; set FINESCALE_SHARED";
+    }
+    std::vector<std::vector<double>> errors(3);  // rectified, power_offset, chosen
+    for (const RealCurve& curve : read_real_curves(file)) {
+      std::vector<LawPoint> kept;
+      for (const LawPoint& p : curve.points) {
+        if (p.D <= 204800) {
+          kept.push_back(p);
+        }
+      }
+      const auto predict = [&](const std::vector<std::string>& forms) {
+        FitOptions options;
+        options.least_squares = true;
+        const GroupStudy study = study_group(split_groups(kept)[0], forms, options, 0, 1, 0);
+        const LawPoint& last = curve.points.back();
+        return std::abs(curve_log_loss(study.chosen, last.D) - std::log(last.loss));
+      };
+      errors[0].push_back(predict({"rectified"}));
+      errors[1].push_back(predict({"power_offset"}));
+      errors[2].push_back(predict({"power", "power_offset", "rectified"}));
+    }
+    for (std::vector<double>& list : errors) {
+      std::sort(list.begin(), list.end());
+    }
+    const auto median = [&](std::size_t k) { return 0.5 * (errors[k][14] + errors[k][15]); };
+    std::printf(
+        "%s: 8 times farther, median error of ln L: rectified %.3f, power_offset %.3f, "
+        "chosen %.3f\n",
+        task.name, median(0), median(1), median(2));
+    EXPECT_LT(median(2), 1.25 * std::min(median(0), median(1)));
   }
 }
 

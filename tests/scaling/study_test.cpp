@@ -83,6 +83,24 @@ TEST(Study, AcceleratingFallIsAnsweredInsideItsBracket) {
   }
 }
 
+TEST(Study, SaysWhichFormsWereRefused) {
+  StudyOptions options;
+  options.bootstrap = 20;
+  const Study study = run_study(sweep("full", kAccelerating, 2, 0.012), options);
+  EXPECT_THAT(study.notes, testing::Contains(HasSubstr("power, power_offset")));
+}
+
+TEST(Study, RunsWithoutSeedsAreCalledIndependent) {
+  std::vector<LawPoint> points = sweep("a", {3, 2.6, 2.3, 2.1, 1.95, 1.85}, 3, 0.01);
+  for (LawPoint& p : points) {
+    p.trunk.clear();
+  }
+  StudyOptions options;
+  options.bootstrap = 50;
+  const Study study = run_study(points, options);
+  EXPECT_THAT(study.notes, testing::Contains(HasSubstr("carry no seed")));
+}
+
 TEST(Study, FormThatCannotBendIsRefusedEvenAlone) {
   const std::vector<LawPoint> points = sweep("full", kAccelerating, 2, 0.012);
   StudyOptions options;
