@@ -30,16 +30,18 @@ void Fitter::reserve(std::size_t rows) {
     residual_.resize(rows);
     trial_residual_.resize(rows);
     jacobian_.resize(rows * kMaxLawParameters);
+    trial_jacobian_.resize(rows * kMaxLawParameters);
     scratch_.resize(3 * rows);
     weight_.resize(rows);
   }
 }
 
-// Fills trial_residual_ (y - f) and, if asked, jacobian_ (of f); returns the objective, halved for
-// least squares so that both losses have the gradient -J^T W psi(r).
+// Fills trial_residual_ (y - f) and, if asked, trial_jacobian_ (of f); returns the objective,
+// halved for least squares so that both losses have the gradient -J^T W psi(r).
 double Fitter::residuals(const LawTable& table, const Theta& theta, bool with_jacobian) {
   ++evaluations_;
-  law_->evaluate(theta, table, trial_residual_.data(), with_jacobian ? jacobian_.data() : nullptr);
+  law_->evaluate(theta, table, trial_residual_.data(),
+                 with_jacobian ? trial_jacobian_.data() : nullptr);
   double sum = 0;
   for (std::size_t i = 0; i < table.size(); ++i) {
     const double r = table.y[i] - trial_residual_[i];
@@ -125,6 +127,7 @@ double Fitter::polish(const LawTable& table, const LawBounds& bounds, Theta& the
   double lambda = 1e-4;
   for (int iteration = 0; iteration < options_.max_iterations; ++iteration) {
     residual_.swap(trial_residual_);
+    jacobian_.swap(trial_jacobian_);
     linearise(table, bounds, theta);
     bool accepted = false;
     bool ended = num_free_ == 0;
@@ -136,7 +139,8 @@ double Fitter::polish(const LawTable& table, const LawBounds& bounds, Theta& the
       if (!(largest > kTinyStep)) {
         break;
       }
-      const double next = residuals(table, trial, false);
+      // Most trials are accepted, and the gradient costs little beside the value.
+      const double next = residuals(table, trial, true);
       if (next < value) {
         const double gain = (value - next) / std::max(predicted, 1e-300);
         ended = value - next <= options_.tolerance * value;
@@ -153,7 +157,6 @@ double Fitter::polish(const LawTable& table, const LawBounds& bounds, Theta& the
     if (!accepted || ended) {
       break;
     }
-    residuals(table, theta, true);
   }
   return value;
 }

@@ -63,7 +63,7 @@ class Fitter {
   int evaluations_ = 0;
   SearchGrid grid_;
   std::vector<Theta> starts_;
-  std::vector<double> residual_, trial_residual_, jacobian_, scratch_, weight_;
+  std::vector<double> residual_, trial_residual_, jacobian_, trial_jacobian_, scratch_, weight_;
   // The linear model at the accepted point: columns that may move, J^T W J and its gradient.
   std::array<int, kMaxLawParameters> free_{};
   int num_free_ = 0;
