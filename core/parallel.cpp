@@ -4,17 +4,46 @@
 #include <omp.h>
 #include <unistd.h>
 
+#ifdef __SSE2__
+#include <xmmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstdlib>
 
 namespace finescale {
 
+namespace {
+
+// Numbers below 1e-38 (1e-308) count as zero: a step of the processor that keeps them costs
+// hundreds of cycles, and the gradients of a confident softmax are full of them (6 times slower,
+// measured).
+void flush_denormals() {
+#ifdef __SSE2__
+  constexpr unsigned kFlushToZero = 0x8000;
+  constexpr unsigned kDenormalsAreZero = 0x0040;
+  _mm_setcsr(_mm_getcsr() | kFlushToZero | kDenormalsAreZero);
+#endif
+}
+
+}  // namespace
+
 void set_num_threads(int threads) {
   omp_set_num_threads(std::max(1, threads));
+#pragma omp parallel
+  flush_denormals();
 }
 
 int num_threads() noexcept {
   return omp_get_max_threads();
+}
+
+OneThread::OneThread() noexcept : before_(omp_get_max_threads()) {
+  omp_set_num_threads(1);
+}
+
+OneThread::~OneThread() {
+  omp_set_num_threads(before_);
 }
 
 void limit_spinning(char** argv) {

@@ -9,7 +9,8 @@
 
 namespace finescale {
 
-void set_num_threads(int threads);  // of this process, vendor GEMM included; at least 1
+// Of this process, vendor GEMM included; at least 1. The threads flush denormal numbers to zero.
+void set_num_threads(int threads);
 [[nodiscard]] int num_threads() noexcept;
 
 // Waiting threads spin for about 20 us and then sleep. OpenMP's default, milliseconds, makes
@@ -17,6 +18,18 @@ void set_num_threads(int threads);  // of this process, vendor GEMM included; at
 // its environment when it is loaded, so the program starts itself once more; call it first in main.
 // Does nothing when GOMP_SPINCOUNT or OMP_WAIT_POLICY is set.
 void limit_spinning(char** argv);
+
+// While it lives, libraries that this thread calls do not start threads.
+class OneThread {
+ public:
+  OneThread() noexcept;
+  ~OneThread();
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int before_;
+};
 
 namespace internal {
 void parallel_run(std::int64_t count, std::int64_t grain,

@@ -139,10 +139,8 @@ void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b
     multiply_block(transpose_a, transpose_b, alpha, a, b, beta, c, size, blocks, index);
   };
   if (blocks.count() == 1) {  // outside a parallel region the library would start its own threads
-    const int threads = num_threads();
-    set_num_threads(1);
+    const OneThread alone;
     run(0);
-    set_num_threads(threads);
     return;
   }
   parallel_items(blocks.count(), run);

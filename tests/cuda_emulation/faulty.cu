@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/cuda_emulation/faulty.h"
+
+#include <cmath>
+
+#include "kernels/cuda/block_sum.h"
+
+namespace finescale::cuda {
+
+namespace {
+
+constexpr int kThreads = 64;
+
+// Reverses `count` = 64 numbers through shared memory.
+__global__ void reverse_numbers(const float* in, float* out, Fault fault) {
+  GPU_SHARED(float, tile, [kThreads]);
+  const unsigned t = threadIdx.x;
+  if (fault == Fault::kEarlyReturn && t == 3) {
+    return;
+  }
+  tile[t] = in[t];
+  if (fault == Fault::kDivergentBarriers && t % 2 == 0) {
+    __syncthreads();
+  } else if (fault != Fault::kMissingBarrier) {
+    __syncthreads();
+  }
+  if (fault == Fault::kOverrun) {
+    tile[t + 1] = tile[t];  // the last thread writes behind the end
+  }
+  out[t] = tile[kThreads - 1 - t];
+}
+
+__global__ void sum_by_shuffles(const float* in, float* out, Fault fault) {
+  float value = in[threadIdx.x];
+  if (fault == Fault::kHalfShuffles && threadIdx.x >= 16 && threadIdx.x < 32) {
+    out[threadIdx.x] = 0;
+    __syncthreads();
+    return;
+  }
+  value = warp_sum(value);
+  out[threadIdx.x] = value;
+  __syncthreads();
+}
+
+}  // namespace
+
+void run_reverse(const float* in, float* out, Fault fault) {
+  gpu_launch(Stream(DeviceType::kCuda), reverse_numbers, dim3(1), dim3(kThreads), 0, in, out,
+             fault);
+}
+
+void run_sum(const float* in, float* out, Fault fault) {
+  gpu_launch(Stream(DeviceType::kCuda), sum_by_shuffles, dim3(1), dim3(kThreads), 0, in, out,
+             fault);
+}
+
+}  // namespace finescale::cuda

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels with one fault each, to show that the emulator finds it. Arrays of 64 floats.
+#pragma once
+
+namespace finescale::cuda {
+
+enum class Fault {
+  kNone,
+  kMissingBarrier,
+  kEarlyReturn,
+  kDivergentBarriers,
+  kHalfShuffles,
+  kOverrun
+};
+
+void run_reverse(const float* in, float* out, Fault fault);
+void run_sum(const float* in, float* out, Fault fault);  // out[t]: sum over t's warp
+
+}  // namespace finescale::cuda

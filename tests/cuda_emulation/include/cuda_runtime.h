@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stands in for CUDA's header when a .cu is compiled by the host compiler: the same source, one
+// fiber per CUDA thread. Comes first on the include path of the emulation tests and of nothing
+// else. Shared memory is fresh heap for each array and block, filled with NaN, so that a sanitizer
+// sees overruns and a missing write shows.
+#pragma once
+
+#define FINESCALE_CUDA_EMULATION 1
+
+#include <math.h>  // NOLINT(modernize-deprecated-headers): overloads in the global namespace
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct uint3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned width = 1, unsigned height = 1, unsigned depth = 1)  // NOLINT: as CUDA's
+      : x(width), y(height), z(depth) {}
+};
+
+// The thread whose turn it is.
+extern uint3 threadIdx;
+extern uint3 blockIdx;
+extern dim3 blockDim;
+extern dim3 gridDim;
+
+namespace finescale::cuda::emulation {
+
+enum class Order { kForward, kReverse, kRandom };
+// How the threads of a block take turns between two meetings; of the whole process.
+void set_order(Order order, unsigned long long seed = 1);
+
+// Runs the blocks one after another. Throws std::runtime_error, naming source lines, when a barrier
+// or a warp operation is not reached by all who must reach it.
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& kernel);
+
+void barrier(const char* file, int line);
+// Meets the other lanes of `mask` and returns what lane `from` brought; size_bytes up to 16.
+void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_bytes, unsigned from,
+              const char* file, int line);
+// The block's array of this declaration.
+void* shared_array(const char* file, int line, std::size_t size_bytes);
+void* dynamic_shared();
+unsigned lane();
+
+template <class T>
+T shuffle(unsigned mask, T value, unsigned from, const char* file, int line) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= 16);
+  T theirs;
+  exchange(mask, &value, &theirs, sizeof(T), from, file, line);
+  return theirs;
+}
+
+}  // namespace finescale::cuda::emulation
+
+#define __syncthreads() ::finescale::cuda::emulation::barrier(__FILE__, __LINE__)
+#define __shfl_sync(mask, value, source) \
+  ::finescale::cuda::emulation::shuffle((mask), (value), (source), __FILE__, __LINE__)
+#define __shfl_xor_sync(mask, value, distance)                                                 \
+  ::finescale::cuda::emulation::shuffle(                                                       \
+      (mask), (value), ::finescale::cuda::emulation::lane() ^ static_cast<unsigned>(distance), \
+      __FILE__, __LINE__)
+
+#define GPU_SHARED(type, name, ...)                   \
+  typedef type name##_array_ __VA_ARGS__;             \
+  name##_array_& name = *static_cast<name##_array_*>( \
+      ::finescale::cuda::emulation::shared_array(__FILE__, __LINE__, sizeof(name##_array_)))
+#define GPU_DYNAMIC_SHARED(type, name) \
+  type* name = static_cast<type*>(::finescale::cuda::emulation::dynamic_shared())
