@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // scaling_coverage [tables 200] [replicates 300] [huber|least_squares] [threads 2] [first seed 1]
-// [rectified|power_offset|crossing|no_crossing, or "" for all] [forms...]
+// [runs per budget 3] [rectified|power_offset|crossing|no_crossing, or "" for all] [forms...]
 // prints how often the intervals of a study hold the truth, per kind of curve and noise. Exit code
 // 1 when one is off its nominal level by more than 3 points and two standard errors of the
 // simulation, or a crossover that is not there is reported in 5% of the tables; what is off by more
@@ -72,9 +72,10 @@ int main(int argc, char** argv) {
   options.least_squares = argument(3, "huber") == "least_squares";
   const int threads = std::atoi(argument(4, "2").c_str());
   const int first = std::atoi(argument(5, "1").c_str());
-  const std::string only = argument(6, "");
-  if (argc > 7) {
-    options.forms.assign(argv + 7, argv + argc);
+  const int runs = std::atoi(argument(6, "3").c_str());
+  const std::string only = argument(7, "");
+  if (argc > 8) {
+    options.forms.assign(argv + 8, argv + argc);
   }
   const std::vector<std::pair<const char*, Truth>> truths = {{"rectified", Truth::kRectified},
                                                              {"power_offset", Truth::kPowerOffset},
@@ -89,7 +90,7 @@ int main(int argc, char** argv) {
     }
     for (const double sigma : {0.01, 0.04}) {
       for (const bool correlated : {false, true}) {
-        const Setting setting{truth, sigma, correlated, 3};
+        const Setting setting{truth, sigma, correlated, runs};
         const auto start = std::chrono::steady_clock::now();
         const Coverage c = measure(setting, options, tables, threads, first);
         const double seconds =
