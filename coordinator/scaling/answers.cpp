@@ -64,7 +64,7 @@ std::string reached_text(const GroupStudy& group, const std::string& goal, const
             " and " + examples_text(*above);
   } else if (at > 4 * group.data.max_budget()) {
     text +=
-        ", " + number_text(at / group.data.max_budget(), 2) + " times the most that was measured";
+        ", " + examples_text(at / group.data.max_budget()) + " times the most that was measured";
   }
   return text + (answer.cost ? ", at a cost of " + number_text(*answer.cost) + "." : ".");
 }
@@ -223,7 +223,7 @@ void answer_budget(const std::vector<GroupStudy>& groups, Study& study) {
   answer.text += ".";
   if (allowed[best] > 4 * groups[best].data.max_budget()) {
     study.notes.push_back("the budget allows " +
-                          number_text(allowed[best] / groups[best].data.max_budget(), 2) +
+                          examples_text(allowed[best] / groups[best].data.max_budget()) +
                           " times the largest amount measured for " + answer.method +
                           ": that far out the form decides, not the data");
   }
