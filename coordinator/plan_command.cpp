@@ -207,10 +207,8 @@ Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash) {
   Plan plan = make_plan(sweep, hash, {});
   TunedValues assumed;
   for (const PlannedTrial& trial : plan.trials) {
-    if (!trial.resolved && !assumed.contains(trial.tune_group)) {
-      const std::string& field = sweep.tune().fields(0);
-      assumed[trial.tune_group][field] =
-          field_text(apply_values(sweep, trial.axes, "trial " + trial.id), field);
+    if (trial.is_tuning) {
+      assumed.emplace(trial.tune_group, trial.tuned);
     }
   }
   return assumed.empty() ? plan : make_plan(sweep, hash, assumed);

@@ -78,8 +78,8 @@ struct PlanReport {
 // Threads of a rank: as given, else the cores shared out.
 [[nodiscard]] int threads_per_rank(const config::Resources& resources, int cores);
 
-// A plan in which groups that are not tuned yet use the value that the file gives the tuned field:
-// it costs the same.
+// A plan in which groups that are not tuned yet use the first value that they will try: it costs
+// the same, and shares the same stages.
 [[nodiscard]] Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash);
 
 // plan must be a full plan: every trial resolved.

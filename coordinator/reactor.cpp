@@ -125,6 +125,21 @@ StageEntry* Reactor::leased(const std::string& key, std::int64_t epoch, std::int
   return holds ? &found->second : nullptr;
 }
 
+// Dependents fail in the transaction after the failure itself; a coordinator that died between the
+// two left them pending.
+void Reactor::fail_what_cannot_run(Outbox& out) {
+  std::vector<std::string> failed;
+  for (const auto& [key, stage] : stages_) {
+    if (stage.stored.state == StageState::kFailed) {
+      failed.push_back(key);
+    }
+  }
+  for (const std::string& key : failed) {
+    const StageEntry& stage = stages_.at(key);
+    fail_dependents(key, stage.stored.label + ": " + stage.stored.error, out);
+  }
+}
+
 Outbox Reactor::on_tick(double now) {
   Outbox out;
   for (auto& [id, gang] : gangs_) {
@@ -138,6 +153,9 @@ Outbox Reactor::on_tick(double now) {
       lose_gang(gang, "no heartbeat for " + std::to_string(static_cast<int>(limit)) + " s", now,
                 out);
     }
+  }
+  if (!std::exchange(inputs_checked_, true)) {
+    fail_what_cannot_run(out);
   }
   // A lease whose gang never came back (its coordinator died with it) expires like any other.
   for (auto& [key, stage] : stages_) {

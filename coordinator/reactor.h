@@ -131,6 +131,7 @@ class Reactor {
   void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
                       double now, Outbox& out);
   void fail_dependents(const std::string& key, const std::string& why, Outbox& out);
+  void fail_what_cannot_run(Outbox& out);
   void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
 
@@ -141,6 +142,7 @@ class Reactor {
   std::int64_t last_gang_ = 0;
   std::int64_t num_positions_ = 0;
   int launch_failures_ = 0;  // gangs lost in a row before their first call
+  bool inputs_checked_ = false;
   bool stopping_ = false;
 };
 

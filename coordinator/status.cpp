@@ -165,7 +165,8 @@ std::string status_text(const std::string& json) {
   for (const Json& gang : s["gangs"]) {
     out += gang_text(gang) + "\n";
   }
-  return out + "elapsed " + duration(s["elapsed_s"]) + ", left " + duration(s["eta_s"]) + "\n";
+  out += "elapsed " + duration(s["elapsed_s"]);
+  return out + (s["state"] == "running" ? ", left " + duration(s["eta_s"]) : "") + "\n";
 }
 
 }  // namespace finescale

@@ -40,8 +40,7 @@ struct StoredGang {
 
 class Store {
  public:
-  // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it, naming its
-  // process.
+  // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it.
   explicit Store(const std::string& directory);
   ~Store();
   Store(const Store&) = delete;

@@ -14,23 +14,37 @@
 #include "core/parallel.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
+#include "worker/tool/data_tool.h"
+#include "worker/tool/error_answer.h"
 #include "worker/tool/plan_tool.h"
 #include "worker/tool/step_tool.h"
 
 namespace {
 
-// Request on standard input, answer on standard output.
+std::string answer(const std::string& tool, const std::string& request) {
+  using namespace finescale;  // NOLINT(google-build-using-namespace): main only
+  if (tool == "plan") {
+    return plan_tool(request);
+  }
+  if (tool == "data") {
+    return data_tool(request);
+  }
+  if (tool == "step") {
+    return step_tool(request);
+  }
+  throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, step");
+}
+
+// Request on standard input, answer on standard output; an error is an answer too.
 int run_tool(const std::string& tool) {
   const std::string request{std::istreambuf_iterator<char>(std::cin), {}};
-  if (tool == "plan") {
-    std::cout << finescale::plan_tool(request) << "\n";
-  } else if (tool == "step") {
-    std::cout << finescale::step_tool(request) << "\n";
-  } else {
-    throw finescale::Error(finescale::ErrorKind::kConfig, "no tool " + tool, {},
-                           "valid: plan, step");
+  try {
+    std::cout << answer(tool, request) << "\n";
+    return 0;
+  } catch (const finescale::Error& error) {
+    std::cout << finescale::error_answer(error) << "\n";
+    return finescale::exit_code(error.kind());
   }
-  return 0;
 }
 
 int run(int argc, char** argv) {
@@ -58,7 +72,7 @@ int run(int argc, char** argv) {
       ->group("Gang");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
-      ->add_option("TOOL", tool, "plan | step")
+      ->add_option("TOOL", tool, "plan | data | step")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {

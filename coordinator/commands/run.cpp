@@ -8,6 +8,7 @@
 #include "coordinator/campaign.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/finish.h"
+#include "coordinator/worker_tool.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -30,6 +31,9 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings)
   CampaignOptions options;
   options.sweep = load_sweep(file, to_overrides(settings));
   options.directory = std::filesystem::absolute(options.sweep.output()).lexically_normal().string();
+  if (!std::filesystem::exists(options.directory + "/store.sqlite")) {
+    check_data(options.sweep);  // a wrong line is found now, not by the first gang
+  }
   make_directories(options.directory + "/logs");
   LogOptions log;
   log.file = options.directory + "/logs/coordinator.log";

@@ -31,9 +31,26 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
   return 0;
 }
 
+// A coordinator that was killed leaves its address behind.
+bool is_alive(const std::string& directory) {
+  const auto address = read_address(directory);
+  if (!address) {
+    return false;
+  }
+  try {
+    CoordinatorClient client(*address);
+    proto::ControlRequest request;
+    request.set_token(address->token);
+    request.set_command("status");
+    return client.control(request, 2).ok();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // Failed stages become pending again; the next run tries them.
 int retry(const std::string& directory) {
-  if (read_address(directory)) {
+  if (is_alive(directory)) {
     throw Error(ErrorKind::kConfig, "a coordinator runs this campaign", directory,
                 "stop it first: finescale stop");
   }

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The errors a user makes, with the real programs: exit code, what the message says, and that nothing that was there is lost.
+#   errors.sh BIN_DIR WORK_DIR [--markdown]     --markdown prints docs/errors.md on standard output
+set -uo pipefail
+bin=$(cd "$1" && pwd)
+work=$2
+markdown=${3:-}
+finescale=$bin/finescale
+rm -rf "$work"
+mkdir -p "$work"
+cd "$work" || exit 1
+"$finescale" init s >/dev/null || exit 1
+# Small enough to be run many times.
+sed -i -e 's/steps: 150/steps: 10/' -e 's/to: 1600, points: 6/to: 100, points: 2/' -e 's/data_budget: 400/data_budget: 50/g' -e '/^tune:/,/^$/d' s/sweep.yaml
+failures=0
+[ -z "$markdown" ] || cat <<'END'
+# Errors: what is said, and the exit code
+
+Made by `tests/errors/errors.sh build/bin WORK --markdown`, which also checks each of them. Codes: 1 some trial failed, 2 the
+input is wrong and nothing was changed, 3 something is missing on this machine, 4 a defect of finescale.
+
+END
+
+# expect NAME CODE 'text of the message' COMMAND...
+expect() {
+  local name=$1 code=$2 wanted=$3 output status problem=
+  shift 3
+  output=$("$@" 2>&1)
+  status=$?
+  [ "$status" -eq "$code" ] || problem="exit code $status instead of $code"
+  case $output in *"$wanted"*) ;; *) problem="${problem:+$problem, }the message lacks '$wanted'" ;; esac
+  output=$(echo "$output" | sed -e "s#$work/##g" -e "s#$work##g" | grep -vE '^(trials [0-9]|t(une-)?[0-9]+ .* done|report:|.* trials, .* stages)' | tail -6)
+  if [ -n "$markdown" ]; then
+    printf '**%s** (exit code %s)\n\n```\n%s\n```\n\n' "$name" "$status" "$output"
+  else
+    printf '%-44s %s  %s\n' "$name" "$status" "$(echo "$output" | head -3 | tr '\n' ' ')"
+  fi
+  if [ -n "$problem" ]; then
+    echo "FAILED: $name: $problem" >&2
+    echo "$output" >&2
+    failures=$((failures + 1))
+  fi
+}
+# sweep NAME SED...: a sweep file made from the good one
+sweep() {
+  local name=$1
+  shift
+  sed "$@" s/sweep.yaml >"s/$name.yaml"
+}
+
+sweep key 's/preset: tiny/presett: tiny/'
+expect "unknown key" 2 'key.yaml:6:3: unknown key base.presett, did you mean preset?' "$finescale" run s/key.yaml --set output=key
+sweep type 's/epochs: 4/epochs: four/'
+expect "wrong type" 2 'train.epochs is "four", must be a number' "$finescale" run s/type.yaml --set output=type
+sweep range 's/rank: 8/rank: 0/'
+expect "out of range" 2 'train.method.lora.rank is 0, must be >= 1' "$finescale" run s/range.yaml --set output=range
+sweep preset 's/preset: tiny/preset: tny/'
+expect "unknown preset" 2 'tiny' "$finescale" run s/preset.yaml --set output=preset
+expect "missing sweep file" 2 'none.yaml: cannot read' "$finescale" run s/none.yaml
+expect "unknown flag" 2 '--sett' "$finescale" run s/sweep.yaml --sett a=b
+expect "override of a field that is not there" 2 'train.rate' "$finescale" run s/sweep.yaml --set train.rate=1 --set output=field
+sweep missing 's#data/train.jsonl#data/none.jsonl#'
+expect "missing data file" 2 'data/none.jsonl does not exist' "$finescale" run s/missing.yaml --set output=missing
+(head -5 s/data/train.jsonl; echo '{"prompt": "a", "respond": "b"}'; tail -n +6 s/data/train.jsonl) >s/data/bad.jsonl
+sweep bad 's#data/train.jsonl#data/bad.jsonl#'
+expect "bad JSONL line" 2 'bad.jsonl:6: "response" is missing' "$finescale" run s/bad.yaml --set output=bad
+(head -5 s/data/train.jsonl; echo '{"prompt": "a", '; tail -n +6 s/data/train.jsonl) >s/data/broken.jsonl
+sweep broken 's#data/train.jsonl#data/broken.jsonl#'
+expect "line that is not JSON" 2 'broken.jsonl:6: not valid JSON' "$finescale" run s/broken.yaml --set output=broken
+: >s/data/empty.jsonl
+sweep empty 's#data/train.jsonl#data/empty.jsonl#'
+expect "empty data" 2 'data.train has 0 examples' "$finescale" run s/empty.yaml --set output=empty
+sweep budget 's/to: 100, points: 2/to: 999999, points: 2/'
+expect "budget above the pool" 2 'data_budget is 999999, but data.train has' "$finescale" run s/budget.yaml --set output=budget
+for made in key type range preset field missing bad broken empty budget; do
+  if [ -e "$made" ]; then
+    echo "FAILED: a refused sweep left $made behind" >&2
+    failures=$((failures + 1))
+  fi
+done
+
+# A loss that is not finite is an outcome: that trial fails, the others finish.
+sweep nan 's/{lora: {rank: 8}}/{lora: {rank: 8, alpha: 1e38}}/'
+expect "loss is not finite" 1 'not finite at step' "$finescale" run s/nan.yaml --set output=nan
+expect "what became of the trials" 0 'done 4 failed 4' "$finescale" status nan
+expect "the books of that sweep" 0 'ok' "$finescale" audit nan
+
+# An existing directory with another sweep is refused and stays as it is.
+"$finescale" run s/sweep.yaml --set output=kept >/dev/null 2>&1
+before=$("$finescale" results kept --json --canonical)
+expect "directory of another sweep" 2 'the directory holds another sweep' "$finescale" run s/sweep.yaml --set output=kept --set seed=7
+if [ "$before" != "$("$finescale" results kept --json --canonical)" ]; then
+  echo "FAILED: a refused sweep changed the campaign" >&2
+  failures=$((failures + 1))
+fi
+expect "directory without a campaign" 2 'no campaign is here' "$finescale" results s
+
+# Tools that need nothing else may still be found.
+mkdir -p path
+for program in env sed cat; do ln -sf "$(command -v $program)" path/; done
+expect "no mpirun" 3 'mpirun is not on PATH' env PATH="$work/path" "$finescale" run s/sweep.yaml --set output=nompi
+
+# A file system that cannot be written, and one that is full: in a mount namespace of our own, which is gone with its process.
+if unshare -m true 2>/dev/null; then
+  mkdir -p readonly full
+  expect "read-only output" 3 'Read-only file system' unshare -m sh -c "mount --bind readonly readonly && mount -o remount,ro,bind readonly && exec '$finescale' run s/sweep.yaml --set output=readonly/out"
+  # The campaign is on a disk of 1 MiB. With room again, retry and the same command finish it; a gang that lived through the
+  # full disk may report its old failure once more.
+  cat >full.sh <<'END'
+mount -t tmpfs -o size=1m none full
+run="$1 run s/sweep.yaml --set output=full/out"
+$run
+code=$?
+echo "exit code $code"
+[ $code -eq 1 ] || [ $code -eq 3 ] || exit 9
+mount -o remount,size=64m full
+for round in 1 2 3; do
+  "$1" retry full/out
+  $run && break
+done
+"$1" audit full/out && "$1" status full/out | grep -q 'done 8 failed 0'
+END
+  expect "full disk, then room again" 0 'o space left on device' unshare -m sh full.sh "$finescale"
+else
+  echo "skipped: read-only output and full disk need permission for mount namespaces" >&2
+fi
+[ -n "$markdown" ] || echo "$failures failures"
+[ $failures -eq 0 ]
