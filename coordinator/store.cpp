@@ -66,7 +66,8 @@ struct Store::Impl {
     const int code = sqlite3_errcode(database.get());
     const std::string text = what + ": " + sqlite3_errmsg(database.get());
     if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
-      throw Error(ErrorKind::kConfig, "another coordinator runs this campaign", {},
+      throw Error(ErrorKind::kConfig, "another coordinator runs this campaign",
+                  sqlite3_db_filename(database.get(), "main"),
                   "see `finescale status`; stop it with `finescale stop`");
     }
     if (code == SQLITE_FULL || code == SQLITE_READONLY || code == SQLITE_CANTOPEN ||
