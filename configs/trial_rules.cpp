@@ -165,7 +165,7 @@ void TrialRules::check_stages() const {
             path + ".from: several inputs are not in this version");
     for (const std::string& from : stage.from()) {
       require(outputs.contains(from), path + ".from",
-              path + ".from: no earlier stage is called " + from);
+              std::string(path).append(".from: no earlier stage is called ").append(from));
       last = outputs[from];
     }
     if (stage.has_train()) {

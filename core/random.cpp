@@ -85,7 +85,7 @@ Permutation::Permutation(std::uint64_t n, std::uint64_t seed, Purpose purpose) n
     : n_(n),
       seed_(seed),
       purpose_(purpose),
-      half_bits_((std::bit_width(n > 1 ? n - 1 : 1) + 1) / 2) {}
+      half_bits_((static_cast<int>(std::bit_width(n > 1 ? n - 1 : 1)) + 1) / 2) {}
 
 std::uint64_t Permutation::operator[](std::uint64_t index) const noexcept {
   const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;

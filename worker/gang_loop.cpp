@@ -28,8 +28,8 @@ namespace finescale {
 
 namespace {
 
-volatile std::sig_atomic_t term_signal =
-    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+volatile std::sig_atomic_t term_signal = 0;
 
 void on_signal(int signal) {
   term_signal = signal;

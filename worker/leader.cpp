@@ -219,6 +219,23 @@ void Leader::fail(const std::string& kind, const std::string& message) {
   });
 }
 
+void Leader::obey(const proto::HeartbeatRequest& request, const proto::HeartbeatReply& reply) {
+  const std::scoped_lock lock(mutex_);
+  if (request.key() != key_ || request.epoch() != epoch_ || key_.empty()) {
+    return;  // an answer about a stage that is over
+  }
+  if (reply.action() == proto::HeartbeatReply::STOP) {
+    word_ = Word::kStop;
+  } else if (reply.action() == proto::HeartbeatReply::ABANDON) {
+    word_ = Word::kAbandon;
+  }
+}
+
+bool Leader::is_working() {
+  const std::scoped_lock lock(mutex_);
+  return !key_.empty();
+}
+
 void Leader::beat(const std::stop_token& stop) {
   Clock::time_point last_answer = Clock::now();
   while (!stop.stop_requested()) {
@@ -239,24 +256,11 @@ void Leader::beat(const std::stop_token& stop) {
       client = std::make_unique<CoordinatorClient>(address_);
     }
     try {
-      const proto::HeartbeatReply reply = client->heartbeat(request, kCallSeconds);
+      obey(request, client->heartbeat(request, kCallSeconds));
       last_answer = Clock::now();
-      const std::scoped_lock lock(mutex_);
-      if (request.key() == key_ && request.epoch() == epoch_ && !key_.empty()) {
-        if (reply.action() == proto::HeartbeatReply::STOP) {
-          word_ = Word::kStop;
-        } else if (reply.action() == proto::HeartbeatReply::ABANDON) {
-          word_ = Word::kAbandon;
-        }
-      }
     } catch (const Error&) {
-      bool working = false;
-      {
-        const std::scoped_lock lock(mutex_);
-        working = !key_.empty();
-      }
       // While a stage runs, this thread looks for the next coordinator; else the main thread does.
-      if (working && try_enroll()) {
+      if (is_working() && try_enroll()) {
         last_answer = Clock::now();
       } else if (seconds_since(last_answer) > options_.orphan_timeout) {
         word_ = Word::kOrphaned;

@@ -47,6 +47,8 @@ class Leader {
   [[nodiscard]] std::shared_ptr<CoordinatorClient> client() const;
   bool try_enroll();  // once, with the address that is in the campaign now
   bool reconnect();   // until the orphan timeout
+  void obey(const proto::HeartbeatRequest& request, const proto::HeartbeatReply& reply);
+  [[nodiscard]] bool is_working();
   void beat(const std::stop_token& stop);
   template <class Call>
   bool persistently(const Call& call);

@@ -27,8 +27,8 @@ namespace finescale {
 
 namespace {
 
-volatile std::sig_atomic_t stop_signal =
-    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
+volatile std::sig_atomic_t stop_signal = 0;
 
 void on_signal(int signal) {
   stop_signal = signal;
@@ -120,7 +120,9 @@ class RunCommand {
     world_.barrier();
   }
 
-  std::string artifact(const std::string& key) const { return output_ + "/artifacts/" + key; }
+  [[nodiscard]] std::string artifact(const std::string& key) const {
+    return output_ + "/artifacts/" + key;
+  }
 
   int execute(StageExecutor& executor, const config::StageSpec& spec, const std::string& name) {
     if (std::filesystem::exists(artifact(spec.key()) + "/manifest.json")) {

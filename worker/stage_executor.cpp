@@ -29,7 +29,8 @@ struct StageExecutor::Impl {
   Impl(Group& group, const ExecutorOptions& given, Logger& log)
       : world(group), options(given), logger(log), resident(group) {}
 
-  proto::StageResult prepare(const config::PrepareSpec& spec, const AttemptPlace& place) const {
+  [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
+                                           const AttemptPlace& place) const {
     proto::StageResult result;
     if (world.rank() == 0) {
       const std::vector<std::string> texts = read_texts(spec.data(), spec.rules());

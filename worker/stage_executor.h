@@ -39,6 +39,8 @@ class StageExecutor {
  public:
   StageExecutor(Group& world, const ExecutorOptions& options, Logger& logger);
   ~StageExecutor();
+  StageExecutor(const StageExecutor&) = delete;
+  StageExecutor& operator=(const StageExecutor&) = delete;
 
   // Collective over world. On DONE and DIVERGED the attempt directory holds the artifact with its
   // manifest (rank 0's result is complete; other ranks return the same numbers). Throws Error

@@ -2,6 +2,7 @@
 #include "worker/data/dataset.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/error.h"
@@ -82,7 +83,7 @@ class Builder {
 
 void take_part(std::vector<Example>& examples, double fraction, bool held_out) {
   const auto total = static_cast<std::uint64_t>(examples.size());
-  const auto cut = static_cast<std::uint64_t>(fraction * static_cast<double>(total) + 0.5);
+  const auto cut = static_cast<std::uint64_t>(std::llround(fraction * static_cast<double>(total)));
   const Permutation permutation(total, kHeldOutSeed, Purpose::kSubset);
   std::vector<bool> is_held_out(examples.size(), false);
   for (std::uint64_t i = 0; i < cut; ++i) {

@@ -89,6 +89,28 @@ RawExample parse_line(const std::string& line) {
   return example;
 }
 
+// Cuts the carriage return of a file from elsewhere off.
+bool is_blank(std::string& line) {
+  if (!line.empty() && line.back() == '\r') {
+    line.pop_back();
+  }
+  return line.find_first_not_of(" \t") == std::string::npos;
+}
+
+// Nothing when the line is no example and such lines are skipped.
+std::optional<RawExample> parse_or_skip(const std::string& line, const std::string& where,
+                                        config::OnBadExample on_bad) {
+  try {
+    return parse_line(line);
+  } catch (const Bad& bad) {
+    if (on_bad == config::ON_BAD_EXAMPLE_SKIP) {
+      return std::nullopt;
+    }
+    throw Error(ErrorKind::kData, bad.why, where,
+                std::string(kForms) + "; data.on_bad_example: skip counts and skips such lines");
+  }
+}
+
 }  // namespace
 
 std::int64_t read_jsonl(const config::DatasetRef& ref, config::OnBadExample on_bad,
@@ -106,24 +128,15 @@ std::int64_t read_jsonl(const config::DatasetRef& ref, config::OnBadExample on_b
       if (ref.has_limit() && taken >= ref.limit()) {
         return skipped;
       }
-      if (!line.empty() && line.back() == '\r') {
-        line.pop_back();
-      }
-      if (line.find_first_not_of(" \t") == std::string::npos) {
+      if (is_blank(line)) {
         continue;
       }
       const std::string where = file.path() + ":" + std::to_string(number);
-      try {
-        take(parse_line(line), where);
+      if (auto example = parse_or_skip(line, where, on_bad)) {
+        take(std::move(*example), where);
         ++taken;
-      } catch (const Bad& bad) {
-        if (on_bad == config::ON_BAD_EXAMPLE_SKIP) {
-          ++skipped;
-          continue;
-        }
-        throw Error(
-            ErrorKind::kData, bad.why, where,
-            std::string(kForms) + "; data.on_bad_example: skip counts and skips such lines");
+      } else {
+        ++skipped;
       }
     }
   }

@@ -56,6 +56,30 @@ void PreTokenizer::add_pattern(const std::string& pattern) {
   patterns_.push_back(std::move(compiled));
 }
 
+void PreTokenizer::split_piece(const Pattern& pattern, std::string_view piece,
+                               std::vector<std::string_view>& pieces) {
+  PCRE2_SIZE begin = 0;
+  while (begin < piece.size()) {
+    const int count = pcre2_match(pattern.code.get(), reinterpret_cast<PCRE2_SPTR>(piece.data()),
+                                  piece.size(), begin, 0, pattern.match.get(), nullptr);
+    if (count < 0) {
+      break;
+    }
+    const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(pattern.match.get());
+    if (bounds[1] == bounds[0]) {
+      break;  // an empty match would never advance
+    }
+    if (bounds[0] > begin) {
+      pieces.push_back(piece.substr(begin, bounds[0] - begin));
+    }
+    pieces.push_back(piece.substr(bounds[0], bounds[1] - bounds[0]));
+    begin = bounds[1];
+  }
+  if (begin < piece.size()) {
+    pieces.push_back(piece.substr(begin));
+  }
+}
+
 void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& pieces) const {
   pieces.clear();
   if (!text.empty()) {
@@ -65,27 +89,7 @@ void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& p
   for (const auto& pattern : patterns_) {
     next.clear();
     for (const std::string_view piece : pieces) {
-      PCRE2_SIZE begin = 0;
-      while (begin < piece.size()) {
-        const int count =
-            pcre2_match(pattern->code.get(), reinterpret_cast<PCRE2_SPTR>(piece.data()),
-                        piece.size(), begin, 0, pattern->match.get(), nullptr);
-        if (count < 0) {
-          break;
-        }
-        const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(pattern->match.get());
-        if (bounds[1] == bounds[0]) {
-          break;  // an empty match would never advance
-        }
-        if (bounds[0] > begin) {
-          next.push_back(piece.substr(begin, bounds[0] - begin));
-        }
-        next.push_back(piece.substr(bounds[0], bounds[1] - bounds[0]));
-        begin = bounds[1];
-      }
-      if (begin < piece.size()) {
-        next.push_back(piece.substr(begin));
-      }
+      split_piece(*pattern, piece, next);
     }
     pieces.swap(next);
   }

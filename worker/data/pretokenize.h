@@ -19,6 +19,8 @@ class PreTokenizer {
   ~PreTokenizer();
   PreTokenizer(PreTokenizer&&) noexcept;
   PreTokenizer& operator=(PreTokenizer&&) noexcept;
+  PreTokenizer(const PreTokenizer&) = delete;
+  PreTokenizer& operator=(const PreTokenizer&) = delete;
 
   // Throws kData with the position of the fault in the pattern.
   void add_pattern(const std::string& pattern);
@@ -26,6 +28,9 @@ class PreTokenizer {
 
  private:
   struct Pattern;
+  // Appends the matches of the pattern in `piece` and what lies between them.
+  static void split_piece(const Pattern& pattern, std::string_view piece,
+                          std::vector<std::string_view>& pieces);
   std::vector<std::unique_ptr<Pattern>> patterns_;
 };
 

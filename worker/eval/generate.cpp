@@ -40,7 +40,7 @@ struct Generator::Buffers {
     normed = make(batch, c.hidden_size());
     qkv = make(batch, query + 2 * key);
     mixed = make(batch, query);
-    gate_up = make(batch, 2 * c.intermediate_size());
+    gate_up = make(batch, std::int64_t{2} * c.intermediate_size());
     inner = make(batch, c.intermediate_size());
     projected = make(batch, widest);  // x A^T of the widest adapter; cut to what is needed
     logits = make(batch, c.vocab_size());

@@ -128,7 +128,7 @@ class Tape {
   TensorView gradient_buffer(std::int64_t columns);  // [T, columns] from the pool, not zeroed
   void release_gradient(TensorView& gradient);
   TensorView& gradient(Value value) { return values_[static_cast<std::size_t>(value)].gradient; }
-  bool needs_gradient(Value value) const {
+  [[nodiscard]] bool needs_gradient(Value value) const {
     return values_[static_cast<std::size_t>(value)].needs_gradient;
   }
 

@@ -267,26 +267,36 @@ class Estimator {
     return cost;
   }
 
+  // The first 64 prompts of a set, and how many will be asked.
+  static std::vector<std::vector<std::int32_t>> first_prompts(const Dataset& data,
+                                                              const config::Evaluate& evaluate,
+                                                              std::int64_t* asked) {
+    std::vector<std::vector<std::int32_t>> prompts;
+    *asked = 0;
+    for (std::int64_t i = 0; i < data.size(); ++i) {
+      if (data[i].num_prompt == 0 || (evaluate.has_limit() && *asked >= evaluate.limit())) {
+        continue;
+      }
+      ++*asked;
+      if (prompts.size() < 64) {
+        prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
+      }
+    }
+    return prompts;
+  }
+
   // Greedy answers of one group of 64 prompts, scaled to the set; once per shape and set.
   double answers(const Shape& s, const Dataset& data, const config::Evaluate& evaluate) {
     auto [it, is_new] = answer_seconds_.emplace(std::pair(s.layout.get(), &data), 0.0);
     if (is_new) {
-      const Transformer model(*s.layout, *s.weights);
-      std::vector<std::vector<std::int32_t>> prompts;
       std::int64_t asked = 0;
-      for (std::int64_t i = 0; i < data.size(); ++i) {
-        if (data[i].num_prompt > 0 && (!evaluate.has_limit() || asked < evaluate.limit())) {
-          ++asked;
-          if (prompts.size() < 64) {
-            prompts.emplace_back(data[i].tokens.begin(),
-                                 data[i].tokens.begin() + data[i].num_prompt);
-          }
-        }
-      }
+      const auto prompts = first_prompts(data, evaluate, &asked);
       if (!prompts.empty()) {
+        const Transformer model(*s.layout, *s.weights);
         const Clock::time_point begin = Clock::now();
         (void)Generator(model).greedy(prompts, evaluate.max_new_tokens(), -1);
-        it->second = seconds_since(begin) * static_cast<double>((asked + 63) / 64);
+        const std::int64_t groups = (asked + 63) / 64;
+        it->second = seconds_since(begin) * static_cast<double>(groups);
       }
     }
     return it->second;
