@@ -53,6 +53,58 @@ void check_steps(const StoredStage& stage, const proto::StageResult& result, Aud
   }
 }
 
+void check_done(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
+  ++audit.committed;
+  check_artifact(campaign, stage, audit);
+  const auto result = campaign.results.find(stage.key);
+  if (result == campaign.results.end()) {
+    audit.violations.push_back({"result", stage.key + " is done without a result"});
+  } else {
+    check_steps(stage, result->second, audit);
+  }
+}
+
+void check_stage(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
+  config::StageSpec spec;
+  parse_canonical(stage.spec, spec);
+  if (stage_key(spec) != stage.key) {
+    audit.violations.push_back({"key", stage.key + " is not the key of its own text"});
+  }
+  switch (stage.state) {
+    case StageState::kDone:
+      check_done(campaign, stage, audit);
+      break;
+    case StageState::kStopped:
+      ++audit.stopped;
+      break;
+    case StageState::kFailed:
+      ++audit.failed;
+      break;
+    case StageState::kPending:
+      ++audit.pending;
+      break;
+    case StageState::kRunning:
+      ++audit.pending;
+      if (stage.gang == 0 || stage.epoch == 0) {
+        audit.violations.push_back({"lease", stage.key + " runs without a lease"});
+      }
+      break;
+  }
+}
+
+void check_strays(const Campaign& campaign, Audit& audit) {
+  const std::string artifacts = campaign.directory + "/artifacts";
+  if (!std::filesystem::exists(artifacts)) {
+    return;
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(artifacts)) {
+    const std::string key = entry.path().filename().string();
+    if (!key.starts_with(".") && !campaign.stages.contains(key)) {
+      audit.violations.push_back({"artifact", key + " belongs to no stage"});
+    }
+  }
+}
+
 }  // namespace
 
 Audit audit_campaign(const Campaign& campaign) {
@@ -63,57 +115,17 @@ Audit audit_campaign(const Campaign& campaign) {
   }
   audit.planned = static_cast<std::int64_t>(planned.size());
   for (const auto& [key, stage] : campaign.stages) {
-    if (!planned.contains(key)) {
+    if (planned.contains(key)) {
+      check_stage(campaign, stage, audit);
+    } else {
       audit.violations.push_back({"plan", key + " is in the store, but no trial plans it"});
-      continue;
-    }
-    config::StageSpec spec;
-    parse_canonical(stage.spec, spec);
-    if (stage_key(spec) != key) {
-      audit.violations.push_back({"key", key + " is not the key of its own text"});
-    }
-    switch (stage.state) {
-      case StageState::kDone: {
-        ++audit.committed;
-        check_artifact(campaign, stage, audit);
-        const auto result = campaign.results.find(key);
-        if (result == campaign.results.end()) {
-          audit.violations.push_back({"result", key + " is done without a result"});
-        } else {
-          check_steps(stage, result->second, audit);
-        }
-        break;
-      }
-      case StageState::kStopped:
-        ++audit.stopped;
-        break;
-      case StageState::kFailed:
-        ++audit.failed;
-        break;
-      case StageState::kPending:
-        ++audit.pending;
-        break;
-      case StageState::kRunning:
-        ++audit.pending;
-        if (stage.gang == 0 || stage.epoch == 0) {
-          audit.violations.push_back({"lease", key + " runs without a lease"});
-        }
-        break;
     }
   }
   if (audit.planned != audit.committed + audit.stopped + audit.failed + audit.pending) {
     audit.violations.push_back({"sum", "planned " + std::to_string(audit.planned) +
                                            " is not committed + stopped + failed + pending"});
   }
-  if (std::filesystem::exists(campaign.directory + "/artifacts")) {
-    for (const auto& entry :
-         std::filesystem::directory_iterator(campaign.directory + "/artifacts")) {
-      const std::string key = entry.path().filename().string();
-      if (!key.starts_with(".") && !campaign.stages.contains(key)) {
-        audit.violations.push_back({"artifact", key + " belongs to no stage"});
-      }
-    }
-  }
+  check_strays(campaign, audit);
   return audit;
 }
 

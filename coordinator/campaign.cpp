@@ -39,6 +39,8 @@ template <class... F>
 struct Overloaded : F... {
   using F::operator()...;
 };
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 std::string random_token() {
   std::random_device
@@ -103,7 +105,7 @@ class CampaignLoop {
     write_file_atomically(directory_ + "/sweeps/" + sweep_.name() + ".txt", text);
   }
 
-  ReactorOptions reactor_options() const {
+  [[nodiscard]] ReactorOptions reactor_options() const {
     const config::Resources& r = sweep_.resources();
     ReactorOptions o;
     o.gangs = r.gangs();
@@ -325,7 +327,7 @@ class CampaignLoop {
     store_.commit();
   }
 
-  std::string attempt_dir(const std::string& key, std::int64_t epoch) const {
+  [[nodiscard]] std::string attempt_dir(const std::string& key, std::int64_t epoch) const {
     return directory_ + "/attempts/" + key + "-" + std::to_string(epoch);
   }
 
@@ -417,13 +419,13 @@ class CampaignLoop {
   }
 
   // ---------------------------------------------------------------- tuning
-  bool all_resolved() const {
+  [[nodiscard]] bool all_resolved() const {
     return std::all_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
       return t.resolved || group_failed(t.tune_group);
     });
   }
 
-  bool group_failed(const std::string& group) const {
+  [[nodiscard]] bool group_failed(const std::string& group) const {
     bool any = false;
     for (const PlannedTrial& trial : trials_) {
       if (trial.is_tuning && trial.tune_group == group) {
@@ -438,7 +440,7 @@ class CampaignLoop {
 
   // The tuning metric of a finished tuning trial; infinite when it failed (it diverged, say),
   // nothing while it runs.
-  std::optional<double> tuning_value(const PlannedTrial& trial) const {
+  [[nodiscard]] std::optional<double> tuning_value(const PlannedTrial& trial) const {
     const std::string state = trial_state(trial, false, reactor_->stages());
     if (state == "failed") {
       return std::numeric_limits<double>::infinity();
@@ -501,7 +503,7 @@ class CampaignLoop {
     }
   }
 
-  bool any_failed() const {
+  [[nodiscard]] bool any_failed() const {
     return std::any_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
       return trial_state(t, false, reactor_->stages()) == "failed" ||
              (!t.resolved && group_failed(t.tune_group));
@@ -604,7 +606,7 @@ class CampaignLoop {
     return it->second;
   }
 
-  std::string final_state(int code) const {
+  [[nodiscard]] std::string final_state(int code) const {
     return code == 0 && reactor_->all_settled() ? "done" : code == 1 ? "failed" : "interrupted";
   }
 

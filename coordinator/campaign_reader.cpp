@@ -125,12 +125,13 @@ void add_totals(Campaign& campaign, Store& store) {
         continue;
       }
       info.train_flops_unshared += found->second.train_flops();
-      if (counted.insert(key).second) {
-        info.train_flops += found->second.train_flops();
-        info.train_tokens += found->second.tokens();
-        if (!found->second.environment().empty() && info.machine.empty()) {
-          info.machine = found->second.environment();
-        }
+      if (!counted.insert(key).second) {
+        continue;
+      }
+      info.train_flops += found->second.train_flops();
+      info.train_tokens += found->second.tokens();
+      if (info.machine.empty()) {
+        info.machine = found->second.environment();
       }
     }
   }

@@ -15,6 +15,7 @@ void add_settings(CLI::App& command, std::vector<std::string>& settings) {
 
 std::vector<Override> to_overrides(const std::vector<std::string>& settings) {
   std::vector<Override> overrides;
+  overrides.reserve(settings.size());
   for (const std::string& setting : settings) {
     overrides.push_back(parse_override(setting));
   }
