@@ -44,6 +44,7 @@ ProcessOutput run_process(const std::vector<std::string>& arguments, const std::
   posix_spawn_file_actions_adddup2(&files, out_write.get(), STDOUT_FILENO);
   std::vector<std::string> texts = arguments;
   std::vector<char*> argv;
+  argv.reserve(texts.size() + 1);
   for (std::string& text : texts) {
     argv.push_back(text.data());
   }

@@ -2,6 +2,7 @@
 #include "coordinator/status.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -106,7 +107,7 @@ std::string duration(const Json& seconds) {
   if (!seconds.is_number()) {
     return "?";
   }
-  const long total = static_cast<long>(seconds.get<double>() + 0.5);
+  const long total = std::lround(seconds.get<double>());
   char text[64];
   if (total >= 3600) {
     std::snprintf(text, sizeof text, "%ldh%02ldm", total / 3600, total / 60 % 60);

@@ -30,6 +30,7 @@ class UniqueHandle {
   [[nodiscard]] explicit operator bool() const noexcept { return handle_ != Traits::invalid(); }
   [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, Traits::invalid()); }
   void reset(Handle handle = Traits::invalid()) noexcept {
+    // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it has an initialiser
     if (handle_ != Traits::invalid()) {
       Traits::destroy(handle_);
     }

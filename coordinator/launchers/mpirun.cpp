@@ -31,7 +31,8 @@ std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream places(path == nullptr ? "" : path);
   for (std::string place; std::getline(places, place, ':');) {
-    const std::string candidate = place + "/" + name;
+    std::string candidate = place;
+    candidate.append("/").append(name);
     if (::access(candidate.c_str(), X_OK) == 0) {
       return candidate;
     }
@@ -62,14 +63,16 @@ std::vector<std::string> gang_environment(const GangLaunch& launch) {
     variables["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
   }
   std::vector<std::string> out;
+  out.reserve(variables.size());
   for (const auto& [name, value] : variables) {
-    out.push_back(name + "=" + value);
+    out.push_back(std::string(name).append("=").append(value));
   }
   return out;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (std::string& text : texts) {
     out.push_back(text.data());
   }
@@ -180,7 +183,7 @@ std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config) {
 std::string worker_program() {
   std::error_code code;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", code);
-  const std::string path = (self.parent_path() / "finescale-worker").string();
+  std::string path = (self.parent_path() / "finescale-worker").string();
   if (code || ::access(path.c_str(), X_OK) != 0) {
     throw Error(ErrorKind::kResource, "finescale-worker is not beside finescale", path,
                 "build it: cmake --build --preset release");

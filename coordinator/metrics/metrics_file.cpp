@@ -147,7 +147,7 @@ void write_table(hid_t file, const char* name, const std::vector<Record>& record
 std::string joined(const std::map<std::string, std::string>& values) {
   std::string out;
   for (const auto& [path, value] : values) {
-    out += (out.empty() ? "" : "; ") + path + "=" + value;
+    out.append(out.empty() ? "" : "; ").append(path).append("=").append(value);
   }
   return out;
 }

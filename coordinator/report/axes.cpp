@@ -126,6 +126,7 @@ std::vector<AxisTick> AxisScale::ticks(int max_labels, TickText style) const {
   const std::vector<double> labelled =
       is_log_ ? log_values(low_, high_, max_labels) : even_values(low_, high_, max_labels);
   std::vector<AxisTick> ticks;
+  ticks.reserve(labelled.size());
   for (const double value : labelled) {
     ticks.push_back({value, tick_label(value, style)});
   }

@@ -243,8 +243,8 @@ std::string HtmlTable::html() const {
     out += row.css_class.empty() ? "<tr>" : "<tr class=\"" + row.css_class + "\">";
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       const std::string tag = i == 0 ? "th" : "td";
-      out += "<" + tag + (i == 0 ? " scope=\"row\"" : "") + number_class(i) + ">" + row.cells[i] +
-             "</" + tag + ">";
+      out.append("<").append(tag).append(i == 0 ? " scope=\"row\"" : "").append(number_class(i));
+      out.append(">").append(row.cells[i]).append("</").append(tag).append(">");
     }
     out += "</tr>\n";
   }

@@ -80,7 +80,7 @@ std::string write_report(const ReportInput& input, const std::string& directory)
   write_file_atomically(directory + "/fits.csv", fits_csv(data));
   write_file_atomically(directory + "/curve.csv", law_curves_csv(data));
   write_file_atomically(directory + "/learning_curves.csv", learning_curves_csv(data));
-  const std::string page = directory + "/index.html";
+  std::string page = directory + "/index.html";
   write_file_atomically(page, report_html(input));
   return page;
 }

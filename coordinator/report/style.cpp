@@ -5,7 +5,7 @@ namespace finescale {
 
 // Series colours: Okabe and Ito's palette for colour-blind readers, without its yellow (too pale on
 // white); on dark ground the same hues, lighter. Shapes and dashes tell the series apart as well.
-const std::string& report_style() {
+const std::string& report_style() {  // NOLINT(readability-function-size): one style sheet
   static const std::string kStyle = R"css(
 :root {
   color-scheme: light dark;
