@@ -51,6 +51,34 @@ std::string misfit_sentence(const GroupStudy& group) {
          examples_text(group.data.max_budget()) + " examples.";
 }
 
+// Whether the form taken forecast the held-out budgets better than the law that everybody draws
+// first; nothing when that is the one, or when either cannot be said.
+std::string forecast_sentence(const GroupStudy& group) {
+  const auto plain = std::find_if(group.laws.begin(), group.laws.end(),
+                                  [](const Law* law) { return law->name() == "power"; });
+  if (!group.has_form || plain == group.laws.end()) {
+    return "";
+  }
+  const auto chosen = static_cast<std::size_t>(group.fits.chosen);
+  const double error = group.fits.held_out[chosen];
+  const double plain_error =
+      group.fits.held_out[static_cast<std::size_t>(plain - group.laws.begin())];
+  if (*plain == group.laws[chosen] || !std::isfinite(error) || !std::isfinite(plain_error)) {
+    return "";
+  }
+  const std::string figures = " (" + number_text(100 * std::expm1(error), 2) + "% against " +
+                              number_text(100 * std::expm1(plain_error), 2) + "%)";
+  const std::string& form = group.laws[chosen]->name();
+  return error < plain_error
+             ? "For " + group.data.name + " the form taken, " + form +
+                   ", forecast the largest budgets better than a plain power law" + figures + "."
+             : "Caution: for " + group.data.name + " the form taken, " + form +
+                   ", fits what was measured but forecast the largest budgets worse than a plain "
+                   "power law" +
+                   figures + "; do not lean on what it says beyond " +
+                   examples_text(group.data.max_budget()) + " examples.";
+}
+
 }  // namespace
 
 std::string number_text(double value, int digits) {
@@ -87,11 +115,6 @@ std::string examples_text(double D) {
 
 std::string recommend(const std::vector<GroupStudy>& groups, const Study& study) {
   std::vector<std::string> sentences;
-  for (const GroupStudy& group : groups) {
-    if (!group.has_form) {
-      sentences.push_back(misfit_sentence(group));
-    }
-  }
   for (const Crossover& c : study.crossovers) {
     std::string text = c.a + " is better below about " + examples_text(c.at) + " examples (" +
                        percent_text(study.options.level) + " interval ";
@@ -131,9 +154,14 @@ std::string recommend(const std::vector<GroupStudy>& groups, const Study& study)
       sentences.push_back(std::move(text));
     }
   }
+  for (const GroupStudy& group : groups) {  // what to doubt comes after the answers
+    sentences.push_back(group.has_form ? forecast_sentence(group) : misfit_sentence(group));
+  }
   std::string all;
   for (const std::string& sentence : sentences) {
-    all += (all.empty() ? "" : " ") + sentence;
+    if (!sentence.empty()) {
+      all.append(all.empty() ? "" : " ").append(sentence);
+    }
   }
   return all;
 }
