@@ -77,7 +77,8 @@ TEST_F(Emulator, LanesThatSkipAShuffleAreNamed) {
 
 #if defined(__SANITIZE_ADDRESS__)
 TEST_F(Emulator, AnOverrunOfSharedMemoryIsSeenByTheSanitizer) {
-  EXPECT_DEATH(run_reverse(in_.data(), out_.data(), Fault::kOverrun), "heap-buffer-overflow|out of bounds");
+  EXPECT_DEATH(run_reverse(in_.data(), out_.data(), Fault::kOverrun),
+               "heap-buffer-overflow|out of bounds");
 }
 #endif
 
