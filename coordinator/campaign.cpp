@@ -15,16 +15,18 @@
 #include <set>
 #include <thread>
 
-#include "checkpoint/manifest.h"
 #include "comm/rpc/address.h"
 #include "comm/rpc/server.h"
 #include "configs/canonical.h"
+#include "coordinator/artifacts.h"
+#include "coordinator/kept_trials.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/reactor.h"
 #include "coordinator/status.h"
 #include "coordinator/store.h"
 #include "coordinator/sweep_changes.h"
 #include "coordinator/trial_text.h"
+#include "coordinator/tuning.h"
 #include "core/clock.h"
 #include "core/crash_point.h"
 #include "core/error.h"
@@ -62,13 +64,13 @@ class CampaignLoop {
         launcher_(make_launcher(sweep_.resources().launcher())) {}
 
   int run() {
-    open();
+    const Plan plan = open();
     RpcServer server("127.0.0.1", token_);
     server_ = &server;
     write_address(directory_, {"127.0.0.1", server.port(), token_, epoch_, ::getpid()});
     started_ = clock_.now();
     reactor_ = std::make_unique<Reactor>(reactor_options());
-    load();
+    load(plan);
     adopt_gangs();
     logger_.info("{}: {} trials, {} stages ({} before sharing), in {}", sweep_.name(),
                  trials_.size(), reactor_->stages().size(), stages_unshared_, directory_);
@@ -83,7 +85,15 @@ class CampaignLoop {
 
  private:
   // ---------------------------------------------------------------- start
-  void open() {
+  // The plan; nothing is written before the sweep and the data are known to be the campaign's.
+  Plan open() {
+    const auto known = store_.meta("sweep");
+    if (known && options_.extend) {
+      refuse_all_but_additions(*known, sweep_, directory_);
+    } else if (known) {
+      refuse_changes(*known, sweep_, directory_);
+    }
+    Plan plan = make_stored_plan();
     make_directories(directory_ + "/artifacts");
     make_directories(directory_ + "/attempts");
     make_directories(directory_ + "/logs");
@@ -91,18 +101,31 @@ class CampaignLoop {
     epoch_ = std::stoll(store_.meta("coordinator_epoch").value_or("0")) + 1;
     token_ = random_token();
     const std::string text = canonical_text(sweep_);
-    const auto known = store_.meta("sweep");
-    if (known) {
-      refuse_changes(*known, sweep_, directory_);
-    }
     store_.begin();
     store_.set_meta("coordinator_epoch", std::to_string(epoch_));
     store_.set_meta("sweep", text);
+    store_.set_meta("content", hashes_.used_text());
     if (!store_.meta("started")) {
       store_.set_meta("started", std::to_string(clock_.unix_now()));
     }
     store_.commit();
     write_file_atomically(directory_ + "/sweeps/" + sweep_.name() + ".txt", text);
+    return plan;
+  }
+
+  // The plan under the tuning decisions and trial names of the store. Throws kConfig when it would
+  // change what the store holds.
+  [[nodiscard]] Plan make_stored_plan() {
+    tuned_ = store_.tuned();
+    Plan plan = make_plan(
+        sweep_, [this](const std::string& path) { return hashes_(path); }, tuned_);
+    hashes_.refuse_changes(store_.meta("content").value_or("{}"));
+    std::vector<PlannedTrial> stored;
+    for (const StoredTrial& trial : store_.trials()) {
+      stored.push_back(trial_from_text(trial.text));
+    }
+    keep_trials(stored, sweep_, directory_, plan);
+    return plan;
   }
 
   [[nodiscard]] ReactorOptions reactor_options() const {
@@ -117,11 +140,8 @@ class CampaignLoop {
     return o;
   }
 
-  // Plans with the tuning decisions that are stored, and brings store and reactor to that plan.
-  void load() {
-    tuned_ = store_.tuned();
-    const Plan plan = make_plan(
-        sweep_, [this](const std::string& path) { return hashes_(path); }, tuned_);
+  // Brings store and reactor to the plan.
+  void load(const Plan& plan) {
     std::map<std::string, StoredStage> stored;
     for (StoredStage& stage : store_.stages()) {
       stored.emplace(stage.key, std::move(stage));
@@ -134,23 +154,29 @@ class CampaignLoop {
     }
     stopped_.assign(stopped.begin(), stopped.end());
     std::map<std::string, std::string> first_trial;
+    std::set<std::string> needed;  // by a trial that is not stopped
     for (const PlannedTrial& trial : plan.trials) {
       for (const std::string& key : trial.stages) {
         first_trial.emplace(key, trial.id);
+        if (!stopped.contains(trial.id)) {
+          needed.insert(key);
+        }
       }
     }
     crash_point("coordinator.before_plan");
     store_.begin();
     for (const std::string& key : plan.graph.order) {
-      if (!stored.contains(key)) {
-        const config::StageSpec& spec = plan.graph.stages.at(key);
-        StoredStage stage;
+      auto [it, is_new] = stored.try_emplace(key);
+      StoredStage& stage = it->second;
+      const StageState before = stage.state;
+      if (is_new) {
         stage.key = key;
-        stage.label = spec.label();
-        stage.spec = canonical_text(spec);
-        adopt_artifact(stage);
+        stage.label = plan.graph.stages.at(key).label();
+        stage.spec = canonical_text(plan.graph.stages.at(key));
+      }
+      settle(stage, needed.contains(key));
+      if (is_new || stage.state != before) {
         store_.put_stage(stage);
-        stored.emplace(key, stage);
       }
     }
     for (const PlannedTrial& trial : plan.trials) {
@@ -164,39 +190,29 @@ class CampaignLoop {
     for (const std::string& key : plan.graph.order) {
       StageEntry entry;
       entry.stored = stored.at(key);
-      // Published, but its transaction never came: the artifact is the proof.
-      if (entry.stored.state == StageState::kPending ||
-          entry.stored.state == StageState::kRunning) {
-        if (adopt_artifact(entry.stored)) {
-          store_.begin();
-          store_.put_stage(entry.stored);
-          store_.commit();
-        }
-      }
       entry.inputs = plan.graph.inputs.at(key);
       entry.trial = first_trial[key];
       reactor_->add_stage(std::move(entry), clock_.now());
     }
   }
 
-  // Whether artifacts/<key> is there and good; then the stage takes its result.
-  bool adopt_artifact(StoredStage& stage) const {
-    const std::string artifact = directory_ + "/artifacts/" + stage.key;
-    if (!std::filesystem::exists(artifact + "/manifest.json") ||
-        !verify_manifest(artifact, false).empty()) {
-      return false;
+  // A stage that is published although its transaction never came takes its result: the artifact is
+  // the proof. What only stopped trials need is stopped, and goes on when another trial needs it.
+  void settle(StoredStage& stage, bool is_needed) const {
+    if (reactor_->stages().contains(stage.key)) {
+      return;  // planned before; the reactor knows better
     }
-    proto::StageResult result;
-    if (!result.ParseFromString(read_file(artifact + "/result.pb"))) {
-      return false;
+    if (stage.state == StageState::kPending || stage.state == StageState::kRunning ||
+        stage.state == StageState::kStopped) {
+      if (adopt_artifact(directory_, stage)) {
+        return;
+      }
     }
-    const bool diverged = result.outcome() == proto::StageResult::DIVERGED;
-    stage.state = diverged ? StageState::kFailed : StageState::kDone;
-    stage.error_kind = diverged ? "diverged" : "";
-    stage.error = diverged ? result.why() : "";
-    stage.gang = 0;
-    stage.result = result.SerializeAsString();
-    return true;
+    if (stage.state == StageState::kPending && !is_needed) {
+      stage.state = StageState::kStopped;
+    } else if (stage.state == StageState::kStopped && is_needed) {
+      stage.state = StageState::kPending;
+    }
   }
 
   void adopt_gangs() {
@@ -327,10 +343,6 @@ class CampaignLoop {
     store_.commit();
   }
 
-  [[nodiscard]] std::string attempt_dir(const std::string& key, std::int64_t epoch) const {
-    return directory_ + "/attempts/" + key + "-" + std::to_string(epoch);
-  }
-
   void order(const Order& a) {
     const StageEntry& stage = reactor_->stages().at(a.key);
     crash_point("coordinator.before_lease");
@@ -342,14 +354,12 @@ class CampaignLoop {
     reply.set_order(proto::NextReply::RUN);
     reply.set_stage(stage.stored.spec);
     reply.set_epoch(stage.stored.epoch);
-    reply.set_attempt_dir(attempt_dir(a.key, stage.stored.epoch));
-    for (std::int64_t epoch = stage.stored.epoch - 1; epoch > 0; --epoch) {
-      if (std::filesystem::exists(attempt_dir(a.key, epoch))) {
-        reply.add_resume_dirs(attempt_dir(a.key, epoch));
-      }
+    reply.set_attempt_dir(attempt_directory(directory_, a.key, stage.stored.epoch));
+    for (std::string& place : older_attempts(directory_, a.key, stage.stored.epoch)) {
+      reply.add_resume_dirs(std::move(place));
     }
     for (const std::string& input : stage.inputs) {
-      reply.add_input_dirs(directory_ + "/artifacts/" + input);
+      reply.add_input_dirs(artifact_directory(directory_, input));
     }
     reply.set_trial(stage.trial);
     reply.set_thread_shares(a.thread_shares);
@@ -358,27 +368,9 @@ class CampaignLoop {
 
   void publish(const Publish& a) {
     const std::string& key = a.commit.key();
-    const std::string attempt = attempt_dir(key, a.commit.epoch());
-    const std::string artifact = directory_ + "/artifacts/" + key;
     proto::CommitReply reply;
     proto::StageResult result;
-    std::string why;
-    try {
-      if (a.commit.attempt_dir() != attempt ||
-          hash_file(attempt + "/manifest.json") != a.commit.manifest_hash()) {
-        why = "the attempt's manifest is not what was committed";
-      } else if (const auto problems = verify_manifest(attempt, false); !problems.empty()) {
-        why = problems.front();
-      } else if (!result.ParseFromString(read_file(attempt + "/result.pb"))) {
-        why = "result.pb cannot be read";
-      } else {
-        crash_point("coordinator.before_publish_artifact");
-        (void)publish_artifact(attempt, artifact);
-        crash_point("coordinator.after_publish_artifact");
-      }
-    } catch (const Error& error) {
-      why = error.what();
-    }
+    const std::string why = publish_attempt(directory_, a.commit, result);
     if (!why.empty()) {
       reply.set_accepted(false);
       reply.set_why(why);
@@ -391,10 +383,7 @@ class CampaignLoop {
     save(key);
     crash_point("coordinator.after_commit_transaction");
     carry_out(more);
-    for (std::int64_t epoch = 1; epoch <= a.commit.epoch(); ++epoch) {
-      std::error_code code;
-      std::filesystem::remove_all(attempt_dir(key, epoch), code);
-    }
+    remove_attempts(directory_, key, a.commit.epoch());
     reply.set_accepted(true);
     server_->answer(a.request, reply);
     report_done(key);
@@ -419,94 +408,45 @@ class CampaignLoop {
   }
 
   // ---------------------------------------------------------------- tuning
+  // Groups that nothing will decide any more.
+  [[nodiscard]] std::set<std::string> lost_groups() const {
+    return sweep_.has_tune() ? undecidable_groups(sweep_.tune(), trials_, reactor_->stages())
+                             : std::set<std::string>();
+  }
+
   [[nodiscard]] bool all_resolved() const {
+    const std::set<std::string> lost = lost_groups();
     return std::all_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
-      return t.resolved || group_failed(t.tune_group);
+      return t.resolved || lost.contains(t.tune_group);
     });
-  }
-
-  [[nodiscard]] bool group_failed(const std::string& group) const {
-    bool any = false;
-    for (const PlannedTrial& trial : trials_) {
-      if (trial.is_tuning && trial.tune_group == group) {
-        if (trial_state(trial, false, reactor_->stages()) != "failed") {
-          return false;
-        }
-        any = true;
-      }
-    }
-    return any;
-  }
-
-  // The tuning metric of a finished tuning trial; infinite when it failed (it diverged, say),
-  // nothing while it runs.
-  [[nodiscard]] std::optional<double> tuning_value(const PlannedTrial& trial) const {
-    const std::string state = trial_state(trial, false, reactor_->stages());
-    if (state == "failed") {
-      return std::numeric_limits<double>::infinity();
-    }
-    if (state != "done") {
-      return std::nullopt;
-    }
-    for (auto key = trial.stages.rbegin(); key != trial.stages.rend(); ++key) {
-      proto::StageResult result;
-      (void)result.ParseFromString(reactor_->stages().at(*key).stored.result);
-      for (const proto::EvalRow& row : result.evals()) {
-        if (row.set() + "." + row.metric() == sweep_.tune().metric()) {
-          const bool higher_is_better = row.metric() == "exact_match";
-          return higher_is_better ? -row.value() : row.value();
-        }
-      }
-    }
-    throw Error(ErrorKind::kConfig, "tuning trials do not measure " + sweep_.tune().metric(),
-                "tune.metric", "let an evaluate stage of the trial measure it");
   }
 
   void decide_tuning() {
     if (!sweep_.has_tune()) {
       return;
     }
-    std::map<std::string, std::pair<double, const PlannedTrial*>> best;
-    std::set<std::string> open;
-    for (const PlannedTrial& trial : trials_) {
-      if (!trial.is_tuning || tuned_.contains(trial.tune_group)) {
-        continue;
-      }
-      const std::optional<double> value = tuning_value(trial);
-      if (!value) {
-        open.insert(trial.tune_group);
-        continue;
-      }
-      auto [it, is_new] = best.emplace(trial.tune_group, std::pair(*value, &trial));
-      if (!is_new && *value < it->second.first) {  // ties go to the earlier, smaller value
-        it->second = {*value, &trial};
-      }
-    }
-    bool decided = false;
-    for (const auto& [group, winner] : best) {
-      if (open.contains(group) || !std::isfinite(winner.first)) {
-        continue;
-      }
+    const std::vector<TuningDecision> decisions =
+        tuning_decisions(sweep_.tune(), trials_, reactor_->stages(), tuned_);
+    for (const TuningDecision& decision : decisions) {
       store_.begin();
-      for (const auto& [path, value] : winner.second->tuned) {
-        store_.put_tuned(group, path, value);
+      for (const auto& [path, value] : decision.values) {
+        store_.put_tuned(decision.group, path, value);
         clear_line();
-        logger_.info("tuned {}: {} = {} ({} {:.5g})", group, path, value, sweep_.tune().metric(),
-                     std::abs(winner.first));
+        logger_.info("tuned {}: {} = {} ({} {:.5g})", decision.group, path, value,
+                     sweep_.tune().metric(), decision.metric);
       }
       store_.commit();
       crash_point("coordinator.after_tuning_decision");
-      decided = true;
     }
-    if (decided) {
-      load();
+    if (!decisions.empty()) {
+      load(make_stored_plan());
     }
   }
 
   [[nodiscard]] bool any_failed() const {
+    const std::set<std::string> lost = lost_groups();
     return std::any_of(trials_.begin(), trials_.end(), [&](const PlannedTrial& t) {
-      return trial_state(t, false, reactor_->stages()) == "failed" ||
-             (!t.resolved && group_failed(t.tune_group));
+      return planned_state(t, false, reactor_->stages(), lost) == "failed";
     });
   }
 
@@ -554,7 +494,9 @@ class CampaignLoop {
           carry_out(reactor_->stop_stage(key));
         }
       }
-      stopped_.push_back(trial.id);
+      if (std::find(stopped_.begin(), stopped_.end(), trial.id) == stopped_.end()) {
+        stopped_.push_back(trial.id);
+      }
       store_.begin();
       store_.put_trial({trial.id, trial_text(trial), true});
       store_.commit();
@@ -569,6 +511,7 @@ class CampaignLoop {
     in.trials = &trials_;
     in.stopped_trials = &stopped_;
     in.reactor = reactor_.get();
+    in.lost_groups = lost_groups();
     in.now = clock_.now();
     in.elapsed_s = in.now - started_;
     // Work is counted in stages that train, weighted by what is known of them: data budget times

@@ -17,6 +17,7 @@ struct CampaignOptions {
   std::string directory;             // absolute
   std::function<int()> stop_signal;  // 0, or the signal that asks to stop
   bool live_line = false;            // a terminal
+  bool extend = false;               // the sweep may have grown
 };
 
 // Returns the exit code: 0 done, 1 some trial failed, 130/143 interrupted with its state saved.
@@ -30,6 +31,10 @@ class ContentHashes {
   ContentHashes(const ContentHashes&) = delete;
   ContentHashes& operator=(const ContentHashes&) = delete;
   [[nodiscard]] std::string operator()(const std::string& path);
+  // JSON of path -> hash of every file asked for, to be stored and compared with by a later run.
+  [[nodiscard]] std::string used_text() const;
+  // Throws kConfig naming the file whose content is not what that text says.
+  void refuse_changes(const std::string& used_text) const;
 
  private:
   struct Impl;

@@ -15,6 +15,7 @@ namespace finescale {
 struct ContentHashes::Impl {
   std::string file;
   std::map<std::string, std::string> known;  // path + size + time -> hash
+  std::map<std::string, std::string> used;   // path -> hash
   bool changed = false;
 };
 
@@ -51,7 +52,22 @@ std::string ContentHashes::operator()(const std::string& path) {
     it->second = hash_file(path);
     impl_->changed = true;
   }
+  impl_->used[path] = it->second;
   return it->second;
+}
+
+std::string ContentHashes::used_text() const {
+  return nlohmann::json(impl_->used).dump();
+}
+
+void ContentHashes::refuse_changes(const std::string& used_text) const {
+  const auto before = nlohmann::json::parse(used_text).get<std::map<std::string, std::string>>();
+  for (const auto& [path, hash] : impl_->used) {
+    if (const auto found = before.find(path); found != before.end() && found->second != hash) {
+      throw Error(ErrorKind::kConfig, "the file is not what it was when this campaign began", path,
+                  "put it back, or choose another output (--set output=DIR); nothing was changed");
+    }
+  }
 }
 
 }  // namespace finescale

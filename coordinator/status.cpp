@@ -33,6 +33,15 @@ std::string trial_state(const PlannedTrial& trial, bool stopped,
   return all_done ? "done" : any_stopped ? "stopped" : running ? "running" : "pending";
 }
 
+std::string planned_state(const PlannedTrial& trial, bool stopped,
+                          const std::map<std::string, StageEntry>& stages,
+                          const std::set<std::string>& lost_groups) {
+  if (!trial.resolved && !stopped && lost_groups.contains(trial.tune_group)) {
+    return "failed";
+  }
+  return trial_state(trial, stopped, stages);
+}
+
 std::string status_json(const StatusInput& in) {
   Json trials = {{"planned", in.trials->size()},
                  {"pending", 0},
@@ -43,7 +52,7 @@ std::string status_json(const StatusInput& in) {
   for (const PlannedTrial& trial : *in.trials) {
     const bool stopped = std::find(in.stopped_trials->begin(), in.stopped_trials->end(),
                                    trial.id) != in.stopped_trials->end();
-    Json& count = trials[trial_state(trial, stopped, in.reactor->stages())];
+    Json& count = trials[planned_state(trial, stopped, in.reactor->stages(), in.lost_groups)];
     count = count.get<int>() + 1;
   }
   Json stages = {{"planned", in.reactor->stages().size()},

@@ -2,6 +2,8 @@
 // The document of `finescale status`, built by the live coordinator and published as status.json.
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,7 +18,8 @@ struct StatusInput {
   const std::vector<PlannedTrial>* trials = nullptr;
   const std::vector<std::string>* stopped_trials = nullptr;
   const Reactor* reactor = nullptr;
-  double now = 0;  // the reactor's clock
+  std::set<std::string> lost_groups;  // of tuning: their trials will never run
+  double now = 0;                     // the reactor's clock
   double elapsed_s = 0;
   double done_work = 0;  // of total_work, any unit: for eta_s
   double total_work = 0;
@@ -25,6 +28,11 @@ struct StatusInput {
 // pending, running, done, failed, stopped.
 [[nodiscard]] std::string trial_state(const PlannedTrial& trial, bool stopped,
                                       const std::map<std::string, StageEntry>& stages);
+
+// The same; a trial that waits for a lost tuning group has failed.
+[[nodiscard]] std::string planned_state(const PlannedTrial& trial, bool stopped,
+                                        const std::map<std::string, StageEntry>& stages,
+                                        const std::set<std::string>& lost_groups);
 
 [[nodiscard]] std::string status_json(const StatusInput& input);
 // One line for people from that document.

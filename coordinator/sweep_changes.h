@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether a sweep file still is the sweep that a campaign directory holds.
+// Whether a sweep file still is the sweep that a campaign directory holds, or that one grown.
 #pragma once
 
 #include <string>
@@ -12,5 +12,10 @@ namespace finescale {
 // costs, budget) may.
 void refuse_changes(const std::string& stored_text, const config::Sweep& now,
                     const std::string& directory);
+
+// The same for a sweep that may have grown: axes may have more values, there may be more axes, and
+// a random search may draw more trials. That no trial is lost by it is keep_trials' to check.
+void refuse_all_but_additions(const std::string& stored_text, const config::Sweep& now,
+                              const std::string& directory);
 
 }  // namespace finescale

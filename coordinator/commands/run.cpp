@@ -8,6 +8,7 @@
 #include "coordinator/campaign.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/finish.h"
+#include "coordinator/plan.h"
 #include "coordinator/worker_tool.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -27,12 +28,15 @@ void on_signal(int signal) {
   run_signal = signal;
 }
 
-int run_sweep(const std::string& file, const std::vector<std::string>& settings) {
+int run_sweep(const std::string& file, const std::vector<std::string>& settings, bool extend) {
   CampaignOptions options;
+  options.extend = extend;
   options.sweep = load_sweep(file, to_overrides(settings));
   options.directory = std::filesystem::absolute(options.sweep.output()).lexically_normal().string();
   if (!std::filesystem::exists(options.directory + "/store.sqlite")) {
     check_data(options.sweep);  // a wrong line is found now, not by the first gang
+    // So is a combination of axis values that does not go together.
+    (void)make_plan(options.sweep, [](const std::string& path) { return path; }, {});
   }
   make_directories(options.directory + "/logs");
   LogOptions log;
@@ -59,13 +63,17 @@ void add_run(CLI::App& app, CommandContext& context) {
   struct Arguments {
     std::string file;
     std::vector<std::string> settings;
+    bool extend = false;
   };
   const auto arguments =
       std::make_shared<Arguments>();  // CLI11 keeps callbacks: the arguments must live as long
   command->add_option("SWEEP", arguments->file, "sweep file")->required();
   add_settings(*command, arguments->settings);
+  command->add_flag("--extend", arguments->extend,
+                    "take values added to the axes; what is finished is kept, all else must be as "
+                    "it was");
   command->callback([arguments, &context] {
-    context.exit_code = run_sweep(arguments->file, arguments->settings);
+    context.exit_code = run_sweep(arguments->file, arguments->settings, arguments->extend);
   });
 }
 

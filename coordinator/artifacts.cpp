@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/artifacts.h"
+
+#include <filesystem>
+
+#include "checkpoint/manifest.h"
+#include "core/crash_point.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/hash.h"
+
+namespace finescale {
+
+std::string attempt_directory(const std::string& campaign, const std::string& key,
+                              std::int64_t epoch) {
+  return campaign + "/attempts/" + key + "-" + std::to_string(epoch);
+}
+
+std::string artifact_directory(const std::string& campaign, const std::string& key) {
+  return campaign + "/artifacts/" + key;
+}
+
+std::vector<std::string> older_attempts(const std::string& campaign, const std::string& key,
+                                        std::int64_t epoch) {
+  std::vector<std::string> found;
+  for (std::int64_t older = epoch - 1; older > 0; --older) {
+    std::string place = attempt_directory(campaign, key, older);
+    if (std::filesystem::exists(place)) {
+      found.push_back(std::move(place));
+    }
+  }
+  return found;
+}
+
+void remove_attempts(const std::string& campaign, const std::string& key, std::int64_t last_epoch) {
+  for (std::int64_t epoch = 1; epoch <= last_epoch; ++epoch) {
+    std::error_code code;  // what stays behind costs space, not truth
+    std::filesystem::remove_all(attempt_directory(campaign, key, epoch), code);
+  }
+}
+
+bool adopt_artifact(const std::string& campaign, StoredStage& stage) {
+  const std::string artifact = artifact_directory(campaign, stage.key);
+  if (!std::filesystem::exists(artifact + "/manifest.json") ||
+      !verify_manifest(artifact, false).empty()) {
+    return false;
+  }
+  proto::StageResult result;
+  if (!result.ParseFromString(read_file(artifact + "/result.pb"))) {
+    return false;
+  }
+  const bool diverged = result.outcome() == proto::StageResult::DIVERGED;
+  stage.state = diverged ? StageState::kFailed : StageState::kDone;
+  stage.error_kind = diverged ? "diverged" : "";
+  stage.error = diverged ? result.why() : "";
+  stage.gang = 0;
+  stage.result = result.SerializeAsString();
+  return true;
+}
+
+std::string publish_attempt(const std::string& campaign, const proto::CommitRequest& commit,
+                            proto::StageResult& result) {
+  const std::string attempt = attempt_directory(campaign, commit.key(), commit.epoch());
+  try {
+    if (commit.attempt_dir() != attempt ||
+        hash_file(attempt + "/manifest.json") != commit.manifest_hash()) {
+      return "the attempt's manifest is not what was committed";
+    }
+    if (const auto problems = verify_manifest(attempt, false); !problems.empty()) {
+      return problems.front();
+    }
+    if (read_manifest(attempt).key != commit.key()) {
+      return "the attempt's manifest names another stage";
+    }
+    if (!result.ParseFromString(read_file(attempt + "/result.pb"))) {
+      return "result.pb cannot be read";
+    }
+    const std::string artifact = artifact_directory(campaign, commit.key());
+    if (std::filesystem::exists(artifact) && !verify_manifest(artifact, false).empty()) {
+      std::filesystem::remove_all(artifact);  // damaged since it was published: this one is good
+    }
+    crash_point("coordinator.before_publish_artifact");
+    (void)publish_artifact(attempt, artifact);
+    crash_point("coordinator.after_publish_artifact");
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace finescale
