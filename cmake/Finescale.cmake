@@ -7,7 +7,7 @@ target_compile_options(finescale_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-restrict -Werror=switch -Werror=return-type>)
 target_include_directories(finescale_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_definitions(finescale_flags INTERFACE
-  FINESCALE_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX=1 FINESCALE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  FINESCALE_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX=1)
 if(FINESCALE_HAVE_CUDA)
   target_compile_definitions(finescale_flags INTERFACE FINESCALE_HAVE_CUDA=1)
 endif()
@@ -16,6 +16,11 @@ if(FINESCALE_SANITIZE)
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${FINESCALE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(finescale_flags INTERFACE -fsanitize=${FINESCALE_SANITIZE})
 endif()
+
+# Only these sources know where the tree lies: the others compile to the same object in every clone, which ccache uses.
+function(finescale_knows_source_dir)
+  set_source_files_properties(${ARGV} PROPERTIES COMPILE_DEFINITIONS FINESCALE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+endfunction()
 
 function(finescale_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
