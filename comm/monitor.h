@@ -61,6 +61,7 @@ struct Call {
 class CommMonitor {
  public:
   CommMonitor() = default;
+  ~CommMonitor() = default;
   CommMonitor(const CommMonitor&) = delete;
   CommMonitor& operator=(const CommMonitor&) = delete;
 
