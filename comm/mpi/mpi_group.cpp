@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "comm/mpi/mpi_check.h"
+#include "comm/mpi/mpi_mailbox.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -21,87 +22,135 @@ int piece_size(std::size_t size_bytes, std::size_t begin) {
   return static_cast<int>(std::min(kPieceBytes, size_bytes - begin));
 }
 
+// Tags below are those of the pieces inside of all_to_all (1 TiB of one pair).
+constexpr int kFirstMessageTag = 1024;
+
+int rank_in(MPI_Comm communicator) {
+  int rank = 0;
+  MPI_CHECK(MPI_Comm_rank(communicator, &rank));
+  return rank;
+}
+
+int size_of(MPI_Comm communicator) {
+  int size = 1;
+  MPI_CHECK(MPI_Comm_size(communicator, &size));
+  return size;
+}
+
 class MpiGroup final : public Group {
  public:
-  explicit MpiGroup(Communicator communicator) : communicator_(std::move(communicator)) {
-    comm_ = communicator_.get();
+  explicit MpiGroup(Communicator communicator)
+      : Group(rank_in(communicator.get()), size_of(communicator.get())),
+        communicator_(std::move(communicator)),
+        comm_(communicator_.get()) {
     MPI_CHECK(MPI_Comm_set_errhandler(comm_, MPI_ERRORS_RETURN));
-    MPI_CHECK(MPI_Comm_rank(comm_, &rank_));
-    MPI_CHECK(MPI_Comm_size(comm_, &size_));
   }
-  [[nodiscard]] int rank() const noexcept override { return rank_; }
-  [[nodiscard]] int size() const noexcept override { return size_; }
   [[nodiscard]] const MPI_Comm* communicator() const noexcept { return &comm_; }
 
-  void barrier() override { MPI_CHECK(MPI_Barrier(comm_)); }
+ private:
+  void do_barrier() override { MPI_CHECK(MPI_Barrier(comm_)); }
 
-  void broadcast(void* data, std::size_t size_bytes, int root) override {
+  void do_broadcast(void* data, std::size_t size_bytes, int root) override {
     auto* bytes = static_cast<std::byte*>(data);
     for (std::size_t begin = 0; begin < size_bytes; begin += kPieceBytes) {
       MPI_CHECK(MPI_Bcast(bytes + begin, piece_size(size_bytes, begin), MPI_BYTE, root, comm_));
     }
   }
 
-  void all_to_all(std::span<const std::span<const std::byte>> send,
-                  std::span<const std::span<std::byte>> receive) override {
-    FS_CHECK(std::cmp_equal(send.size(), size_) && std::cmp_equal(receive.size(), size_),
-             "all_to_all needs one span per rank");
-    std::vector<MPI_Request> requests;
-    for (int step = 1; step < size_; ++step) {  // everyone starts with another partner
-      post_receives((rank_ - step + size_) % size_, receive, requests);
+  void do_all_to_all(std::span<const std::span<const std::byte>> send,
+                     std::span<const std::span<std::byte>> receive) override {
+    std::vector<MPI_Request>& requests = requests_;
+    requests.clear();
+    for (int step = 1; step < size(); ++step) {  // everyone starts with another partner
+      post_receives((rank() - step + size()) % size(), receive, requests);
     }
-    for (int step = 1; step < size_; ++step) {
-      post_sends((rank_ + step) % size_, send, requests);
+    for (int step = 1; step < size(); ++step) {
+      post_sends((rank() + step) % size(), send, requests);
     }
-    const auto self = static_cast<std::size_t>(rank_);
-    FS_CHECK(send[self].size() == receive[self].size(), "all_to_all: own part changes its size");
+    const auto self = static_cast<std::size_t>(rank());
     if (!send[self].empty() && send[self].data() != receive[self].data()) {
       std::memcpy(receive[self].data(), send[self].data(), send[self].size());
     }
     MPI_CHECK(MPI_Waitall(static_cast<int>(requests.size()), requests.data(), MPI_STATUSES_IGNORE));
   }
 
-  void all_gather(std::span<const std::byte> part, std::span<std::byte> whole,
-                  std::span<const std::size_t> offsets_bytes) override {
-    FS_CHECK(std::cmp_equal(offsets_bytes.size(), size_ + 1), "all_gather needs size()+1 offsets");
-    const auto self = static_cast<std::size_t>(rank_);
-    FS_CHECK(part.size() == offsets_bytes[self + 1] - offsets_bytes[self] &&
-                 offsets_bytes.back() <= whole.size(),
-             "all_gather: a part does not fit its offsets");
+  void do_all_gather(std::span<const std::byte> part, std::span<std::byte> whole,
+                     std::span<const std::size_t> offsets_bytes) override {
+    const auto self = static_cast<std::size_t>(rank());
     std::byte* own_place = whole.data() + offsets_bytes[self];
     if (!part.empty() && part.data() != own_place) {
       std::memcpy(own_place, part.data(), part.size());
     }
     if (offsets_bytes.back() <= INT_MAX) {
-      std::vector<int> counts(static_cast<std::size_t>(size_));
-      std::vector<int> places(static_cast<std::size_t>(size_));
-      for (std::size_t from = 0; from < counts.size(); ++from) {
-        counts[from] = static_cast<int>(offsets_bytes[from + 1] - offsets_bytes[from]);
-        places[from] = static_cast<int>(offsets_bytes[from]);
+      counts_.resize(static_cast<std::size_t>(size()));
+      places_.resize(static_cast<std::size_t>(size()));
+      for (std::size_t from = 0; from < counts_.size(); ++from) {
+        counts_[from] = static_cast<int>(offsets_bytes[from + 1] - offsets_bytes[from]);
+        places_[from] = static_cast<int>(offsets_bytes[from]);
       }
-      MPI_CHECK(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole.data(), counts.data(),
-                               places.data(), MPI_BYTE, comm_));
+      MPI_CHECK(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, whole.data(), counts_.data(),
+                               places_.data(), MPI_BYTE, comm_));
       return;
     }
-    for (int from = 0; from < size_; ++from) {
+    for (int from = 0; from < size(); ++from) {
       const auto index = static_cast<std::size_t>(from);
-      broadcast(whole.data() + offsets_bytes[index],
-                offsets_bytes[index + 1] - offsets_bytes[index], from);
+      do_broadcast(whole.data() + offsets_bytes[index],
+                   offsets_bytes[index + 1] - offsets_bytes[index], from);
     }
   }
 
-  [[nodiscard]] std::unique_ptr<Group> split(int color, int key) override {
+  // Pieces of one message have one tag: MPI keeps their order.
+  void do_send(std::span<const std::byte> bytes, int to, int tag) override {
+    std::size_t begin = 0;
+    do {  // an empty message is a message
+      MPI_CHECK(MPI_Send(bytes.data() + begin, piece_size(bytes.size(), begin), MPI_BYTE, to,
+                         message_tag(tag), comm_));
+      begin += kPieceBytes;
+    } while (begin < bytes.size());
+  }
+
+  void do_receive(std::span<std::byte> bytes, int from, int tag) override {
+    std::size_t begin = 0;
+    do {
+      const int expected = piece_size(bytes.size(), begin);
+      MPI_Status status;
+      MPI_CHECK(MPI_Recv(bytes.data() + begin, expected, MPI_BYTE, from, message_tag(tag), comm_,
+                         &status));
+      int count = 0;
+      MPI_CHECK(MPI_Get_count(&status, MPI_BYTE, &count));
+      FS_CHECK(count == expected, "send and receive of one message differ in size");
+      begin += kPieceBytes;
+    } while (begin < bytes.size());
+  }
+
+  [[nodiscard]] std::unique_ptr<Group> do_split(int color, int key) override {
     MPI_Comm part = MPI_COMM_NULL;
     MPI_CHECK(MPI_Comm_split(comm_, color, key, &part));
     return std::make_unique<MpiGroup>(Communicator(part));
   }
 
-  [[noreturn]] void abort(int exit_code) override {
+  [[nodiscard]] std::unique_ptr<Mailbox> do_open_mailbox() override {
+    return make_mpi_mailbox(comm_);
+  }
+
+  [[noreturn]] void do_abort(int exit_code) override {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);  // MPI_Abort may return by its specification
   }
 
- private:
+  [[nodiscard]] int message_tag(int tag) const {
+    if (tag > largest_tag_ - kFirstMessageTag) {
+      throw Error(ErrorKind::kComm,
+                  "this MPI library has no room for message tag " + std::to_string(tag));
+    }
+    return kFirstMessageTag + tag;
+  }
+  [[nodiscard]] static int find_largest_tag() {
+    int* value = nullptr;
+    int found = 0;
+    MPI_CHECK(MPI_Comm_get_attr(MPI_COMM_WORLD, MPI_TAG_UB, &value, &found));
+    return found != 0 ? *value : 32767;  // the least that MPI promises
+  }
   // The tag is the number of the piece: pieces of one pair may complete in any order.
   void post_receives(int from, std::span<const std::span<std::byte>> receive,
                      std::vector<MPI_Request>& requests) {
@@ -124,21 +173,26 @@ class MpiGroup final : public Group {
 
   Communicator communicator_;
   MPI_Comm comm_ = MPI_COMM_NULL;  // the handle of communicator_, addressable
-  int rank_ = 0;
-  int size_ = 1;
+  int largest_tag_ = find_largest_tag();
+  // Kept: no allocation per call. One collective of a group at a time uses them.
+  std::vector<MPI_Request> requests_;
+  std::vector<int> counts_;
+  std::vector<int> places_;
 };
 
 }  // namespace
 
 MpiSession::MpiSession(int* argc, char*** argv) {
   int provided = MPI_THREAD_SINGLE;
-  if (MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS) {
+  if (MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided) != MPI_SUCCESS) {
     throw Error(ErrorKind::kLaunch, "MPI could not be initialised", {},
                 "start with mpirun or srun");
   }
-  if (provided < MPI_THREAD_SERIALIZED) {
-    throw Error(ErrorKind::kResource, "this MPI library offers less than MPI_THREAD_SERIALIZED", {},
-                "use an MPI built with thread support");
+  if (provided < MPI_THREAD_MULTIPLE) {
+    MPI_Finalize();
+    throw Error(ErrorKind::kResource,
+                "this MPI library does not allow calls from several threads (MPI_THREAD_MULTIPLE)",
+                {}, "use an MPI built with thread support");
   }
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_set_errhandler(MPI_COMM_SELF, MPI_ERRORS_RETURN);

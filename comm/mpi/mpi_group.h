@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Groups over MPI. MpiSession initialises MPI for the process (MPI_THREAD_SERIALIZED) and finalises
-// it.
+// Groups over MPI. MpiSession initialises MPI for the process and finalises it. It asks for
+// MPI_THREAD_MULTIPLE: queues, the watchdog and the main thread of a rank call at the same time.
 #pragma once
 
 #include <memory>

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/local/local_group.h"
 
+#include <array>
+#include <functional>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "comm/together.h"
 #include "core/error.h"
+#include "tests/comm/group_cases.h"
 
 namespace finescale {
 namespace {
@@ -92,6 +95,92 @@ TEST(LocalGroup, SizesThatDisagreeAreFound) {
                         group.all_gather(part, whole, offsets);
                       }),
       Error);
+}
+
+TEST(LocalGroup, MessagesMatchBySenderAndTag) {
+  for (const int ranks : {1, 2, 4}) {
+    run_local_ranks(ranks, [](Group& group) {
+      check_messages_in_any_order(group);
+      check_messages_keep_their_order(group);
+    });
+  }
+}
+
+TEST(LocalGroup, BytesSentFollowTheFormula) {
+  for (const int ranks : {1, 2, 5}) {
+    run_local_ranks(ranks, [](Group& group) { check_bytes_sent(group); });
+  }
+}
+
+TEST(LocalGroup, QueuesAndMainThreadCallAtOnce) {
+  for (const int ranks : {1, 2, 4}) {
+    run_local_ranks(ranks, [](Group& group) { check_threads_at_once(group, 2000); });
+  }
+}
+
+TEST(LocalGroup, MailboxesDeliver) {
+  run_local_ranks(4, [](Group& group) { check_mailbox(group); });
+}
+
+TEST(LocalGroup, MessagesThatCannotMatchAreErrors) {
+  const auto expect_failure = [](const std::function<void(Group&)>& body) {
+    EXPECT_THROW(run_local_ranks(2, body), Error);
+  };
+  expect_failure([](Group& group) {  // sizes differ
+    std::array<std::byte, 4> data{};
+    if (group.rank() == 0) {
+      group.send(data, 1, 0);
+    } else {
+      group.receive(std::span(data).subspan(1), 0, 0);
+    }
+  });
+  expect_failure([](Group& group) {  // nobody receives
+    if (group.rank() == 0) {
+      group.send({}, 1, 0);
+    }
+  });
+  expect_failure([](Group& group) {  // nobody sends
+    if (group.rank() == 0) {
+      group.receive({}, 1, 0);
+    }
+  });
+  expect_failure([](Group& group) { group.send({}, group.rank(), 0); });
+  expect_failure([](Group& group) { group.send({}, 2, 0); });
+  expect_failure([](Group& group) { group.receive({}, 1 - group.rank(), -1); });
+}
+
+TEST(LocalGroup, TwoThreadsInCollectivesOfOneGroupAreRefused) {
+  run_local_ranks(2, [](Group& group) {
+    int token = 0;
+    if (group.rank() == 0) {
+      CommQueue queue;
+      queue.enqueue([&] { group.barrier(); });
+      while (group.monitor().report().calls.empty()) {
+        std::this_thread::yield();
+      }
+      EXPECT_THROW(group.barrier(), Error);
+      group.send(std::as_bytes(std::span(&token, 1)), 1, 0);
+      queue.wait_all();
+    } else {
+      group.receive(std::as_writable_bytes(std::span(&token, 1)), 0, 0);
+      group.barrier();
+    }
+  });
+}
+
+TEST(LocalGroup, GroupsKnowTheirNamesAndRanksOfTheWorld) {
+  run_local_ranks(4, [](Group& world) {
+    EXPECT_EQ(world.name(), "world");
+    const auto half = world.split(world.rank() % 2, -world.rank(), "data");
+    EXPECT_EQ(half->split(0, 0)->name(), "data/0");
+    const auto groups = world.monitor().report().groups;
+    ASSERT_EQ(groups.size(), 2U);
+    EXPECT_EQ(groups[1].members,
+              world.rank() % 2 == 0 ? std::vector<int>({2, 0}) : std::vector<int>({3, 1}));
+    const auto id = static_cast<double>(groups[1].id % 1000003);
+    EXPECT_EQ(half->max(id), -half->max(-id));  // equal on the ranks of the group
+    EXPECT_NE(world.max(id), -world.max(-id));  // and not on those of the other
+  });
 }
 
 TEST(RunTogether, ThrowsTheErrorOfTheLowestRankEverywhere) {

@@ -12,6 +12,7 @@
 #include "comm/together.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "tests/comm/group_cases.h"
 #include "tests/comm/mpi_main.h"
 
 namespace finescale {
@@ -145,6 +146,23 @@ TEST_F(MpiGroupTest, SplitEqualsMpi) {
   EXPECT_EQ(leader % 2, color);
   EXPECT_NE(native_communicator(*half), nullptr);
   EXPECT_EQ(native_communicator(*make_single_group()), nullptr);
+}
+
+TEST_F(MpiGroupTest, MessagesMatchBySenderAndTag) {
+  check_messages_in_any_order(*world_);
+  check_messages_keep_their_order(*world_);
+}
+
+TEST_F(MpiGroupTest, BytesSentFollowTheFormula) {
+  check_bytes_sent(*world_);
+}
+
+TEST_F(MpiGroupTest, QueuesAndMainThreadCallAtOnce) {
+  check_threads_at_once(*world_, 300);
+}
+
+TEST_F(MpiGroupTest, MailboxesDeliver) {
+  check_mailbox(*world_);
 }
 
 TEST_F(MpiGroupTest, AnMpiErrorIsACommErrorWithItsExpression) {
