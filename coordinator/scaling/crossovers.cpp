@@ -19,9 +19,10 @@ void find_crossovers(const std::vector<GroupStudy>& groups, double level, Study&
         study.crossovers.push_back(std::move(tested.crossover));
       } else if (tested.crossover.probability >= kWorthANote) {
         study.notes.push_back("a crossover from " + tested.crossover.a + " to " +
-                              tested.crossover.b + " is not supported: only " +
-                              percent_text(tested.crossover.probability) +
-                              " of the replicates have it");
+                              tested.crossover.b +
+                              " is not supported: " + percent_text(tested.crossover.probability) +
+                              " of the replicates have it, but which method is better is not sure "
+                              "at both ends of the budgets");
       }
     }
   }

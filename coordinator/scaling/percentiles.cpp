@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Intervals from replicates. With few seeds the level of a curve is known with 2 degrees of freedom
-// and its shape with many more. Replicates draw both variances from what their estimates allow, and
-// percentiles of such sums are too wide (Behrens and Fisher's problem) unless one part dominates.
-// The level at which percentiles are taken is therefore moved to where, for a quantity linear in
-// both, they have the width of Welch and Satterthwaite's interval.
+// and its shape with many more; in a difference each method's variance is known by itself.
+// Replicates draw every variance from what its estimate allows, and percentiles of such sums are
+// too wide (Behrens and Fisher's problem) unless one part dominates. The level at which percentiles
+// are taken is therefore moved to where, for a quantity linear in all of them, they have the width
+// of Welch and Satterthwaite's interval.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -39,7 +40,7 @@ double corrected_level(const std::vector<Component>& components, double level) {
     sum += c.variance;
     fourth += c.variance * c.variance / c.df;
   }
-  if (!(sum > 0) || !(fourth > 0)) {
+  if (components.size() < 2 || !(sum > 0) || !(fourth > 0)) {
     return level;
   }
   const double half_width = student_quantile(level, sum * sum / fourth) * std::sqrt(sum);
@@ -55,63 +56,86 @@ double corrected_level(const std::vector<Component>& components, double level) {
   return std::min(inside, level);
 }
 
-// Share of the values' changes that go with each group's level; the rest is shape.
-std::vector<Component> variance_components(std::span<const GroupStudy* const> groups,
-                                           const std::vector<double>& values) {
-  std::vector<Component> components;
-  double explained = 0;
+struct Spread {
+  double variance = 0;
+  double of_level = 0;  // the share that goes with the group's level
+  double slope = 0;     // of the value against the level
+  int count = 0;
+};
+
+Spread spread(const ReplicatePart& part) {
+  Spread result;
   double mean = 0;
-  double count = 0;
-  for (const double v : values) {
+  for (const double v : part.values) {
     mean += std::isfinite(v) ? v : 0;
-    count += std::isfinite(v) ? 1 : 0;
+    result.count += std::isfinite(v) ? 1 : 0;
   }
-  mean /= std::max(count, 1.0);
+  mean /= std::max(result.count, 1);
   double total = 0;
-  for (const double v : values) {
-    total += std::isfinite(v) ? (v - mean) * (v - mean) : 0;
+  double cross = 0;
+  double square = 0;
+  for (std::size_t r = 0; r < part.values.size(); ++r) {
+    if (std::isfinite(part.values[r])) {
+      const double change = part.values[r] - mean;
+      const double level = part.group->level_shift[r];
+      total += change * change;
+      cross += level * change;
+      square += level * level;
+    }
   }
-  double df_shape = 0;
-  for (const GroupStudy* group : groups) {
-    df_shape += group->noise.df_within;
-    double cross = 0;
-    double square = 0;
-    for (std::size_t r = 0; r < values.size() && r < group->level_shift.size(); ++r) {
-      if (std::isfinite(values[r])) {
-        cross += group->level_shift[r] * (values[r] - mean);
-        square += group->level_shift[r] * group->level_shift[r];
-      }
-    }
-    if (group->resampling != Resampling::kParametric || group->noise.df_between <= 0 ||
-        !(square > 0)) {
-      continue;
-    }
-    const double slope = cross / square;
-    explained += slope * cross;
+  result.variance = total / std::max(result.count, 1);
+  if (square > 0) {
+    result.slope = cross / square;
+    result.of_level = result.slope * cross / result.count;
+  }
+  return result;
+}
+
+// The variances that make up that of the part, each with what is known of it. Draws of a variance
+// have the mean df / (df - 2) of its estimate.
+void add_components(const ReplicatePart& part, std::vector<Component>& components) {
+  const GroupStudy& group = *part.group;
+  const Noise& noise = group.noise;
+  const Spread found = spread(part);
+  const auto estimate = [](double drawn, double df) {
+    return df > 2 ? drawn * (df - 2) / df : drawn;
+  };
+  if (found.count < 20 || group.resampling == Resampling::kRows) {
+    return;
+  }
+  if (group.resampling == Resampling::kTrunks) {
+    const double df = group.data.num_trunks - 1;
+    components.push_back({estimate(found.variance, df), df});
+    return;
+  }
+  double shape = found.variance;
+  if (noise.df_between > 0 && found.of_level > 0) {
+    shape = std::max(0.0, shape - found.of_level);
     components.push_back(
-        {slope * slope * group->noise.between / static_cast<double>(group->data.table.size()),
-         group->noise.df_between});
+        {found.slope * found.slope * noise.between / static_cast<double>(group.data.table.size()),
+         noise.df_between});
   }
-  if (components.empty() || count < 20) {
-    return {};
-  }
-  // Draws of the variance have the mean df / (df - 2) of the estimate.
-  const double shrink = df_shape > 2 ? (df_shape - 2) / df_shape : 1;
-  components.push_back({std::max(0.0, total - explained) / count * shrink, df_shape});
-  return components;
+  components.push_back({estimate(shape, noise.df_within), noise.df_within});
 }
 
 }  // namespace
 
-Interval replicate_interval(std::span<const GroupStudy* const> groups, std::vector<double> values,
-                            double level) {
-  const double corrected = corrected_level(variance_components(groups, values), level);
-  return percentile_interval(std::move(values), corrected);
+Interval replicate_interval(std::span<const ReplicatePart> parts, double level) {
+  std::vector<Component> components;
+  std::vector<double> sum = parts.front().values;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    add_components(parts[p], components);
+    sum.resize(std::min(sum.size(), parts[p].values.size()));
+    for (std::size_t r = 0; p > 0 && r < sum.size(); ++r) {
+      sum[r] += parts[p].values[r];
+    }
+  }
+  return percentile_interval(std::move(sum), corrected_level(components, level));
 }
 
 Interval replicate_interval(const GroupStudy& group, std::vector<double> values, double level) {
-  const std::array<const GroupStudy*, 1> one = {&group};
-  return replicate_interval(one, std::move(values), level);
+  const std::array<ReplicatePart, 1> one = {ReplicatePart{&group, std::move(values)}};
+  return replicate_interval(one, level);
 }
 
 double percentile(std::vector<double>& values, double share) {

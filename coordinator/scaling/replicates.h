@@ -38,10 +38,14 @@ struct GroupStudy {
                                      const FitOptions& fit, int replicates, unsigned long long seed,
                                      unsigned long long stream);
 
-// Interval of a quantity that every replicate of the groups has one value of: percentiles at a
-// level corrected for how much of its variance comes from the few seeds.
-[[nodiscard]] Interval replicate_interval(std::span<const GroupStudy* const> groups,
-                                          std::vector<double> values, double level);
+// What one group adds to a quantity that is a sum over groups, in every replicate.
+struct ReplicatePart {
+  const GroupStudy* group;
+  std::vector<double> values;
+};
+// Interval of the sum: percentiles at a level corrected for how well each group's seeds know the
+// variance of its part.
+[[nodiscard]] Interval replicate_interval(std::span<const ReplicatePart> parts, double level);
 [[nodiscard]] Interval replicate_interval(const GroupStudy& group, std::vector<double> values,
                                           double level);
 

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "coordinator/scaling/intervals.h"
@@ -207,6 +208,63 @@ TEST(Study, NamedLossIsMinimisedWhateverTheAnswersUse) {
     EXPECT_NEAR(fit.objective, fitter.fit(make_law_table(points)).objective, 1e-12) << fit.form;
     EXPECT_EQ(fit.n, 18);
   }
+}
+
+std::vector<double> floor_and_power(double scale, double exponent) {
+  std::vector<double> means;
+  for (int b = 0; b < 8; ++b) {
+    means.push_back(scale * (1 + 2 * std::pow(2.0, -exponent * b)));
+  }
+  return means;
+}
+
+GroupStudy study_of(const std::vector<LawPoint>& points) {
+  return study_group(split_groups(points)[0], {"power_offset", "rectified"}, {}, 300, 1,
+                     points[0].group == "b" ? 1 : 0);
+}
+
+TEST(Intervals, TargetLiesWhereTheLossIntervalHoldsIt) {
+  const GroupStudy group = study_of(sweep("a", floor_and_power(1, 0.4), 3, 0.01));
+  const double target = 1.5;
+  const Interval interval = target_interval(group, target, 0.8);
+  EXPECT_LT(interval.low, interval.high);
+  EXPECT_NEAR(log_loss_interval(group, interval.low, 0.8).low, std::log(target), 1e-3);
+  EXPECT_NEAR(log_loss_interval(group, interval.high, 0.8).high, std::log(target), 1e-3);
+}
+
+TEST(Intervals, CrossoverNeedsBothEndsToBeSure) {
+  const GroupStudy slow = study_of(sweep("a", floor_and_power(0.9, 0.4), 3, 0.005));
+  const GroupStudy fast = study_of(sweep("b", floor_and_power(1, 0.8), 3, 0.005, 2));
+  const GroupStudy twin = study_of(sweep("b", floor_and_power(0.9, 0.4), 3, 0.005, 3));
+  const TestedCrossover there = test_crossover(slow, fast, 0.8);
+  EXPECT_TRUE(there.supported);
+  EXPECT_GT(there.crossover.interval.low, 100);
+  EXPECT_LT(there.crossover.interval.low, there.crossover.at);
+  EXPECT_LT(there.crossover.at, there.crossover.interval.high);
+  EXPECT_LT(there.crossover.interval.high, 2 * 12800);
+  EXPECT_FALSE(test_crossover(fast, slow, 0.8).supported);  // the other way round
+  EXPECT_FALSE(test_crossover(slow, twin, 0.8).supported);
+  EXPECT_FALSE(test_crossover(twin, slow, 0.8).supported);
+}
+
+// Two means of six seeds: each replicate draws from Student's t with 5 degrees of freedom, and the
+// difference has 10 by Welch and Satterthwaite.
+TEST(Intervals, DifferenceOfTwoMethodsHasWelchsWidth) {
+  Random random(3, Purpose::kSimulation, 0);
+  std::array<GroupStudy, 2> groups;
+  std::vector<ReplicatePart> parts;
+  for (GroupStudy& group : groups) {
+    group.resampling = Resampling::kTrunks;
+    group.data.num_trunks = 6;
+    group.level_shift.assign(20000, 0.0);
+    parts.push_back({&group, {}});
+    for (std::size_t r = 0; r < group.level_shift.size(); ++r) {
+      parts.back().values.push_back(random.normal() * std::sqrt(5 / draw_chi_squared(random, 5)));
+    }
+  }
+  const Interval interval = replicate_interval(parts, 0.8);
+  const double width = 2 * 1.372 * std::sqrt(2);  // t(.9; 10)
+  EXPECT_NEAR(interval.high - interval.low, width, 0.03 * width);
 }
 
 }  // namespace
