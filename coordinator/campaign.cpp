@@ -183,6 +183,7 @@ class CampaignLoop {
       store_.put_trial({trial.id, trial_text(trial), stopped.contains(trial.id)});
     }
     store_.set_meta("stages_unshared", std::to_string(plan.stages_unshared));
+    store_.set_meta("content", hashes_.used_text());  // a tuning decision may bring in files
     store_.commit();
     crash_point("coordinator.after_plan");
     stages_unshared_ = plan.stages_unshared;
@@ -410,8 +411,9 @@ class CampaignLoop {
   // ---------------------------------------------------------------- tuning
   // Groups that nothing will decide any more.
   [[nodiscard]] std::set<std::string> lost_groups() const {
-    return sweep_.has_tune() ? undecidable_groups(sweep_.tune(), trials_, reactor_->stages())
-                             : std::set<std::string>();
+    return sweep_.has_tune()
+               ? undecidable_groups(sweep_.tune(), trials_, reactor_->stages(), tuned_)
+               : std::set<std::string>();
   }
 
   [[nodiscard]] bool all_resolved() const {
@@ -468,13 +470,15 @@ class CampaignLoop {
     return reply;
   }
 
-  // Stops the stages that no other trial needs.
+  // Stops the stages that no trial needs that goes on.
   void stop_trials(const std::set<std::string>& names, proto::ControlReply& reply) {
     std::set<std::string> needed;
     std::set<std::string> known;
     for (const PlannedTrial& trial : trials_) {
       known.insert(trial.id);
-      if (!names.contains(trial.id)) {
+      const bool was_stopped =
+          std::find(stopped_.begin(), stopped_.end(), trial.id) != stopped_.end();
+      if (!names.contains(trial.id) && !was_stopped) {
         needed.insert(trial.stages.begin(), trial.stages.end());
       }
     }
