@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // finescale: the command line. Every command lives in commands/.
+#include <algorithm>
 #include <iostream>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -47,6 +49,13 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+      context.json = std::any_of(argv, argv + argc, [](const char* argument) {
+        return std::string_view(argument) == "--json";
+      });
+      if (context.json && error.get_exit_code() != 0) {
+        return failed(context, finescale::Error(finescale::ErrorKind::kConfig, error.what(), {},
+                                                "run with --help for what is taken"));
+      }
       return app.exit(error) == 0 ? 0 : 2;
     }
     return context.exit_code;
