@@ -63,6 +63,10 @@ std::string CampaignStatus::document(const std::string& state, double now) {
                       static_cast<double>(stage.progress.steps());
     }
   }
+  if (!work_before_) {
+    work_before_ = in.done_work;
+  }
+  in.work_before = *work_before_;
   return status_json(in);
 }
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "coordinator/campaign_book.h"
@@ -36,6 +37,7 @@ class CampaignStatus {
   bool live_line_;
   Logger& logger_;
   std::map<std::string, double> work_;  // stage key -> weight
+  std::optional<double> work_before_;   // done when this run began
   double last_status_ = -1e9;
   double last_line_ = 0;
   bool line_open_ = false;

@@ -26,9 +26,12 @@ config::Sweep essence(const config::Sweep& sweep) {
   return copy;
 }
 
-// Lines of canonical text with their path in front: "trial.stages.train.learning_rate: 0.001".
+// Lines of canonical text with their path in front, "trial.stages.train.learning_rate: 0.001", and
+// one for each value of an axis.
 std::vector<std::string> lines_of(const config::Sweep& sweep) {
-  std::istringstream in(canonical_text(sweep));
+  config::Sweep without_axes = sweep;
+  without_axes.clear_axes();
+  std::istringstream in(canonical_text(without_axes));
   std::vector<std::string> path;
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
@@ -44,6 +47,11 @@ std::vector<std::string> lines_of(const config::Sweep& sweep) {
         whole += part + ".";
       }
       lines.push_back(whole + line);
+    }
+  }
+  for (const config::Axis& axis : sweep.axes()) {
+    for (const std::string& value : axis_values(sweep, axis)) {
+      lines.push_back("axes." + axis.path() + ": " + value);
     }
   }
   return lines;

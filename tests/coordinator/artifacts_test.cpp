@@ -57,9 +57,7 @@ class ArtifactsTest : public testing::Test {
   [[nodiscard]] bool is_published() const {
     return std::filesystem::exists(artifact_directory(campaign_, "key"));
   }
-  static void damage(const std::string& file) {
-    std::ofstream(file, std::ios::app) << "more";
-  }
+  static void damage(const std::string& file) { std::ofstream(file, std::ios::app) << "more"; }
   [[nodiscard]] StoredStage stage() const {
     StoredStage one;
     one.key = "key";
@@ -137,9 +135,9 @@ TEST_F(ArtifactsTest, OlderAttemptsComeNewestFirst) {
   (void)attempt(1);
   (void)attempt(3);
   (void)attempt(4);
-  EXPECT_THAT(older_attempts(campaign_, "key", 4),
-              ElementsAre(attempt_directory(campaign_, "key", 3),
-                          attempt_directory(campaign_, "key", 1)));
+  EXPECT_THAT(
+      older_attempts(campaign_, "key", 4),
+      ElementsAre(attempt_directory(campaign_, "key", 3), attempt_directory(campaign_, "key", 1)));
   remove_attempts(campaign_, "key", 3);
   EXPECT_THAT(older_attempts(campaign_, "key", 9),
               ElementsAre(attempt_directory(campaign_, "key", 4)));

@@ -30,10 +30,9 @@ class SweepChangesTest : public SweepTest {
   }
 
  private:
-  static std::string message(
-      const std::string& before, const std::string& now,
-      const std::function<void(const std::string&, const config::Sweep&, const std::string&)>&
-          check) {
+  static std::string message(const std::string& before, const std::string& now,
+                             const std::function<void(const std::string&, const config::Sweep&,
+                                                      const std::string&)>& check) {
     const std::string stored = canonical_text(load(before));
     try {
       check(stored, load(now), "runs/here");
@@ -66,7 +65,8 @@ TEST_F(SweepChangesTest, FieldsThatDifferAreListedWithTheirPaths) {
 
 TEST_F(SweepChangesTest, AGrownSweepIsTakenByExtendAloneAndTheMessageSaysSo) {
   const std::string grown = with_line(16, "  seed: [1, 2, 3]");
-  EXPECT_THAT(refused(valid(), grown), HasSubstr("--extend adds these trials"));
+  EXPECT_THAT(refused(valid(), grown),
+              AllOf(HasSubstr("\n    + axes.seed: 3\n"), HasSubstr("--extend adds these trials")));
   EXPECT_EQ(refused_by_extend(valid(), grown), "");
 }
 
@@ -80,6 +80,13 @@ TEST_F(SweepChangesTest, ARangeMayBecomeOneThatHoldsItsValues) {
   EXPECT_EQ(refused_by_extend(before, with_line(15, "  train.data_budget: [8, 3, 4, 2]")), "");
 }
 
+TEST_F(SweepChangesTest, TheSameValuesWrittenOtherwiseAreTheSameSweep) {
+  EXPECT_EQ(refused(valid(),
+                    with_line(15, "  train.data_budget: {linear: {from: 5, to: 10, points: 2}}")),
+            "");
+  EXPECT_THAT(refused(valid(), with_line(16, "  seed: [2, 1]")), HasSubstr("the order of a list"));
+}
+
 TEST_F(SweepChangesTest, AnotherAxisIsAnAddition) {
   EXPECT_EQ(refused_by_extend(valid(), valid() + "  train.epochs: [1, 2]\n"), "");
 }
@@ -91,7 +98,8 @@ TEST_F(SweepChangesTest, WhatIsRemovedOrAlteredIsRefused) {
   EXPECT_THAT(
       refused_by_extend(valid(), with_line(12, "    - train: {method: full, learning_rate: 1e-3}")),
       HasSubstr("method"));
-  EXPECT_THAT(refused_by_extend(valid(), with_line(1, "name: other")), HasSubstr("+ name: \"other\""));
+  EXPECT_THAT(refused_by_extend(valid(), with_line(1, "name: other")),
+              HasSubstr("+ name: \"other\""));
   EXPECT_THAT(refused_by_extend(valid(), valid() + kRandom), HasSubstr("search"));
 }
 
