@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -117,7 +118,7 @@ class CampaignLoop {
     }
     if (reactor_.stopping()) {
       const bool is_over = !reactor_.any_gang() || clock_.now() > stop_deadline_;
-      return is_over ? std::optional(signal != 0 ? 128 + signal : 0) : std::nullopt;
+      return is_over ? std::optional(128 + (signal != 0 ? signal : SIGTERM)) : std::nullopt;
     }
     if (reactor_.any_gang()) {
       return std::nullopt;

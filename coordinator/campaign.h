@@ -19,7 +19,8 @@ struct CampaignOptions {
   bool extend = false;               // the sweep may have grown
 };
 
-// Returns the exit code: 0 done, 1 some trial failed, 130/143 interrupted with its state saved.
+// Returns the exit code: 0 done, 1 some trial failed, 130/143 interrupted (finescale
+// stop: 143) with its state saved.
 [[nodiscard]] int run_campaign(const CampaignOptions& options, Logger& logger);
 
 }  // namespace finescale
