@@ -4,7 +4,9 @@
 # state the layer table of docs/architecture.md; scripts/check_layers checks the includes.
 add_library(finescale_flags INTERFACE)
 target_compile_options(finescale_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wno-restrict -Werror=switch -Werror=return-type>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow>
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
+  $<$<COMPILE_LANGUAGE:CXX>:-Werror=switch -Werror=return-type>)
 target_include_directories(finescale_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_definitions(finescale_flags INTERFACE
   FINESCALE_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX=1)

@@ -42,7 +42,7 @@ void remove_attempts(const std::string& campaign, const std::string& key, std::i
 bool adopt_artifact(const std::string& campaign, StoredStage& stage) {
   const std::string artifact = artifact_directory(campaign, stage.key);
   if (!std::filesystem::exists(artifact + "/manifest.json") ||
-      !verify_manifest(artifact, false).empty()) {
+      !verify_manifest(artifact, false).empty() || read_manifest(artifact).key != stage.key) {
     return false;
   }
   proto::StageResult result;
@@ -75,12 +75,8 @@ std::string publish_attempt(const std::string& campaign, const proto::CommitRequ
     if (!result.ParseFromString(read_file(attempt + "/result.pb"))) {
       return "result.pb cannot be read";
     }
-    const std::string artifact = artifact_directory(campaign, commit.key());
-    if (std::filesystem::exists(artifact) && !verify_manifest(artifact, false).empty()) {
-      std::filesystem::remove_all(artifact);  // damaged since it was published: this one is good
-    }
     crash_point("coordinator.before_publish_artifact");
-    (void)publish_artifact(attempt, artifact);
+    (void)publish_artifact(attempt, artifact_directory(campaign, commit.key()));
     crash_point("coordinator.after_publish_artifact");
   } catch (const std::exception& error) {
     return error.what();

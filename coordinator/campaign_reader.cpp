@@ -15,6 +15,7 @@
 #include "configs/canonical.h"
 #include "coordinator/status.h"
 #include "coordinator/trial_text.h"
+#include "coordinator/tuning.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -59,19 +60,27 @@ std::string iso_time(double unix_seconds) {
   return text;
 }
 
-TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial) {
+StageEntries stage_entries(const Campaign& campaign) {
+  StageEntries entries;
+  for (const auto& [key, stage] : campaign.stages) {
+    entries[key].stored = stage;
+  }
+  return entries;
+}
+
+TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial, const StageEntries& entries,
+                  const std::set<std::string>& lost_groups) {
   TrialRow row;
   row.trial = trial.id;
   row.is_tuning = trial.is_tuning;
   row.axes = trial.axes;
   row.tuned = trial.tuned;
-  std::map<std::string, StageEntry> entries;
-  for (const std::string& key : trial.stages) {
-    entries[key].stored = campaign.stages.at(key);
-  }
   const bool stopped = std::find(campaign.stopped.begin(), campaign.stopped.end(), trial.id) !=
                        campaign.stopped.end();
-  row.state = trial_state(trial, stopped, entries);
+  row.state = planned_state(trial, stopped, entries, lost_groups);
+  if (!trial.resolved && row.state == "failed") {
+    row.why = "no tuning trial of " + trial.tune_group + " has a result";
+  }
   for (std::size_t i = 0; i < trial.stages.size(); ++i) {
     const std::string& key = trial.stages[i];
     const StoredStage& stage = campaign.stages.at(key);
@@ -207,8 +216,13 @@ Campaign read_campaign(const std::string& directory) {
       campaign.stopped.push_back(trial.id);
     }
   }
+  const StageEntries entries = stage_entries(campaign);
+  std::set<std::string> lost;
+  if (campaign.sweep.has_tune()) {
+    lost = undecidable_groups(campaign.sweep.tune(), campaign.trials, entries, store.tuned());
+  }
   for (const PlannedTrial& trial : campaign.trials) {
-    campaign.rows.push_back(make_row(campaign, trial));
+    campaign.rows.push_back(make_row(campaign, trial, entries, lost));
   }
   add_totals(campaign, store);
   add_base_rows(campaign);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "coordinator/content_hashes.h"
+
 #include <sys/stat.h>
 
 #include <map>
 
 #include <nlohmann/json.hpp>
 
-#include "coordinator/campaign.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"

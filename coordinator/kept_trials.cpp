@@ -17,7 +17,9 @@ namespace {
 constexpr const char* kHint =
     "put back what changed, or choose another output (--set output=DIR); nothing was changed";
 
-std::string described(const std::map<std::string, std::string>& values) {
+using Values = std::map<std::string, std::string>;  // path -> value
+
+std::string described(const Values& values) {
   std::string text;
   for (const auto& [path, value] : values) {
     text += (text.empty() ? "" : ", ") + path + "=" + value;
@@ -26,7 +28,7 @@ std::string described(const std::map<std::string, std::string>& values) {
 }
 
 // A tuning trial is also known by the value that it tries; what another one takes over is a result.
-std::string identity(const PlannedTrial& trial, const std::map<std::string, std::string>& axes) {
+std::string identity(const PlannedTrial& trial, const Values& axes) {
   std::string text = trial.is_tuning ? "tuning " : "";
   text += described(axes);
   return trial.is_tuning ? text + " trying " + described(trial.tuned) : text;
@@ -42,15 +44,14 @@ long number_of(const PlannedTrial& trial) {
 }
 
 // Axes that came after the stored trials were planned -> the value their field had without them.
-std::map<std::string, std::string> new_axes(const std::vector<PlannedTrial>& stored,
-                                            const config::Sweep& sweep) {
+Values new_axes(const std::vector<PlannedTrial>& stored, const config::Sweep& sweep) {
   std::set<std::string> known;
   for (const PlannedTrial& trial : stored) {
     for (const auto& [path, value] : trial.axes) {
       known.insert(path);
     }
   }
-  std::map<std::string, std::string> added;
+  Values added;
   for (const config::Axis& axis : sweep.axes()) {
     if (!known.contains(axis.path())) {
       added.emplace(axis.path(), field_text(sweep, axis.path()));
@@ -59,15 +60,31 @@ std::map<std::string, std::string> new_axes(const std::vector<PlannedTrial>& sto
   return added;
 }
 
-std::string planned_identity(const PlannedTrial& trial,
-                             const std::map<std::string, std::string>& added) {
-  std::map<std::string, std::string> axes = trial.axes;
+std::string planned_identity(const PlannedTrial& trial, const Values& added) {
+  Values axes = trial.axes;
   for (const auto& [path, value] : added) {
     if (const auto found = axes.find(path); found != axes.end() && found->second == value) {
       axes.erase(found);
     }
   }
   return identity(trial, axes);
+}
+
+[[noreturn]] void refuse_loss(const PlannedTrial& trial, std::size_t others, const Values& added,
+                              const std::string& directory) {
+  std::string hint = kHint;
+  if (!added.empty()) {
+    hint =
+        "a new axis needs the value that its field had, and it comes first where a sweep tunes: " +
+        described(added);
+  } else if (trial.is_tuning) {
+    hint = "tuning takes the first value of an axis: put new values behind the old ones";
+  }
+  throw Error(ErrorKind::kConfig,
+              trial.id + " (" + described(trial.axes) +
+                  ") of this campaign is not in the sweep any more" +
+                  (others > 0 ? " (nor are others: " + std::to_string(others) + ")" : ""),
+              directory, hint);
 }
 
 }  // namespace
@@ -81,8 +98,7 @@ void keep_trials(const std::vector<PlannedTrial>& stored, const config::Sweep& s
     long& number = last[prefix_of(trial)];
     number = std::max(number, number_of(trial));
   }
-  const std::map<std::string, std::string> added =
-      stored.empty() ? std::map<std::string, std::string>() : new_axes(stored, sweep);
+  const Values added = stored.empty() ? Values() : new_axes(stored, sweep);
   for (PlannedTrial& trial : plan.trials) {
     const auto found = known.find(planned_identity(trial, added));
     if (found == known.end()) {
@@ -102,13 +118,10 @@ void keep_trials(const std::vector<PlannedTrial>& stored, const config::Sweep& s
     trial.id = before.id;
     known.erase(found);
   }
-  if (!known.empty()) {
-    const PlannedTrial& lost = *known.begin()->second;
-    throw Error(
-        ErrorKind::kConfig,
-        lost.id + " (" + described(lost.axes) + ") of this campaign is not in the sweep any more" +
-            (known.size() > 1 ? ", nor are " + std::to_string(known.size() - 1) + " others" : ""),
-        directory, kHint);
+  for (const PlannedTrial& trial : stored) {
+    if (known.contains(identity(trial, trial.axes))) {
+      refuse_loss(trial, known.size() - 1, added, directory);
+    }
   }
 }
 

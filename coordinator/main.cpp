@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // finescale: the command line. Every command lives in commands/.
+#include <algorithm>
 #include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "configs/nearest_name.h"
 #include "coordinator/commands/command.h"
 #include "core/error.h"
 
@@ -21,6 +26,26 @@ int failed(const finescale::CommandContext& context, const finescale::Error& err
   }
   std::cerr << finescale::describe(error) << "\n";
   return finescale::exit_code(error.kind());
+}
+
+// What CLI11 says, or which command may have been meant by the first argument.
+finescale::Error wrong_arguments(const CLI::App& app, const CLI::ParseError& error,
+                                 const std::string& first) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) {
+    names.push_back(command->get_name());
+  }
+  using finescale::ErrorKind;
+  if (first.empty() || first.front() == '-') {
+    return {ErrorKind::kConfig, error.what(), {}, "run with --help for what is taken"};
+  }
+  if (std::find(names.begin(), names.end(), first) == names.end()) {
+    return {ErrorKind::kConfig,
+            "no command " + first + finescale::did_you_mean(first, names),
+            {},
+            "commands: " + finescale::joined(names)};
+  }
+  return {ErrorKind::kConfig, error.what(), first, "finescale " + first + " --help"};
 }
 
 }  // namespace
@@ -47,7 +72,13 @@ int main(int argc, char** argv) {
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-      return app.exit(error) == 0 ? 0 : 2;
+      context.json = std::any_of(argv, argv + argc, [](const char* argument) {
+        return std::string_view(argument) == "--json";
+      });
+      if (error.get_exit_code() == 0) {  // --help, --version
+        return app.exit(error);
+      }
+      return failed(context, wrong_arguments(app, error, argc > 1 ? argv[1] : ""));
     }
     return context.exit_code;
   } catch (const finescale::Error& error) {

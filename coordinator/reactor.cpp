@@ -33,6 +33,7 @@ void Reactor::add_stage(StageEntry stage, double now) {
   stage.leased_at = now;
   last_gang_ = std::max(last_gang_, stage.stored.gang);
   stages_.emplace(stage.stored.key, std::move(stage));
+  inputs_checked_ = false;  // it may come with an input that has failed
 }
 
 void Reactor::adopt_gang(std::int64_t id, double now) {

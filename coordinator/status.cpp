@@ -96,7 +96,8 @@ std::string status_json(const StatusInput& in) {
     }
     gangs.push_back(std::move(entry));
   }
-  const double share = in.total_work > 0 ? in.done_work / in.total_work : 0;
+  const double to_do = in.total_work - in.work_before;  // of this run
+  const double share = to_do > 0 ? (in.done_work - in.work_before) / to_do : 0;
   const Json eta =
       in.state == "running" && share > 0.02 ? Json(in.elapsed_s * (1 - share) / share) : Json();
   return Json{{"campaign", in.campaign},

@@ -23,6 +23,7 @@ struct StatusInput {
   double elapsed_s = 0;
   double done_work = 0;  // of total_work, any unit: for eta_s
   double total_work = 0;
+  double work_before = 0;  // of done_work: by an earlier run
 };
 
 // pending, running, done, failed, stopped.

@@ -60,7 +60,7 @@ const char* stage_state_name(StageState state) noexcept {
 struct Store::Impl {
   UniqueHandle<DatabaseTraits> database;
   std::map<std::string, UniqueHandle<StatementTraits>> statements;
-  std::int64_t num_trials = 0;
+  std::int64_t next_position = 0;  // of a trial that is new
 
   [[noreturn]] void fail(const std::string& what) const {
     const int code = sqlite3_errcode(database.get());
@@ -151,10 +151,10 @@ Store::Store(const std::string& directory) : impl_(std::make_unique<Impl>()) {
     sync_directory(directory);
     crash_point("coordinator.after_store_created");
   }
-  sqlite3_stmt* count = impl_->prepare("SELECT COUNT(*) FROM trials");
-  (void)impl_->step(count);
-  impl_->num_trials = sqlite3_column_int64(count, 0);
-  sqlite3_reset(count);
+  sqlite3_stmt* last = impl_->prepare("SELECT COALESCE(MAX(position), -1) FROM trials");
+  (void)impl_->step(last);
+  impl_->next_position = sqlite3_column_int64(last, 0) + 1;
+  sqlite3_reset(last);
 }
 
 Store::~Store() {
@@ -213,7 +213,7 @@ void Store::put_trial(const StoredTrial& trial) {
       "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
       "stopped = ?4");
   Impl::bind(s, 1, trial.id);
-  Impl::bind(s, 2, impl_->num_trials++);
+  Impl::bind(s, 2, impl_->next_position++);
   Impl::bind(s, 3, trial.text);
   Impl::bind(s, 4, static_cast<std::int64_t>(trial.stopped));
   impl_->run(s);

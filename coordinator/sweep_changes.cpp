@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "configs/canonical.h"
@@ -25,9 +26,12 @@ config::Sweep essence(const config::Sweep& sweep) {
   return copy;
 }
 
-// Lines of canonical text with their path in front: "trial.stages.train.learning_rate: 0.001".
+// Lines of canonical text with their path in front, "trial.stages.train.learning_rate: 0.001", and
+// one for each value of an axis.
 std::vector<std::string> lines_of(const config::Sweep& sweep) {
-  std::istringstream in(canonical_text(sweep));
+  config::Sweep without_axes = sweep;
+  without_axes.clear_axes();
+  std::istringstream in(canonical_text(without_axes));
   std::vector<std::string> path;
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);) {
@@ -43,6 +47,11 @@ std::vector<std::string> lines_of(const config::Sweep& sweep) {
         whole += part + ".";
       }
       lines.push_back(whole + line);
+    }
+  }
+  for (const config::Axis& axis : sweep.axes()) {
+    for (const std::string& value : axis_values(sweep, axis)) {
+      lines.push_back("axes." + axis.path() + ": " + value);
     }
   }
   return lines;
@@ -105,9 +114,25 @@ config::Sweep without_growth(const config::Sweep& sweep) {
   return copy;
 }
 
+using Grid = std::vector<std::pair<std::string, std::vector<std::string>>>;
+
+Grid grid_of(const config::Sweep& sweep) {
+  Grid grid;
+  for (const config::Axis& axis : sweep.axes()) {
+    grid.emplace_back(axis.path(), axis_values(sweep, axis));
+  }
+  return grid;
+}
+
 std::string what_extend_refuses(const config::Sweep& before, const config::Sweep& after) {
   std::string fields = differences(without_growth(before), without_growth(after));
   fields += removed_values(before, after);
+  if (before.search().has_random() && after.search().has_random() &&
+      grid_of(before) != grid_of(after)) {
+    fields +=
+        "\n    axes: from another grid a random search draws other trials; only "
+        "search.random.trials may grow";
+  }
   if (before.search().has_random() && after.search().has_random() &&
       before.search().random().trials() > after.search().random().trials()) {
     fields += "\n    - search.random.trials: " + std::to_string(before.search().random().trials()) +

@@ -87,11 +87,11 @@ std::vector<TuningDecision> tuning_decisions(const config::Tune& tune,
 
 std::set<std::string> undecidable_groups(const config::Tune& tune,
                                          const std::vector<PlannedTrial>& trials,
-                                         const StageEntries& stages) {
+                                         const StageEntries& stages, const TunedValues& decided) {
   std::set<std::string> groups;
   std::set<std::string> alive;
   for (const PlannedTrial& trial : trials) {
-    if (trial.is_tuning) {
+    if (trial.is_tuning && !decided.contains(trial.tune_group)) {
       groups.insert(trial.tune_group);
       const std::optional<double> value = measured(trial, stages, tune.metric());
       if (!value || std::isfinite(*value)) {

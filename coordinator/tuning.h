@@ -30,10 +30,11 @@ struct TuningDecision {
                                                            const StageEntries& stages,
                                                            const TunedValues& decided);
 
-// Groups that nothing will ever decide: every tuning trial failed, was stopped, or measured no
-// finite value. Their trials fail.
+// Groups that are not decided and never will be: every tuning trial failed, was stopped, or
+// measured no finite value. Their trials fail.
 [[nodiscard]] std::set<std::string> undecidable_groups(const config::Tune& tune,
                                                        const std::vector<PlannedTrial>& trials,
-                                                       const StageEntries& stages);
+                                                       const StageEntries& stages,
+                                                       const TunedValues& decided);
 
 }  // namespace finescale

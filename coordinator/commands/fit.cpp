@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <filesystem>
 #include <iostream>
 
 #include "coordinator/commands/command.h"
@@ -100,6 +101,10 @@ int fit(const FitArguments& a, bool json) {
   std::vector<LawPoint> points;
   StudyOptions options;
   if (!a.csv.empty()) {
+    if (!std::filesystem::exists(a.csv)) {
+      throw Error(ErrorKind::kConfig, "does not exist", a.csv,
+                  "give a table with columns D,loss[,N][,U][,group][,weight]");
+    }
     points = read_fit_table(a.csv);
   } else {
     const Campaign campaign = read_campaign(campaign_directory(a.directory));

@@ -2,8 +2,8 @@
 #include <iostream>
 #include <memory>
 
-#include "coordinator/campaign.h"
 #include "coordinator/commands/command.h"
+#include "coordinator/content_hashes.h"
 #include "coordinator/plan_command.h"
 #include "coordinator/worker_tool.h"
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
 #include <chrono>
 #include <iostream>
 #include <thread>
@@ -46,12 +48,13 @@ std::string current_status(const std::string& directory) {
 
 int show_status(const std::string& given, bool watch, bool json) {
   const std::string directory = campaign_directory(given);
+  const bool clear = watch && ::isatty(STDOUT_FILENO) != 0;
   for (;;) {
     const std::string status = current_status(directory);
     if (json) {
       std::cout << status << "\n";
     } else {
-      std::cout << (watch ? "\033[H\033[J" : "") << status_text(status) << std::flush;
+      std::cout << (clear ? "\033[H\033[J" : "") << status_text(status) << std::flush;
     }
     if (!watch || nlohmann::json::parse(status)["state"] != "running") {
       return 0;

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <filesystem>
 #include <iostream>
+#include <map>
+#include <optional>
+#include <utility>
 
 #include "comm/rpc/address.h"
+#include "configs/canonical.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/store.h"
 #include "core/error.h"
@@ -10,67 +16,110 @@ namespace finescale {
 
 namespace {
 
-int stop(const std::string& directory, const std::vector<std::string>& trials) {
+// Nothing when no coordinator of this campaign answers: one that was killed leaves its address
+// behind, and its port may be another's by now.
+std::optional<proto::ControlReply> ask_coordinator(const std::string& directory,
+                                                   proto::ControlRequest request, double timeout) {
   const auto address = read_address(directory);
   if (!address) {
+    return std::nullopt;
+  }
+  request.set_token(address->token);
+  try {
+    CoordinatorClient client(*address);
+    return client.control(request, timeout);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+void require_campaign(const std::string& directory) {
+  if (!std::filesystem::exists(directory + "/store.sqlite")) {
+    throw Error(ErrorKind::kConfig, "no campaign is here", directory,
+                "give the output directory of a sweep (finescale run)");
+  }
+}
+
+int stop(const std::string& directory, const std::vector<std::string>& trials) {
+  require_campaign(directory);
+  proto::ControlRequest request;
+  request.set_command("stop");
+  request.mutable_trials()->Assign(trials.begin(), trials.end());
+  const std::optional<proto::ControlReply> reply = ask_coordinator(directory, request, 10);
+  if (!reply) {
     throw Error(ErrorKind::kConfig, "no coordinator runs this campaign", directory,
                 "there is nothing to stop");
   }
-  CoordinatorClient client(*address);
-  proto::ControlRequest request;
-  request.set_token(address->token);
-  request.set_command("stop");
-  for (const std::string& trial : trials) {
-    request.add_trials(trial);
+  if (!reply->ok()) {
+    throw Error(ErrorKind::kConfig, reply->message(), directory,
+                "finescale results lists the trials");
   }
-  const proto::ControlReply reply = client.control(request, 10);
-  if (!reply.ok()) {
-    throw Error(ErrorKind::kConfig, reply.message());
-  }
-  std::cerr << reply.message() << "\n";
+  std::cerr << reply->message() << "\n";
   return 0;
 }
 
-// A coordinator that was killed leaves its address behind.
-bool is_alive(const std::string& directory) {
-  const auto address = read_address(directory);
-  if (!address) {
-    return false;
+// A stage that diverged has a result: it would diverge again, and what needs it would fail again.
+bool is_hopeless(const StoredStage& stage, const std::map<std::string, StoredStage>& stages) {
+  if (stage.state == StageState::kFailed && !stage.result.empty()) {
+    return true;
   }
-  try {
-    CoordinatorClient client(*address);
-    proto::ControlRequest request;
-    request.set_token(address->token);
-    request.set_command("status");
-    return client.control(request, 2).ok();
-  } catch (const Error&) {
-    return false;
-  }
+  config::StageSpec spec;
+  parse_canonical(stage.spec, spec);
+  return std::any_of(spec.inputs().begin(), spec.inputs().end(), [&](const std::string& input) {
+    const auto found = stages.find(input);
+    return found != stages.end() && is_hopeless(found->second, stages);
+  });
 }
 
 // Failed stages become pending again; the next run tries them.
-int retry(const std::string& directory) {
-  if (is_alive(directory)) {
-    throw Error(ErrorKind::kConfig, "a coordinator runs this campaign", directory,
-                "stop it first: finescale stop");
+int retry_failed(Store& store) {
+  std::map<std::string, StoredStage> stages;
+  for (StoredStage& stage : store.stages()) {
+    stages.emplace(stage.key, std::move(stage));
   }
-  Store store(directory);
   int count = 0;
   store.begin();
-  for (StoredStage& stage : store.stages()) {
-    if (stage.state == StageState::kFailed &&
-        stage.result.empty()) {  // a diverged stage has a result: it would diverge again
-      stage.state = StageState::kPending;
-      stage.attempts = 0;
-      stage.error.clear();
-      stage.error_kind.clear();
-      store.put_stage(stage);
+  for (const auto& [key, stage] : stages) {
+    if (stage.state == StageState::kFailed && !is_hopeless(stage, stages)) {
+      StoredStage again = stage;
+      again.state = StageState::kPending;
+      again.attempts = 0;
+      again.error.clear();
+      again.error_kind.clear();
+      store.put_stage(again);
       ++count;
     }
   }
   store.commit();
   std::cerr << count << " failed stages will be tried again by finescale run\n";
   return 0;
+}
+
+// Stopped trials are planned again; their stages go on from where they were saved.
+int retry_stopped(Store& store) {
+  int count = 0;
+  store.begin();
+  for (StoredTrial& trial : store.trials()) {
+    if (std::exchange(trial.stopped, false)) {
+      store.put_trial(trial);
+      ++count;
+    }
+  }
+  store.commit();
+  std::cerr << count << " stopped trials will go on with finescale run\n";
+  return 0;
+}
+
+int retry(const std::string& directory, bool stopped) {
+  require_campaign(directory);
+  proto::ControlRequest request;
+  request.set_command("status");
+  if (ask_coordinator(directory, request, 2)) {
+    throw Error(ErrorKind::kConfig, "a coordinator runs this campaign", directory,
+                "stop it first: finescale stop");
+  }
+  Store store(directory);
+  return stopped ? retry_stopped(store) : retry_failed(store);
 }
 
 }  // namespace
@@ -83,24 +132,28 @@ void add_stop(CLI::App& app, CommandContext& context) {
     std::vector<std::string> trials;
   };
   const auto arguments = std::make_shared<Arguments>();
-  command->add_option("DIR", arguments->directory, "campaign directory")->required();
+  command->add_option("DIR", arguments->directory, "campaign directory");
   command->add_option("TRIAL", arguments->trials, "trials; absent: the whole campaign");
-  command->callback(
-      [arguments, &context] { context.exit_code = stop(arguments->directory, arguments->trials); });
+  command->callback([arguments, &context] {
+    context.exit_code = stop(campaign_directory(arguments->directory), arguments->trials);
+  });
 }
 
 void add_retry(CLI::App& app, CommandContext& context) {
-  CLI::App* command = app.add_subcommand("retry", "let the next run try failed trials again");
+  CLI::App* command =
+      app.add_subcommand("retry", "let the next run try failed trials again, or stopped ones");
   struct Arguments {
     std::string directory;
     bool failed = false;
+    bool stopped = false;
   };
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("DIR", arguments->directory, "campaign directory");
-  command->add_flag("--failed", arguments->failed,
-                    "failed trials (the only choice, and the default)");
+  auto* failed = command->add_flag("--failed", arguments->failed, "failed trials (the default)");
+  command->add_flag("--stopped", arguments->stopped, "trials that finescale stop ended")
+      ->excludes(failed);
   command->callback([arguments, &context] {
-    context.exit_code = retry(campaign_directory(arguments->directory));
+    context.exit_code = retry(campaign_directory(arguments->directory), arguments->stopped);
   });
 }
 

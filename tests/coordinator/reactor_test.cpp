@@ -329,6 +329,16 @@ TEST_F(ReactorTest, WhatAFailedInputLeftPendingIsFailedAtTheStart) {
   EXPECT_TRUE(reactor_.all_settled());
 }
 
+// A tuning decision adds stages to a running campaign; one of them may need what has failed.
+TEST_F(ReactorTest, SoIsWhatIsAddedLaterToAFailedInput) {
+  add("s", {}, StageState::kFailed);
+  (void)reactor_.on_tick(now_);
+  add("eval", {"s"});
+  (void)reactor_.on_tick(now_);
+  EXPECT_EQ(state_of("eval"), StageState::kFailed);
+  EXPECT_TRUE(reactor_.all_settled());
+}
+
 TEST_F(ReactorTest, ALivingGangOfTheCoordinatorBeforeKeepsItsLease) {
   StageEntry stage;
   stage.stored.key = "s";

@@ -73,6 +73,26 @@ TEST_F(StoreTest, ReadsBackWhatWasCommitted) {
   EXPECT_EQ(store.meta("nothing"), std::nullopt);
 }
 
+// A campaign that grew twice: known trials are put again in front of the new ones.
+TEST_F(StoreTest, TrialsOfALaterRunComeBehindTheEarlier) {
+  const std::vector<std::vector<std::string>> plans = {
+      {"a"}, {"a", "b", "c"}, {"d", "a", "b", "c"}, {"d", "e", "a", "b", "c"}};
+  for (const std::vector<std::string>& plan : plans) {
+    Store store(directory_);
+    store.begin();
+    for (const std::string& id : plan) {
+      store.put_trial({id, "{}", false});
+    }
+    store.commit();
+  }
+  Store store(directory_);
+  std::string order;
+  for (const StoredTrial& trial : store.trials()) {
+    order += trial.id;
+  }
+  EXPECT_EQ(order, "abcde");
+}
+
 TEST_F(StoreTest, WhatWasNotCommittedIsNotThere) {
   {
     Store store(directory_);

@@ -30,7 +30,7 @@ expect() {
   status=$?
   [ "$status" -eq "$code" ] || problem="exit code $status instead of $code"
   case $output in *"$wanted"*) ;; *) problem="${problem:+$problem, }the message lacks '$wanted'" ;; esac
-  output=$(echo "$output" | sed -e "s#$work/##g" -e "s#$work##g" | grep -vE '^(trials [0-9]|t(une-)?[0-9]+ .* done|report:|.* trials, .* stages)' | tail -6)
+  output=$(echo "$output" | sed -e "s#$work/##g" -e "s#$work##g" | grep -vE '^(trials [0-9]|t(une-)?[0-9]+ .* done|report:|.* trials, .* stages)' | tail -8)
   if [ -n "$markdown" ]; then
     printf '**%s** (exit code %s)\n\n```\n%s\n```\n\n' "$name" "$status" "$output"
   else
@@ -59,6 +59,7 @@ sweep preset 's/preset: tiny/preset: tny/'
 expect "unknown preset" 2 'tiny' "$finescale" run s/preset.yaml --set output=preset
 expect "missing sweep file" 2 'none.yaml: cannot read' "$finescale" run s/none.yaml
 expect "unknown flag" 2 '--sett' "$finescale" run s/sweep.yaml --sett a=b
+expect "unknown command" 2 'no command ruun, did you mean run?' "$finescale" ruun s/sweep.yaml
 expect "override of a field that is not there" 2 'train.rate' "$finescale" run s/sweep.yaml --set train.rate=1 --set output=field
 sweep missing 's#data/train.jsonl#data/none.jsonl#'
 expect "missing data file" 2 'data/none.jsonl does not exist' "$finescale" run s/missing.yaml --set output=missing
@@ -94,7 +95,26 @@ if [ "$before" != "$("$finescale" results kept --json --canonical)" ]; then
   echo "FAILED: a refused sweep changed the campaign" >&2
   failures=$((failures + 1))
 fi
+sweep grown 's/seed: \[1, 2\]/seed: [1, 2, 3]/'
+expect "sweep that has grown" 2 '--extend adds these trials' "$finescale" run s/grown.yaml --set output=kept
+sweep shrunk 's/seed: \[1, 2\]/seed: [2, 3]/'
+expect "extension that removes a value" 2 '- axes.seed: 1' "$finescale" run s/shrunk.yaml --set output=kept --extend
+expect "extension that alters a field" 2 'data.max_length: 63' "$finescale" run s/grown.yaml --set output=kept --set data.max_length=63 --extend
+sweep newaxis 's/^  seed: .*/&\n  train.weight_decay: [0.1, 0.2]/'
+expect "new axis without the value that was run" 2 'train.weight_decay=0' "$finescale" run s/newaxis.yaml --set output=kept --extend
+cp s/data/eval.jsonl eval.saved
+tail -n +2 eval.saved >s/data/eval.jsonl
+expect "data that changed under a campaign" 2 'eval.jsonl: the file is not what it was' "$finescale" run s/sweep.yaml --set output=kept
+cp eval.saved s/data/eval.jsonl
+if [ "$before" != "$("$finescale" results kept --json --canonical)" ] || ! "$finescale" audit kept >/dev/null; then
+  echo "FAILED: a refused extension changed the campaign" >&2
+  failures=$((failures + 1))
+fi
 expect "directory without a campaign" 2 'no campaign is here' "$finescale" results s
+expect "retry where no campaign is" 2 'no campaign is here' "$finescale" retry s
+expect "stop of a campaign that does not run" 2 'there is nothing to stop' "$finescale" stop kept
+expect "error as JSON" 2 '"message": "no campaign is here"' sh -c "'$finescale' results s --json 2>/dev/null"
+expect "wrong flag as JSON" 2 '"kind": "config"' sh -c "'$finescale' results kept --json --cannonical 2>/dev/null"
 
 # Tools that need nothing else may still be found.
 mkdir -p path

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/campaign_actions.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "coordinator/artifacts.h"
+#include "core/crash_point.h"
+#include "core/overloaded.h"
+
+namespace finescale {
+
+namespace {
+
+const char* device_name(config::DeviceKind device) {
+  switch (device) {
+    case config::DEVICE_KIND_CUDA:
+      return "cuda";
+    case config::DEVICE_KIND_CPU:
+      return "cpu";
+    case config::DEVICE_KIND_AUTO:
+      break;
+  }
+  return "auto";
+}
+
+int threads_per_rank(const config::Resources& resources) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return resources.threads_per_rank() > 0
+             ? resources.threads_per_rank()
+             : std::max(1, cores / (resources.gangs() * resources.ranks_per_gang()));
+}
+
+}  // namespace
+
+void CampaignActions::carry_out(const Outbox& outbox) {
+  for (const Action& action : outbox) {
+    std::visit(Overloaded{
+                   [&](const LaunchGang& a) { launch(a.id); },
+                   [&](const KillGang& a) {
+                     parts_.logger.warn("gang {}: {}: killed", a.id, a.why);
+                     parts_.launcher.kill(a.id);
+                   },
+                   [&](const SaveStage& a) { save(a.key); },
+                   [&](const Reply& a) {
+                     std::visit(
+                         [&](const auto& message) { parts_.server.answer(a.request, message); },
+                         a.reply);
+                   },
+                   [&](const Order& a) { order(a); },
+                   [&](const Publish& a) { publish(a); },
+               },
+               action);
+  }
+}
+
+void CampaignActions::launch(std::int64_t id) {
+  const config::Resources& resources = parts_.resources;
+  GangLaunch gang;
+  gang.gang = id;
+  gang.campaign = parts_.book.directory();
+  gang.ranks = resources.ranks_per_gang();
+  gang.threads = threads_per_rank(resources);
+  gang.device = device_name(resources.device());
+  gang.orphan_timeout = resources.orphan_timeout();
+  gang.log_file = gang.campaign + "/logs/gang-" + std::to_string(id) + ".log";
+  parts_.book.put_gang(id, parts_.launcher.start(gang));
+  crash_point("coordinator.after_gang_launch");
+}
+
+void CampaignActions::save(const std::string& key) {
+  const StageEntry& stage = parts_.reactor.stages().at(key);
+  if (stage.stored.state == StageState::kFailed) {
+    parts_.logger.error("{} {}: {}", stage.trial, stage.stored.label, stage.stored.error);
+  } else if (!stage.stored.error.empty()) {
+    parts_.logger.warn("{} {}: {} (attempt {}): will be tried again", stage.trial,
+                       stage.stored.label, stage.stored.error, stage.stored.attempts);
+  }
+  parts_.book.put_stage(stage.stored);
+}
+
+void CampaignActions::order(const Order& a) {
+  const StageEntry& stage = parts_.reactor.stages().at(a.key);
+  const std::string& directory = parts_.book.directory();
+  crash_point("coordinator.before_lease");
+  parts_.book.put_stage(stage.stored);
+  crash_point("coordinator.after_lease");
+  proto::NextReply reply;
+  reply.set_order(proto::NextReply::RUN);
+  reply.set_stage(stage.stored.spec);
+  reply.set_epoch(stage.stored.epoch);
+  reply.set_attempt_dir(attempt_directory(directory, a.key, stage.stored.epoch));
+  for (std::string& place : older_attempts(directory, a.key, stage.stored.epoch)) {
+    reply.add_resume_dirs(std::move(place));
+  }
+  for (const std::string& input : stage.inputs) {
+    reply.add_input_dirs(artifact_directory(directory, input));
+  }
+  reply.set_trial(stage.trial);
+  reply.set_thread_shares(a.thread_shares);
+  parts_.server.answer(a.request, reply);
+}
+
+void CampaignActions::publish(const Publish& a) {
+  const std::string& key = a.commit.key();
+  proto::CommitReply reply;
+  proto::StageResult result;
+  const std::string why = publish_attempt(parts_.book.directory(), a.commit, result);
+  if (!why.empty()) {
+    reply.set_accepted(false);
+    reply.set_why(why);
+    carry_out(parts_.reactor.commit_refused(key, why, parts_.clock.now()));
+    parts_.server.answer(a.request, reply);
+    return;
+  }
+  const Outbox more = parts_.reactor.committed(key, result);
+  crash_point("coordinator.before_commit_transaction");
+  save(key);
+  crash_point("coordinator.after_commit_transaction");
+  carry_out(more);
+  remove_attempts(parts_.book.directory(), key, a.commit.epoch());
+  reply.set_accepted(true);
+  parts_.server.answer(a.request, reply);
+  report_done(key);
+}
+
+void CampaignActions::report_done(const std::string& key) {
+  const StageEntry& stage = parts_.reactor.stages().at(key);
+  proto::StageResult result;
+  (void)result.ParseFromString(stage.stored.result);
+  std::string values;
+  for (const proto::EvalRow& row : result.evals()) {
+    char text[128];
+    std::snprintf(text, sizeof text, " %s.%s=%.5g", row.set().c_str(), row.metric().c_str(),
+                  row.value());
+    values += text;
+  }
+  if (!parts_.status.is_live() || !values.empty()) {
+    parts_.status.clear_line();
+    parts_.logger.info("{} {} done in {:.1f} s{}", stage.trial, stage.stored.label,
+                       result.seconds(), values);
+  }
+}
+
+}  // namespace finescale
