@@ -22,7 +22,7 @@ using Values = std::map<std::string, std::string>;  // path -> value
 std::string described(const Values& values) {
   std::string text;
   for (const auto& [path, value] : values) {
-    text += (text.empty() ? "" : ", ") + path + "=" + value;
+    text.append(text.empty() ? "" : ", ").append(path).append("=").append(value);
   }
   return text.empty() ? "no axes" : text;
 }
