@@ -45,7 +45,7 @@ int ParameterSet::declare(std::string name, Shape shape) {
   FS_CHECK(index_.emplace(name, index).second, "parameter " + name + " is declared twice");
   offsets_.push_back(num_elements_);
   num_elements_ += shape.num_elements();
-  tensors_.push_back({std::move(name), shape, true});
+  tensors_.push_back({std::move(name), shape, Placement{}, true});
   return index;
 }
 
