@@ -225,6 +225,11 @@ void add_update(const Model& m, std::int64_t parameters) {
   });
   add("squared_norm" + at, {2 * d(parameters), size(parameters)},
       [=] { benchmark::DoNotOptimize(squared_norm(Stream(), (*p)[1].view())); });
+  add("squared_norm_blocks" + at, {2 * d(parameters), size(parameters)}, [=] {
+    ExactSum total;
+    squared_norm_blocks(Stream(), (*p)[1].view(), total);
+    benchmark::DoNotOptimize(total.value());
+  });
   add("add_in_place" + at, {d(parameters), size(3 * parameters), size(2 * parameters)},
       [=] { add_in_place(Stream(), (*p)[1].view(), (*p)[2].view()); });
 }

@@ -29,6 +29,7 @@ decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::squared_norm) squared_norm;
+decltype(finescale::squared_norm_blocks) squared_norm_blocks;
 decltype(finescale::sum) sum;
 decltype(finescale::add_in_place) add_in_place;
 decltype(finescale::axpy) axpy;
