@@ -36,6 +36,12 @@ ShardPlan::ShardPlan(std::vector<UnitRange> units, int num_slices, PassingUnits 
   }
 }
 
+ShardPlan ShardPlan::over(int num_slices) const {
+  ShardPlan plan = *this;
+  plan.num_slices_ = num_slices;
+  return plan;
+}
+
 std::int64_t ShardPlan::num_elements() const noexcept {
   std::int64_t sum = 0;
   for (const UnitRange& range : units_) {

@@ -35,6 +35,10 @@ class ShardPlan {
  public:
   ShardPlan(std::vector<UnitRange> units, int num_slices, PassingUnits layers = {});
 
+  // The same units in another number of slices. With the replica group's D x S slices, slice s of S
+  // is slices [s D, (s + 1) D).
+  [[nodiscard]] ShardPlan over(int num_slices) const;
+
   [[nodiscard]] int num_units() const noexcept { return static_cast<int>(units_.size()); }
   [[nodiscard]] int num_slices() const noexcept { return num_slices_; }
   [[nodiscard]] const UnitRange& unit(int unit) const {
