@@ -26,16 +26,15 @@ class ContiguousEngine final : public GradientEngine {
     FS_CHECK(parts_.dtype == DType::kF32 || parts_.dtype == DType::kF64,
              "gradients are f32 or f64");
     FS_CHECK(size_ > 0 && parts_.max_micro_batches > 0, "nothing to sum");
-    const std::int64_t staged = needs_.foreign_nodes * windows_.length();
+    const ReducerMemory memory =
+        contiguous_memory(parts_.plan, parts_.group->rank(), parts_.max_micro_batches);
     arena_.reserve(static_cast<std::size_t>(needs_.own_buffers) *
                        padded_bytes(size_, parts_.dtype) +
-                   padded_bytes(staged, parts_.dtype) + 64);
+                   padded_bytes(memory.staging, parts_.dtype));
     for (std::int64_t i = 0; i < needs_.own_buffers; ++i) {
       buffers_.push_back(arena_.allocate(parts_.dtype, Shape{size_}).data);
     }
-    if (staged > 0) {
-      staging_ = arena_.allocate(parts_.dtype, Shape{staged}).data;
-    }
+    staging_ = arena_.allocate(parts_.dtype, Shape{memory.staging}).data;
     const auto ranks = static_cast<std::size_t>(parts_.group->size());
     nodes_of_rank_.resize(ranks);
     send_.resize(ranks);

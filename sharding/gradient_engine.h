@@ -12,6 +12,7 @@
 
 #include "comm/group.h"
 #include "core/tensor.h"
+#include "sharding/reducer_memory.h"
 #include "sharding/shard_plan.h"
 
 namespace finescale {
@@ -57,12 +58,11 @@ class GradientEngine {
 // slice size: ZeRO stages 2 and 3.
 [[nodiscard]] std::unique_ptr<GradientEngine> make_strided_engine(EngineParts parts);
 
-// A slice is exchanged in windows, which bounds the memory for what others send: 1 MiB of f32, long
-// enough for full bandwidth between processes.
+// A slice is exchanged in windows of kExchangeWindow elements.
 class SliceWindows {
  public:
   explicit SliceWindows(const ShardPlan& plan)
-      : plan_(&plan), length_(std::clamp<std::int64_t>(plan.longest_slice(), 1, kLongest)) {}
+      : plan_(&plan), length_(std::clamp<std::int64_t>(plan.longest_slice(), 1, kExchangeWindow)) {}
   [[nodiscard]] std::int64_t length() const noexcept { return length_; }
   [[nodiscard]] std::int64_t count(int unit) const {
     std::int64_t longest = 0;
@@ -79,7 +79,6 @@ class SliceWindows {
   }
 
  private:
-  static constexpr std::int64_t kLongest = std::int64_t{1} << 18;
   const ShardPlan* plan_;
   std::int64_t length_;
 };

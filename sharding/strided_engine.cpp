@@ -9,88 +9,12 @@
 #include "core/error.h"
 #include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
-#include "sharding/tree_order.h"
+#include "sharding/pass_program.h"
+#include "sharding/reducer_memory.h"
 
 namespace finescale {
 
 namespace {
-
-// Where an addend lies, as one integer so that it fits the slot of a tree node: sums that outlive
-// their pass have numbers from 0, the leaf of rank r in this pass is -1 - r.
-using Place = std::int64_t;
-constexpr Place leaf_of(int rank) {
-  return -1 - rank;
-}
-struct Addition {  // out = left + right; out = left when right is left
-  Place out;
-  Place left;
-  Place right;
-};
-using Program = std::vector<Addition>;
-
-// The additions of every pass, and how many sums outlive one at most.
-struct Programs {
-  std::vector<Program> passes;
-  std::int64_t num_sums = 1;
-};
-
-Programs make_programs(std::int64_t num_leaves, int ranks) {
-  Programs programs;
-  std::vector<TreeNode> stack;
-  std::vector<Place> free;
-  Place next = 0;
-  for (std::int64_t first = 0; first < num_leaves; first += ranks) {
-    Program program;
-    for (int rank = 0; rank < ranks && first + rank < num_leaves; ++rank) {
-      push_node(stack, {0, first + rank, leaf_of(rank)}, num_leaves, [&](Place left, Place right) {
-        program.push_back({left, left, right});
-        if (right >= 0) {
-          free.push_back(right);
-        }
-      });
-    }
-    // What outlives the pass moves out of the leaves: its last addition writes there. Nodes to the
-    // right of a freed sum were added after it was read.
-    for (TreeNode& node : stack) {
-      if (node.slot >= 0) {
-        continue;
-      }
-      if (free.empty()) {
-        free.push_back(next++);  // the leftmost sum takes 0 and stays there
-      }
-      const Place sum = free.back();
-      free.pop_back();
-      const auto last = std::find_if(program.rbegin(), program.rend(),
-                                     [&](const Addition& a) { return a.out == node.slot; });
-      if (last != program.rend()) {
-        last->out = sum;
-      } else {
-        program.push_back({sum, node.slot, node.slot});
-      }
-      node.slot = sum;
-    }
-    programs.passes.push_back(std::move(program));
-  }
-  programs.num_sums = next;
-  return programs;
-}
-
-// Counting every number of leaves is quadratic; above this the bound of the tree's depth serves.
-constexpr std::int64_t kMaxCounted = 1024;
-
-std::int64_t most_sums(std::int64_t max_leaves, int ranks) {
-  std::int64_t most = 1;
-  if (max_leaves > kMaxCounted) {
-    while ((std::int64_t{1} << most) < max_leaves) {
-      ++most;
-    }
-    return most + 1;
-  }
-  for (std::int64_t leaves = 1; leaves <= max_leaves; ++leaves) {
-    most = std::max(most, make_programs(leaves, ranks).num_sums);
-  }
-  return most;
-}
 
 class StridedEngine final : public GradientEngine {
  public:
@@ -99,14 +23,16 @@ class StridedEngine final : public GradientEngine {
         windows_(parts_.plan),
         rank_(parts_.group->rank()),
         ranks_(parts_.group->size()),
-        num_sums_(most_sums(parts_.max_micro_batches, ranks_)) {
+        memory_(strided_memory(parts_.plan, rank_, parts_.first, parts_.last,
+                               parts_.max_micro_batches)) {
     FS_CHECK(parts_.dtype == DType::kF32 || parts_.dtype == DType::kF64,
              "gradients are f32 or f64");
     FS_CHECK(ranks_ > 1 && parts_.max_micro_batches > 0, "nothing to sum");
+    std::int64_t results = 0;
     for (int unit = 0; unit < parts_.plan.num_units(); ++unit) {
-      result_begin_.push_back(result_size_);
+      result_begin_.push_back(results);
       sum_begin_.push_back(sum_size_);
-      result_size_ += parts_.plan.slices(unit, parts_.first, parts_.last).size();
+      results += parts_.plan.slices(unit, parts_.first, parts_.last).size();
       sum_size_ += parts_.plan.slice(unit, rank_).size();
     }
     allocate();
@@ -124,8 +50,8 @@ class StridedEngine final : public GradientEngine {
     next_ = 0;
     if (num_micro_batches != num_leaves_) {
       num_leaves_ = num_micro_batches;
-      programs_ = make_programs(num_leaves_, ranks_);
-      FS_CHECK(programs_.num_sums <= num_sums_, "memory for sums is too small");
+      programs_ = make_pass_programs(num_leaves_, ranks_);
+      FS_CHECK(programs_.num_sums <= memory_.num_sums, "memory for sums is too small");
       mine_.clear();
       for (std::int64_t leaf = rank_; leaf < num_leaves_; leaf += ranks_) {
         mine_.push_back(leaf);
@@ -161,10 +87,9 @@ class StridedEngine final : public GradientEngine {
 
  private:
   void allocate() {
-    const std::int64_t sums = (num_sums_ - 1) * sum_size_;
-    const std::int64_t staged = (ranks_ - 1) * windows_.length();
-    std::size_t bytes = padded_bytes(result_size_, parts_.dtype) +
-                        padded_bytes(sums, parts_.dtype) + padded_bytes(staged, parts_.dtype) + 64;
+    std::size_t bytes = padded_bytes(memory_.result, parts_.dtype) +
+                        padded_bytes(memory_.sums, parts_.dtype) +
+                        padded_bytes(memory_.staging, parts_.dtype);
     for (const std::int64_t size : parts_.plan.place_sizes()) {
       bytes += padded_bytes(size, parts_.dtype);
     }
@@ -172,9 +97,9 @@ class StridedEngine final : public GradientEngine {
     for (const std::int64_t size : parts_.plan.place_sizes()) {
       places_.push_back(arena_.allocate(parts_.dtype, Shape{size}).data);
     }
-    result_ = arena_.allocate(parts_.dtype, Shape{result_size_}).data;
-    sums_ = arena_.allocate(parts_.dtype, Shape{sums}).data;
-    staging_ = arena_.allocate(parts_.dtype, Shape{staged}).data;
+    result_ = arena_.allocate(parts_.dtype, Shape{memory_.result}).data;
+    sums_ = arena_.allocate(parts_.dtype, Shape{memory_.sums}).data;
+    staging_ = arena_.allocate(parts_.dtype, Shape{memory_.staging}).data;
   }
 
   [[nodiscard]] bool has_leaf(std::int64_t pass, int rank) const {
@@ -238,10 +163,9 @@ class StridedEngine final : public GradientEngine {
   SliceWindows windows_;
   int rank_;
   int ranks_;
-  std::int64_t num_sums_;
+  ReducerMemory memory_;
   std::vector<std::int64_t> result_begin_;  // by unit, in elements
   std::vector<std::int64_t> sum_begin_;
-  std::int64_t result_size_ = 0;
   std::int64_t sum_size_ = 0;
   Arena arena_;
   std::vector<void*> places_;  // leaves, as the plan places units
@@ -250,7 +174,7 @@ class StridedEngine final : public GradientEngine {
   void* staging_ = nullptr;    // [ranks - 1][window]
 
   std::int64_t num_leaves_ = -1;
-  Programs programs_;
+  PassPrograms programs_;
   std::vector<std::int64_t> mine_;
   std::int64_t next_ = 0;  // index into mine_
   UnitBlocks blocks_;

@@ -102,5 +102,73 @@ INSTANTIATE_TEST_SUITE_P(All, ReducerStages,
                                   (variant.param.overlap ? "Overlap" : "Inline");
                          });
 
+TEST(GradientReducer, UnitsThatWereNotOpenedCountAsZero) {
+  run_local_ranks(2, [](Group& world) {
+    Mesh mesh(world, {.shard = 2});
+    for (const int stage : {1, 2}) {
+      GradientReducer reducer(mesh, ShardPlan({{0, 600}, {600, 1300}}, 2), DType::kF32, 2, {stage},
+                              nullptr);
+      for (int step = 0; step < 2; ++step) {
+        reducer.begin(2);
+        const UnitBlocks& blocks = reducer.open_micro_batch();
+        if (step == 0) {
+          reducer.open_unit(1);
+          reducer.open_unit(0);
+          blocks[0].as<float>()[0] = 3;
+          blocks[0].as<float>()[599] = 5;
+        }
+        reducer.close_micro_batch();
+        reducer.finish();
+        const float* mine = reducer.gradient(0).as<float>();
+        const std::int64_t last = reducer.owned(0).size() - 1;
+        EXPECT_EQ(world.rank() == 0 ? mine[0] : mine[last],
+                  step == 0 ? (world.rank() == 0 ? 6 : 10) : 0);
+      }
+    }
+  });
+}
+
+TEST(GradientReducer, EmptyUnitsAreSkipped) {
+  run_local_ranks(3, [](Group& world) {
+    Mesh mesh(world, {.data = 3});
+    for (int stage = 0; stage <= 3; ++stage) {
+      GradientReducer reducer(mesh, ShardPlan({{0, 0}, {0, 10}, {10, 10}}, 3), DType::kF64, 3,
+                              {stage}, nullptr);
+      ASSERT_EQ(std::ssize(reducer.begin(3)), 1);
+      const UnitBlocks& blocks = reducer.open_micro_batch();
+      reducer.open_unit(1);
+      blocks[1].as<double>()[9] = 1;
+      reducer.close_micro_batch();
+      reducer.finish();
+      EXPECT_EQ(reducer.gradient(1).num_elements(), 10);
+      EXPECT_EQ(reducer.gradient(1).as<double>()[9], 3);
+      EXPECT_EQ(reducer.gradient(0).num_elements(), 0);
+    }
+  });
+}
+
+TEST(GradientReducer, MisuseIsAnInternalError) {
+  run_local_ranks(2, [](Group& world) {
+    Mesh mesh(world, {.shard = 2});
+    const ShardPlan plan({{0, 600}, {600, 1200}, {1200, 1800}}, 2, {.first = 0, .count = 3});
+    EXPECT_THROW(GradientReducer(mesh, ShardPlan({{0, 600}}, 3), DType::kF32, 2, {}, nullptr),
+                 Error);
+    GradientReducer reducer(mesh, plan, DType::kF32, 2, {.zero_stage = 2}, nullptr);
+    EXPECT_THROW(reducer.begin(3), Error);
+    reducer.begin(2);
+    EXPECT_THROW(reducer.finish(), Error);
+    EXPECT_THROW(reducer.idle_round(), Error);
+    EXPECT_THROW(reducer.open_unit(0), Error);
+    (void)reducer.open_micro_batch();
+    reducer.open_unit(2);
+    EXPECT_THROW(reducer.open_unit(0), Error);  // the same place
+    reducer.close_unit(2);
+    EXPECT_THROW(reducer.close_unit(2), Error);
+    EXPECT_THROW(reducer.begin(2), Error);
+    reducer.close_micro_batch();
+    reducer.finish();
+  });
+}
+
 }  // namespace
 }  // namespace finescale
