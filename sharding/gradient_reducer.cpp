@@ -166,7 +166,7 @@ void GradientReducer::open_unit(int unit) {
   if (self.leaves_in_places) {
     const auto place = static_cast<std::size_t>(self.plan.place(unit));
     FS_CHECK(self.place_units[place] < 0, "two units of one place are open");
-    if (self.place_tickets[place] != 0) {
+    if (self.queue != nullptr) {
       self.queue->wait(self.place_tickets[place]);
     }
     self.place_units[place] = unit;

@@ -167,7 +167,7 @@ void ParameterStore::acquire(int unit, int next) {
       self.start_gather(next);
     }
   }
-  if (place.ticket != 0) {
+  if (self.queue != nullptr) {
     self.queue->wait(place.ticket);
   }
 }
