@@ -50,8 +50,8 @@ GradientReducer::Impl::Impl(Mesh& mesh, const ShardPlan& cut, DType type,
     : plan(cut),
       dtype(type),
       queue(options.overlap ? comm : nullptr),
-      replica(mesh.replica().split(0, mesh.replica().rank())),
-      data(mesh.data().split(0, mesh.data().rank())) {
+      replica(mesh.replica().split(0, mesh.replica().rank(), "replica")),
+      data(mesh.data().split(0, mesh.data().rank(), "data")) {
   FS_CHECK(plan.num_slices() == replica->size(), "the plan cuts over the replica group");
   FS_CHECK(options.zero_stage >= 0 && options.zero_stage <= 3,
            "ZeRO stage " + std::to_string(options.zero_stage));
@@ -236,6 +236,10 @@ TensorView GradientReducer::gradient(int unit) const {
 
 std::size_t GradientReducer::memory_bytes() const {
   return impl_->engine->memory_bytes();
+}
+
+std::uint64_t GradientReducer::bytes_sent() const noexcept {
+  return impl_->replica->bytes_sent() + impl_->data->bytes_sent();
 }
 
 }  // namespace finescale

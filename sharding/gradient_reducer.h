@@ -68,6 +68,8 @@ class GradientReducer {
   [[nodiscard]] TensorView gradient(int unit) const;
 
   [[nodiscard]] std::size_t memory_bytes() const;
+  // Payload handed to other ranks so far.
+  [[nodiscard]] std::uint64_t bytes_sent() const noexcept;
 
  private:
   struct Impl;

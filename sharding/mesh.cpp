@@ -34,19 +34,19 @@ Mesh::Mesh(Group& world, const MeshShape& shape) : shape_(shape), world_(&world)
   }
   coord_ = coord_of(shape, world.rank());
   // Color: the smallest rank of the group, which is the one with index 0 on the axes it spans.
-  const auto along = [&](bool data, bool shard, bool tensor, bool pipeline) {
+  const auto along = [&](const char* name, bool data, bool shard, bool tensor, bool pipeline) {
     MeshCoord first = coord_;
     first.data = data ? 0 : first.data;
     first.shard = shard ? 0 : first.shard;
     first.tensor = tensor ? 0 : first.tensor;
     first.pipeline = pipeline ? 0 : first.pipeline;
-    return world.split(rank_of(shape, first), world.rank());
+    return world.split(rank_of(shape, first), world.rank(), name);
   };
-  data_ = along(true, false, false, false);
-  shard_ = along(false, true, false, false);
-  replica_ = along(true, true, false, false);
-  tensor_ = along(false, false, true, false);
-  pipeline_ = along(false, false, false, true);
+  data_ = along("data", true, false, false, false);
+  shard_ = along("shard", false, true, false, false);
+  replica_ = along("replica", true, true, false, false);
+  tensor_ = along("tensor", false, false, true, false);
+  pipeline_ = along("pipeline", false, false, false, true);
 }
 
 }  // namespace finescale

@@ -49,7 +49,7 @@ ParameterStore::Impl::Impl(Mesh& mesh, const ShardPlan& replica_plan, DType type
     : plan(replica_plan.over(mesh.shape().shard)),
       dtype(type),
       queue(comm),
-      shard(mesh.shard().split(0, mesh.shard().rank())),
+      shard(mesh.shard().split(0, mesh.shard().rank(), "shard")),
       zero_stage(stage),
       gathers(stage == 3 && mesh.shape().shard > 1) {
   FS_CHECK(replica_plan.num_slices() == mesh.replica().size(),
@@ -244,6 +244,10 @@ void ParameterStore::fill(const LogicalTensor& tensor, const LocalPart& part, st
 
 std::size_t ParameterStore::memory_bytes() const {
   return impl_->arena.capacity();
+}
+
+std::uint64_t ParameterStore::bytes_sent() const noexcept {
+  return impl_->shard->bytes_sent();
 }
 
 }  // namespace finescale

@@ -58,7 +58,8 @@ class ParameterStore {
   void fill(const LogicalTensor& tensor, const LocalPart& part, std::int64_t offset,
             const Read& read);
 
-  [[nodiscard]] std::size_t memory_bytes() const;  // its own
+  [[nodiscard]] std::size_t memory_bytes() const;           // its own
+  [[nodiscard]] std::uint64_t bytes_sent() const noexcept;  // payload handed to other ranks so far
 
  private:
   struct Impl;

@@ -31,6 +31,7 @@ template <class T>
 struct ReducedStep {
   std::vector<std::vector<T>> gradients;  // by unit: what this rank owns
   double squared_norm = 0;                // of everything
+  std::uint64_t bytes_sent = 0;           // in this step, the norm's apart
 };
 
 template <class T>
@@ -46,6 +47,7 @@ class ReducerSteps {
 
   ReducedStep<T> run(std::int64_t leaves) {
     ReducedStep<T> step;
+    const std::uint64_t before = reducer_.bytes_sent();
     const auto mine = reducer_.begin(leaves);
     for (std::int64_t round = 0; round < reducer_.num_rounds(); ++round) {
       if (round < std::ssize(mine)) {
@@ -58,6 +60,7 @@ class ReducerSteps {
       }
     }
     reducer_.finish();
+    step.bytes_sent = reducer_.bytes_sent() - before;
     ExactSum norm;
     for (int unit = 0; unit < plan_.num_units(); ++unit) {
       const TensorView sum = reducer_.gradient(unit);
