@@ -27,6 +27,8 @@ decltype(finescale::attention_backward) attention_backward;
 decltype(finescale::attention_decode) attention_decode;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
+decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
+decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::squared_norm) squared_norm;
 decltype(finescale::sum) sum;
