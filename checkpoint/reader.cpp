@@ -60,8 +60,10 @@ struct CheckpointReader::Impl {
     for (const std::string& name : paths) {
       if (is_tensor(name)) {
         const h5::Dataset dataset(H5_CHECK(H5Dopen2(file.get(), name.c_str(), H5P_DEFAULT)));
-        tensors.push_back(
-            {name, h5::shape_of(dataset.get()), h5::read_integer(dataset.get(), "trainable") != 0});
+        tensors.push_back({name,
+                           h5::shape_of(dataset.get()),
+                           {},
+                           h5::read_integer(dataset.get(), "trainable") != 0});
       }
     }
   }
@@ -83,7 +85,7 @@ std::vector<LogicalTensor> CheckpointReader::tensors(const std::string& group_pa
   std::vector<LogicalTensor> below;
   for (const LogicalTensor& tensor : impl_->tensors) {
     if (tensor.name.starts_with(prefix)) {
-      below.push_back({tensor.name.substr(prefix.size()), tensor.shape, tensor.trainable});
+      below.push_back({tensor.name.substr(prefix.size()), tensor.shape, {}, tensor.trainable});
     }
   }
   return below;

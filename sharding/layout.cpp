@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sharding/layout.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -14,6 +15,37 @@ constexpr std::int64_t kSpreadElements = std::int64_t{1} << 18;  // 1 MiB of f32
 
 }  // namespace
 
+LocalPart local_part(const LogicalTensor& tensor, int tensor_rank, int tensor_size) {
+  LocalPart part;
+  part.shape = tensor.shape;
+  part.offset = tensor.shape;
+  part.offset.dims = {};
+  if (tensor.placement.kind == Placement::Kind::kReplicated || tensor_size == 1) {
+    return part;
+  }
+  const auto dim = static_cast<std::size_t>(tensor.placement.dim);
+  const int parts = tensor_size / copies(tensor, tensor_size);
+  FS_CHECK(tensor.placement.dim < tensor.shape.rank && tensor.shape.dims[dim] % parts == 0,
+           tensor.name + " is not divisible into " + std::to_string(parts) + " parts");
+  part.shape.dims[dim] = tensor.shape.dims[dim] / parts;
+  part.offset.dims[dim] = part.shape.dims[dim] * (tensor_rank / copies(tensor, tensor_size));
+  return part;
+}
+
+int copies(const LogicalTensor& tensor, int tensor_size) {
+  if (tensor.placement.kind == Placement::Kind::kReplicated) {
+    return tensor_size;
+  }
+  const int parts = tensor.placement.parts == 0 ? tensor_size : tensor.placement.parts;
+  FS_CHECK(parts >= 1 && tensor_size % std::min(parts, tensor_size) == 0,
+           tensor.name + ": ranks do not share its parts evenly");
+  return tensor_size / std::min(parts, tensor_size);
+}
+
+bool is_first_copy(const LogicalTensor& tensor, int tensor_rank, int tensor_size) {
+  return tensor_rank % copies(tensor, tensor_size) == 0;
+}
+
 LocalPart Layout::local_part(const LogicalTensor& tensor) const {
   LocalPart part;
   part.shape = tensor.shape;
@@ -22,9 +54,9 @@ LocalPart Layout::local_part(const LogicalTensor& tensor) const {
   if (placement_.kind == Placement::Kind::kReplicated) {
     return part;
   }
-  FS_CHECK(placement_.tensor_axis >= 0 && placement_.tensor_axis < tensor.shape.rank,
+  FS_CHECK(placement_.dim >= 0 && placement_.dim < tensor.shape.rank,
            "no such axis in " + tensor.name);
-  const auto axis = static_cast<std::size_t>(placement_.tensor_axis);
+  const auto axis = static_cast<std::size_t>(placement_.dim);
   const std::int64_t whole = tensor.shape.dims[axis];
   const int ranks = mesh_->shape().data;
   const int rank = mesh_->data_index();

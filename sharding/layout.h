@@ -12,19 +12,19 @@
 
 namespace finescale {
 
+struct Placement {  // how the tensor axis cuts a logical tensor
+  enum class Kind { kReplicated, kSplit };
+  Kind kind = Kind::kReplicated;
+  int dim = 0;    // kSplit: along this dimension of the tensor
+  int parts = 0;  // kSplit: how many different parts; fewer than ranks: neighbours share one. 0:
+                  // one part per rank
+};
+
 struct LogicalTensor {
   std::string name;  // model.layers.0.self_attn.q_proj.weight
   Shape shape;       // logical, whole
+  Placement placement;
   bool trainable = true;
-};
-
-// How an axis of the mesh cuts a tensor. This version places every tensor whole on every rank
-// (replicated); the other placements arrive with the mesh axes and change neither model code nor
-// checkpoints.
-struct Placement {
-  enum class Kind { kReplicated, kSplit };
-  Kind kind = Kind::kReplicated;
-  int tensor_axis = 0;  // for kSplit: which axis of the tensor
 };
 
 // The part of a logical tensor that this rank holds: a hyperslab.
@@ -32,6 +32,12 @@ struct LocalPart {
   Shape offset;
   Shape shape;
 };
+
+// kSplit: equal parts.
+[[nodiscard]] LocalPart local_part(const LogicalTensor& tensor, int tensor_rank, int tensor_size);
+// Ranks of the tensor group that hold the same part: neighbours.
+[[nodiscard]] int copies(const LogicalTensor& tensor, int tensor_size);
+[[nodiscard]] bool is_first_copy(const LogicalTensor& tensor, int tensor_rank, int tensor_size);
 
 class Layout {
  public:

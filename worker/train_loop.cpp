@@ -83,10 +83,11 @@ class Loop {
     tree_.begin(count);
     sums_.clear();
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const TensorView base_gradient = parts_.method->bind_gradient(tree_.next_leaf(stream_));
-      sums_.push_back(parts_.model->forward_backward(
-          batch_.micro_batches[static_cast<std::size_t>(i)],
-          parts_.loader->max_micro_batch_tokens(), scale, base_gradient));
+      parts_.method->trainable().split(tree_.next_leaf(stream_), blocks_);
+      parts_.model->bind_gradient(parts_.method->bind_gradient(blocks_));
+      sums_.push_back(
+          parts_.model->forward_backward(batch_.micro_batches[static_cast<std::size_t>(i)],
+                                         parts_.loader->max_micro_batch_tokens(), scale));
       tree_.finish_leaf(stream_);
     }
     return ordered_sum(data_, count, sums_) * scale;
@@ -154,6 +155,7 @@ class Loop {
   Group& data_;
   Stream stream_;
   GradientTree tree_;
+  UnitBlocks blocks_;
   GlobalBatch batch_;
   std::vector<double> sums_;
   Clock::time_point last_save_;

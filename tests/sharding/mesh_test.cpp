@@ -35,13 +35,13 @@ TEST(Layout, ReplicatedIsWholeAndWrittenOnce) {
   run_local_ranks(3, [](Group& world) {
     const Mesh mesh(world, MeshShape{.data = 3});
     const Layout layout(mesh, Placement{});
-    const LogicalTensor tensor{"w", Shape{5, 4}, true};
+    const LogicalTensor tensor{"w", Shape{5, 4}, {}, true};
     EXPECT_EQ(layout.local_part(tensor).shape, (Shape{5, 4}));
     EXPECT_EQ(layout.local_part(tensor).offset, (Shape{0, 0}));
     EXPECT_EQ(world.sum(layout.writes(tensor) ? 1 : 0), 1);
     std::int64_t mine = 0;  // of many large tensors every rank writes some
     for (int layer = 0; layer < 64; ++layer) {
-      const LogicalTensor large{std::to_string(layer), Shape{1024, 1024}, true};
+      const LogicalTensor large{std::to_string(layer), Shape{1024, 1024}, {}, true};
       EXPECT_EQ(world.sum(layout.writes(large) ? 1 : 0), 1);
       mine += layout.writes(large) ? 1 : 0;
     }
@@ -53,7 +53,7 @@ TEST(Layout, SplitPartsTileTheTensor) {
   run_local_ranks(4, [](Group& world) {
     const Mesh mesh(world, MeshShape{.data = 4});
     const Layout layout(mesh, Placement{Placement::Kind::kSplit, 1});
-    const LogicalTensor tensor{"w", Shape{3, 10}, true};
+    const LogicalTensor tensor{"w", Shape{3, 10}, {}, true};
     const LocalPart part = layout.local_part(tensor);
     EXPECT_EQ(part.shape[0], 3);
     EXPECT_EQ(part.offset[0], 0);

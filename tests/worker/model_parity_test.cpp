@@ -126,7 +126,10 @@ class ModelParity : public testing::TestWithParam<Reference> {
   double forward_backward() {
     std::memset(memory_.data(), 0, memory_.size_bytes());
     const double scale = 1.0 / static_cast<double>(packed_.num_labels);
-    return model_->forward_backward(packed_, 64, scale, method_->bind_gradient(gradient())) * scale;
+    UnitBlocks blocks;
+    method_->trainable().split(gradient(), blocks);
+    model_->bind_gradient(method_->bind_gradient(blocks));
+    return model_->forward_backward(packed_, 64, scale) * scale;
   }
 
   std::string where_;

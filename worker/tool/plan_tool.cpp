@@ -191,14 +191,16 @@ class Estimator {
     AlignedBuffer gradient_memory(method->trainable().flat().size_bytes());
     const TensorView gradient(gradient_memory.data(), held.weights->dtype(),
                               method->trainable().flat().shape);
+    UnitBlocks blocks;
+    method->trainable().split(gradient, blocks);
+    model.bind_gradient(method->bind_gradient(blocks));
     held.trainable = method->trainable().num_elements();
     held.trains_base = method->trains_base();
     GlobalBatch batch;
     const auto one_step = [&](std::int64_t step) {
       loader.fill(step % loader.num_steps(), batch);
       for (const MicroBatch& micro : batch.micro_batches) {
-        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4,
-                                     method->bind_gradient(gradient));
+        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4);
       }
       (void)optimizer.update(Stream(), method->trainable(), gradient, step + 1, 1e-9);
       return batch.num_tokens;

@@ -109,6 +109,7 @@ std::string run(const nlohmann::json& request) {
   GradientTree tree(*group, method->trainable().num_elements(), DType::kF32,
                     loader.max_micro_batches());
   GlobalBatch batch;
+  UnitBlocks blocks;
   std::vector<double> rates;
   std::vector<double> times;
   double loss = 0;
@@ -121,9 +122,9 @@ std::string run(const nlohmann::json& request) {
     loss = 0;
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
     for (const MicroBatch& micro : batch.micro_batches) {
-      const TensorView base_gradient = method->bind_gradient(tree.next_leaf(Stream()));
-      loss += model.forward_backward(micro, loader.max_micro_batch_tokens(), scale, base_gradient) *
-              scale;
+      method->trainable().split(tree.next_leaf(Stream()), blocks);
+      model.bind_gradient(method->bind_gradient(blocks));
+      loss += model.forward_backward(micro, loader.max_micro_batch_tokens(), scale) * scale;
       tree.finish_leaf(Stream());
     }
     const TensorView gradient = tree.reduce(Stream());
