@@ -31,8 +31,12 @@ std::string bytes_of(const Held& held, const std::string& name) {
   return {view.as<char>(), view.size_bytes()};
 }
 
-// Two micro-batches, both in flight before the first goes back.
-void run_pieces(const std::vector<int>& cuts, const Shape4& shape, Recompute recompute) {
+// Two micro-batches, both in flight before the first goes back. With a group each rank holds its
+// share of every piece.
+void run_pieces(const std::vector<int>& cuts, const Shape4& shape, Recompute recompute,
+                Group* group = nullptr) {
+  const int rank = group == nullptr ? 0 : group->rank();
+  const int ranks = group == nullptr ? 1 : group->size();
   const std::vector<MicroBatch> batches = {make_batch(), make_batch({9, 13})};
   const int last = static_cast<int>(cuts.size()) - 2;
   std::vector<std::unique_ptr<Held>> pieces;
@@ -40,11 +44,13 @@ void run_pieces(const std::vector<int>& cuts, const Shape4& shape, Recompute rec
     const auto at = static_cast<std::size_t>(p);
     pieces.push_back(std::make_unique<Held>(
         shape, DType::kF32,
-        ModelPart{.first_layer = cuts[at],
+        ModelPart{.tensor_rank = rank,
+                  .tensor_size = ranks,
+                  .first_layer = cuts[at],
                   .num_layers = cuts[at + 1] - cuts[at],
                   .has_embedding = p == 0,
                   .has_head = p == last},
-        TransformerOptions{.tensor = nullptr, .recompute = recompute, .hooks = {}}));
+        TransformerOptions{.tensor = group, .recompute = recompute, .hooks = {}}));
   }
   std::vector<std::vector<Tape>> tapes(batches.size());
   const auto forward = [&](std::size_t m) {
@@ -84,7 +90,8 @@ void run_pieces(const std::vector<int>& cuts, const Shape4& shape, Recompute rec
     }
   };
   // The last piece makes its gradients in the forward pass already: its loss comes last.
-  Held whole(shape, DType::kF32);
+  Held whole(shape, DType::kF32, {.tensor_rank = rank, .tensor_size = ranks},
+             {.tensor = group, .recompute = {}, .hooks = {}});
   for (const std::size_t m : {std::size_t{1}, std::size_t{0}}) {
     tapes[0].clear();
     tapes[1].clear();
@@ -111,6 +118,14 @@ TEST_P(ModelPieces, TwoAndThreePiecesGiveTheWholesBits) {
     run_pieces({0, 2, 3}, GetParam().shape, recompute);
     run_pieces({0, 1, 2, 3}, GetParam().shape, recompute);
   }
+}
+
+TEST_P(ModelPieces, TensorParallelPiecesGiveTheTensorParallelBits) {
+  run_local_ranks(2, [&](Group& group) {
+    set_num_threads(1);
+    run_pieces({0, 1, 3}, GetParam().shape, Recompute::kNone, &group);
+    run_pieces({0, 2, 3}, GetParam().shape, Recompute::kFull, &group);
+  });
 }
 
 TEST_P(ModelPieces, RecomputationChangesNoBit) {

@@ -42,11 +42,13 @@ void fill_normal(T* out, std::int64_t first, std::int64_t count, std::int64_t se
       const double u = (static_cast<double>(words[0]) + 0.5) * 0x1.0p-32;
       const double angle = (static_cast<double>(words[1]) + 0.5) * 0x1.0p-32 * 6.283185307179586;
       const double radius = std::sqrt(-2 * std::log(u)) * deviation;
+      const double even = radius * std::cos(angle);  // both at once cost little more than one
+      const double odd = radius * std::sin(angle);
       if (2 * pair >= first) {
-        out[2 * pair - first] = static_cast<T>(radius * std::cos(angle));
+        out[2 * pair - first] = static_cast<T>(even);
       }
       if (2 * pair + 1 < last) {
-        out[2 * pair + 1 - first] = static_cast<T>(radius * std::sin(angle));
+        out[2 * pair + 1 - first] = static_cast<T>(odd);
       }
     }
   });

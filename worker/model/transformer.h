@@ -43,6 +43,7 @@ class Transformer {
   // The values lie elsewhere, at addresses that stay.
   Transformer(const ModelLayout& layout, const ParameterSet& weights, const UnitBlocks& values,
               TransformerOptions options = {});
+  ~Transformer() = default;
   Transformer(const Transformer&) = delete;  // tapes point here
   Transformer& operator=(const Transformer&) = delete;
 
