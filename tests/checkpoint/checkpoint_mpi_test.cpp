@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints written by n processes and read by m, through MPI-IO.
+// Checkpoints written by n processes and read by m.
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -12,6 +14,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "tests/checkpoint/checkpoint_fixture.h"
+#include "tests/checkpoint/partition_fixture.h"
 #include "tests/comm/mpi_main.h"
 
 namespace finescale {
@@ -71,6 +74,25 @@ TEST_F(CheckpointMpiTest, AnyNumberWritesAnyNumberReads) {
   }
 }
 
+TEST_F(CheckpointMpiTest, AnyPartitionIsReadByAnyOther) {
+  unsigned seed = 100;
+  for (int writers = 1; writers <= world_->size(); ++writers) {
+    const std::string path = directory_ + "/dealt.h5";
+    const auto part = world_->split(static_cast<int>(world_->rank() < writers), world_->rank());
+    if (world_->rank() < writers) {
+      write_dealt(*part, path, seed);
+    }
+    world_->barrier();
+    for (int readers = 1; readers <= world_->size(); ++readers) {
+      ++seed;
+      const auto half = world_->split(static_cast<int>(world_->rank() < readers), world_->rank());
+      EXPECT_EQ(num_wrong_dealt(*half, path, seed), 0)
+          << writers << " wrote, " << half->size() << " read, seed " << seed;
+    }
+    world_->barrier();  // before it is written again
+  }
+}
+
 TEST_F(CheckpointMpiTest, LargeTensorsBySeveralWriters) {
   Tensors tensors;
   for (int i = 0; i < 6; ++i) {  // 2 MiB each
@@ -123,6 +145,33 @@ TEST_F(CheckpointMpiTest, ATruncatedNewestIsSkippedByAll) {
   std::vector<std::string> skipped;
   EXPECT_EQ(newest_checkpoint(*world_, {directory_}, &skipped), directory_ + "/step-3.h5");
   EXPECT_EQ(skipped.size(), world_->rank() == 0 ? 1U : 0U);
+}
+
+// The limit stands for a disk that is full for one host only: the same calls fail.
+TEST_F(CheckpointMpiTest, AFullDiskOfOneProcessIsEveryonesError) {
+  const std::string path = directory_ + "/step-3.h5";
+  write(*world_, path);
+  world_->barrier();
+  Tensors tensors;
+  tensors.add("/model/split", Shape{1024, 1024}, DType::kF32, world_->rank(), world_->size(), 0);
+  tensors.fill();
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, SIG_IGN);
+  if (world_->rank() == world_->size() - 1) {
+    const rlimit limit{rlim_t{1} << 20, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  int errors = 0;
+  try {
+    write_checkpoint(*world_, path, example_state(), tensors.list());
+  } catch (const Error& error) {
+    errors = static_cast<int>(error.kind() == ErrorKind::kResource && error.where() == path);
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  EXPECT_EQ(world_->sum(errors), world_->size());
+  EXPECT_FALSE(std::filesystem::exists(path + ".tmp"));
+  EXPECT_EQ(newest_checkpoint(*world_, {directory_}, nullptr), path);
 }
 
 TEST_F(CheckpointMpiTest, EveryProcessLearnsThatItCannotBeWritten) {
