@@ -28,34 +28,58 @@ bool overlap(const Slab& a, const Slab& b) {
   return true;
 }
 
-// Disjoint slabs as large as the whole together cover it. A sweep along the first axis that can be
-// cut compares only slabs that share a row.
-void check_cover(const std::string& path, const Shape& shape, std::vector<Slab> slabs) {
-  int axis = 0;
-  while (axis + 1 < shape.rank && shape[axis] == 1) {
-    ++axis;
-  }
+// A sweep along `axis` compares only slabs that share a row.
+void check_disjoint(const std::string& path, int axis, std::vector<Slab>& slabs) {
   std::sort(slabs.begin(), slabs.end(), [&](const Slab& a, const Slab& b) {
     return a.part.offset[axis] < b.part.offset[axis];
   });
   std::vector<const Slab*> active;
-  std::int64_t written = 0;
   for (const Slab& slab : slabs) {
     std::erase_if(active,
                   [&](const Slab* other) { return other->end(axis) <= slab.part.offset[axis]; });
-    for (const Slab* other : active) {
-      FS_CHECK(!overlap(*other, slab),
-               path + ": " + slab.part.shape.text() + " at " + slab.part.offset.text() +
-                   " is written by several ranks or twice: " + std::to_string(other->rank) +
-                   " and " + std::to_string(slab.rank));
-    }
+    const auto other = std::find_if(active.begin(), active.end(),
+                                    [&](const Slab* before) { return overlap(*before, slab); });
+    FS_CHECK(other == active.end(),
+             path + ": " + slab.part.shape.text() + " at " + slab.part.offset.text() +
+                 " is written by several ranks or twice: " + std::to_string((*other)->rank) +
+                 " and " + std::to_string(slab.rank));
     active.push_back(&slab);
+  }
+}
+
+// Disjoint slabs as large as the whole together cover it.
+void check_cover(const std::string& path, const Shape& shape, std::vector<Slab>& slabs) {
+  int axis = 0;  // the first one that can be cut
+  while (axis + 1 < shape.rank && shape[axis] == 1) {
+    ++axis;
+  }
+  check_disjoint(path, axis, slabs);
+  std::int64_t written = 0;
+  for (const Slab& slab : slabs) {
     written += slab.part.shape.num_elements();
   }
   const std::int64_t total = shape.num_elements();
   FS_CHECK(written > 0 || total == 0, path + " is written by no rank");
   FS_CHECK(written == total, path + ": " + std::to_string(total - written) + " of " +
                                  std::to_string(total) + " elements are written by no rank");
+}
+
+void check_agreement(const std::string& path, const Claim& a, const Claim& b) {
+  FS_CHECK(a.shape == b.shape && a.dtype == b.dtype && a.trainable == b.trainable,
+           path + ": ranks " + std::to_string(a.rank) + " and " + std::to_string(b.rank) +
+               " disagree on its shape, type or trainability");
+}
+
+std::vector<Slab> written_slabs(const std::vector<Claim>& claims) {
+  std::vector<Slab> slabs;
+  for (const Claim& claim : claims) {
+    if (claim.writes) {
+      for (const LocalPart& part : slabs_of(claim.part, claim.begin, claim.end)) {
+        slabs.push_back({claim.rank, part});
+      }
+    }
+  }
+  return slabs;
 }
 
 template <class T>
@@ -141,20 +165,11 @@ Claims gather_claims(Group& group, const std::vector<CheckpointTensor>& tensors)
 
 void check_written_once(const Claims& claims) {
   for (const auto& [path, of_path] : claims) {
-    const Claim& first = of_path.front();
-    std::vector<Slab> slabs;
     for (const Claim& claim : of_path) {
-      FS_CHECK(claim.shape == first.shape && claim.dtype == first.dtype &&
-                   claim.trainable == first.trainable,
-               path + ": ranks " + std::to_string(first.rank) + " and " +
-                   std::to_string(claim.rank) + " disagree on its shape, type or trainability");
-      if (claim.writes) {
-        for (const LocalPart& part : slabs_of(claim.part, claim.begin, claim.end)) {
-          slabs.push_back({claim.rank, part});
-        }
-      }
+      check_agreement(path, of_path.front(), claim);
     }
-    check_cover(path, first.shape, std::move(slabs));
+    std::vector<Slab> slabs = written_slabs(of_path);
+    check_cover(path, of_path.front().shape, slabs);
   }
 }
 

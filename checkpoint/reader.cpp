@@ -2,7 +2,7 @@
 // The structure is read through HDF5 by every rank, data straight from its place in the file. Only
 // whole blocks can be checked: those that ranks read in parts only are dealt out among them.
 #include <algorithm>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "checkpoint/block_set.h"
@@ -19,18 +19,25 @@ namespace {
 
 using Roots = std::map<std::string, int>;  // path -> the rank that reads for all
 
-// Tensors that every rank wants whole and in the same type, spread over the ranks by their size.
-// All ranks compute the same.
-Roots tensors_of_all(Group& group, const Claims& claims) {
+bool every_rank_wants_all(const std::vector<Claim>& claims, int num_ranks) {
+  if (std::ssize(claims) != num_ranks) {
+    return false;
+  }
+  for (int rank = 0; rank < num_ranks; ++rank) {
+    const Claim& claim = claims[static_cast<std::size_t>(rank)];
+    if (claim.rank != rank || !claim.is_whole() || claim.dtype != claims.front().dtype) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Spread over the ranks by size. All ranks compute the same.
+Roots tensors_of_all(const Claims& claims, int num_ranks) {
   Roots roots;
-  std::vector<std::int64_t> load(static_cast<std::size_t>(group.size()), 0);
+  std::vector<std::int64_t> load(static_cast<std::size_t>(num_ranks), 0);
   for (const auto& [path, of_path] : claims) {
-    const bool by_all =
-        std::ssize(of_path) == group.size() &&
-        std::all_of(of_path.begin(), of_path.end(), [&, rank = 0](const Claim& claim) mutable {
-          return claim.rank == rank++ && claim.is_whole() && claim.dtype == of_path.front().dtype;
-        });
-    if (by_all) {
+    if (every_rank_wants_all(of_path, num_ranks)) {
       const auto least = std::min_element(load.begin(), load.end());
       *least += of_path.front().shape.num_elements();
       roots[path] = static_cast<int>(least - load.begin());
@@ -138,7 +145,7 @@ void CheckpointReader::read(const std::vector<CheckpointTensor>& tensors) {
   });
   const Roots roots = impl.group.size() == 1
                           ? Roots()
-                          : tensors_of_all(impl.group, gather_claims(impl.group, tensors));
+                          : tensors_of_all(gather_claims(impl.group, tensors), impl.group.size());
   std::optional<RawFile> file;
   std::optional<TensorReader> reader;
   impl.together([&] { file.emplace(RawFile::for_reading(impl.path)); });

@@ -4,11 +4,13 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include <gtest/gtest.h>
 
+#include "checkpoint/async_writer.h"
 #include "checkpoint/checkpoint.h"
 #include "comm/mpi/mpi_group.h"
 #include "core/error.h"
@@ -145,6 +147,30 @@ TEST_F(CheckpointMpiTest, ATruncatedNewestIsSkippedByAll) {
   std::vector<std::string> skipped;
   EXPECT_EQ(newest_checkpoint(*world_, {directory_}, &skipped), directory_ + "/step-3.h5");
   EXPECT_EQ(skipped.size(), world_->rank() == 0 ? 1U : 0U);
+}
+
+// The caller does not communicate meanwhile, so any MPI will do.
+TEST_F(CheckpointMpiTest, InTheBackground) {
+  AsyncCheckpointWriter writer(*world_);
+  Pieces pieces;
+  deal(pieces, 7, world_->rank(), world_->size(), false);
+  for (const std::string name : {"/step-1.h5", "/step-2.h5"}) {
+    pieces.fill();
+    writer.start(directory_ + name, example_state(), pieces.list());
+    for (const CheckpointTensor& tensor : pieces.list()) {  // training goes on
+      std::memset(tensor.local.data, 0, tensor.local.size_bytes());
+    }
+    writer.wait();
+    EXPECT_EQ(num_wrong_dealt(*world_, directory_ + name, 8), 0);
+  }
+  writer.start(directory_ + "/none/step-3.h5", example_state(), pieces.list());
+  int errors = 0;
+  try {
+    writer.wait();
+  } catch (const Error& error) {
+    errors = static_cast<int>(error.where() == directory_ + "/none/step-3.h5");
+  }
+  EXPECT_EQ(world_->sum(errors), world_->size());
 }
 
 // The limit stands for a disk that is full for one host only: the same calls fail.

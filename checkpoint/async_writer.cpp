@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "checkpoint/async_writer.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "comm/together.h"
+#include "core/error.h"
+#include "core/parallel.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr std::size_t kAlignBytes = 64;
+constexpr std::int64_t kCopyBytes = std::int64_t{1} << 20;  // what one thread takes at a time
+
+std::size_t snapshot_bytes(const CheckpointTensor& tensor) {
+  const std::size_t bytes = tensor.writes ? tensor.local.size_bytes() : 0;
+  return (bytes + kAlignBytes - 1) / kAlignBytes * kAlignBytes;
+}
+
+std::size_t snapshot_bytes(const std::vector<CheckpointTensor>& tensors) {
+  std::size_t total = 0;
+  for (const CheckpointTensor& tensor : tensors) {
+    total += snapshot_bytes(tensor);
+  }
+  return total;
+}
+
+void copy(std::byte* to, const std::byte* from, std::size_t size) {
+  const auto bytes = static_cast<std::int64_t>(size);
+  parallel_for(bytes, kCopyBytes, [&](std::int64_t begin, std::int64_t end) {
+    std::memcpy(to + begin, from + begin, static_cast<std::size_t>(end - begin));
+  });
+}
+
+}  // namespace
+
+struct AsyncCheckpointWriter::Memory {
+  std::byte* data = nullptr;
+  std::size_t size = 0;
+
+  Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory() { release(); }
+  void release() noexcept {
+    if (data != nullptr) {
+      ::munmap(data, size);
+    }
+    data = nullptr;
+    size = 0;
+  }
+  // Touches every page: the system would else do it while training waits for the copy.
+  void grow(std::size_t bytes) {
+    if (bytes <= size) {
+      return;
+    }
+    release();
+    void* pages =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+      throw Error(ErrorKind::kResource, "no memory for the snapshot of a checkpoint: " +
+                                            std::to_string(bytes) + " bytes");
+    }
+    data = static_cast<std::byte*>(pages);
+    size = bytes;
+    ::madvise(data, size, MADV_HUGEPAGE);  // fewer misses in the copy; not offered everywhere
+    parallel_for(static_cast<std::int64_t>(size), kCopyBytes,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   std::memset(data + begin, 0, static_cast<std::size_t>(end - begin));
+                 });
+  }
+};
+
+AsyncCheckpointWriter::AsyncCheckpointWriter(Group& group, Write write)
+    : group_(group.split(0, group.rank())),
+      write_(std::move(write)),
+      memory_(std::make_unique<Memory>()),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+AsyncCheckpointWriter::~AsyncCheckpointWriter() = default;  // the thread ends what it has begun
+
+void AsyncCheckpointWriter::run(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, stop, [&] { return busy_; });
+    if (!busy_) {
+      return;
+    }
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      run_together(*group_, [&] {
+        if (refused_) {
+          std::rethrow_exception(refused_);
+        }
+      });
+      run_together(*group_, [&] { write_(*group_, path_, state_, tensors_); });
+    } catch (...) {  // of every type: a group of threads releases its ranks by one of its own
+      error = std::current_exception();
+    }
+    lock.lock();
+    error_ = error;
+    busy_ = false;
+    changed_.notify_all();
+  }
+}
+
+void AsyncCheckpointWriter::reserve(const std::vector<CheckpointTensor>& tensors) {
+  wait();
+  memory_->grow(snapshot_bytes(tensors));
+}
+
+void AsyncCheckpointWriter::take_snapshot(const std::vector<CheckpointTensor>& tensors) {
+  for (const CheckpointTensor& tensor : tensors) {
+    FS_CHECK(tensor.local.is_dense(), tensor.path + ": the memory does not hold the range");
+  }
+  memory_->grow(snapshot_bytes(tensors));
+  tensors_ = tensors;
+  std::byte* next = memory_->data;
+  for (CheckpointTensor& tensor : tensors_) {
+    if (tensor.writes && tensor.local.num_elements() > 0) {
+      copy(next, tensor.local.as<const std::byte>(), tensor.local.size_bytes());
+      tensor.local.data = next;
+      next += snapshot_bytes(tensor);
+    } else {
+      tensor.local.data = nullptr;
+    }
+  }
+}
+
+void AsyncCheckpointWriter::start(const std::string& path, const CheckpointState& state,
+                                  const std::vector<CheckpointTensor>& tensors) {
+  wait();
+  try {
+    refused_ = nullptr;
+    take_snapshot(tensors);
+  } catch (...) {
+    refused_ = std::current_exception();
+  }
+  path_ = path;
+  state_ = state;
+  const std::scoped_lock lock(mutex_);
+  busy_ = true;
+  changed_.notify_all();
+}
+
+void AsyncCheckpointWriter::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return !busy_; });
+  if (error_) {
+    std::rethrow_exception(std::exchange(error_, nullptr));
+  }
+}
+
+bool AsyncCheckpointWriter::busy() {
+  const std::scoped_lock lock(mutex_);
+  return busy_;
+}
+
+}  // namespace finescale
