@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/async_writer.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -31,11 +34,32 @@ std::size_t snapshot_bytes(const std::vector<CheckpointTensor>& tensors) {
   return total;
 }
 
+// Past the caches, as memcpy does for sizes that a tensor seldom has: half of the memory's traffic
+// less, and training finds its own data in the caches afterwards. `to` is aligned.
+void stream(std::byte* to, const std::byte* from, std::size_t size) {
+  std::size_t done = 0;
+#ifdef __SSE2__
+  for (; done + kAlignBytes <= size; done += kAlignBytes) {
+    const auto* source = reinterpret_cast<const __m128i*>(from + done);
+    auto* target = reinterpret_cast<__m128i*>(to + done);
+    for (int i = 0; i < 4; ++i) {
+      _mm_stream_si128(target + i, _mm_loadu_si128(source + i));
+    }
+  }
+  _mm_sfence();
+#endif
+  std::memcpy(to + done, from + done, size - done);
+}
+
 void copy(std::byte* to, const std::byte* from, std::size_t size) {
-  const auto bytes = static_cast<std::int64_t>(size);
-  parallel_for(bytes, kCopyBytes, [&](std::int64_t begin, std::int64_t end) {
-    std::memcpy(to + begin, from + begin, static_cast<std::size_t>(end - begin));
-  });
+  const auto lines = static_cast<std::int64_t>((size + kAlignBytes - 1) / kAlignBytes);
+  parallel_for(lines, kCopyBytes / static_cast<std::int64_t>(kAlignBytes),
+               [&](std::int64_t begin, std::int64_t end) {
+                 const std::size_t first = static_cast<std::size_t>(begin) * kAlignBytes;
+                 const std::size_t last =
+                     std::min(size, static_cast<std::size_t>(end) * kAlignBytes);
+                 stream(to + first, from + first, last - first);
+               });
 }
 
 }  // namespace

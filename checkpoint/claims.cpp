@@ -98,8 +98,9 @@ T take(std::span<const std::byte>& bytes) {
 
 std::vector<std::byte> encode(int rank, const std::vector<CheckpointTensor>& tensors) {
   std::vector<std::byte> bytes;
-  for (const CheckpointTensor& tensor : tensors) {
-    append(bytes, Claim{rank, tensor.shape, tensor.part, tensor.begin, end_of(tensor),
+  for (std::size_t number = 0; number < tensors.size(); ++number) {
+    const CheckpointTensor& tensor = tensors[number];
+    append(bytes, Claim{rank, number, tensor.shape, tensor.part, tensor.begin, end_of(tensor),
                         tensor.local.dtype, tensor.writes, tensor.trainable});
     append(bytes, tensor.path.size());
     const auto text = std::as_bytes(std::span(tensor.path));

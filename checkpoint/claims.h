@@ -15,6 +15,7 @@ namespace finescale {
 
 struct Claim {  // one CheckpointTensor of one rank, without its memory
   int rank = 0;
+  std::size_t number = 0;  // in the rank's list
   Shape shape;
   LocalPart part;
   std::int64_t begin = 0;

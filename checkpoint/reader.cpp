@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The structure is read through HDF5 by every rank, data straight from its place in the file. Only
-// whole blocks can be checked: those that ranks read in parts only are dealt out among them.
+// whole blocks can be checked: a block that ranks want in parts only is read by one of them, which
+// sends the parts on.
 #include <algorithm>
 #include <map>
+#include <span>
 #include <utility>
 
+#include "checkpoint/block_exchange.h"
 #include "checkpoint/block_set.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/claims.h"
@@ -12,6 +15,7 @@
 #include "checkpoint/stored_file.h"
 #include "checkpoint/tensor_reader.h"
 #include "comm/together.h"
+#include "core/hash.h"
 
 namespace finescale {
 
@@ -46,28 +50,25 @@ Roots tensors_of_all(const Claims& claims, int num_ranks) {
   return roots;
 }
 
-// Blocks that were read, but by no rank whole: this rank's share, among those who read a part.
-std::vector<std::int64_t> unchecked_blocks(Group& group, const StoredFile& stored,
-                                           const TensorReader& reader) {
-  const std::vector<BlockSet> touched = reader.touched().gather(group);
-  const std::vector<BlockSet> checked = reader.checked().gather(group);
-  std::vector<std::int64_t> mine;
+// Blocks of which some rank wants a part, each owned by one of those ranks. All ranks compute the
+// same.
+std::vector<OwnedBlock> partial_blocks(Group& group, std::int64_t num_blocks,
+                                       const BlockSet& mine) {
+  const std::vector<BlockSet> sets = mine.gather(group);
+  std::vector<OwnedBlock> blocks;
   std::vector<int> readers;
-  for (std::int64_t block = 0; block < stored.num_blocks; ++block) {
+  for (std::int64_t block = 0; block < num_blocks; ++block) {
     readers.clear();
-    bool known = false;
     for (int rank = 0; rank < group.size(); ++rank) {
-      known = known || checked[static_cast<std::size_t>(rank)].has(block);
-      if (touched[static_cast<std::size_t>(rank)].has(block)) {
+      if (sets[static_cast<std::size_t>(rank)].has(block)) {
         readers.push_back(rank);
       }
     }
-    if (!known && !readers.empty() &&
-        readers[static_cast<std::size_t>(block % std::ssize(readers))] == group.rank()) {
-      mine.push_back(block);
+    if (!readers.empty()) {
+      blocks.push_back({block, readers[static_cast<std::size_t>(block % std::ssize(readers))]});
     }
   }
-  return mine;
+  return blocks;
 }
 
 void check_blocks(const RawFile& file, const StoredFile& stored,
@@ -143,23 +144,29 @@ void CheckpointReader::read(const std::vector<CheckpointTensor>& tensors) {
       check_wanted(impl.stored, tensor);
     }
   });
-  const Roots roots = impl.group.size() == 1
-                          ? Roots()
-                          : tensors_of_all(gather_claims(impl.group, tensors), impl.group.size());
+  const Claims claims = gather_claims(impl.group, tensors);
+  const Roots roots = tensors_of_all(claims, impl.group.size());
   std::optional<RawFile> file;
-  std::optional<TensorReader> reader;
   impl.together([&] { file.emplace(RawFile::for_reading(impl.path)); });
-  reader.emplace(*file, impl.stored);
+  TensorReader reader(*file, impl.stored);
   impl.together([&] {
     for (const CheckpointTensor& tensor : tensors) {
       const auto root = roots.find(tensor.path);
       if (root == roots.end() || root->second == impl.group.rank()) {
-        reader->read(tensor);
+        reader.read(tensor);
       }
     }
   });
-  const std::vector<std::int64_t> rest = unchecked_blocks(impl.group, impl.stored, *reader);
-  impl.together([&] { check_blocks(*file, impl.stored, rest); });
+  BlockExchange(impl.group, impl.stored, claims, tensors)
+      .scatter(partial_blocks(impl.group, impl.stored.num_blocks, reader.partial()),
+               [&](const BlockRange& range, std::int64_t block, std::span<std::byte> content) {
+                 in_place(impl.path, [&] {
+                   file->read_at(content.data(), content.size(), range.offset);
+                   check_block(
+                       impl.stored, block,
+                       hash_hex({reinterpret_cast<const char*>(content.data()), content.size()}));
+                 });
+               });
   std::map<std::string, const TensorView*> shared;  // in one order on all ranks
   for (const CheckpointTensor& tensor : tensors) {
     if (roots.contains(tensor.path)) {

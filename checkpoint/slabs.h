@@ -16,31 +16,24 @@ namespace finescale {
 [[nodiscard]] std::vector<LocalPart> slabs_of(const LocalPart& part, std::int64_t begin,
                                               std::int64_t end);
 
-// Calls body(first, count) for each run of elements of `slab` that is contiguous in the row-major
-// whole, in row-major order.
-template <class Body>
-void for_each_run(const Shape& shape, const LocalPart& slab, Body body) {
-  if (slab.shape.num_elements() == 0) {
-    return;
-  }
-  int axis = shape.rank - 1;  // the axes behind it are held whole
-  std::int64_t inner = 1;
-  while (axis > 0 && slab.shape[axis] == shape[axis]) {
-    inner *= shape[axis];
-    --axis;
-  }
-  const std::int64_t run = slab.shape[axis] * inner;
-  for (std::int64_t number = 0; number < slab.shape.num_elements() / run; ++number) {
-    std::int64_t first = slab.offset[axis] * inner;
-    std::int64_t stride = shape[axis] * inner;
-    std::int64_t rest = number;
-    for (int outer = axis - 1; outer >= 0; --outer) {
-      first += (slab.offset[outer] + rest % slab.shape[outer]) * stride;
-      rest /= slab.shape[outer];
-      stride *= shape[outer];
-    }
-    body(first, run);
-  }
-}
+// The runs of elements of a hyperslab that are contiguous in the row-major whole, in row-major
+// order; all have one length.
+class Runs {
+ public:
+  Runs(const Shape& shape, const LocalPart& slab);
+  [[nodiscard]] std::int64_t count() const { return count_; }
+  [[nodiscard]] std::int64_t length() const { return length_; }
+  [[nodiscard]] std::int64_t first(std::int64_t number) const;  // element of the whole
+  // The first run that ends behind this element of the whole; count() when there is none.
+  [[nodiscard]] std::int64_t behind(std::int64_t element) const;
+
+ private:
+  Shape shape_;
+  LocalPart slab_;
+  int axis_ = 0;            // the axes behind it are held whole
+  std::int64_t inner_ = 1;  // elements of those
+  std::int64_t length_ = 0;
+  std::int64_t count_ = 0;
+};
 
 }  // namespace finescale

@@ -2,6 +2,7 @@
 #include "checkpoint/tensor_reader.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "checkpoint/claims.h"
 #include "checkpoint/slabs.h"
@@ -23,21 +24,16 @@ void convert(const void* from, To* to, std::int64_t num_elements) {
 
 }  // namespace
 
-// Bytes [begin, end) of the tensor were read: part of one block.
-void TensorReader::check(const StoredTensor& stored, std::int64_t begin, std::int64_t end,
-                         const std::byte* bytes) {
-  const auto size = static_cast<std::size_t>(end - begin);
-  if (stored.first_block < 0) {
-    hasher_->update(bytes, size);
-    return;
-  }
-  const std::int64_t in_tensor = begin / kHashBlockBytes;
-  const std::int64_t block = stored.first_block + in_tensor;
-  touched_.insert(block);
-  if (begin == in_tensor * kHashBlockBytes &&
-      end == std::min(begin + kHashBlockBytes, stored.size_bytes())) {
-    check_block(*stored_, block, hash_hex({reinterpret_cast<const char*>(bytes), size}));
-    checked_.insert(block);
+void copy_elements(const std::byte* from, DType stored, const TensorView& local, std::int64_t first,
+                   std::int64_t count) {
+  if (stored == local.dtype) {
+    const std::size_t element = dtype_size(stored);
+    std::memcpy(local.as<std::byte>() + static_cast<std::size_t>(first) * element, from,
+                static_cast<std::size_t>(count) * element);
+  } else if (stored == DType::kF32) {
+    convert<float>(from, local.as<double>() + first, count);
+  } else {
+    convert<double>(from, local.as<float>() + first, count);
   }
 }
 
@@ -47,19 +43,28 @@ void TensorReader::read_run(const StoredTensor& stored, std::int64_t begin, std:
                             const TensorView& local, std::int64_t first) {
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
   const bool same = stored.dtype == local.dtype;
+  scratch_.resize(same ? 0 : static_cast<std::size_t>(kHashBlockBytes));
   while (begin < end) {
-    const std::int64_t stop = std::min(end, (begin / kHashBlockBytes + 1) * kHashBlockBytes);
+    const std::int64_t block = begin / kHashBlockBytes;
+    const std::int64_t block_end = std::min((block + 1) * kHashBlockBytes, stored.size_bytes());
+    const std::int64_t stop = std::min(end, block_end);
     const std::int64_t count = (stop - begin) / element;
-    if (!same) {
-      scratch_.resize(static_cast<std::size_t>(kHashBlockBytes));
-    }
-    std::byte* bytes = same ? local.as<std::byte>() + first * element : scratch_.data();
-    file_->read_at(bytes, static_cast<std::size_t>(stop - begin), stored.offset + begin);
-    check(stored, begin, stop, bytes);
-    if (!same && stored.dtype == DType::kF32) {
-      convert<float>(bytes, local.as<double>() + first, count);
-    } else if (!same) {
-      convert<double>(bytes, local.as<float>() + first, count);
+    const auto size = static_cast<std::size_t>(stop - begin);
+    const bool whole = begin == block * kHashBlockBytes && stop == block_end;
+    if (stored.first_block >= 0 && !whole) {
+      partial_.insert(stored.first_block + block);
+    } else {
+      std::byte* bytes = same ? local.as<std::byte>() + first * element : scratch_.data();
+      file_->read_at(bytes, size, stored.offset + begin);
+      if (stored.first_block < 0) {
+        hasher_->update(bytes, size);
+      } else {
+        check_block(*stored_, stored.first_block + block,
+                    hash_hex({reinterpret_cast<const char*>(bytes), size}));
+      }
+      if (!same) {
+        copy_elements(bytes, stored.dtype, local, first, count);
+      }
     }
     first += count;
     begin = stop;
@@ -72,10 +77,12 @@ void TensorReader::read(const CheckpointTensor& tensor) {
   hasher_.emplace();
   std::int64_t done = 0;
   for (const LocalPart& slab : slabs_of(tensor.part, tensor.begin, end_of(tensor))) {
-    for_each_run(tensor.shape, slab, [&](std::int64_t first, std::int64_t count) {
-      read_run(stored, first * element, (first + count) * element, tensor.local, done);
-      done += count;
-    });
+    const Runs runs(tensor.shape, slab);
+    for (std::int64_t i = 0; i < runs.count(); ++i) {
+      const std::int64_t first = runs.first(i) * element;
+      read_run(stored, first, first + runs.length() * element, tensor.local, done);
+      done += runs.length();
+    }
   }
   if (stored.first_block < 0 && done == stored.shape.num_elements() &&
       hasher_->hex() != stored.hash) {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rank 0 makes the file with all its structure through HDF5, alone, and closes it. Then every rank
-// writes its pieces and the hashes of the blocks that it holds whole straight to their places, and
-// flushes them; blocks that several ranks made are read back and hashed. No two ranks ever write
-// the same bytes.
+// writes blocks and their hashes straight to their places, those that it holds whole and a share of
+// the others, and flushes them. No two ranks ever write the same bytes.
 #include <unistd.h>
 
 #include <algorithm>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string_view>
 
+#include "checkpoint/block_exchange.h"
 #include "checkpoint/block_set.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/claims.h"
@@ -66,34 +67,29 @@ std::string shown(const std::string& beside) {
   return beside.substr(0, beside.size() - kBeside.size());
 }
 
-// Bytes [begin, end) of the tensor. A block is hashed in front of its write, which finds it in the
-// cache.
-void write_run(RawFile& file, const StoredTensor& stored, std::int64_t begin, std::int64_t end,
-               const std::byte* memory, HashTable& hashes) {
-  while (begin < end) {
-    const std::int64_t block = begin / kHashBlockBytes;
-    const std::int64_t block_end = std::min((block + 1) * kHashBlockBytes, stored.size_bytes());
-    const std::int64_t stop = std::min(end, block_end);
-    const auto size = static_cast<std::size_t>(stop - begin);
-    if (begin == block * kHashBlockBytes && stop == block_end) {
-      hashes.set(stored.first_block + block,
-                 hash_hex({reinterpret_cast<const char*>(memory), size}));
-    }
-    file.write_at(memory, size, stored.offset + begin);
-    memory += size;
-    begin = stop;
-  }
-}
-
-void write_tensor(RawFile& file, const StoredTensor& stored, const CheckpointTensor& tensor,
-                  HashTable& hashes) {
+// Calls body(block, begin, memory) for each block of which this rank holds all bytes, in one piece:
+// number in the tensor, place of its first byte in the tensor, and its memory.
+template <class Body>
+void for_each_whole_block(const StoredTensor& stored, const CheckpointTensor& tensor, Body body) {
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
   const auto* memory = tensor.local.as<const std::byte>();
   for (const LocalPart& slab : slabs_of(tensor.part, tensor.begin, end_of(tensor))) {
-    for_each_run(tensor.shape, slab, [&](std::int64_t first, std::int64_t count) {
-      write_run(file, stored, first * element, (first + count) * element, memory, hashes);
-      memory += count * element;
-    });
+    const Runs runs(tensor.shape, slab);
+    for (std::int64_t i = 0; i < runs.count(); ++i) {
+      const std::int64_t begin = runs.first(i) * element;
+      const std::int64_t end = begin + runs.length() * element;
+      std::int64_t block = (begin + kHashBlockBytes - 1) / kHashBlockBytes;
+      for (; block < stored.num_blocks(); ++block) {
+        const std::int64_t first = block * kHashBlockBytes;
+        const std::int64_t last = std::min(first + kHashBlockBytes, stored.size_bytes());
+        if (last > end) {
+          break;
+        }
+        body(block, first,
+             std::span(memory + (first - begin), static_cast<std::size_t>(last - first)));
+      }
+      memory += end - begin;
+    }
   }
 }
 
@@ -141,66 +137,83 @@ void lay_out(Group& group, const std::string& beside, const CheckpointState& sta
   }
 }
 
-// The blocks that no rank hashed, in turn over the ranks: this rank's share. Collective.
-std::vector<std::int64_t> border_blocks(Group& group, const StoredFile& stored,
-                                        const BlockSet& known) {
-  const std::vector<BlockSet> sets = known.gather(group);
-  std::vector<std::int64_t> mine;
-  int turn = 0;
+// The blocks that no rank holds whole, owned by the ranks in turn. Collective.
+std::vector<OwnedBlock> border_blocks(Group& group, const StoredFile& stored,
+                                      const std::vector<CheckpointTensor>& tensors) {
+  BlockSet whole(stored.num_blocks);
+  for (const CheckpointTensor& tensor : tensors) {
+    if (holds_data(tensor)) {
+      const StoredTensor& of = *stored.find(tensor.path);
+      for_each_whole_block(of, tensor, [&](std::int64_t block, std::int64_t, const auto&) {
+        whole.insert(of.first_block + block);
+      });
+    }
+  }
+  const std::vector<BlockSet> sets = whole.gather(group);
+  std::vector<OwnedBlock> blocks;
   for (std::int64_t block = 0; block < stored.num_blocks; ++block) {
     if (std::none_of(sets.begin(), sets.end(),
                      [&](const BlockSet& set) { return set.has(block); })) {
-      if (turn == group.rank()) {
-        mine.push_back(block);
-      }
-      turn = (turn + 1) % group.size();
+      blocks.push_back({block, static_cast<int>(std::ssize(blocks) % group.size())});
     }
   }
-  return mine;
+  return blocks;
 }
 
 // Collective over the group.
 void write_data(Group& group, const std::string& beside, const StoredFile& stored,
-                const std::vector<CheckpointTensor>& tensors) {
+                const Claims& claims, const std::vector<CheckpointTensor>& tensors) {
   HashTable hashes(stored);
+  std::optional<RawFile> file;
+  // A block is hashed in front of its write, which finds it in the cache.
+  const auto write_block = [&](std::int64_t block, std::int64_t offset,
+                               std::span<const std::byte> bytes) {
+    hashes.set(block, hash_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+    file->write_at(bytes.data(), bytes.size(), offset);
+  };
   const auto together = [&](const std::function<void()>& body) {
     run_together(group, [&] { in_place(shown(beside), body, ErrorKind::kIo); });
   };
+  const std::vector<OwnedBlock> borders = border_blocks(group, stored, tensors);
+  const bool writes =
+      group.rank() == 0 || std::any_of(tensors.begin(), tensors.end(), holds_data) ||
+      std::any_of(borders.begin(), borders.end(),
+                  [&](const OwnedBlock& block) { return block.owner == group.rank(); });
   together([&] {
-    if (group.rank() != 0 && std::none_of(tensors.begin(), tensors.end(), holds_data)) {
+    if (!writes) {
       return;
     }
-    RawFile file = RawFile::for_writing(beside);
+    file.emplace(RawFile::for_writing(beside));
     for (const CheckpointTensor& tensor : tensors) {
       if (holds_data(tensor)) {
-        write_tensor(file, *stored.find(tensor.path), tensor, hashes);
+        const StoredTensor& of = *stored.find(tensor.path);
+        for_each_whole_block(of, tensor,
+                             [&](std::int64_t block, std::int64_t begin, const auto& bytes) {
+                               write_block(of.first_block + block, of.offset + begin, bytes);
+                             });
       }
     }
-    hashes.write(file);
-    file.sync();  // each rank its own: a host knows only its own unwritten pages
   });
-  const std::vector<std::int64_t> blocks = border_blocks(group, stored, hashes.known());
+  BlockExchange(group, stored, claims, tensors)
+      .gather(borders, [&](const BlockRange& range, std::int64_t block, const auto& bytes) {
+        in_place(
+            shown(beside), [&] { write_block(block, range.offset, bytes); }, ErrorKind::kIo);
+      });
   together([&] {
-    if (blocks.empty()) {
-      return;
+    if (file) {
+      hashes.write(*file);
+      file->sync();  // each rank its own: a host knows only its own unwritten pages
     }
-    RawFile file = RawFile::for_writing(beside);  // opened anew: sees what other hosts flushed
-    HashTable read_back(stored);
-    std::vector<std::byte> scratch;
-    for (const std::int64_t block : blocks) {
-      read_back.set(block, hash_block(file, range_of(stored, block), scratch));
-    }
-    read_back.write(file);
-    file.sync();
   });
 }
 
 // Collective over the group.
 void write_file(Group& group, const std::string& beside, const std::string& path,
-                const CheckpointState& state, const std::vector<CheckpointTensor>& tensors,
-                StoredFile stored) {
+                const CheckpointState& state, const Claims& claims,
+                const std::vector<CheckpointTensor>& tensors) {
+  StoredFile stored = tensors_of(claims);
   lay_out(group, beside, state, stored);
-  write_data(group, beside, stored, tensors);
+  write_data(group, beside, stored, claims, tensors);
   run_together(group, [&] {
     if (group.rank() == 0) {
       crash_point("worker.before_checkpoint_rename");
@@ -223,7 +236,7 @@ void write_checkpoint(Group& group, const std::string& path, const CheckpointSta
     }
   });
   try {
-    write_file(group, beside, path, state, tensors, tensors_of(claims));
+    write_file(group, beside, path, state, claims, tensors);
   } catch (const Error&) {
     if (group.rank() == 0) {
       ::unlink(beside.c_str());  // a full disk should not stay full because of it

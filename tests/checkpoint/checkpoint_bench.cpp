@@ -2,7 +2,7 @@
 // Speed of checkpoints against the same bytes by pwrite + fsync of all ranks into one file, and the
 // stall of a background write against memcpy; alternated, medians. Not a test: it needs a quiet
 // machine and a disk.
-//   mpirun -n 2 checkpoint-bench DIR [MIB [ROUNDS]]
+//   mpirun -n 2 checkpoint-bench DIR [MIB [ROUNDS [ranges|columns]]]
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -24,31 +24,38 @@
 namespace finescale {
 namespace {
 
-constexpr std::int64_t kColumns = 1024;
+constexpr std::int64_t kColumns = 4096;
 constexpr int kTensors = 24;  // weights and two slots of an optimizer, eight layers
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 class Bench {
  public:
-  Bench(Group& group, std::string directory, std::int64_t mib)
-      : group_(group), directory_(std::move(directory)), rows_((mib << 20) / kTensors / 4096) {
-    // As ZeRO deals them: every tensor is cut into flat ranges of equal size.
+  // Every tensor is cut into flat ranges of equal size, as ZeRO does, or by columns, as tensor
+  // parallelism cuts half of the weights.
+  Bench(Group& group, std::string directory, std::int64_t mib, bool columns)
+      : group_(group),
+        directory_(std::move(directory)),
+        rows_((mib << 20) / kTensors / (kColumns * 4)) {
+    CheckpointTensor tensor;
+    tensor.shape = Shape{rows_, kColumns};
+    tensor.part = {Shape{0, 0}, tensor.shape};
     const std::int64_t total = rows_ * kColumns;
-    const std::int64_t begin = total * group_.rank() / group_.size();
-    const std::int64_t end = total * (group_.rank() + 1) / group_.size();
-    memory_.resize(static_cast<std::size_t>((end - begin) * kTensors));
+    tensor.begin = total * group_.rank() / group_.size();
+    tensor.end = total * (group_.rank() + 1) / group_.size();
+    if (columns) {
+      const std::int64_t width = kColumns / group_.size();
+      tensor.part = {Shape{0, width * group_.rank()}, Shape{rows_, width}};
+      tensor.begin = 0;
+      tensor.end = rows_ * width;
+    }
+    const std::int64_t count = tensor.end - tensor.begin;
+    memory_.resize(static_cast<std::size_t>(count * kTensors));
     for (std::size_t i = 0; i < memory_.size(); ++i) {
       memory_[i] = static_cast<float>(i % 1013) * 0.37F;
     }
     for (int i = 0; i < kTensors; ++i) {
-      CheckpointTensor tensor;
       tensor.path = "/model/layer" + std::to_string(i);
-      tensor.shape = Shape{rows_, kColumns};
-      tensor.part = {Shape{0, 0}, tensor.shape};
-      tensor.begin = begin;
-      tensor.end = end;
-      tensor.local =
-          TensorView(memory_.data() + i * (end - begin), DType::kF32, Shape{end - begin});
+      tensor.local = TensorView(memory_.data() + i * count, DType::kF32, Shape{count});
       tensors_.push_back(tensor);
     }
   }
@@ -148,8 +155,8 @@ void report(const Series& what, const Series& against, double gigabytes) {
               median(ratios), *least, *most);
 }
 
-void run(Group& group, const std::string& directory, std::int64_t mib, int rounds) {
-  Bench bench(group, directory, mib);
+void run(Group& group, const std::string& directory, std::int64_t mib, int rounds, bool columns) {
+  Bench bench(group, directory, mib, columns);
   Series raw_write{"pwrite+fsync", {}};
   Series write{"write", {}};
   Series raw_read{"pread", {}};
@@ -183,8 +190,8 @@ void run(Group& group, const std::string& directory, std::int64_t mib, int round
   }
   bench.remove();
   if (group.rank() == 0) {
-    std::printf("%d ranks, %lld MiB, %d rounds\n", group.size(), static_cast<long long>(mib),
-                rounds);
+    std::printf("%d ranks, %lld MiB by %s, %d rounds\n", group.size(), static_cast<long long>(mib),
+                columns ? "columns" : "ranges", rounds);
     report(write, raw_write, bench.gigabytes());
     report(read, raw_write, bench.gigabytes());
     report(read, raw_read, bench.gigabytes());
@@ -199,10 +206,11 @@ int main(int argc, char** argv) {
   const finescale::MpiSession session(&argc, &argv);
   const auto world = finescale::make_world_group();
   if (argc < 2) {
-    std::fprintf(stderr, "usage: mpirun -n RANKS checkpoint-bench DIR [MIB [ROUNDS]]\n");
+    std::fprintf(stderr,
+                 "usage: mpirun -n RANKS checkpoint-bench DIR [MIB [ROUNDS [ranges|columns]]]\n");
     return 2;
   }
   finescale::run(*world, argv[1], argc > 2 ? std::atoll(argv[2]) : 256,
-                 argc > 3 ? std::atoi(argv[3]) : 5);
+                 argc > 3 ? std::atoi(argv[3]) : 5, argc > 4 && std::string(argv[4]) == "columns");
   return 0;
 }

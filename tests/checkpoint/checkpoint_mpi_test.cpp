@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <mpi.h>
 
 #include "checkpoint/async_writer.h"
 #include "checkpoint/checkpoint.h"
@@ -171,6 +172,26 @@ TEST_F(CheckpointMpiTest, InTheBackground) {
     errors = static_cast<int>(error.where() == directory_ + "/none/step-3.h5");
   }
   EXPECT_EQ(world_->sum(errors), world_->size());
+}
+
+TEST_F(CheckpointMpiTest, InTheBackgroundBesideCollectives) {
+  int level = 0;
+  MPI_Query_thread(&level);
+  if (level < MPI_THREAD_MULTIPLE) {
+    GTEST_SKIP() << "MPI allows one thread at a time here";
+  }
+  AsyncCheckpointWriter writer(*world_);
+  Pieces pieces;
+  deal(pieces, 9, world_->rank(), world_->size(), false);
+  pieces.fill();
+  for (int step = 0; step < 5; ++step) {
+    writer.start(directory_ + "/step-1.h5", example_state(), pieces.list());
+    for (int i = 0; i < 100; ++i) {
+      EXPECT_EQ(world_->sum(world_->rank()), world_->size() * (world_->size() - 1) / 2);
+    }
+  }
+  writer.wait();
+  EXPECT_EQ(num_wrong_dealt(*world_, directory_ + "/step-1.h5", 10), 0);
 }
 
 // The limit stands for a disk that is full for one host only: the same calls fail.

@@ -63,15 +63,23 @@ std::string failure_of(const std::function<void()>& body) {
   return {};
 }
 
+void append_elements(std::vector<std::int64_t>& elements, const Shape& shape,
+                     const LocalPart& slab) {
+  const Runs runs(shape, slab);
+  for (std::int64_t number = 0; number < runs.count(); ++number) {
+    for (std::int64_t i = 0; i < runs.length(); ++i) {
+      elements.push_back(runs.first(number) + i);
+      EXPECT_EQ(runs.behind(elements.back()), number);
+    }
+    EXPECT_EQ(runs.behind(elements.back() + 1), number + 1);
+  }
+}
+
 TEST(Slabs, OfEveryRangeAreItsElementsInOrder) {
   const Shape shape{3, 4, 2, 5};
   const LocalPart part{{1, 0, 1, 1}, {2, 3, 1, 3}};
   std::vector<std::int64_t> elements;
-  for_each_run(shape, part, [&](std::int64_t first, std::int64_t count) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      elements.push_back(first + i);
-    }
-  });
+  append_elements(elements, shape, part);
   ASSERT_EQ(elements.size(), 18U);
   EXPECT_EQ(elements[3], 1 * 40 + 1 * 10 + 1 * 5 + 1);
   for (std::size_t begin = 0; begin <= elements.size(); ++begin) {
@@ -81,11 +89,7 @@ TEST(Slabs, OfEveryRangeAreItsElementsInOrder) {
       EXPECT_LE(slabs.size(), 7U);
       std::vector<std::int64_t> found;
       for (const LocalPart& slab : slabs) {
-        for_each_run(shape, slab, [&](std::int64_t first, std::int64_t count) {
-          for (std::int64_t i = 0; i < count; ++i) {
-            found.push_back(first + i);
-          }
-        });
+        append_elements(found, shape, slab);
       }
       ASSERT_EQ(found,
                 std::vector<std::int64_t>(elements.begin() + static_cast<std::ptrdiff_t>(begin),
