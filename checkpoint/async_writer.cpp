@@ -109,6 +109,15 @@ AsyncCheckpointWriter::AsyncCheckpointWriter(Group& group, Write write)
 
 AsyncCheckpointWriter::~AsyncCheckpointWriter() = default;  // the thread ends what it has begun
 
+void AsyncCheckpointWriter::write_snapshot() {
+  run_together(*group_, [&] {
+    if (refused_) {
+      std::rethrow_exception(refused_);
+    }
+  });
+  run_together(*group_, [&] { write_(*group_, path_, state_, tensors_); });
+}
+
 void AsyncCheckpointWriter::run(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   for (;;) {
@@ -119,12 +128,7 @@ void AsyncCheckpointWriter::run(const std::stop_token& stop) {
     lock.unlock();
     std::exception_ptr error;
     try {
-      run_together(*group_, [&] {
-        if (refused_) {
-          std::rethrow_exception(refused_);
-        }
-      });
-      run_together(*group_, [&] { write_(*group_, path_, state_, tensors_); });
+      write_snapshot();
     } catch (...) {  // of every type: a group of threads releases its ranks by one of its own
       error = std::current_exception();
     }

@@ -46,6 +46,7 @@ class AsyncCheckpointWriter {
   struct Memory;  // pages kept for the life of the writer
 
   void run(const std::stop_token& stop);
+  void write_snapshot();  // by the thread; collective over its group
   void take_snapshot(const std::vector<CheckpointTensor>& tensors);
 
   std::unique_ptr<Group> group_;  // of the thread alone

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "checkpoint/slabs.h"
 #include "checkpoint/tensor_reader.h"
@@ -12,7 +13,7 @@ namespace finescale {
 
 namespace {
 
-constexpr std::size_t kRoundBlocks = 16;  // bounds the memory of a round, whatever the ranks hold
+constexpr std::size_t kRoundBlocks = 64;  // bounds the memory of a round, whatever the ranks hold
 
 // Calls body(first, at, count) for the runs of the claim in elements [begin, end) of the whole:
 // they begin at `first` of the whole and at `at` of the claim's memory.
@@ -63,16 +64,25 @@ void BlockExchange::for_each_piece(std::int64_t block, int rank,
   }
 }
 
+std::vector<OwnedBlock> BlockExchange::own(std::span<const OwnedBlock> blocks) const {
+  std::vector<OwnedBlock> mine;
+  std::copy_if(blocks.begin(), blocks.end(), std::back_inserter(mine),
+               [&](const OwnedBlock& block) { return block.owner == group_.rank(); });
+  return mine;
+}
+
+std::size_t BlockExchange::bytes_of(std::int64_t block, int rank) const {
+  std::int64_t count = 0;
+  for_each_piece(block, rank, [&](const Piece& piece) { count += piece.count; });
+  return static_cast<std::size_t>(count) * dtype_size(range_of(stored_, block).tensor->dtype);
+}
+
 void BlockExchange::size_for_owner(std::span<const OwnedBlock> blocks, Buffers& buffers) const {
+  const std::vector<OwnedBlock> mine = own(blocks);
   for (int rank = 0; rank < group_.size(); ++rank) {
     std::size_t size = 0;
-    for (const OwnedBlock& block : blocks) {
-      if (block.owner == group_.rank()) {
-        const std::size_t element = dtype_size(range_of(stored_, block.block).tensor->dtype);
-        for_each_piece(block.block, rank, [&](const Piece& piece) {
-          size += static_cast<std::size_t>(piece.count) * element;
-        });
-      }
+    for (const OwnedBlock& block : mine) {
+      size += bytes_of(block.block, rank);
     }
     buffers[static_cast<std::size_t>(rank)].resize(size);
   }
@@ -81,11 +91,7 @@ void BlockExchange::size_for_owner(std::span<const OwnedBlock> blocks, Buffers& 
 void BlockExchange::size_for_holder(std::span<const OwnedBlock> blocks, Buffers& buffers) const {
   std::vector<std::size_t> sizes(static_cast<std::size_t>(group_.size()));
   for (const OwnedBlock& block : blocks) {
-    const std::size_t element = dtype_size(range_of(stored_, block.block).tensor->dtype);
-    for_each_piece(block.block, group_.rank(), [&](const Piece& piece) {
-      sizes[static_cast<std::size_t>(block.owner)] +=
-          static_cast<std::size_t>(piece.count) * element;
-    });
+    sizes[static_cast<std::size_t>(block.owner)] += bytes_of(block.block, group_.rank());
   }
   for (std::size_t rank = 0; rank < sizes.size(); ++rank) {
     buffers[rank].resize(sizes[rank]);
@@ -96,6 +102,30 @@ void BlockExchange::transfer() {
   const std::vector<std::span<const std::byte>> out(send_.begin(), send_.end());
   const std::vector<std::span<std::byte>> in(receive_.begin(), receive_.end());
   group_.all_to_all(out, in);
+}
+
+void BlockExchange::put_together(std::int64_t block, std::byte* content,
+                                 std::vector<std::size_t>& taken) const {
+  const std::size_t element = dtype_size(range_of(stored_, block).tensor->dtype);
+  for (std::size_t from = 0; from < receive_.size(); ++from) {
+    for_each_piece(block, static_cast<int>(from), [&](const Piece& piece) {
+      const std::size_t size = static_cast<std::size_t>(piece.count) * element;
+      std::memcpy(content + piece.in_block, receive_[from].data() + taken[from], size);
+      taken[from] += size;
+    });
+  }
+}
+
+void BlockExchange::take_apart(std::int64_t block, const std::byte* content,
+                               std::vector<std::size_t>& used) {
+  const std::size_t element = dtype_size(range_of(stored_, block).tensor->dtype);
+  for (std::size_t to = 0; to < send_.size(); ++to) {
+    for_each_piece(block, static_cast<int>(to), [&](const Piece& piece) {
+      const std::size_t size = static_cast<std::size_t>(piece.count) * element;
+      std::memcpy(send_[to].data() + used[to], content + piece.in_block, size);
+      used[to] += size;
+    });
+  }
 }
 
 void BlockExchange::gather_round(std::span<const OwnedBlock> blocks, const UseBlock& write) {
@@ -117,19 +147,9 @@ void BlockExchange::gather_round(std::span<const OwnedBlock> blocks, const UseBl
   run_together(group_, [&] {
     std::vector<std::size_t> taken(receive_.size());
     std::vector<std::byte> content(static_cast<std::size_t>(kHashBlockBytes));
-    for (const OwnedBlock& block : blocks) {
-      if (block.owner != group_.rank()) {
-        continue;
-      }
+    for (const OwnedBlock& block : own(blocks)) {
       const BlockRange range = range_of(stored_, block.block);
-      for (std::size_t from = 0; from < receive_.size(); ++from) {
-        for_each_piece(block.block, static_cast<int>(from), [&](const Piece& piece) {
-          const std::size_t size =
-              static_cast<std::size_t>(piece.count) * dtype_size(range.tensor->dtype);
-          std::memcpy(content.data() + piece.in_block, receive_[from].data() + taken[from], size);
-          taken[from] += size;
-        });
-      }
+      put_together(block.block, content.data(), taken);
       write(range, block.block, std::span(content).first(static_cast<std::size_t>(range.size)));
     }
   });
@@ -140,20 +160,10 @@ void BlockExchange::scatter_round(std::span<const OwnedBlock> blocks, const UseB
   run_together(group_, [&] {
     std::vector<std::size_t> used(send_.size());
     std::vector<std::byte> content(static_cast<std::size_t>(kHashBlockBytes));
-    for (const OwnedBlock& block : blocks) {
-      if (block.owner != group_.rank()) {
-        continue;
-      }
+    for (const OwnedBlock& block : own(blocks)) {
       const BlockRange range = range_of(stored_, block.block);
       read(range, block.block, std::span(content).first(static_cast<std::size_t>(range.size)));
-      for (std::size_t to = 0; to < send_.size(); ++to) {
-        for_each_piece(block.block, static_cast<int>(to), [&](const Piece& piece) {
-          const std::size_t size =
-              static_cast<std::size_t>(piece.count) * dtype_size(range.tensor->dtype);
-          std::memcpy(send_[to].data() + used[to], content.data() + piece.in_block, size);
-          used[to] += size;
-        });
-      }
+      take_apart(block.block, content.data(), used);
     }
   });
   size_for_holder(blocks, receive_);

@@ -55,6 +55,11 @@ class BlockExchange {
   void size_for_owner(std::span<const OwnedBlock> blocks, Buffers& buffers) const;
   void size_for_holder(std::span<const OwnedBlock> blocks, Buffers& buffers) const;
   void transfer();
+  [[nodiscard]] std::vector<OwnedBlock> own(std::span<const OwnedBlock> blocks) const;
+  [[nodiscard]] std::size_t bytes_of(std::int64_t block, int rank) const;
+  // The owner's side: from what the ranks sent to the block, and back.
+  void put_together(std::int64_t block, std::byte* content, std::vector<std::size_t>& taken) const;
+  void take_apart(std::int64_t block, const std::byte* content, std::vector<std::size_t>& used);
   void gather_round(std::span<const OwnedBlock> blocks, const UseBlock& write);
   void scatter_round(std::span<const OwnedBlock> blocks, const UseBlock& read);
 

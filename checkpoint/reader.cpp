@@ -147,18 +147,19 @@ void CheckpointReader::read(const std::vector<CheckpointTensor>& tensors) {
   const Claims claims = gather_claims(impl.group, tensors);
   const Roots roots = tensors_of_all(claims, impl.group.size());
   std::optional<RawFile> file;
-  impl.together([&] { file.emplace(RawFile::for_reading(impl.path)); });
-  TensorReader reader(*file, impl.stored);
+  std::optional<TensorReader> reader;
   impl.together([&] {
+    file.emplace(RawFile::for_reading(impl.path));
+    reader.emplace(*file, impl.stored);
     for (const CheckpointTensor& tensor : tensors) {
       const auto root = roots.find(tensor.path);
       if (root == roots.end() || root->second == impl.group.rank()) {
-        reader.read(tensor);
+        reader->read(tensor);
       }
     }
   });
   BlockExchange(impl.group, impl.stored, claims, tensors)
-      .scatter(partial_blocks(impl.group, impl.stored.num_blocks, reader.partial()),
+      .scatter(partial_blocks(impl.group, impl.stored.num_blocks, reader->partial()),
                [&](const BlockRange& range, std::int64_t block, std::span<std::byte> content) {
                  in_place(impl.path, [&] {
                    file->read_at(content.data(), content.size(), range.offset);

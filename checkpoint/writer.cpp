@@ -67,8 +67,24 @@ std::string shown(const std::string& beside) {
   return beside.substr(0, beside.size() - kBeside.size());
 }
 
-// Calls body(block, begin, memory) for each block of which this rank holds all bytes, in one piece:
-// number in the tensor, place of its first byte in the tensor, and its memory.
+// The blocks that lie in bytes [begin, end) of the tensor.
+template <class Body>
+void for_each_block_in(const StoredTensor& stored, std::int64_t begin, std::int64_t end,
+                       const std::byte* memory, Body body) {
+  for (std::int64_t block = (begin + kHashBlockBytes - 1) / kHashBlockBytes;
+       block < stored.num_blocks(); ++block) {
+    const std::int64_t first = block * kHashBlockBytes;
+    const std::int64_t last = std::min(first + kHashBlockBytes, stored.size_bytes());
+    if (last > end) {
+      return;
+    }
+    body(stored.first_block + block, stored.offset + first,
+         std::span(memory + (first - begin), static_cast<std::size_t>(last - first)));
+  }
+}
+
+// Calls body(block, offset in the file, bytes) for each block of which this rank holds all bytes,
+// in one piece.
 template <class Body>
 void for_each_whole_block(const StoredTensor& stored, const CheckpointTensor& tensor, Body body) {
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
@@ -77,18 +93,9 @@ void for_each_whole_block(const StoredTensor& stored, const CheckpointTensor& te
     const Runs runs(tensor.shape, slab);
     for (std::int64_t i = 0; i < runs.count(); ++i) {
       const std::int64_t begin = runs.first(i) * element;
-      const std::int64_t end = begin + runs.length() * element;
-      std::int64_t block = (begin + kHashBlockBytes - 1) / kHashBlockBytes;
-      for (; block < stored.num_blocks(); ++block) {
-        const std::int64_t first = block * kHashBlockBytes;
-        const std::int64_t last = std::min(first + kHashBlockBytes, stored.size_bytes());
-        if (last > end) {
-          break;
-        }
-        body(block, first,
-             std::span(memory + (first - begin), static_cast<std::size_t>(last - first)));
-      }
-      memory += end - begin;
+      const std::int64_t size = runs.length() * element;
+      for_each_block_in(stored, begin, begin + size, memory, body);
+      memory += size;
     }
   }
 }
@@ -137,18 +144,22 @@ void lay_out(Group& group, const std::string& beside, const CheckpointState& sta
   }
 }
 
+template <class Body>
+void for_each_whole_block(const StoredFile& stored, const std::vector<CheckpointTensor>& tensors,
+                          Body body) {
+  for (const CheckpointTensor& tensor : tensors) {
+    if (holds_data(tensor)) {
+      for_each_whole_block(*stored.find(tensor.path), tensor, body);
+    }
+  }
+}
+
 // The blocks that no rank holds whole, owned by the ranks in turn. Collective.
 std::vector<OwnedBlock> border_blocks(Group& group, const StoredFile& stored,
                                       const std::vector<CheckpointTensor>& tensors) {
   BlockSet whole(stored.num_blocks);
-  for (const CheckpointTensor& tensor : tensors) {
-    if (holds_data(tensor)) {
-      const StoredTensor& of = *stored.find(tensor.path);
-      for_each_whole_block(of, tensor, [&](std::int64_t block, std::int64_t, const auto&) {
-        whole.insert(of.first_block + block);
-      });
-    }
-  }
+  for_each_whole_block(stored, tensors,
+                       [&](std::int64_t block, std::int64_t, const auto&) { whole.insert(block); });
   const std::vector<BlockSet> sets = whole.gather(group);
   std::vector<OwnedBlock> blocks;
   for (std::int64_t block = 0; block < stored.num_blocks; ++block) {
@@ -184,15 +195,7 @@ void write_data(Group& group, const std::string& beside, const StoredFile& store
       return;
     }
     file.emplace(RawFile::for_writing(beside));
-    for (const CheckpointTensor& tensor : tensors) {
-      if (holds_data(tensor)) {
-        const StoredTensor& of = *stored.find(tensor.path);
-        for_each_whole_block(of, tensor,
-                             [&](std::int64_t block, std::int64_t begin, const auto& bytes) {
-                               write_block(of.first_block + block, of.offset + begin, bytes);
-                             });
-      }
-    }
+    for_each_whole_block(stored, tensors, write_block);
   });
   BlockExchange(group, stored, claims, tensors)
       .gather(borders, [&](const BlockRange& range, std::int64_t block, const auto& bytes) {
