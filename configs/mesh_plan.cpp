@@ -139,6 +139,25 @@ planner::Settled settled_fields(const config::Mesh& mesh) {
   return settled;
 }
 
+std::vector<std::string> written_fields(const config::Mesh& mesh) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  mesh.GetReflection()->ListFields(mesh, &fields);
+  std::vector<std::string> names;
+  names.reserve(fields.size());
+  for (const auto* field : fields) {
+    names.push_back(field->name());
+  }
+  return names;
+}
+
+void clear_unwritten(const std::vector<std::string>& written, config::Mesh& mesh) {
+  for (const std::string& name : written_fields(mesh)) {
+    if (std::find(written.begin(), written.end(), name) == written.end()) {
+      mesh.GetReflection()->ClearField(&mesh, mesh.GetDescriptor()->FindFieldByName(name));
+    }
+  }
+}
+
 config::Mesh mesh_of(const planner::Plan& plan) {
   config::Mesh mesh;
   mesh.set_data(plan.axes.data);

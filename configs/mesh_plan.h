@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "configs/schema/stage.pb.h"
 #include "configs/schema/sweep.pb.h"
@@ -21,6 +22,10 @@ namespace finescale {
 [[nodiscard]] planner::Plan mesh_plan(const config::Mesh& mesh);
 // What a mesh with `choice: auto` settles.
 [[nodiscard]] planner::Settled settled_fields(const config::Mesh& mesh);
+// Names of the fields that are written. Canonical text writes defaults out, so they travel beside
+// it.
+[[nodiscard]] std::vector<std::string> written_fields(const config::Mesh& mesh);
+void clear_unwritten(const std::vector<std::string>& written, config::Mesh& mesh);
 // The chosen plan as a mesh that is given.
 [[nodiscard]] config::Mesh mesh_of(const planner::Plan& plan);
 // zero: 1 with shard > 1. It sends the same bytes as no ZeRO at all, and holds the optimizer's

@@ -105,7 +105,12 @@ TEST_F(Parse, MeshMayBeLeftToThePlanner) {
   const config::Sweep sweep =
       load(valid() + "mesh: auto\nresources: {ranks_per_gang: 4, memory_per_rank: 1.5 GiB}\n");
   EXPECT_EQ(sweep.mesh().choice(), config::MESH_CHOICE_AUTO);
-  EXPECT_FALSE(sweep.mesh().has_data());
+  EXPECT_EQ(written_fields(sweep.mesh()), std::vector<std::string>{"choice"});
+  config::Mesh all;
+  parse_canonical(canonical_text(sweep.mesh()), all);
+  EXPECT_TRUE(all.has_data());
+  clear_unwritten({"choice"}, all);
+  EXPECT_EQ(written_fields(all), std::vector<std::string>{"choice"});
   EXPECT_EQ(parse_bytes(sweep.resources().memory_per_rank()), 1.5 * (1 << 30));
 }
 

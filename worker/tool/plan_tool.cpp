@@ -9,7 +9,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checkpoint.h"
+#include "comm/group.h"
 #include "configs/canonical.h"
+#include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "worker/accounting.h"
@@ -18,6 +21,8 @@
 #include "worker/methods/method.h"
 #include "worker/model/transformer.h"
 #include "worker/optim/adamw.h"
+#include "worker/tool/plan_tool_machine.h"
+#include "worker/tool/plan_tool_mesh.h"
 
 namespace finescale {
 
@@ -29,6 +34,8 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
+// Of the memory of all ranks: the rest is for the data and for what else runs.
+constexpr double kMeasuredMemoryPart = 0.7;
 constexpr double kMeasureSeconds = 0.5;  // per distinct shape: enough steps for a stable median
 
 struct Cost {
@@ -44,15 +51,33 @@ class Estimator {
     threads_ = request.value("threads", 1);
     threads_alone_ = request.value("threads_alone", threads_);
     set_num_threads(threads_);
+    question_.ranks = request.value("ranks", 1);
+    question_.memory_per_rank = request.value("memory_per_rank", 0.0);
+    measure_ = request.value("measure", true);
     for (const nlohmann::json& text : request.at("stages")) {
       config::StageSpec spec;
       parse_canonical(text.get<std::string>(), spec);
       specs_.emplace(spec.key(), spec);
       order_.push_back(spec.key());
+      question_.mesh = spec.has_train() ? spec.mesh() : question_.mesh;
+    }
+    if (question_.mesh.choice() == config::MESH_CHOICE_AUTO) {
+      clear_unwritten(request.value("written", std::vector<std::string>()), question_.mesh);
+      question_.mesh.set_choice(config::MESH_CHOICE_AUTO);
     }
   }
 
   std::string run() {
+    for (const std::string& key : order_) {
+      const config::StageSpec& spec = specs_.at(key);
+      if (spec.has_train()) {
+        workloads_.push_back(make_workload(spec));
+      }
+    }
+    mesh_ = answer_mesh(question_, workloads_, probe_machine(threads_));
+    if (!measure_) {
+      return nlohmann::json{{"mesh", nlohmann::json::parse(mesh_json(mesh_))}}.dump();
+    }
     nlohmann::json stages = nlohmann::json::array();
     for (const std::string& key : order_) {
       const config::StageSpec& spec = specs_.at(key);
@@ -77,7 +102,8 @@ class Estimator {
                         {"memory_bytes", cost.memory_bytes},
                         {"checkpoint_bytes", cost.checkpoint_bytes}});
     }
-    return nlohmann::json{{"stages", stages}}.dump();
+    return nlohmann::json{{"stages", stages}, {"mesh", nlohmann::json::parse(mesh_json(mesh_))}}
+        .dump();
   }
 
  private:
@@ -131,12 +157,38 @@ class Estimator {
     if (source.has_fresh()) {
       return source.fresh();
     }
+    if (source.has_checkpoint()) {
+      const auto [held, is_new] =
+          checkpoints_.emplace(source.checkpoint().path(), config::ModelConfig());
+      if (is_new) {
+        const auto group = make_single_group();
+        parse_canonical(CheckpointReader(*group, source.checkpoint().path()).state().model_text,
+                        held->second);
+      }
+      return held->second;
+    }
     const auto found = specs_.find(source.artifact());
     if (found == specs_.end() || !found->second.has_train()) {
-      throw Error(ErrorKind::kConfig, "plan cannot look into base.model yet", "base.model",
-                  "finescale run works without it");
+      throw Error(ErrorKind::kConfig,
+                  "the plan does not hold the model's stage " + source.artifact());
     }
     return architecture(found->second.train().model());
+  }
+
+  planner::Workload make_workload(const config::StageSpec& stage) {
+    const config::TrainSpec& spec = stage.train();
+    const config::Llama& llama = architecture(spec.model()).llama();
+    check_mesh(llama, stage.mesh());
+    const TrainLoader loader(dataset(spec.data(), spec.rules(), spec.tokenizer()), spec.train(),
+                             spec.seed());
+    return workload(spec.train(), llama, batch_shape(loader),
+                    static_cast<double>(loader.num_steps()));
+  }
+
+  // Steps are timed on one rank: where its memory is short, the planner's figures must do.
+  bool can_measure(const planner::Workload& w) const {
+    const double one = planner::peak_memory(w, {}, mesh_.machine).total();
+    return one <= kMeasuredMemoryPart * mesh_.machine.memory_per_rank * question_.ranks;
   }
 
   struct Shape {
@@ -177,6 +229,30 @@ class Estimator {
       return held;
     }
     held.layout = std::make_unique<ModelLayout>(architecture(spec.model()).llama());
+    const planner::Workload w = workload(t, architecture(spec.model()).llama(), batch_shape(loader),
+                                         static_cast<double>(loader.num_steps()));
+    held.memory_bytes = static_cast<std::int64_t>(
+        planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());
+    const double one_rank = planner::step_time(w, {}, mesh_.machine).total();
+    const double speed =
+        planner::step_time(w, mesh_plan(mesh_.mesh), mesh_.machine).total() / one_rank;
+    held.trains_base = w.method.trains_base;
+    held.trainable = held.trains_base ? w.model.parameters()
+                                      : w.model.layers * w.method.adapters_of_layer(w.model);
+    if (!can_measure(w)) {
+      held.seconds_per_token = held.seconds_per_token_alone = speed * one_rank / w.batch.tokens;
+      held.eval_seconds_per_token = held.seconds_per_token / 3;
+      return held;
+    }
+    measure(spec, loader, held);
+    held.seconds_per_token *= speed;
+    held.seconds_per_token_alone *= speed;
+    held.eval_seconds_per_token *= speed;
+    return held;
+  }
+
+  void measure(const config::TrainSpec& spec, const TrainLoader& loader, Shape& held) {
+    const config::Train& t = spec.train();
     held.weights = std::make_unique<ParameterSet>(
         t.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32);
     held.layout->declare(*held.weights);
@@ -191,8 +267,6 @@ class Estimator {
     AlignedBuffer gradient_memory(method->trainable().flat().size_bytes());
     const TensorView gradient(gradient_memory.data(), held.weights->dtype(),
                               method->trainable().flat().shape);
-    held.trainable = method->trainable().num_elements();
-    held.trains_base = method->trains_base();
     GlobalBatch batch;
     const auto one_step = [&](std::int64_t step) {
       loader.fill(step % loader.num_steps(), batch);
@@ -218,10 +292,6 @@ class Estimator {
       }
     }
     held.eval_seconds_per_token = seconds_since(eval_begin) / static_cast<double>(tokens);
-    held.memory_bytes =
-        static_cast<std::int64_t>(held.weights->flat().size_bytes() + 4 * gradient.size_bytes() +
-                                  model.tape().memory_bytes());
-    return held;
   }
 
   Cost train(const config::TrainSpec& spec) {
@@ -239,7 +309,7 @@ class Estimator {
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
     cost.memory_bytes = s.memory_bytes;
     cost.checkpoint_bytes =
-        s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
+        s.trainable * (spec.train().precision() == config::PRECISION_F64 ? 8 : 4) + 220000;
     return cost;
   }
 
@@ -291,7 +361,7 @@ class Estimator {
     if (is_new) {
       std::int64_t asked = 0;
       const auto prompts = first_prompts(data, evaluate, &asked);
-      if (!prompts.empty()) {
+      if (!prompts.empty() && s.weights != nullptr) {
         const Transformer model(*s.layout, *s.weights);
         const Clock::time_point begin = Clock::now();
         (void)Generator(model).greedy(prompts, evaluate.max_new_tokens(), -1);
@@ -302,6 +372,11 @@ class Estimator {
     return it->second;
   }
 
+  MeshQuestion question_;
+  MeshAnswer mesh_;
+  bool measure_ = true;
+  std::vector<planner::Workload> workloads_;                // of the train stages, in order
+  std::map<std::string, config::ModelConfig> checkpoints_;  // by path
   int threads_ = 1;
   int threads_alone_ = 1;
   std::map<std::string, config::StageSpec> specs_;
