@@ -32,7 +32,7 @@ Machine h100() {
   m.name = "H100 SXM";
   m.memory_per_rank = 80e9 * 0.94;  // what is left beside the driver and fragmentation
   m.base_bytes = 2.5e9;             // context, libraries, communicators, workspaces
-  // Power-limited products of sizes 4096 and up reach 60 to 70% of the dense bf16 peak.
+  // Assumed: 63% of the dense bf16 peak in long runs; single kernels are published at 670 to 740.
   m.gemm = {{64, 60e12}, {256, 220e12}, {1024, 480e12}, {4096, 600e12}, {8192, 620e12}};
   m.attention_flops_per_s = 420e12;  // forward 484 to 591, backward 370 to 474 (cuDNN, H200)
   m.memory_bandwidth = 3.35e12 * 0.8;
