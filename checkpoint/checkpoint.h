@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layout-independent checkpoints in HDF5: logical tensors by name, written and read by hyperslabs
-// (CLI.md, layouts). Contiguous datasets, romio, a hash per tensor kept as an attribute and checked
+// (docs/checkpoint-format.md). Contiguous datasets, and hashes of their blocks that are checked
 // when read.
 #pragma once
 
@@ -18,8 +18,8 @@
 
 namespace finescale {
 
-// One tensor to write or read: where the local part lies in memory (dense) and which part of the
-// whole it is.
+// One tensor, or a piece of one, to write or read: elements [begin, end) of `part`, row-major, lie
+// densely in `local`. A rank may give several pieces of a tensor, and ranks different ones.
 struct CheckpointTensor {
   std::string path;  // /model/<name>, /adapter/<name>/A, /optimizer/<slot>/<name>
   Shape shape;       // logical
@@ -27,6 +27,8 @@ struct CheckpointTensor {
   TensorView local;  // f32 or f64
   bool writes = true;
   bool trainable = true;
+  std::int64_t begin = 0;
+  std::int64_t end = -1;  // -1: of the whole part
 };
 
 struct CheckpointState {  // group /state and /run
@@ -43,8 +45,8 @@ struct CheckpointState {  // group /state and /run
   std::map<std::string, double> numbers;  // e.g. best loss of keep: best
 };
 
-// Writes PATH.tmp, closes, fsyncs, renames. Collective over the group; tensors in the same order on
-// every rank.
+// Writes PATH.tmp, fsyncs, renames. Collective over the group; the lists of ranks may differ, but
+// every element of each tensor is written exactly once (else kInternal, naming the tensor).
 void write_checkpoint(Group& group, const std::string& path, const CheckpointState& state,
                       const std::vector<CheckpointTensor>& tensors);
 
@@ -60,9 +62,12 @@ class CheckpointReader {
   [[nodiscard]] std::vector<LogicalTensor> tensors(
       const std::string& group_path) const;  // names below /model, ...
   [[nodiscard]] bool has(const std::string& path) const;
-  // Reads each tensor's local part; checks shape and, where the whole tensor is read, its hash.
-  // Converts f32 <-> f64.
+  // Reads each rank's pieces and nothing else, but for blocks that no rank reads whole: one of the
+  // ranks reads them to check their hash. A tensor that every rank wants whole is read by one and
+  // broadcast. Checks shapes, converts f32 <-> f64. Collective.
   void read(const std::vector<CheckpointTensor>& tensors);
+  // Reads the whole file, each rank a share, and checks every hash. Collective.
+  void verify();
 
  private:
   struct Impl;

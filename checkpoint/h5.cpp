@@ -5,17 +5,12 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <vector>
-
-#include "core/hash.h"
 
 namespace finescale::h5 {
 
 namespace {
-
-constexpr int kFormatVersion = 1;
-constexpr std::int64_t kHashBlockBytes = std::int64_t{8}
-                                         << 20;  // read and hashed while in the cache
 
 struct Cause {
   std::string innermost;
@@ -80,13 +75,6 @@ void read_attribute(hid_t object, const char* name, hid_t memory, void* value) {
 
 }  // namespace
 
-Error no_space() {
-  return {ErrorKind::kResource,
-          "cannot write: no space left on device",
-          {},
-          "free some space and run the same command again: nothing is lost"};
-}
-
 void throw_error(const char* expression) {
   Cause cause;
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, note_cause, &cause);  // from the innermost entry on
@@ -94,33 +82,23 @@ void throw_error(const char* expression) {
   switch (cause.code) {
     case ENOSPC:
     case EDQUOT:
-      throw no_space();
     case EFBIG:
-      throw Error(ErrorKind::kResource,
-                  "cannot write: the file would exceed the limit on file sizes", {},
-                  "raise the limit (ulimit -f)");
     case EROFS:
     case EACCES:
     case EPERM:
-      throw Error(ErrorKind::kResource,
-                  std::string("the system refuses: ") + std::strerror(cause.code), {},
-                  "choose a writable directory (--set output=DIR)");
+      throw system_error(cause.code);
     default:
       throw Error(ErrorKind::kCheckpoint, cause.innermost + " (" + expression + ")");
   }
 }
 
 void in_file(const std::string& path, const std::function<void()>& body, ErrorKind otherwise) {
+  // Of the process, as the library's own state is: a background writer and the ranks of a group of
+  // threads take turns.
+  static std::mutex library;
+  const std::scoped_lock lock(library);
   const Quiet quiet;
-  try {
-    body();
-  } catch (const Error& error) {
-    if (!error.where().empty()) {
-      throw;
-    }
-    const ErrorKind kind = error.kind() == ErrorKind::kCheckpoint ? otherwise : error.kind();
-    throw Error(kind, error.message(), path, error.hint(), error.file(), error.line());
-  }
+  in_place(path, body, otherwise);
 }
 
 hid_t file_type(DType dtype) {
@@ -162,22 +140,15 @@ Shape shape_of(hid_t dataset) {
   return shape;
 }
 
+Properties creation(hid_t property_class) {
+  Properties properties(H5_CHECK(H5Pcreate(property_class)));
+  H5_CHECK(H5Pset_obj_track_times(properties.get(), false));
+  return properties;
+}
+
 Space make_space(const Shape& shape) {
   const std::vector<hsize_t> dims(shape.dims.begin(), shape.dims.begin() + shape.rank);
   return Space(H5_CHECK(H5Screate_simple(shape.rank, dims.data(), nullptr)));
-}
-
-bool exists(hid_t file, const std::string& path) {
-  // H5Lexists wants every group on the way to exist.
-  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    const htri_t found = H5Lexists(file, path.substr(0, end).c_str(), H5P_DEFAULT);
-    if (found <= 0) {
-      return false;
-    }
-    if (end == std::string::npos) {
-      return true;
-    }
-  }
 }
 
 void write_number(hid_t object, const char* name, std::int64_t value) {
@@ -234,41 +205,13 @@ Properties file_access() {
 File open_checkpoint(const std::string& path) {
   File file(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDONLY, file_access().get())));
   const std::int64_t version = read_integer(file.get(), "format_version");
-  if (version != kFormatVersion) {
+  if (version < 1 || version > kFormatVersion) {
     throw Error(ErrorKind::kCheckpoint,
                 "checkpoint has format version " + std::to_string(version) +
-                    ", this program reads version " + std::to_string(kFormatVersion),
+                    ", this program reads up to version " + std::to_string(kFormatVersion),
                 path, "use the version of finescale that wrote it");
   }
   return file;
-}
-
-std::string hash_dataset(hid_t dataset) {
-  const DType dtype = dtype_of(dataset);
-  const Shape shape = shape_of(dataset);
-  const auto element = static_cast<std::int64_t>(dtype_size(dtype));
-  Hasher hasher;
-  if (shape.num_elements() == 0) {
-    return hasher.hex();
-  }
-  const std::int64_t row = shape.num_elements() / shape[0];
-  const std::int64_t rows = std::max<std::int64_t>(1, kHashBlockBytes / (row * element));
-  std::vector<std::byte> block(static_cast<std::size_t>(std::min(rows, shape[0]) * row * element));
-  const Space space(H5_CHECK(H5Dget_space(dataset)));
-  std::vector<hsize_t> start(static_cast<std::size_t>(shape.rank), 0);
-  std::vector<hsize_t> count(shape.dims.begin(), shape.dims.begin() + shape.rank);
-  for (std::int64_t begin = 0; begin < shape[0]; begin += rows) {
-    start[0] = static_cast<hsize_t>(begin);
-    count[0] = static_cast<hsize_t>(std::min(rows, shape[0] - begin));
-    H5_CHECK(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(),
-                                 nullptr));
-    const Space memory(H5_CHECK(H5Screate_simple(shape.rank, count.data(), nullptr)));
-    H5_CHECK(
-        H5Dread(dataset, file_type(dtype), memory.get(), space.get(), H5P_DEFAULT, block.data()));
-    hasher.update(block.data(),
-                  static_cast<std::size_t>(count[0]) * static_cast<std::size_t>(row * element));
-  }
-  return hasher.hex();
 }
 
 }  // namespace finescale::h5

@@ -42,8 +42,8 @@ void write_bytes(hid_t group, const char* name, std::string_view bytes) {
   const hsize_t size = bytes.size();
   const Space space(
       H5_CHECK(bytes.empty() ? H5Screate(H5S_NULL) : H5Screate_simple(1, &size, nullptr)));
-  const Dataset dataset(H5_CHECK(
-      H5Dcreate2(group, name, H5T_STD_U8LE, space.get(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)));
+  const Dataset dataset(H5_CHECK(H5Dcreate2(group, name, H5T_STD_U8LE, space.get(), H5P_DEFAULT,
+                                            creation(H5P_DATASET_CREATE).get(), H5P_DEFAULT)));
   if (!bytes.empty()) {
     H5_CHECK(
         H5Dwrite(dataset.get(), H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()));
@@ -71,7 +71,8 @@ herr_t collect_number(hid_t object, const char* name, const H5A_info_t* /*info*/
 }
 
 Group make_group(hid_t parent, const char* name) {
-  return Group(H5_CHECK(H5Gcreate2(parent, name, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)));
+  return Group(H5_CHECK(
+      H5Gcreate2(parent, name, H5P_DEFAULT, creation(H5P_GROUP_CREATE).get(), H5P_DEFAULT)));
 }
 
 }  // namespace

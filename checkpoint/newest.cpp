@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/h5.h"
 #include "comm/together.h"
+#include "core/error.h"
 
 namespace finescale {
 
@@ -46,46 +46,37 @@ std::vector<Candidate> candidates(const std::vector<std::string>& directories) {
   return found;
 }
 
-// Opens it and checks every hash, so that a resume does not find out half-way.
-void verify(const std::string& path) {
-  const auto single = make_single_group();
-  const CheckpointReader reader(*single, path);
-  h5::in_file(path, [&] {
-    const h5::File file = h5::open_checkpoint(path);
-    for (const LogicalTensor& tensor : reader.tensors("/")) {
-      const h5::Dataset dataset(H5_CHECK(H5Dopen2(file.get(), tensor.name.c_str(), H5P_DEFAULT)));
-      if (h5::hash_dataset(dataset.get()) != h5::read_text(dataset.get(), "xxh3_128")) {
-        throw Error(ErrorKind::kCheckpoint,
-                    "/" + tensor.name + " does not match its hash: the file is damaged");
-      }
-    }
-  });
-}
-
 }  // namespace
 
 std::optional<std::string> newest_checkpoint(Group& group,
                                              const std::vector<std::string>& directories,
                                              std::vector<std::string>* skipped) {
-  std::string newest;  // empty: none
-  std::vector<std::string> warnings;
+  std::vector<Candidate> found;
   run_together(group, [&] {
-    if (group.rank() != 0) {
-      return;
-    }
-    for (const Candidate& candidate : candidates(directories)) {
-      try {
-        verify(candidate.path);
-        newest = candidate.path;
-        return;
-      } catch (const Error& error) {
-        warnings.emplace_back(error.what());
-      }
+    if (group.rank() == 0) {
+      found = candidates(directories);
     }
   });
-  group.broadcast(newest, 0);
+  std::string newest;  // empty: none
+  std::vector<std::string> warnings;
+  for (std::size_t next = 0; newest.empty(); ++next) {
+    std::string path = next < found.size() ? found[next].path : std::string();
+    group.broadcast(path, 0);
+    if (path.empty()) {
+      break;
+    }
+    try {  // every hash, so that a resume does not find out half-way
+      CheckpointReader(group, path).verify();
+      newest = path;
+    } catch (const Error& error) {
+      warnings.emplace_back(error.what());
+    }
+  }
+  if (group.rank() != 0) {
+    warnings.clear();  // rank 0 reports them
+  }
   if (skipped != nullptr) {
-    skipped->insert(skipped->end(), warnings.begin(), warnings.end());  // rank 0 reports them
+    skipped->insert(skipped->end(), warnings.begin(), warnings.end());
   }
   return newest.empty() ? std::nullopt : std::optional(newest);
 }

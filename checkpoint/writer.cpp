@@ -1,26 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rank 0 makes the file with all its structure, alone; ranks that hold data then write their
-// hyperslabs: through MPI-IO when the group is one of processes, else in turn. No metadata is ever
-// written by two ranks.
-#include <fcntl.h>
-#include <sys/stat.h>
+// Rank 0 makes the file with all its structure through HDF5, alone, and closes it. Then every rank
+// writes blocks and their hashes straight to their places, those that it holds whole and a share of
+// the others, and flushes them. No two ranks ever write the same bytes.
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <functional>
-#include <set>
+#include <optional>
 #include <span>
 #include <string_view>
 
-#include <mpi.h>
-
+#include "checkpoint/block_exchange.h"
+#include "checkpoint/block_set.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/claims.h"
 #include "checkpoint/h5.h"
-#include "checkpoint/h5_slab.h"
-#include "checkpoint/h5_state.h"
-#include "comm/mpi/mpi_group.h"
+#include "checkpoint/raw_file.h"
+#include "checkpoint/slabs.h"
 #include "comm/together.h"
 #include "core/crash_point.h"
 #include "core/files.h"
@@ -31,236 +27,203 @@ namespace finescale {
 namespace {
 
 constexpr std::string_view kBeside = ".tmp";
-constexpr std::size_t kHashCharacters = 32;
-using HashText = std::array<char, kHashCharacters>;
 
-struct WritePlan {
-  std::vector<std::string> hashes;  // per tensor; empty when several ranks hold parts of it
-  bool rank_0_writes_all = true;
+// Hashes of this rank's blocks, and the write of those to the table in the file.
+class HashTable {
+ public:
+  explicit HashTable(const StoredFile& stored)
+      : stored_(&stored),
+        known_(stored.num_blocks),
+        text_(static_cast<std::size_t>(stored.num_blocks * kHashCharacters), '\0') {}
+  void set(std::int64_t block, const std::string& hash) {
+    known_.insert(block);
+    std::copy(hash.begin(), hash.end(),
+              text_.begin() + static_cast<std::ptrdiff_t>(block * kHashCharacters));
+  }
+  [[nodiscard]] const BlockSet& known() const { return known_; }
+  void write(RawFile& file) const {
+    for (std::int64_t begin = 0; begin < stored_->num_blocks;) {
+      std::int64_t end = begin;
+      while (end < stored_->num_blocks && known_.has(end)) {
+        ++end;
+      }
+      if (end > begin) {
+        file.write_at(text_.data() + begin * kHashCharacters,
+                      static_cast<std::size_t>((end - begin) * kHashCharacters),
+                      stored_->hashes_offset + begin * kHashCharacters);
+      }
+      begin = end + 1;
+    }
+  }
+
+ private:
+  const StoredFile* stored_;
+  BlockSet known_;
+  std::string text_;
 };
 
-bool holds_data(const CheckpointTensor& tensor) {
-  return tensor.writes && tensor.part.shape.num_elements() > 0;
-}
-
-// The one writer of a whole tensor hashes its memory; everyone learns the hash. Collective over the
-// group.
-WritePlan make_plan(Group& group, const std::vector<CheckpointTensor>& tensors) {
-  FS_CHECK(group.sum(std::ssize(tensors)) == std::ssize(tensors) * group.size(),
-           "ranks disagree on the tensors of a checkpoint");
-  const std::size_t count = tensors.size();
-  // Per tensor and rank: '-' nothing, '+' a part, else the hash of the whole.
-  std::vector<HashText> mine(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    mine[i].fill(holds_data(tensors[i]) ? '+' : '-');
-    if (holds_data(tensors[i]) && h5::is_whole(tensors[i])) {
-      Hasher hasher;
-      hasher.update(tensors[i].local.data, tensors[i].local.size_bytes());
-      const std::string hex = hasher.hex();
-      std::copy(hex.begin(), hex.end(), mine[i].begin());
-    }
-  }
-  const auto size = static_cast<std::size_t>(group.size());
-  std::vector<HashText> all(count * size);
-  std::vector<std::size_t> offsets;
-  for (std::size_t rank = 0; rank <= size; ++rank) {
-    offsets.push_back(rank * count * sizeof(HashText));
-  }
-  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)), offsets);
-  WritePlan plan;
-  for (std::size_t i = 0; i < count; ++i) {
-    std::string& hash = plan.hashes.emplace_back();
-    int whole = 0;
-    int parts = 0;
-    for (std::size_t rank = 0; rank < size; ++rank) {
-      const HashText& text = all[rank * count + i];
-      if (text[0] == '-') {
-        continue;
-      }
-      plan.rank_0_writes_all = plan.rank_0_writes_all && rank == 0;
-      parts += static_cast<int>(text[0] == '+');
-      if (text[0] != '+') {
-        ++whole;
-        hash.assign(text.begin(), text.end());
-      }
-    }
-    FS_CHECK(whole + parts > 0 || tensors[i].shape.num_elements() == 0,
-             tensors[i].path + " is written by no rank");
-    FS_CHECK(whole == 0 || (whole == 1 && parts == 0),
-             tensors[i].path + " is written by several ranks");
-    if (whole + parts == 0) {
-      hash = hash_hex("");
-    }
-  }
-  return plan;
-}
-
 // A failure to write that nobody explains is one of the file system; users know PATH, not PATH.tmp.
-void in_output(const std::string& beside, const std::function<void()>& body) {
-  h5::in_file(beside.substr(0, beside.size() - kBeside.size()), body, ErrorKind::kIo);
+std::string shown(const std::string& beside) {
+  return beside.substr(0, beside.size() - kBeside.size());
 }
 
-void create_dataset(hid_t file, const CheckpointTensor& tensor, const std::string& hash) {
-  const h5::Properties links(H5_CHECK(H5Pcreate(H5P_LINK_CREATE)));
-  H5_CHECK(H5Pset_create_intermediate_group(links.get(), 1));
-  const h5::Properties creation(H5_CHECK(H5Pcreate(H5P_DATASET_CREATE)));
-  H5_CHECK(H5Pset_layout(creation.get(), H5D_CONTIGUOUS));
-  H5_CHECK(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER));
-  H5_CHECK(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY));
-  H5_CHECK(H5Pset_obj_track_times(creation.get(), false));  // equal content, equal file
-  const h5::Space space = h5::make_space(tensor.shape);
-  const h5::Dataset dataset(
-      H5_CHECK(H5Dcreate2(file, tensor.path.c_str(), h5::file_type(tensor.local.dtype), space.get(),
-                          links.get(), creation.get(), H5P_DEFAULT)));
-  h5::write_text(dataset.get(), "dtype", dtype_name(tensor.local.dtype));
-  h5::write_number(dataset.get(), "trainable", std::int64_t{tensor.trainable});
-  if (!hash.empty()) {
-    h5::write_text(dataset.get(), "xxh3_128", hash);
+// The blocks that lie in bytes [begin, end) of the tensor.
+template <class Body>
+void for_each_block_in(const StoredTensor& stored, std::int64_t begin, std::int64_t end,
+                       const std::byte* memory, Body body) {
+  for (std::int64_t block = (begin + kHashBlockBytes - 1) / kHashBlockBytes;
+       block < stored.num_blocks(); ++block) {
+    const std::int64_t first = block * kHashBlockBytes;
+    const std::int64_t last = std::min(first + kHashBlockBytes, stored.size_bytes());
+    if (last > end) {
+      return;
+    }
+    body(stored.first_block + block, stored.offset + first,
+         std::span(memory + (first - begin), static_cast<std::size_t>(last - first)));
   }
 }
 
-void close_file(h5::File file) {
-  // Closing writes what is left: its error must not be lost in a destructor.
-  H5_CHECK(H5Fclose(file.release()));
-}
-
-void create_file(const std::string& path, const CheckpointState& state,
-                 const std::vector<CheckpointTensor>& tensors, const WritePlan& plan) {
-  ::unlink(path.c_str());  // a left-over of an attempt that was killed
-  h5::File file(
-      H5_CHECK(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, h5::file_access().get())));
-  h5::write_number(file.get(), "format_version", std::int64_t{1});
-  h5::write_state(file.get(), state);
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    create_dataset(file.get(), tensors[i], plan.hashes[i]);
-  }
-  if (plan.rank_0_writes_all) {
-    for (const CheckpointTensor& tensor : tensors) {
-      h5::write_part(file.get(), tensor);
+// Calls body(block, offset in the file, bytes) for each block of which this rank holds all bytes,
+// in one piece.
+template <class Body>
+void for_each_whole_block(const StoredTensor& stored, const CheckpointTensor& tensor, Body body) {
+  const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
+  const auto* memory = tensor.local.as<const std::byte>();
+  for (const LocalPart& slab : slabs_of(tensor.part, tensor.begin, end_of(tensor))) {
+    const Runs runs(tensor.shape, slab);
+    for (std::int64_t i = 0; i < runs.count(); ++i) {
+      const std::int64_t begin = runs.first(i) * element;
+      const std::int64_t size = runs.length() * element;
+      for_each_block_in(stored, begin, begin + size, memory, body);
+      memory += size;
     }
   }
-  close_file(std::move(file));
 }
 
-void write_own_parts(hid_t file, const std::vector<CheckpointTensor>& tensors) {
+bool holds_data(const CheckpointTensor& tensor) {
+  return tensor.writes && tensor.local.num_elements() > 0;
+}
+
+// HDF5 1.10 ends the process at its exit when it could not close a file: what can be known of a
+// full disk is found out before. The structure takes about 1 KiB per tensor.
+void probe_space(const std::string& beside, const StoredFile& stored) {
+  std::int64_t size = stored.num_blocks * kHashCharacters + (std::int64_t{64} << 10);
+  for (const StoredTensor& tensor : stored.tensors) {
+    size += tensor.size_bytes() + 1024;
+  }
+  RawFile::create(beside).reserve_space(size);
+}
+
+void reserve_space(const std::string& beside) {
+  RawFile file = RawFile::for_writing(beside);
+  file.reserve_space(file.size());
+}
+
+// Rank 0 makes the structure; every rank learns where the data goes. Collective over the group.
+void lay_out(Group& group, const std::string& beside, const CheckpointState& state,
+             StoredFile& stored) {
+  run_together(group, [&] {
+    if (group.rank() == 0) {
+      const std::string name = shown(beside);
+      in_place(
+          name, [&] { probe_space(beside, stored); }, ErrorKind::kIo);
+      h5::in_file(
+          name, [&] { create_structure(beside, state, stored); }, ErrorKind::kIo);
+      in_place(
+          name, [&] { reserve_space(beside); }, ErrorKind::kIo);
+    }
+  });
+  std::vector<std::int64_t> offsets = {stored.hashes_offset};
+  for (const StoredTensor& tensor : stored.tensors) {
+    offsets.push_back(tensor.offset);
+  }
+  group.broadcast(offsets.data(), offsets.size() * sizeof(std::int64_t), 0);
+  stored.hashes_offset = offsets[0];
+  for (std::size_t i = 0; i < stored.tensors.size(); ++i) {
+    stored.tensors[i].offset = offsets[i + 1];
+  }
+}
+
+template <class Body>
+void for_each_whole_block(const StoredFile& stored, const std::vector<CheckpointTensor>& tensors,
+                          Body body) {
   for (const CheckpointTensor& tensor : tensors) {
     if (holds_data(tensor)) {
-      h5::write_part(file, tensor);
+      for_each_whole_block(*stored.find(tensor.path), tensor, body);
     }
   }
 }
 
-// Takes the space now, where a full disk is reported as such: MPI-IO says only "input/output
-// error". By rank 0 alone.
-void reserve_space(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  struct stat status {};
-  const bool known = descriptor >= 0 && ::fstat(descriptor, &status) == 0;
-  const int code = known && ::fallocate(descriptor, 0, 0, status.st_size) != 0 ? errno : 0;
-  if (descriptor >= 0) {
-    ::close(descriptor);
+// The blocks that no rank holds whole, owned by the ranks in turn. Collective.
+std::vector<OwnedBlock> border_blocks(Group& group, const StoredFile& stored,
+                                      const std::vector<CheckpointTensor>& tensors) {
+  BlockSet whole(stored.num_blocks);
+  for_each_whole_block(stored, tensors,
+                       [&](std::int64_t block, std::int64_t, const auto&) { whole.insert(block); });
+  const std::vector<BlockSet> sets = whole.gather(group);
+  std::vector<OwnedBlock> blocks;
+  for (std::int64_t block = 0; block < stored.num_blocks; ++block) {
+    if (std::none_of(sets.begin(), sets.end(),
+                     [&](const BlockSet& set) { return set.has(block); })) {
+      blocks.push_back({block, static_cast<int>(std::ssize(blocks) % group.size())});
+    }
   }
-  if (code == ENOSPC || code == EDQUOT) {  // other answers: this file system cannot reserve
-    throw h5::no_space();
-  }
+  return blocks;
 }
 
 // Collective over the group.
-void write_parts_by_mpi(Group& group, MPI_Comm communicator, const std::string& path,
-                        const std::vector<CheckpointTensor>& tensors) {
-  h5::File file;
+void write_data(Group& group, const std::string& beside, const StoredFile& stored,
+                const Claims& claims, const std::vector<CheckpointTensor>& tensors) {
+  HashTable hashes(stored);
+  std::optional<RawFile> file;
+  // A block is hashed in front of its write, which finds it in the cache.
+  const auto write_block = [&](std::int64_t block, std::int64_t offset,
+                               std::span<const std::byte> bytes) {
+    hashes.set(block, hash_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+    file->write_at(bytes.data(), bytes.size(), offset);
+  };
   const auto together = [&](const std::function<void()>& body) {
-    run_together(group, [&] { in_output(path, body); });
+    run_together(group, [&] { in_place(shown(beside), body, ErrorKind::kIo); });
   };
+  const std::vector<OwnedBlock> borders = border_blocks(group, stored, tensors);
+  const bool writes =
+      group.rank() == 0 || std::any_of(tensors.begin(), tensors.end(), holds_data) ||
+      std::any_of(borders.begin(), borders.end(),
+                  [&](const OwnedBlock& block) { return block.owner == group.rank(); });
   together([&] {
-    if (group.rank() == 0) {
-      reserve_space(path);
+    if (!writes) {
+      return;
+    }
+    file.emplace(RawFile::for_writing(beside));
+    for_each_whole_block(stored, tensors, write_block);
+  });
+  BlockExchange(group, stored, claims, tensors)
+      .gather(borders, [&](const BlockRange& range, std::int64_t block, const auto& bytes) {
+        in_place(
+            shown(beside), [&] { write_block(block, range.offset, bytes); }, ErrorKind::kIo);
+      });
+  together([&] {
+    if (file) {
+      hashes.write(*file);
+      file->sync();  // each rank its own: a host knows only its own unwritten pages
     }
   });
-  together([&] {
-    const h5::Properties access = h5::file_access();
-    H5_CHECK(H5Pset_fapl_mpio(access.get(), communicator, MPI_INFO_NULL));
-    file.reset(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, access.get())));
-  });
-  // The data transfers are independent, so one rank may fail alone; opening and closing are not.
-  together([&] { write_own_parts(file.get(), tensors); });
-  together([&] { close_file(std::move(file)); });
-}
-
-// Ranks are threads: HDF5 serves one at a time. Collective over the group.
-void write_parts_in_turn(Group& group, const std::string& path,
-                         const std::vector<CheckpointTensor>& tensors) {
-  const auto body = [&] {
-    h5::File file(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, h5::file_access().get())));
-    write_own_parts(file.get(), tensors);
-    close_file(std::move(file));
-  };
-  for (int turn = 0; turn < group.size(); ++turn) {
-    run_together(group, [&] {
-      if (turn == group.rank()) {
-        in_output(path, body);
-      }
-    });
-  }
-}
-
-// Tensors that several ranks wrote: read back what lies in the file. By rank 0 alone.
-void hash_split_tensors(const std::string& path, const std::vector<CheckpointTensor>& tensors,
-                        const WritePlan& plan) {
-  h5::File file(H5_CHECK(H5Fopen(path.c_str(), H5F_ACC_RDWR, h5::file_access().get())));
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (plan.hashes[i].empty()) {
-      const h5::Dataset dataset(
-          H5_CHECK(H5Dopen2(file.get(), tensors[i].path.c_str(), H5P_DEFAULT)));
-      h5::write_text(dataset.get(), "xxh3_128", h5::hash_dataset(dataset.get()));
-    }
-  }
-  close_file(std::move(file));
-}
-
-// By rank 0 alone.
-void finish_file(const std::string& beside, const std::string& path,
-                 const std::vector<CheckpointTensor>& tensors, const WritePlan& plan) {
-  if (std::any_of(plan.hashes.begin(), plan.hashes.end(),
-                  [](const std::string& hash) { return hash.empty(); })) {
-    in_output(beside, [&] { hash_split_tensors(beside, tensors, plan); });
-  }
-  sync_file(beside);
-  crash_point("worker.before_checkpoint_rename");
-  rename_durably(beside, path);
-  crash_point("worker.after_checkpoint");
-}
-
-void check_tensors(const std::vector<CheckpointTensor>& tensors) {
-  std::set<std::string> names;
-  for (const CheckpointTensor& tensor : tensors) {
-    FS_CHECK(names.insert(tensor.path).second, tensor.path + " occurs twice");
-    if (tensor.writes) {
-      h5::check_part(tensor);
-    }
-  }
 }
 
 // Collective over the group.
 void write_file(Group& group, const std::string& beside, const std::string& path,
-                const CheckpointState& state, const std::vector<CheckpointTensor>& tensors,
-                const WritePlan& plan) {
-  const auto on_rank_0 = [&](const std::function<void()>& body) {
-    run_together(group, [&] {
-      if (group.rank() == 0) {
-        body();
-      }
-    });
-  };
-  on_rank_0([&] { in_output(beside, [&] { create_file(beside, state, tensors, plan); }); });
-  if (!plan.rank_0_writes_all) {
-    if (const void* communicator = native_communicator(group); communicator != nullptr) {
-      write_parts_by_mpi(group, *static_cast<const MPI_Comm*>(communicator), beside, tensors);
-    } else {
-      write_parts_in_turn(group, beside, tensors);
+                const CheckpointState& state, const Claims& claims,
+                const std::vector<CheckpointTensor>& tensors) {
+  StoredFile stored = tensors_of(claims);
+  lay_out(group, beside, state, stored);
+  write_data(group, beside, stored, claims, tensors);
+  run_together(group, [&] {
+    if (group.rank() == 0) {
+      crash_point("worker.before_checkpoint_rename");
+      rename_durably(beside, path);
+      crash_point("worker.after_checkpoint");
     }
-  }
-  on_rank_0([&] { finish_file(beside, path, tensors, plan); });
+  });
 }
 
 }  // namespace
@@ -268,10 +231,15 @@ void write_file(Group& group, const std::string& beside, const std::string& path
 void write_checkpoint(Group& group, const std::string& path, const CheckpointState& state,
                       const std::vector<CheckpointTensor>& tensors) {
   const std::string beside = path + std::string(kBeside);
-  run_together(group, [&] { check_tensors(tensors); });
-  const WritePlan plan = make_plan(group, tensors);
+  run_together(group, [&] { std::for_each(tensors.begin(), tensors.end(), check_tensor); });
+  const Claims claims = gather_claims(group, tensors);
+  run_together(group, [&] {
+    if (group.rank() == 0) {
+      check_written_once(claims);
+    }
+  });
   try {
-    write_file(group, beside, path, state, tensors, plan);
+    write_file(group, beside, path, state, claims, tensors);
   } catch (const Error&) {
     if (group.rank() == 0) {
       ::unlink(beside.c_str());  // a full disk should not stay full because of it

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include "configs/mesh_plan.h"
 #include "configs/rules.h"
 
 namespace finescale {
@@ -57,9 +58,12 @@ void resolve_resources(config::Sweep& sweep) {
   if (!sweep.has_mesh()) {
     sweep.mutable_mesh()->set_data(resources.ranks_per_gang());
   }
+  if (sweep.mesh().choice() == config::MESH_CHOICE_AUTO) {
+    return;  // what is left out is the planner's
+  }
+  resolve_mesh(*sweep.mutable_mesh());
   if (!resources.has_ranks_per_gang()) {
-    const config::Mesh& mesh = sweep.mesh();
-    resources.set_ranks_per_gang(mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline());
+    resources.set_ranks_per_gang(mesh_plan(sweep.mesh()).axes.ranks());
   }
 }
 

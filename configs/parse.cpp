@@ -206,4 +206,11 @@ config::Run load_run(const std::string& file, const std::vector<Override>& overr
   return run;
 }
 
+std::string written_at(const std::string& file, const std::string& path) {
+  config::Sweep sweep;
+  Source source = source_of(file);
+  read_yaml(read_user_file(file), file, sweep, &source.positions);
+  return source.at(path, path.substr(0, path.find('.')));
+}
+
 }  // namespace finescale

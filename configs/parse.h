@@ -60,4 +60,8 @@ void set_field(config::Sweep& sweep, const std::string& path, std::string_view y
 // tree.
 [[nodiscard]] std::string share_directory();
 
+// file:line:column where the file writes this field or what holds it, else the file. For errors
+// that are found later, elsewhere.
+[[nodiscard]] std::string written_at(const std::string& file, const std::string& path);
+
 }  // namespace finescale

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "configs/field_path.h"
+#include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
 #include "configs/parse.h"
 #include "configs/trial_rules.h"
@@ -254,11 +255,28 @@ class SweepRules : TrialRules {
   }
 
   void check_resources() const {
-    const config::Mesh& mesh = sweep_.mesh();
-    const int ranks = mesh.data() * mesh.shard() * mesh.tensor() * mesh.pipeline();
-    require(ranks == sweep_.resources().ranks_per_gang(), "resources.ranks_per_gang",
-            "resources.ranks_per_gang is " + std::to_string(sweep_.resources().ranks_per_gang()) +
-                ", must equal the ranks of the mesh (" + std::to_string(ranks) + ")");
+    const int wanted = sweep_.resources().ranks_per_gang();
+    const planner::Plan plan = mesh_plan(sweep_.mesh());
+    const int ranks = plan.axes.ranks();
+    if (sweep_.mesh().choice() == config::MESH_CHOICE_AUTO) {
+      require(!is_written("resources.ranks_per_gang") || wanted % ranks == 0,
+              "resources.ranks_per_gang",
+              "resources.ranks_per_gang is " + std::to_string(wanted) +
+                  ", must be a multiple of the ranks that the mesh gives (" +
+                  std::to_string(ranks) + ")");
+    } else {
+      require(ranks == wanted, "resources.ranks_per_gang",
+              "resources.ranks_per_gang is " + std::to_string(wanted) +
+                  ", must equal the ranks of the mesh (" + std::to_string(ranks) + ")",
+              nearest_mesh_hint(sweep_, wanted));
+      if (const auto fault = planner::find_fault(plan)) {
+        fail("mesh." + fault->field, fault->message);
+      }
+    }
+    const std::string& memory = sweep_.resources().memory_per_rank();
+    require(memory.empty() || parse_bytes(memory).has_value(), "resources.memory_per_rank",
+            "resources.memory_per_rank is \"" + memory +
+                "\", must be a positive number of bytes, or one with KiB, MiB, GiB or TiB");
     require(!sweep_.resources().has_interface(), "resources.interface",
             "resources.interface: only loopback is served in this version", "leave it out");
   }

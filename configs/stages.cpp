@@ -105,6 +105,9 @@ class Expansion {
                   const std::vector<std::string>& inputs) {
     spec.set_label(name);
     *spec.mutable_mesh() = sweep_.mesh();
+    if (spec.has_prepare()) {
+      spec.mutable_mesh()->clear_tensor();  // a tokenizer is the same on every mesh
+    }
     for (const std::string& input : inputs) {
       if (!input.empty() &&
           std::find(spec.inputs().begin(), spec.inputs().end(), input) == spec.inputs().end()) {

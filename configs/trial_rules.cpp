@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "configs/mesh_plan.h"
 #include "configs/overlap.h"
 #include "configs/stages.h"
 
@@ -103,6 +104,10 @@ void TrialRules::check_shape() const {
           "data.max_length is " + std::to_string(sweep_.data().max_length()) +
               ", must be <= max_positions of the model (" + std::to_string(llama.max_positions()) +
               ")");
+  if (const auto fault = planner::find_fault(model_shape(llama), mesh_plan(sweep_.mesh()))) {
+    fail("mesh." + fault->field, fault->message,
+         nearest_mesh_hint(sweep_, mesh_plan(sweep_.mesh()).axes.ranks()));
+  }
   require(
       !base.tokenizer().has_train() || base.tokenizer().train().vocab_size() <= llama.vocab_size(),
       "base.tokenizer.train.vocab_size",

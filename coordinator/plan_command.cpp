@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "configs/canonical.h"
+#include "configs/mesh_plan.h"
 #include "configs/overlap.h"
 #include "configs/parse.h"
 #include "coordinator/plan_schedule.h"
@@ -134,12 +135,26 @@ void add_limits(PlanReport& report, const SiteFacts& site) {
 
 }  // namespace
 
-std::string plan_request(const Plan& plan, int threads, int threads_alone) {
+std::string plan_request(const Plan& plan, const config::Resources& resources,
+                         const SiteFacts& site) {
+  const int threads = threads_per_rank(resources, site.cores);
+  const int alone = std::clamp(threads * resources.gangs(), threads,
+                               std::max(threads, site.cores / resources.ranks_per_gang()));
   nlohmann::json stages = nlohmann::json::array();
+  std::vector<std::string> written;
   for (const std::string& key : plan.graph.order) {
-    stages.push_back(canonical_text(plan.graph.stages.at(key)));
+    const config::StageSpec& stage = plan.graph.stages.at(key);
+    stages.push_back(canonical_text(stage));
+    if (stage.has_train()) {
+      written = written_fields(stage.mesh());
+    }
   }
-  return nlohmann::json{{"stages", stages}, {"threads", threads}, {"threads_alone", threads_alone}}
+  return nlohmann::json{{"stages", stages},
+                        {"threads", threads},
+                        {"threads_alone", alone},
+                        {"written", written},
+                        {"ranks", resources.ranks_per_gang()},
+                        {"memory_per_rank", memory_of_rank(resources, site.memory_bytes)}}
       .dump();
 }
 
@@ -260,11 +275,13 @@ PlanReport plan_sweep(const config::Sweep& sweep, const ContentHash& hash,
                       const std::function<std::string(const std::string& request)>& ask_worker,
                       const SiteFacts& site) {
   const Plan plan = make_full_plan(sweep, hash);
-  const int threads = threads_per_rank(sweep.resources(), site.cores);
-  const int alone = std::clamp(threads * sweep.resources().gangs(), threads,
-                               std::max(threads, site.cores / sweep.resources().ranks_per_gang()));
-  const std::string answer = ask_worker(plan_request(plan, threads, alone));
+  const std::string answer = ask_worker(plan_request(plan, sweep.resources(), site));
   PlanReport report = make_plan_report(sweep, plan, parse_plan_answer(answer, plan), site);
+  report.mesh = parse_mesh_plan(nlohmann::json::parse(answer));
+  if (!report.mesh.fits) {
+    report.warnings.push_back("no mesh of " + std::to_string(report.ranks_per_gang) +
+                              " ranks fits; run would refuse it");
+  }
   for (const Overlap& overlap : find_overlap(sweep.data())) {
     if (overlap.lines > 0) {
       report.warnings.push_back(describe(overlap));

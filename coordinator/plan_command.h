@@ -13,6 +13,7 @@
 #include "configs/schema/sweep.pb.h"
 #include "configs/stages.h"
 #include "coordinator/plan.h"
+#include "coordinator/plan_mesh.h"
 
 namespace finescale {
 
@@ -31,11 +32,6 @@ struct StageEstimate {
 };
 using StageEstimates = std::map<std::string, StageEstimate>;  // by stage key
 
-// The request for `finescale-worker tool plan`, and its answer. Throws kProtocol for an answer that
-// is not one or leaves a stage out.
-[[nodiscard]] std::string plan_request(const Plan& plan, int threads, int threads_alone);
-[[nodiscard]] StageEstimates parse_plan_answer(const std::string& json, const Plan& plan);
-
 // What the machine offers. 0: not known, not checked.
 struct SiteFacts {
   double free_bytes = 0;  // of the file system that will hold the campaign
@@ -45,6 +41,12 @@ struct SiteFacts {
 };
 // The nearest directory above `directory` that exists is looked at.
 [[nodiscard]] SiteFacts read_site(const std::string& directory);
+
+// The request for `finescale-worker tool plan`, and its answer. Throws kProtocol for an answer that
+// is not one or leaves a stage out.
+[[nodiscard]] std::string plan_request(const Plan& plan, const config::Resources& resources,
+                                       const SiteFacts& site);
+[[nodiscard]] StageEstimates parse_plan_answer(const std::string& json, const Plan& plan);
 
 struct PlanLimit {
   std::string what;
@@ -72,6 +74,7 @@ struct PlanReport {
   double checkpoint_bytes = 0;
   std::int64_t files = 0;
   std::vector<PlanLimit> limits;
+  MeshPlan mesh;
   std::vector<std::string> warnings;
 };
 

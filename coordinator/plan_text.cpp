@@ -95,6 +95,9 @@ std::string plan_json(const PlanReport& report) {
       {"checkpoint_bytes", report.checkpoint_bytes},
       {"files", report.files},
       {"limits", limits},
+      {"mesh_fits", report.mesh.fits},
+      {"meshes", report.mesh.json.empty() ? nlohmann::json::array()
+                                          : nlohmann::json::parse(report.mesh.json)},
       {"warnings", report.warnings}};
   return document.dump(2);
 }
@@ -123,6 +126,10 @@ std::string plan_text(const PlanReport& report) {
   for (const PlanLimit& limit : report.limits) {
     out += (is_first ? "\n  limits    " : "\n            ") + limit_text(limit);
     is_first = false;
+  }
+  if (!report.mesh.rows.empty() && report.ranks_per_gang > 1) {
+    out += "\n" + mesh_table_text(report.mesh);
+    out.pop_back();
   }
   for (const std::string& warning : report.warnings) {
     out += "\n  warning   " + warning;

@@ -19,6 +19,9 @@ namespace {
 config::Sweep essence(const config::Sweep& sweep) {
   config::Sweep copy = sweep;
   copy.clear_resources();
+  // Checkpoints load on any mesh, with the same bits on all of equal tensor size.
+  copy.mutable_mesh()->Clear();
+  copy.mutable_mesh()->set_tensor(sweep.mesh().tensor());
   copy.clear_laws();
   copy.clear_costs();
   copy.clear_budget();

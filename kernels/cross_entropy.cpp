@@ -18,11 +18,12 @@ std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype) noex
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
-                          const TensorView& gathered, const TensorView& scratch) {
+                          const TensorView& gathered, const TensorView& scratch,
+                          const VocabularyPart* part) {
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
-                                gathered, scratch);
+                                gathered, scratch, part);
       return;
     case DeviceType::kCuda:
       no_kernel("linear_cross_entropy");
@@ -38,6 +39,31 @@ void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
       return;
     case DeviceType::kCuda:
       no_kernel("cross_entropy_in_place");
+  }
+}
+
+void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
+                              const TensorView& labels, const TensorView& statistics,
+                              bool want_gradient) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::cross_entropy_statistics(stream, logits, labels, statistics, want_gradient);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("cross_entropy_statistics");
+  }
+}
+
+void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
+                          const TensorView& weights, double scale, const TensorView& own,
+                          const TensorView& whole, const TensorView& losses, bool want_gradient) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::cross_entropy_finish(stream, logits, labels, weights, scale, own, whole, losses,
+                                want_gradient);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("cross_entropy_finish");
   }
 }
 

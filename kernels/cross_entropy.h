@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 #include "core/device.h"
 #include "core/tensor.h"
@@ -16,16 +17,28 @@ constexpr std::int32_t kIgnoreLabel = -100;
 // Rows per chunk such that chunk x V logits stay in cache.
 [[nodiscard]] std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype) noexcept;
 
+// A vocabulary cut over ranks: weight and logits hold the rows [begin, begin + V) of it, and no
+// rank ever holds all logits of a token.
+struct VocabularyPart {
+  std::int64_t begin = 0;
+  // Given this rank's statistics [R, 3] of a chunk (largest logit, sum of exp(logit - largest),
+  // logit of the label or 0 when another rank holds it), puts those of the whole vocabulary in
+  // their place. Collective over the ranks that share the vocabulary.
+  std::function<void(const TensorView& statistics)> combine;
+};
+
 // x [T, C], weight [V, C], labels [T] i32 (kIgnoreLabel: not scored), weights [T] or empty: factor
 // of each token's loss. losses [T] out: weighted negative log-likelihood, 0 where not scored.
 // scratch [chunk, V]. Rows without a label cost nothing: they are gathered out in front of the head
-// product (gathered [T, C] scratch). Forward only when dx is empty. Else dx [T, C] is overwritten
+// product (gathered [T, C] scratch). With a part, labels count from the whole vocabulary's begin
+// and dx is this rank's part of a sum. Forward only when dx is empty. Else dx [T, C] is overwritten
 // by scale * gradient, and dweight [V, C] += scale * gradient unless empty. scale is 1 / labelled
 // tokens of the global batch.
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
-                          const TensorView& gathered, const TensorView& scratch);
+                          const TensorView& gathered, const TensorView& scratch,
+                          const VocabularyPart* part = nullptr);
 
 // Softmax cross-entropy of given logits [R, V] in place: logits become scale * weights * (softmax -
 // onehot); losses [R]. labels [R] all valid. Used per chunk by the above; the CUDA twin is the same
@@ -33,5 +46,17 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
 void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
                             const TensorView& losses, bool want_gradient);
+
+// The same over a part of the vocabulary, in two steps. First: statistics [R, 3] as VocabularyPart
+// has them; logits [R, V] become exp(logit - largest) when a gradient is wanted. labels [R] are
+// relative to the part, and outside [0, V) where another rank holds the row.
+void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
+                              const TensorView& labels, const TensorView& statistics,
+                              bool want_gradient);
+// Then, with the whole vocabulary's statistics beside this rank's own: losses, and logits become
+// scale * weights * (softmax - onehot) when wanted.
+void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
+                          const TensorView& weights, double scale, const TensorView& own,
+                          const TensorView& whole, const TensorView& losses, bool want_gradient);
 
 }  // namespace finescale

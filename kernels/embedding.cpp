@@ -17,14 +17,26 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
   }
 }
 
-void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
-                        const TensorView& dweight) {
+std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& tokens,
+                                       const TensorView& dy, const TensorView& ids,
+                                       const TensorView& rows) {
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::embedding_backward(stream, tokens, dy, dweight);
+      return cpu::embedding_gather_gradient(stream, tokens, dy, ids, rows);
+    case DeviceType::kCuda:
+      break;
+  }
+  no_kernel("embedding_gather_gradient");
+}
+
+void add_rows(const Stream& stream, const TensorView& ids, const TensorView& rows,
+              const TensorView& to) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::add_rows(stream, ids, rows, to);
       return;
     case DeviceType::kCuda:
-      no_kernel("embedding_backward");
+      no_kernel("add_rows");
   }
 }
 

@@ -4,17 +4,28 @@
 // width, V vocabulary.
 #pragma once
 
+#include <cstdint>
+
 #include "core/device.h"
 #include "core/tensor.h"
 
 namespace finescale {
 
-// tokens [T] i32 in [0, V), weight [V, C], y [T, C].
+constexpr std::int32_t kNoRow = -1;  // a token whose row another rank holds
+
+// tokens [T] i32 in [0, V) or kNoRow (a row of zeros), weight [V, C], y [T, C].
 void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y);
-// dweight [V, C] += ; rows of one token are added in the order of T, whatever the number of
-// threads.
-void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
-                        const TensorView& dweight);
+
+// The backward pass in two steps, so that the rows may travel between them and the bits stay.
+// First: rows of one token are added in the order of T, whatever the number of threads. ids [T]
+// i32: the tokens that occur, in order of their first place; rows [T, C]: their sums, may be dy
+// itself. Returns how many there are; tokens of kNoRow are left out.
+[[nodiscard]] std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& tokens,
+                                                     const TensorView& dy, const TensorView& ids,
+                                                     const TensorView& rows);
+// Then: to [V, C], to[ids[u]] += rows[u] for ids [U], all different, and rows [U, C].
+void add_rows(const Stream& stream, const TensorView& ids, const TensorView& rows,
+              const TensorView& to);
 
 }  // namespace finescale

@@ -16,6 +16,16 @@ double squared_norm(const Stream& stream, const TensorView& x) {
   no_kernel("squared_norm");
 }
 
+void squared_norm_blocks(const Stream& stream, const TensorView& x, ExactSum& total) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::squared_norm_blocks(stream, x, total);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("squared_norm_blocks");
+  }
+}
+
 double sum(const Stream& stream, const TensorView& x) {
   switch (stream.type()) {
     case DeviceType::kCpu:

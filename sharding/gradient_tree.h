@@ -12,17 +12,9 @@
 #include "comm/group.h"
 #include "core/device.h"
 #include "core/tensor.h"
+#include "sharding/tree_order.h"
 
 namespace finescale {
-
-// Which micro-batches of a global batch each data rank computes: contiguous, balanced, in rank
-// order.
-struct MicroBatchRange {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-};
-[[nodiscard]] MicroBatchRange micro_batches_of(std::int64_t num_micro_batches, int data_rank,
-                                               int data_size) noexcept;
 
 class GradientTree {
  public:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Logical parameters: a name and a shape that know nothing of ranks, and the layout that says which
-// part lives here.
+// Logical tensors, a name and a shape that know nothing of ranks, and the algebra that says which
+// part of one a rank of the tensor axis holds. Pure functions; the shard axis cuts flat ranges
+// (ShardPlan), and the data axis cuts nothing.
 #pragma once
 
 #include <cstdint>
@@ -8,41 +9,50 @@
 #include <vector>
 
 #include "core/tensor.h"
-#include "sharding/mesh.h"
 
 namespace finescale {
+
+struct MeshCoord {
+  int data = 0;
+  int shard = 0;
+  int tensor = 0;
+  int pipeline = 0;
+};
+
+// How the tensor axis of the mesh cuts a logical tensor.
+struct Placement {
+  enum class Kind { kReplicated, kSplit };
+  Kind kind = Kind::kReplicated;
+  int dim = 0;    // kSplit: along this dimension
+  int parts = 0;  // kSplit: how many different parts; 0: as many as ranks. Fewer (key and value
+                  // heads): neighbouring ranks hold the same part
+};
 
 struct LogicalTensor {
   std::string name;  // model.layers.0.self_attn.q_proj.weight
   Shape shape;       // logical, whole
+  Placement placement;
   bool trainable = true;
 };
 
-// How an axis of the mesh cuts a tensor. This version places every tensor whole on every rank
-// (replicated); the other placements arrive with the mesh axes and change neither model code nor
-// checkpoints.
-struct Placement {
-  enum class Kind { kReplicated, kSplit };
-  Kind kind = Kind::kReplicated;
-  int tensor_axis = 0;  // for kSplit: which axis of the tensor
-};
-
-// The part of a logical tensor that this rank holds: a hyperslab.
+// A hyperslab of a logical tensor.
 struct LocalPart {
   Shape offset;
   Shape shape;
 };
 
-class Layout {
- public:
-  Layout(const Mesh& mesh, Placement placement) noexcept : mesh_(&mesh), placement_(placement) {}
-  [[nodiscard]] LocalPart local_part(const LogicalTensor& tensor) const;
-  // Whether this rank is the one that writes its part to a checkpoint (one writer per element).
-  [[nodiscard]] bool writes(const LogicalTensor& tensor) const;
-
- private:
-  const Mesh* mesh_;
-  Placement placement_;
-};
+// What rank `tensor_rank` of `tensor_size` holds. Parts are equal: a dimension that the parts do
+// not divide, or parts that do not divide the ranks, are refused when a mesh is planned.
+[[nodiscard]] LocalPart local_part(const LogicalTensor& tensor, int tensor_rank, int tensor_size);
+// Ranks of the tensor axis that hold the same part, and whether this is the first of them: the one
+// that counts in norms and writes checkpoints.
+[[nodiscard]] int copies(const LogicalTensor& tensor, int tensor_size);
+[[nodiscard]] bool is_first_copy(const LogicalTensor& tensor, int tensor_rank, int tensor_size);
+// Elements [begin, end) of the local part, row-major, as hyperslabs of the logical tensor in the
+// same order: at most 2 rank - 1, so three for a matrix (the end of a row, whole rows, the
+// beginning of a row).
+[[nodiscard]] std::vector<LocalPart> hyperslabs_of(const LogicalTensor& tensor,
+                                                   const LocalPart& part, std::int64_t begin,
+                                                   std::int64_t end);
 
 }  // namespace finescale

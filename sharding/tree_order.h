@@ -7,9 +7,16 @@
 #include <cstdint>
 #include <vector>
 
-#include "sharding/gradient_tree.h"
-
 namespace finescale {
+
+// Which micro-batches of a global batch each data rank computes: contiguous, balanced, in rank
+// order.
+struct MicroBatchRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+[[nodiscard]] MicroBatchRange micro_batches_of(std::int64_t num_micro_batches, int data_rank,
+                                               int data_size) noexcept;
 
 // Node (level, index) covers leaves [index 2^level, (index+1) 2^level) that exist. `slot` says
 // where its sum lies.

@@ -10,12 +10,14 @@
 
 namespace finescale {
 
-// Every tensor of the set, its values taken from `block` (a flat block of the set's layout), under
-// group/<name>. This version holds every tensor whole on every rank; the rank with writes = true
-// writes it.
-[[nodiscard]] std::vector<CheckpointTensor> tensors_of(const std::string& group,
-                                                       const ParameterSet& set,
-                                                       const TensorView& block,
-                                                       bool writes = false);
+// This rank's part of every tensor of an allocated set, under group/<name>, to be read; with
+// `writes` also to be written.
+[[nodiscard]] std::vector<CheckpointTensor> local_tensors(const std::string& group,
+                                                          const ParameterSet& set,
+                                                          bool writes = false);
+// The same with the values of `block`, a flat block of the set's layout.
+[[nodiscard]] std::vector<CheckpointTensor> local_tensors(const std::string& group,
+                                                          const ParameterSet& set,
+                                                          const TensorView& block, bool writes);
 
 }  // namespace finescale

@@ -37,6 +37,16 @@ const std::string& directory_of(const std::string& key, const InputDirs& dirs) {
   return found->second;
 }
 
+// Where a model lies is part of what it is here: the next stage may have another mesh.
+std::string place_name(const Engine& engine) {
+  const MeshShape& s = engine.mesh->shape();
+  std::string name;
+  for (const int part : {s.data, s.shard, s.tensor, s.pipeline, engine.zero_stage, engine.chunks}) {
+    name += std::to_string(part) + ".";
+  }
+  return name;
+}
+
 }  // namespace
 
 std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
@@ -59,15 +69,15 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref,
   });
 }
 
-std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source, DType dtype,
-                                              std::int64_t seed, const InputDirs& dirs) {
+std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::ModelSource& source,
+                                          DType dtype, std::int64_t seed, const InputDirs& dirs) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
-    auto model = std::make_shared<FrozenModel>(source.fresh().llama(), dtype);
-    model->config = source.fresh();
-    initialize_weights(model->layout, seed, model->weights);
+    auto model = std::make_shared<BaseModel>(make_base_model(engine, source.fresh(), dtype));
+    initialize(*model, seed);
     return model;
   }
-  return find_or_make(models_, std::string(dtype_name(dtype)) + key_text(source), [&] {
+  const std::string name = place_name(engine) + dtype_name(dtype) + key_text(source);
+  return find_or_make(models_, name, [&] {
     const std::string path = source.has_checkpoint()
                                  ? source.checkpoint().path()
                                  : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
@@ -78,35 +88,41 @@ std::shared_ptr<FrozenModel> Resident::frozen(const config::ModelSource& source,
     }
     config::ModelConfig config;
     parse_canonical(reader.state().model_text, config);
-    auto model = std::make_shared<FrozenModel>(config.llama(), dtype);
-    model->config = config;
+    auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype));
     model->key = source.artifact();
-    reader.read(tensors_of("/model", model->weights, model->weights.flat()));
+    read_base(reader, *model);
     return model;
   });
 }
 
-AdaptedModel Resident::adapted(const config::ModelSource& source, DType dtype,
+AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& source, DType dtype,
                                const InputDirs& dirs) {
   AdaptedModel out;
   if (source.has_artifact()) {
     const std::string& directory = directory_of(source.artifact(), dirs);
     const Manifest manifest = read_manifest(directory);
     if (!manifest.base_key.empty()) {
-      config::ModelSource base;
-      base.set_artifact(manifest.base_key);
-      out.base = frozen(base, dtype, 0, dirs);
+      config::ModelSource frozen;
+      frozen.set_artifact(manifest.base_key);
+      out.base = base(engine, frozen, dtype, 0, dirs);
       CheckpointReader reader(*world_, directory + "/checkpoint.h5");
       config::StageSpec made_by;
       parse_canonical(reader.state().stage_text, made_by);
-      out.adapter =
-          make_method(made_by.train().train().method(), out.base->layout, out.base->weights, 0);
-      ParameterSet& parameters = out.adapter->trainable();
-      reader.read(tensors_of(out.adapter->checkpoint_group(), parameters, parameters.flat()));
+      std::vector<CheckpointTensor> wanted;
+      for (const auto& piece : out.base->pieces) {
+        out.adapters.push_back(
+            make_method(made_by.train().train().method(), piece->layout, piece->weights, 0));
+        Method& adapter = *out.adapters.back();
+        for (CheckpointTensor& tensor :
+             local_tensors(adapter.checkpoint_group(), adapter.trainable())) {
+          wanted.push_back(std::move(tensor));
+        }
+      }
+      reader.read(wanted);
       return out;
     }
   }
-  out.base = frozen(source, dtype, 0, dirs);
+  out.base = base(engine, source, dtype, 0, dirs);
   return out;
 }
 

@@ -12,31 +12,20 @@
 
 #include "comm/group.h"
 #include "configs/schema/stage.pb.h"
+#include "worker/base_model.h"
 #include "worker/data/dataset.h"
 #include "worker/data/tokenizer.h"
 #include "worker/methods/method.h"
-#include "worker/model/transformer.h"
 
 namespace finescale {
 
 // Directories of a stage's input artifacts by key.
 using InputDirs = std::map<std::string, std::string>;
 
-struct FrozenModel {
-  explicit FrozenModel(const config::Llama& llama, DType dtype) : layout(llama), weights(dtype) {
-    layout.declare(weights);
-    weights.allocate();
-  }
-  ModelLayout layout;
-  ParameterSet weights;
-  config::ModelConfig config;
-  std::string key;  // artifact it came from; empty when fresh
-};
-
-// An adapter on its base, as an artifact describes it.
+// A model to measure, on this rank's part of the mesh: weights, and with an adapter what it adds.
 struct AdaptedModel {
-  std::shared_ptr<FrozenModel> base;
-  std::unique_ptr<Method> adapter;  // null: the base itself
+  std::shared_ptr<BaseModel> base;
+  std::vector<std::unique_ptr<Method>> adapters;  // by piece; empty: the base itself
 };
 
 class Resident {
@@ -51,12 +40,13 @@ class Resident {
                                                        const config::TokenizerSource& source,
                                                        const InputDirs& dirs);
   // Weights of a source that is no adapter. Collective over the world.
-  [[nodiscard]] std::shared_ptr<FrozenModel> frozen(const config::ModelSource& source, DType dtype,
-                                                    std::int64_t seed, const InputDirs& dirs);
+  [[nodiscard]] std::shared_ptr<BaseModel> base(const Engine& engine,
+                                                const config::ModelSource& source, DType dtype,
+                                                std::int64_t seed, const InputDirs& dirs);
   // A source to measure: weights, or an adapter with the base that its manifest names. Collective
   // over the world.
-  [[nodiscard]] AdaptedModel adapted(const config::ModelSource& source, DType dtype,
-                                     const InputDirs& dirs);
+  [[nodiscard]] AdaptedModel adapted(const Engine& engine, const config::ModelSource& source,
+                                     DType dtype, const InputDirs& dirs);
 
  private:
   template <class T>
@@ -67,7 +57,7 @@ class Resident {
   Group* world_;
   Cache<const Tokenizer> tokenizers_{4, {}};
   Cache<const Dataset> datasets_{16, {}};
-  Cache<FrozenModel> models_{2, {}};
+  Cache<BaseModel> models_{2, {}};
 };
 
 }  // namespace finescale

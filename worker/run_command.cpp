@@ -22,6 +22,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "worker/stage_executor.h"
+#include "worker/tool/plan_tool_mesh.h"
 
 namespace finescale {
 
@@ -71,21 +72,23 @@ class RunCommand {
         logger_(world.rank() == 0 ? make_logger({}) : make_null_logger()) {}
 
   int run() {
-    const config::Run run = load_run(options_.file, options_.overrides);
+    config::Run run = load_run(options_.file, options_.overrides);
     std::map<std::string, std::string> hashes;
-    const TrialStages stages = expand_run(run, [&](const std::string& path) {
+    const ContentHash hash = [&](const std::string& path) {
       auto [it, is_new] = hashes.emplace(path, "");
       if (is_new) {
         it->second = hash_file(path);
       }
       return it->second;
-    });
+    };
     output_ = std::filesystem::absolute(run.output()).string();
     const int given = run.resources().threads_per_rank();
     const int threads =
         given > 0
             ? given
             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
+    settle_run_mesh(run, hash, threads);
+    const TrialStages stages = expand_run(run, hash);
     StageExecutor executor(world_, {.threads = threads, .device = device_word(run)}, *logger_);
     make_places(run);
     for (std::size_t i = 0; i < stages.stages.size(); ++i) {
@@ -99,6 +102,21 @@ class RunCommand {
   }
 
  private:
+  // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.
+  void settle_run_mesh(config::Run& run, const ContentHash& hash, int threads) {
+    const std::string& memory = run.resources().memory_per_rank();
+    if (run.mesh().choice() == config::MESH_CHOICE_AUTO || !memory.empty()) {
+      if (!run.has_mesh()) {
+        run.mutable_mesh()->set_data(world_.size());
+      }
+      *run.mutable_mesh() = settle_mesh(world_, threads, parse_bytes(memory).value_or(0),
+                                        expand_run(run, hash).stages);
+    }
+    for (const config::StageSpec& stage : expand_run(run, hash).stages) {
+      refuse_unexecuted(stage);
+    }
+  }
+
   static std::string device_word(const config::Run& run) {
     switch (run.resources().device()) {
       case config::DEVICE_KIND_AUTO:

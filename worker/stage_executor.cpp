@@ -10,8 +10,9 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
-#include "sharding/mesh.h"
+#include "worker/engines.h"
 #include "worker/eval/evaluate.h"
+#include "worker/measured_model.h"
 #include "worker/resident.h"
 #include "worker/train_stage.h"
 
@@ -27,7 +28,7 @@ double now_seconds() {
 
 struct StageExecutor::Impl {
   Impl(Group& group, const ExecutorOptions& given, Logger& log)
-      : world(group), options(given), logger(log), resident(group) {}
+      : world(group), options(given), logger(log), engines(group), resident(group) {}
 
   [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
                                            const AttemptPlace& place) const {
@@ -46,14 +47,11 @@ struct StageExecutor::Impl {
     return result;
   }
 
-  proto::StageResult evaluate(const config::EvaluateSpec& spec, const InputDirs& dirs,
-                              const StageHooks& hooks) {
+  proto::StageResult evaluate(const Engine& engine, const config::EvaluateSpec& spec,
+                              const InputDirs& dirs, const StageHooks& hooks) {
     proto::StageResult result;
-    AdaptedModel adapted = resident.adapted(spec.model(), DType::kF32, dirs);
-    Transformer model(adapted.base->layout, adapted.base->weights);
-    if (adapted.adapter != nullptr) {
-      model.set_adapters(adapted.adapter->adapters());
-    }
+    MeasuredModel measured_model(engine, resident.adapted(engine, spec.model(), DType::kF32, dirs));
+    EvalModel& model = measured_model.eval();
     const auto tokenizer = resident.tokenizer(spec.tokenizer(), dirs);
     const Pulse pulse = [&hooks] {
       if (hooks.on_progress) {
@@ -68,15 +66,15 @@ struct StageExecutor::Impl {
       for (const std::string& metric : spec.evaluate().metrics()) {
         Measured measured;
         if (metric == "loss") {
-          measured = measure_loss(world, model, *dataset, pulse);
+          measured = measure_loss(model, *dataset, pulse);
         } else {
           AnswerOptions answers;
           answers.limit = spec.evaluate().limit();
           answers.max_new = spec.evaluate().max_new_tokens();
           answers.stop = tokenizer->token_id(spec.rules().response_end()).value();
           answers.samples = spec.evaluate().samples();
-          measured = measure_exact_match(world, model, *dataset, *tokenizer, answers, set.name(),
-                                         &samples, pulse);
+          measured = measure_exact_match(model, *dataset, *tokenizer, answers, set.name(), &samples,
+                                         pulse);
         }
         proto::EvalRow& row = *result.add_evals();
         row.set_step(0);
@@ -130,6 +128,7 @@ struct StageExecutor::Impl {
   Group& world;
   ExecutorOptions options;
   Logger& logger;
+  Engines engines;
   Resident resident;
 };
 
@@ -163,21 +162,19 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       result = impl_->prepare(spec.prepare(), place);
       break;
     case config::StageSpec::kTrain: {
-      MeshShape shape;
-      shape.data = impl_->world.size();
-      Mesh mesh(impl_->world, shape);
+      const Engine engine = impl_->engines.get(spec.mesh());
       const TrainStageInput input{.spec = &spec,
                                   .place = &place,
                                   .hooks = &hooks,
                                   .dirs = &dirs,
-                                  .mesh = &mesh,
+                                  .engine = &engine,
                                   .resident = &impl_->resident,
                                   .logger = &impl_->logger};
       result = run_train_stage(input, &base_key);
       break;
     }
     case config::StageSpec::kEvaluate:
-      result = impl_->evaluate(spec.evaluate(), dirs, hooks);
+      result = impl_->evaluate(impl_->engines.get(spec.mesh()), spec.evaluate(), dirs, hooks);
       break;
     case config::StageSpec::KIND_NOT_SET:
       throw Error(ErrorKind::kProtocol, "a stage without a kind");

@@ -3,9 +3,7 @@
 
 #include <chrono>
 #include <cmath>
-#include <vector>
 
-#include "sharding/gradient_tree.h"
 #include "worker/accounting.h"
 #include "worker/optim/schedule.h"
 
@@ -36,12 +34,7 @@ double squared_lengths(const GlobalBatch& batch) {
 class Loop {
  public:
   Loop(const TrainParts& parts, TrainProgress& progress)
-      : parts_(parts),
-        progress_(progress),
-        config_(*parts.config),
-        data_(parts.mesh->data()),
-        tree_(data_, parts.method->trainable().num_elements(), parts.method->trainable().dtype(),
-              parts.loader->max_micro_batches()) {}
+      : parts_(parts), progress_(progress), config_(*parts.config) {}
 
   TrainOutcome run() {
     const std::int64_t num_steps = parts_.loader->num_steps();
@@ -49,16 +42,14 @@ class Loop {
     while (progress_.step < num_steps) {
       const Clock::time_point begin = Clock::now();
       parts_.loader->fill(progress_.step, batch_);
-      const double loss = forward_backward();
-      const TensorView gradient = tree_.reduce(stream_);  // collective over data
-      const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
-      const double norm = std::isfinite(loss)
-                              ? parts_.optimizer->update(stream_, parts_.method->trainable(),
-                                                         gradient, progress_.step + 1, rate)
-                              : loss;
+      const double scale = 1.0 / static_cast<double>(batch_.num_labels);
+      const double loss = parts_.model->forward_backward(batch_, scale) * scale;
+      const double norm = parts_.model->gradient_norm();
       if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
         return TrainOutcome::kDiverged;
       }
+      const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
+      parts_.model->update(progress_.step + 1, rate, norm);
       record(loss, rate, norm, seconds_since(begin));
       const bool last = progress_.step == num_steps;
       maybe_evaluate();
@@ -74,24 +65,6 @@ class Loop {
   }
 
  private:
-  // Loss per labelled token of the global batch; leaves this rank's gradients in the tree.
-  // Collective over data.
-  double forward_backward() {
-    const auto count = static_cast<std::int64_t>(batch_.micro_batches.size());
-    const MicroBatchRange mine = micro_batches_of(count, data_.rank(), data_.size());
-    const double scale = 1.0 / static_cast<double>(batch_.num_labels);
-    tree_.begin(count);
-    sums_.clear();
-    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const TensorView base_gradient = parts_.method->bind_gradient(tree_.next_leaf(stream_));
-      sums_.push_back(parts_.model->forward_backward(
-          batch_.micro_batches[static_cast<std::size_t>(i)],
-          parts_.loader->max_micro_batch_tokens(), scale, base_gradient));
-      tree_.finish_leaf(stream_);
-    }
-    return ordered_sum(data_, count, sums_) * scale;
-  }
-
   void record(double loss, double rate, double norm, double seconds) {
     ++progress_.step;
     progress_.tokens += batch_.num_tokens;
@@ -99,8 +72,8 @@ class Loop {
     progress_.examples += batch_.num_examples;
     progress_.seconds += seconds;
     progress_.flops +=
-        train_flops(parts_.model->layout(), parts_.method->trains_base(),
-                    parts_.method->trains_base() ? 0 : parts_.method->trainable().num_elements(),
+        train_flops(parts_.model->layout(), parts_.model->method().trains_base(),
+                    parts_.model->method().trains_base() ? 0 : parts_.model->num_trainable(),
                     batch_.num_tokens, batch_.num_labels, squared_lengths(batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();
@@ -123,7 +96,7 @@ class Loop {
         (!progress_.best_loss || loss < *progress_.best_loss)) {
       progress_.best_loss = loss;
       progress_.best_step = progress_.step;
-      parts_.keep_best();
+      parts_.model->keep_best();
     }
   }
 
@@ -151,11 +124,7 @@ class Loop {
   const TrainParts& parts_;
   TrainProgress& progress_;
   const config::Train& config_;
-  Group& data_;
-  Stream stream_;
-  GradientTree tree_;
   GlobalBatch batch_;
-  std::vector<double> sums_;
   Clock::time_point last_save_;
 };
 

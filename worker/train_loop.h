@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The training loop: restore; while not done { batch; forward; backward; reduce; clip; update;
-// every N: record, evaluate, save; heartbeat }. Every collective of a step is visible here.
+// The training loop: restore; while not done { batch; forward, backward and the sum of gradients;
+// norm; clip and update; every N: record, evaluate, save; heartbeat }. Every step of it is
+// collective over the mesh.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +12,7 @@
 #include "configs/schema/train.pb.h"
 #include "sharding/mesh.h"
 #include "worker/data/loader.h"
-#include "worker/methods/method.h"
-#include "worker/model/transformer.h"
-#include "worker/optim/adamw.h"
+#include "worker/train_model.h"
 
 namespace finescale {
 
@@ -34,9 +33,7 @@ struct TrainParts {
   Mesh* mesh = nullptr;
   const config::Train* config = nullptr;
   const TrainLoader* loader = nullptr;
-  Transformer* model = nullptr;
-  Method* method = nullptr;
-  AdamW* optimizer = nullptr;
+  TrainModel* model = nullptr;
   // After each update: false in the common case, true to stop (the same on all ranks).
   std::function<bool(double loss, double tokens_per_second)> pulse;
   // Evaluates and appends to progress.rows; returns the loss of the first set. Collective over the
@@ -44,8 +41,6 @@ struct TrainParts {
   std::function<double(TrainProgress&)> evaluate;
   // Writes a checkpoint for resume. Collective over the world.
   std::function<void(const TrainProgress&)> save;
-  // Keeps a copy of the trainable weights as the best so far.
-  std::function<void()> keep_best;
 };
 
 enum class TrainOutcome { kDone, kDiverged, kStopped };

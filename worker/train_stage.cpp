@@ -2,13 +2,11 @@
 #include "worker/train_stage.h"
 
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 
 #include "checkpoint/checkpoint.h"
 #include "configs/canonical.h"
 #include "core/error.h"
-#include "worker/checkpoint_tensors.h"
 #include "worker/eval/evaluate.h"
 #include "worker/train_loop.h"
 
@@ -19,33 +17,30 @@ namespace {
 class TrainStage {
  public:
   explicit TrainStage(const TrainStageInput& input)
-      : in_(input), spec_(input.spec->train()), world_(input.mesh->world()) {}
+      : in_(input), spec_(input.spec->train()), world_(input.engine->mesh->world()) {}
 
   proto::StageResult run(std::string* base_key) {
     prepare();
     restore();
     TrainParts parts;
-    parts.mesh = in_.mesh;
+    parts.mesh = in_.engine->mesh;
     parts.config = &spec_.train();
     parts.loader = loader_.get();
     parts.model = model_.get();
-    parts.method = method_.get();
-    parts.optimizer = optimizer_.get();
     parts.pulse = [this](double loss, double rate) { return pulse("train", loss, rate); };
     parts.evaluate = [this](TrainProgress& progress) { return evaluate(progress); };
     parts.save = [this](const TrainProgress& progress) { save_step(progress); };
-    parts.keep_best = [this] { keep_best(); };
     const TrainOutcome outcome = run_train_loop(parts, progress_);
     if (outcome == TrainOutcome::kStopped) {
       return result(proto::StageResult::STOPPED,
                     "told to stop after step " + std::to_string(progress_.step));
     }
     if (outcome == TrainOutcome::kDone && progress_.best_loss) {
-      std::memcpy(method_->trainable().flat().data, best_.data(), best_.size_bytes());
+      model_->use_best();
     }
-    *base_key = method_->trains_base() ? "" : base_->key;
+    *base_key = model_->method().trains_base() ? "" : base_->key;
     write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
-                     tensors(false));
+                     model_->share_for_writing(false, false));
     if (outcome == TrainOutcome::kDiverged) {
       return result(proto::StageResult::DIVERGED,
                     "loss or gradient is not finite at step " + std::to_string(progress_.step + 1));
@@ -59,59 +54,29 @@ class TrainStage {
         spec_.train().precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
-    frozen_ = in_.resident->frozen(spec_.model(), dtype, spec_.seed(), *in_.dirs);
-    base_ = frozen_.get();
+    const Engine& engine = *in_.engine;
+    resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
+    base_ = resident_base_.get();
     if (spec_.train().method().has_full() && !spec_.model().has_fresh()) {
       // The resident weights stay as they are; the stage trains a copy.
-      copy_ = std::make_unique<FrozenModel>(frozen_->config.llama(), dtype);
-      copy_->config = frozen_->config;
-      std::memcpy(copy_->weights.flat().data, frozen_->weights.flat().data,
-                  frozen_->weights.flat().size_bytes());
+      copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
       base_ = copy_.get();
     }
-    if (tokenizer_->vocab_size() > base_->layout.config().vocab_size()) {
-      throw Error(ErrorKind::kConfig, "the tokenizer has " +
-                                          std::to_string(tokenizer_->vocab_size()) +
-                                          " entries, the model's embedding only " +
-                                          std::to_string(base_->layout.config().vocab_size()));
+    const int vocab = base_->config.llama().vocab_size();
+    if (tokenizer_->vocab_size() > vocab) {
+      throw Error(ErrorKind::kConfig,
+                  "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
+                      " entries, the model's embedding only " + std::to_string(vocab));
     }
-    method_ = make_method(spec_.train().method(), base_->layout, base_->weights, spec_.seed());
-    if (!method_->trains_base() && base_->key.empty()) {
+    loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
+    model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
+    if (!model_->method().trains_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
     }
-    model_ = std::make_unique<Transformer>(base_->layout, base_->weights);
-    if (!method_->trains_base()) {
-      model_->set_adapters(method_->adapters());
-    }
-    loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
-    optimizer_ = std::make_unique<AdamW>(spec_.train(), method_->trainable());
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }
-    best_ = AlignedBuffer(
-        spec_.train().keep() == config::KEEP_BEST ? method_->trainable().flat().size_bytes() : 0);
-  }
-
-  // /model or /adapter, and for a resume the optimizer's state and the best weights so far.
-  std::vector<CheckpointTensor> tensors(bool for_resume) {
-    const ParameterSet& set = method_->trainable();
-    const bool writes = world_.rank() == 0;
-    std::vector<CheckpointTensor> all =
-        tensors_of(method_->checkpoint_group(), set, set.flat(), writes);
-    const auto add = [&](const char* group, const TensorView& block) {
-      for (CheckpointTensor& tensor : tensors_of(group, set, block, writes)) {
-        all.push_back(std::move(tensor));
-      }
-    };
-    if (for_resume) {
-      add("/optimizer/m", optimizer_->m());
-      add("/optimizer/v", optimizer_->v());
-      if (best_.size_bytes() > 0 && progress_.best_loss) {
-        add("/best", TensorView(best_.data(), set.dtype(), set.flat().shape));
-      }
-    }
-    return all;
   }
 
   CheckpointState state(const TrainProgress& progress) const {
@@ -122,7 +87,7 @@ class TrainStage {
     state.examples = progress.examples;
     state.seconds = progress.seconds;
     state.train_flops = progress.flops;
-    state.base_key = method_->trains_base() ? "" : base_->key;
+    state.base_key = model_->method().trains_base() ? "" : base_->key;
     state.stage_text = canonical_text(*in_.spec);
     state.model_text = canonical_text(base_->config);
     state.result = progress.rows.SerializeAsString();
@@ -136,7 +101,8 @@ class TrainStage {
   void save_step(const TrainProgress& progress) {
     const std::string path =
         in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
-    write_checkpoint(world_, path, state(progress), tensors(true));
+    write_checkpoint(world_, path, state(progress),
+                     model_->share_for_writing(true, progress.best_loss.has_value()));
     if (world_.rank() == 0) {  // one is enough: the older one goes once the newer is durable
       for (const auto& entry : std::filesystem::directory_iterator(in_.place->attempt_dir)) {
         if (entry.path() != path && entry.path().filename().string().starts_with("step-")) {
@@ -179,7 +145,8 @@ class TrainStage {
       progress_.best_loss = best->second;
       progress_.best_step = static_cast<std::int64_t>(state.numbers.at("best_step"));
     }
-    reader.read(tensors(true));
+    reader.read(model_->owned_for_reading(progress_.best_loss.has_value()));
+    model_->have_read();
     in_.logger->info("continues from step {} of {}", progress_.step, loader_->num_steps());
   }
 
@@ -197,7 +164,7 @@ class TrainStage {
   double evaluate(TrainProgress& progress) {
     double first = 0;
     for (std::size_t i = 0; i < eval_sets_.size(); ++i) {
-      const Measured measured = measure_loss(world_, *model_, *eval_sets_[i], [] {});
+      const Measured measured = measure_loss(model_->eval(), *eval_sets_[i], [] {});
       proto::EvalRow& row = *progress.rows.add_evals();
       row.set_step(progress.step);
       row.set_set(spec_.eval(static_cast<int>(i)).name());
@@ -207,10 +174,6 @@ class TrainStage {
       first = i == 0 ? measured.value : first;
     }
     return first;
-  }
-
-  void keep_best() {
-    std::memcpy(best_.data(), method_->trainable().flat().data, best_.size_bytes());
   }
 
   proto::StageResult result(proto::StageResult::Outcome outcome, const std::string& why) {
@@ -226,9 +189,10 @@ class TrainStage {
     out.set_seconds(progress_.seconds);
     out.set_skipped_examples(data_->counts().skipped + data_->counts().dropped);
     out.set_truncated_examples(data_->counts().truncated);
-    out.set_trainable_parameters(method_->trainable().num_elements());
-    out.set_total_parameters(base_->weights.num_elements() +
-                             (method_->trains_base() ? 0 : method_->trainable().num_elements()));
+    const std::int64_t trainable = model_->num_trainable();
+    out.set_trainable_parameters(trainable);
+    out.set_total_parameters(num_parameters(base_->config.llama()) +
+                             (model_->method().trains_base() ? 0 : trainable));
     return out;
   }
 
@@ -238,14 +202,11 @@ class TrainStage {
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Dataset> data_;
   std::vector<std::shared_ptr<const Dataset>> eval_sets_;
-  std::shared_ptr<FrozenModel> frozen_;
-  std::unique_ptr<FrozenModel> copy_;
-  FrozenModel* base_ = nullptr;
-  std::unique_ptr<Method> method_;
-  std::unique_ptr<Transformer> model_;
+  std::shared_ptr<BaseModel> resident_base_;
+  std::unique_ptr<BaseModel> copy_;
+  BaseModel* base_ = nullptr;
   std::unique_ptr<TrainLoader> loader_;
-  std::unique_ptr<AdamW> optimizer_;
-  AlignedBuffer best_;
+  std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
 };
 

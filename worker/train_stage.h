@@ -12,7 +12,7 @@
 #include "comm/proto/result.pb.h"
 #include "configs/schema/stage.pb.h"
 #include "core/log.h"
-#include "sharding/mesh.h"
+#include "worker/engine.h"
 #include "worker/resident.h"
 #include "worker/stage_executor.h"
 
@@ -23,7 +23,7 @@ struct TrainStageInput {
   const AttemptPlace* place = nullptr;
   const StageHooks* hooks = nullptr;
   const InputDirs* dirs = nullptr;
-  Mesh* mesh = nullptr;
+  const Engine* engine = nullptr;
   Resident* resident = nullptr;
   Logger* logger = nullptr;
 };

@@ -5,7 +5,8 @@
 #include "coordinator/commands/command.h"
 #include "coordinator/content_hashes.h"
 #include "coordinator/plan_command.h"
-#include "coordinator/worker_tool.h"
+#include "coordinator/plan_mesh.h"
+#include "core/error.h"
 
 namespace finescale {
 
@@ -16,10 +17,10 @@ int print_plan(const std::string& file, const std::vector<std::string>& settings
   ContentHashes hashes("");
   const PlanReport report = plan_sweep(
       sweep, [&](const std::string& path) { return hashes(path); },
-      [](const std::string& request) { return ask_worker_tool("plan", request); },
+      [&](const std::string& request) { return ask_plan_tool(file, request); },
       read_site(sweep.output()));
   std::cout << (json ? plan_json(report) + "\n" : plan_text(report));
-  return 0;
+  return report.mesh.fits ? 0 : exit_code(ErrorKind::kConfig);
 }
 
 }  // namespace

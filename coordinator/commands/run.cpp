@@ -9,6 +9,7 @@
 #include "coordinator/commands/command.h"
 #include "coordinator/finish.h"
 #include "coordinator/plan.h"
+#include "coordinator/plan_mesh.h"
 #include "coordinator/worker_tool.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -38,6 +39,8 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings,
     // So is a combination of axis values that does not go together.
     (void)make_plan(options.sweep, [](const std::string& path) { return path; }, {});
   }
+  settle_sweep_mesh(options.sweep,
+                    [&](const std::string& request) { return ask_plan_tool(file, request); });
   make_directories(options.directory + "/logs");
   LogOptions log;
   log.file = options.directory + "/logs/coordinator.log";

@@ -17,6 +17,8 @@ struct Gathered {                  // reused from call to call: no allocation in
   std::vector<std::int32_t> labels;
   std::vector<std::byte> weights;
   std::vector<std::byte> losses;
+  std::vector<std::int32_t> local_labels;  // of a chunk, relative to the part of the vocabulary
+  std::vector<std::byte> statistics;       // of a chunk: this rank's, then the whole vocabulary's
 };
 
 void gather_labels(const TensorView& labels, const TensorView& weights, Gathered& out) {
@@ -58,12 +60,35 @@ void move_rows(const std::vector<std::int32_t>& rows, const TensorView& from, co
                });
 }
 
+// Loss and gradient of one chunk's logits when other ranks hold the rest of the vocabulary.
+void part_of_chunk(const Stream& stream, const TensorView& logits, const TensorView& labels,
+                   const TensorView& weights, double scale, const TensorView& losses,
+                   bool want_gradient, const VocabularyPart& part, Gathered& work) {
+  const std::int64_t rows = logits.rows();
+  const std::size_t bytes = static_cast<std::size_t>(3 * rows) * dtype_size(logits.dtype);
+  work.statistics.resize(2 * bytes);
+  work.local_labels.resize(static_cast<std::size_t>(rows));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    work.local_labels[static_cast<std::size_t>(r)] =
+        static_cast<std::int32_t>(labels.as<std::int32_t>()[r] - part.begin);
+  }
+  const TensorView local(work.local_labels.data(), DType::kI32, {rows});
+  const TensorView own(work.statistics.data(), logits.dtype, {rows, 3});
+  const TensorView whole(work.statistics.data() + bytes, logits.dtype, {rows, 3});
+  finescale::cross_entropy_statistics(stream, logits, local, own, want_gradient);
+  std::memcpy(whole.data, own.data, bytes);
+  part.combine(whole);
+  finescale::cross_entropy_finish(stream, logits, local, weights, scale, own, whole, losses,
+                                  want_gradient);
+}
+
 }  // namespace
 
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
-                          const TensorView& gathered, const TensorView& scratch) {
+                          const TensorView& gathered, const TensorView& scratch,
+                          const VocabularyPart* part) {
   thread_local Gathered work;
   gather_labels(labels, weights, work);
   const auto scored = static_cast<std::int64_t>(work.rows.size());
@@ -90,8 +115,13 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
     }
     const TensorView chunk_losses(work.losses.data() + static_cast<std::size_t>(begin) * element,
                                   x.dtype, {end - begin});
-    finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale,
-                                      chunk_losses, want_gradient);
+    if (part == nullptr) {
+      finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale,
+                                        chunk_losses, want_gradient);
+    } else {
+      part_of_chunk(stream, logits, chunk_labels, chunk_weights, scale, chunk_losses, want_gradient,
+                    *part, work);
+    }
     if (want_gradient) {
       if (!dweight.empty()) {
         finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, logits, rows, 1, dweight);

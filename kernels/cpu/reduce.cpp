@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,7 @@ namespace finescale::cpu {
 namespace {
 
 constexpr std::int64_t kBlock = 4096;
+constexpr std::int64_t kNormGrain = 64;  // blocks of kNormBlock: as much work as four of kBlock
 
 template <class T, bool kSquare>
 double block_sum(const T* x, std::int64_t count) {
@@ -81,6 +83,23 @@ std::int32_t argmax(const T* row, std::int64_t count) {
 
 double squared_norm(const Stream& /*stream*/, const TensorView& x) {
   return total<true>(x);
+}
+
+void squared_norm_blocks(const Stream& /*stream*/, const TensorView& x, ExactSum& total) {
+  const std::int64_t count = x.num_elements();
+  std::mutex mutex;
+  parallel_for(
+      (count + kNormBlock - 1) / kNormBlock, kNormGrain, [&](std::int64_t begin, std::int64_t end) {
+        ExactSum sum;
+        for (std::int64_t block = begin; block < end; ++block) {
+          const std::int64_t at = block * kNormBlock;
+          const std::int64_t size = std::min(kNormBlock, count - at);
+          sum.add(x.dtype == DType::kF64 ? block_sum<double, true>(x.as<double>() + at, size)
+                                         : block_sum<float, true>(x.as<float>() + at, size));
+        }
+        const std::scoped_lock lock(mutex);
+        total.merge(sum);
+      });
 }
 
 double sum(const Stream& /*stream*/, const TensorView& x) {

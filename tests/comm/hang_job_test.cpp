@@ -22,8 +22,9 @@ struct Ending {
 
 Ending run_job(const std::string& way, int victim) {
   const std::string command =
-      std::string("timeout -s KILL 50 " FINESCALE_MPIEXEC " -n 4 " FINESCALE_HANG_VICTIM) + " " +
-      way + " " + std::to_string(victim) + " 2>&1";
+      std::string("env " FINESCALE_MPI_ENVIRONMENT " timeout -s KILL 50 " FINESCALE_MPIEXEC
+                  " -n 4 " FINESCALE_HANG_VICTIM) +
+      " " + way + " " + std::to_string(victim) + " 2>&1";
   const auto begin = std::chrono::steady_clock::now();
   Ending ending;
   std::FILE* const pipe = popen(command.c_str(), "r");

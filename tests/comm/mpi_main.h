@@ -62,13 +62,13 @@ class HangWatchdog final : public testing::EmptyTestEventListener {
 
 // A failure on any rank fails the run. Only rank 0 prints its progress; failures print on every
 // rank.
-inline int run_mpi_tests(int argc, char** argv) {
+inline int run_mpi_tests(int argc, char** argv, int hang_seconds = 60) {
   const MpiSession session(&argc, &argv);
   const auto world = make_world_group();
   testing::GTEST_FLAG(brief) = world->rank() != 0;  // InitGoogleTest chooses the printer
   testing::InitGoogleTest(&argc, argv);
   auto& listeners = testing::UnitTest::GetInstance()->listeners();
-  listeners.Append(new HangWatchdog(world->rank()));  // gtest owns it
+  listeners.Append(new HangWatchdog(world->rank(), hang_seconds));  // gtest owns it
   const bool failed = RUN_ALL_TESTS() != 0;
   return world->any(failed) ? 1 : 0;
 }

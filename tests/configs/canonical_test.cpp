@@ -170,11 +170,26 @@ TEST(StageKey, PlacesAndLoggingDoNotMatter) {
   spec.set_key("anything");
   spec.set_label("other");
   spec.mutable_mesh()->set_data(4);
+  spec.mutable_mesh()->set_shard(2);
+  spec.mutable_mesh()->set_pipeline(2);
+  spec.mutable_mesh()->set_tensor(1);
+  spec.mutable_mesh()->set_zero(3);
+  spec.mutable_mesh()->set_recompute(config::RECOMPUTE_FULL);
+  spec.mutable_mesh()->set_overlap(config::OVERLAPPING_ON);
   spec.add_inputs("00112233445566778899aabbccddeeff");
   spec.mutable_train()->mutable_data()->mutable_files(0)->set_path("/somewhere");
   spec.mutable_train()->mutable_train()->set_log_every(50);
   spec.mutable_train()->mutable_train()->set_save_every(7);
   EXPECT_EQ(stage_key(spec), stage_key(lora_stage()));
+}
+
+TEST(StageKey, TensorSizeAndTheOptimizersStateMatter) {
+  config::StageSpec tensor = lora_stage();
+  tensor.mutable_mesh()->set_tensor(2);
+  config::StageSpec state = lora_stage();
+  state.mutable_train()->mutable_train()->set_optimizer_state(config::OPTIMIZER_STATE_BF16);
+  const std::set<std::string> keys = {stage_key(lora_stage()), stage_key(tensor), stage_key(state)};
+  EXPECT_EQ(keys.size(), 3U);
 }
 
 // Changes one scalar field to another value than it has.

@@ -9,6 +9,7 @@
 
 #include "configs/canonical.h"
 #include "configs/flow_text.h"
+#include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
 #include "configs/ranges.h"
 #include "tests/configs/sweep_fixture.h"
@@ -98,6 +99,26 @@ TEST_F(Parse, APresetMayBeAFile) {
 TEST_F(Parse, MeshFollowsTheRanksOfAGangAndBack) {
   EXPECT_EQ(load(valid() + "resources: {ranks_per_gang: 4}\n").mesh().data(), 4);
   EXPECT_EQ(load(valid() + "mesh: {data: 3}\n").resources().ranks_per_gang(), 3);
+}
+
+TEST_F(Parse, MeshMayBeLeftToThePlanner) {
+  const config::Sweep sweep =
+      load(valid() + "mesh: auto\nresources: {ranks_per_gang: 4, memory_per_rank: 1.5 GiB}\n");
+  EXPECT_EQ(sweep.mesh().choice(), config::MESH_CHOICE_AUTO);
+  EXPECT_EQ(written_fields(sweep.mesh()), std::vector<std::string>{"choice"});
+  config::Mesh all;
+  parse_canonical(canonical_text(sweep.mesh()), all);
+  EXPECT_TRUE(all.has_data());
+  clear_unwritten({"choice"}, all);
+  EXPECT_EQ(written_fields(all), std::vector<std::string>{"choice"});
+  EXPECT_EQ(parse_bytes(sweep.resources().memory_per_rank()), 1.5 * (1 << 30));
+}
+
+TEST_F(Parse, ShardsShareTheOptimizersStateUnlessTold) {
+  EXPECT_EQ(load(valid() + "mesh: {shard: 2}\n").mesh().zero(), 1);
+  EXPECT_EQ(load(valid() + "mesh: {shard: 2, zero: 3}\n").mesh().zero(), 3);
+  EXPECT_EQ(load(valid() + "mesh: {shard: 2, zero: 0}\n").mesh().zero(), 0);
+  EXPECT_EQ(load(valid() + "mesh: {data: 2}\n").mesh().zero(), 0);
 }
 
 TEST_F(Parse, UnnamedStagesOfAKindAreNumbered) {

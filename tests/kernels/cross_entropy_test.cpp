@@ -74,6 +74,50 @@ TEST_P(CrossEntropy, InPlaceIsTheFormula) {
   }
 }
 
+// The vocabulary in two parts, as two ranks would hold them, against the whole.
+TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
+  const std::int64_t rows = 6;
+  const std::int64_t cut = 30;
+  const std::int64_t vocab = 75;
+  Tensor whole(dtype(), rows, vocab, 3);
+  Tensor weights(dtype(), 0, rows);
+  Tensor losses(dtype(), 0, rows);
+  whole.random(1, 3);
+  weights.random(2);
+  whole.set(0, 0, 500);
+  std::vector<std::int32_t> labels = make_labels(rows, vocab, false);
+  Tensor parts = whole;
+  cross_entropy_in_place(stream_, whole.view(), labels_view(labels), weights.view(), 0.3,
+                         losses.view(), true);
+  std::vector<std::int32_t> shifted = labels;
+  for (std::int32_t& label : shifted) {
+    label -= cut;
+  }
+  const TensorView left = parts.view().columns(0, cut);
+  const TensorView right = parts.view().columns(cut, vocab);
+  Tensor a(dtype(), rows, 3);
+  Tensor b(dtype(), rows, 3);
+  Tensor all(dtype(), rows, 3);
+  cross_entropy_statistics(stream_, left, labels_view(labels), a.view(), true);
+  cross_entropy_statistics(stream_, right, labels_view(shifted), b.view(), true);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const double top = std::max(a.at(r, 0), b.at(r, 0));
+    all.set(r, 0, top);
+    all.set(r, 1,
+            a.at(r, 1) * std::exp(a.at(r, 0) - top) + b.at(r, 1) * std::exp(b.at(r, 0) - top));
+    all.set(r, 2, a.at(r, 2) + b.at(r, 2));
+  }
+  Tensor found(dtype(), 0, rows);
+  for (const auto& [logits, own, ids] :
+       {std::tuple{left, &a, &labels}, std::tuple{right, &b, &shifted}}) {
+    cross_entropy_finish(stream_, logits, labels_view(*ids), weights.view(), 0.3, own->view(),
+                         all.view(), found.view(), true);
+    EXPECT_LT(error_of(found, [&](auto, auto r) { return losses.at(r); }), tolerance(dtype()));
+  }
+  EXPECT_LT(error_of(parts, [&](auto r, auto v) { return whole.at(r, v); }), tolerance(dtype()));
+  EXPECT_TRUE(parts.gaps_untouched());
+}
+
 // The fused head over several chunks of rows.
 struct Head {
   Head(DType dtype, std::int64_t tokens, std::int64_t width, std::int64_t vocab, bool with_weights)

@@ -39,7 +39,12 @@ TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
         error_of(y,
                  [&](auto t, auto c) { return weight.at(tokens[static_cast<std::size_t>(t)], c); }),
         0);
-    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
+    std::vector<std::int32_t> ids(tokens.size());
+    Tensor rows(dtype(), count, width, 1);
+    const std::int64_t found =
+        embedding_gather_gradient(stream_, indices(tokens), dy.view(), indices(ids), rows.view());
+    ids.resize(static_cast<std::size_t>(found));
+    add_rows(stream_, indices(ids), rows.view().row_range(0, found), dweight.view());
     EXPECT_LT(error_of(dweight,
                        [&](auto v, auto c) {
                          double sum = before.at(v, c);
@@ -53,13 +58,36 @@ TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
   }
 }
 
+TEST_P(Embedding, RowsOfOtherRanksAreZeroAndGetNothing) {
+  std::vector<std::int32_t> tokens = {3, kNoRow, 3, kNoRow, 0};
+  Tensor weight(dtype(), 4, 5);
+  Tensor y(dtype(), 5, 5);
+  weight.random(1);
+  embedding_forward(stream_, indices(tokens), weight.view(), y.view());
+  EXPECT_EQ(y.at(1, 2), 0);
+  EXPECT_EQ(y.at(2, 4), weight.at(3, 4));
+  std::vector<std::int32_t> ids(5);
+  const Tensor dy = y;
+  EXPECT_EQ(embedding_gather_gradient(stream_, indices(tokens), y.view(), indices(ids), y.view()),
+            2);
+  EXPECT_EQ(ids[0], 3);
+  EXPECT_EQ(ids[1], 0);
+  EXPECT_EQ(y.at(0, 1), dy.at(0, 1) + dy.at(2, 1));
+  EXPECT_EQ(y.at(1, 1), dy.at(4, 1));
+}
+
 TEST_P(Embedding, ThreadsChangeNoBit) {
   std::vector<std::int32_t> tokens = random_tokens(3000, 37);
   Tensor dy(dtype(), 3000, 67);
   dy.random(1);
   expect_threads_change_nothing([&] {
     Tensor dweight(dtype(), 37, 67);
-    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
+    Tensor rows = dy;  // in place: the rows take the memory of their input
+    std::vector<std::int32_t> ids(tokens.size());
+    const std::int64_t found =
+        embedding_gather_gradient(stream_, indices(tokens), rows.view(), indices(ids), rows.view());
+    ids.resize(static_cast<std::size_t>(found));
+    add_rows(stream_, indices(ids), rows.view().row_range(0, found), dweight.view());
     return dweight.bytes();
   });
 }

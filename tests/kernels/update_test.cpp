@@ -91,6 +91,32 @@ TEST_P(Reduce, NormSeesWhatIsNotFinite) {
       Tensor x(dtype(), 0, 5000);
       x.random(1).set(0, place, bad);
       EXPECT_FALSE(std::isfinite(squared_norm(stream_, x.view())));
+      ExactSum total;
+      squared_norm_blocks(stream_, x.view(), total);
+      EXPECT_FALSE(std::isfinite(total.value()));
+    }
+  }
+}
+
+TEST_P(Reduce, NormOfBlocksDoesNotDependOnCuts) {
+  for (const std::int64_t count : {1, 255, 257, 5000, 70001}) {
+    Tensor x(dtype(), 0, count);
+    x.random(1);
+    ExactSum whole;
+    squared_norm_blocks(stream_, x.view(), whole);
+    EXPECT_NEAR(whole.value(), squared_norm(stream_, x.view()), 1e-13 * whole.value());
+    for (const std::int64_t step : {1, 3, 100}) {
+      ExactSum cut;
+      for (std::int64_t end = count; end > 0;) {  // from the back
+        const std::int64_t begin = (end - 1) / (step * kNormBlock) * step * kNormBlock;
+        TensorView part = x.view();
+        part.data = static_cast<std::byte*>(part.data) +
+                    static_cast<std::size_t>(begin) * dtype_size(part.dtype);
+        part.shape = Shape{end - begin};
+        squared_norm_blocks(stream_, part, cut);
+        end = begin;
+      }
+      EXPECT_EQ(cut.words(), whole.words());
     }
   }
 }
@@ -125,7 +151,10 @@ TEST_P(Reduce, ThreadsChangeNoBit) {
   Tensor x(dtype(), 0, 300007);
   x.random(1);
   expect_threads_change_nothing([&] {
-    const double values[] = {squared_norm(stream_, x.view()), sum(stream_, x.view())};
+    ExactSum blocks;
+    squared_norm_blocks(stream_, x.view(), blocks);
+    const double values[] = {squared_norm(stream_, x.view()), sum(stream_, x.view()),
+                             blocks.value()};
     const auto* begin = reinterpret_cast<const std::byte*>(values);
     return std::vector<std::byte>(begin, begin + sizeof values);
   });

@@ -99,7 +99,10 @@ TEST_P(ModelGradient, EqualsCentralDifferences) {
   const double scale = 1.0 / static_cast<double>(batch.num_labels);
   AlignedBuffer memory(trainable.flat().size_bytes());
   const TensorView gradient(memory.data(), DType::kF64, Shape{trainable.num_elements()});
-  const double loss = model.forward_backward(batch, 64, scale, method->bind_gradient(gradient));
+  UnitBlocks blocks;
+  trainable.split(gradient, blocks);
+  model.bind_gradient(method->bind_gradient(blocks));
+  const double loss = model.forward_backward(batch, 64, scale);
   EXPECT_NEAR(loss, model.forward_loss(batch, 64), 1e-12 * loss);
 
   Random random(13, Purpose::kTest);
@@ -151,11 +154,14 @@ TEST(Tape, AllocatesNothingInTheSteadyState) {
   Transformer model(layout, weights);
   AlignedBuffer memory(weights.flat().size_bytes());
   const TensorView gradient(memory.data(), DType::kF32, Shape{weights.num_elements()});
+  UnitBlocks blocks;
+  weights.split(gradient, blocks);
+  model.bind_gradient(blocks);
   MicroBatch batch = make_batch(config.vocab_size());
-  (void)model.forward_backward(batch, 64, 1, gradient);
+  (void)model.forward_backward(batch, 64, 1);
   const std::int64_t before = model.tape().num_system_allocations();
   for (int i = 0; i < 5; ++i) {
-    (void)model.forward_backward(batch, 64, 1, gradient);
+    (void)model.forward_backward(batch, 64, 1);
     (void)model.forward_loss(batch, 64);
   }
   EXPECT_EQ(model.tape().num_system_allocations(), before);

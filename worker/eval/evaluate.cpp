@@ -32,8 +32,7 @@ void gather_in_order(Group& group, const std::vector<proto::Sample>& samples,
 
 }  // namespace
 
-Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
-                      const Pulse& pulse) {
+Measured measure_loss(EvalModel& model, const Dataset& dataset, const Pulse& pulse) {
   const std::vector<MicroBatch> batches = evaluation_batches(dataset, kEvaluationTokens);
   std::int64_t largest = kEvaluationTokens;
   Measured measured;
@@ -41,21 +40,17 @@ Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
     largest = std::max(largest, batch.num_tokens());
     measured.n += batch.num_labels;
   }
-  const auto count = static_cast<std::int64_t>(batches.size());
-  const MicroBatchRange mine = micro_batches_of(count, group.rank(), group.size());
-  std::vector<double> sums;
-  for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-    sums.push_back(model.forward_loss(batches[static_cast<std::size_t>(i)], largest));
-    pulse();
-  }
-  measured.value = ordered_sum(group, count, sums) / static_cast<double>(measured.n);
+  measured.value = model.loss_sum(batches, largest, pulse) / static_cast<double>(measured.n);
   return measured;
 }
 
-Measured measure_exact_match(Group& group, const Transformer& model, const Dataset& dataset,
-                             const Tokenizer& tokenizer, const AnswerOptions& options,
-                             const std::string& set, std::vector<proto::Sample>* kept,
-                             const Pulse& pulse) {
+Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tokenizer& tokenizer,
+                             const AnswerOptions& options, const std::string& set,
+                             std::vector<proto::Sample>* kept, const Pulse& pulse) {
+  // Ranks that gather units from each other must take the same number of steps, which depends on
+  // the answers: they decode the same prompts.
+  Mesh& mesh = model.mesh();
+  Group& group = model.engine().zero_stage == 3 ? mesh.data() : mesh.replica();
   std::vector<std::int64_t> asked;
   for (std::int64_t i = 0;
        i < dataset.size() &&

@@ -12,7 +12,7 @@
 #include "comm/proto/result.pb.h"
 #include "worker/data/dataset.h"
 #include "worker/data/tokenizer.h"
-#include "worker/model/transformer.h"
+#include "worker/eval/eval_model.h"
 
 namespace finescale {
 
@@ -24,9 +24,8 @@ struct Measured {
 // Called between batches on every rank.
 using Pulse = std::function<void()>;
 
-// Mean negative log-likelihood of the labelled tokens, nats. Collective over the group.
-[[nodiscard]] Measured measure_loss(Group& group, Transformer& model, const Dataset& dataset,
-                                    const Pulse& pulse);
+// Mean negative log-likelihood of the labelled tokens, nats. Collective over the mesh.
+[[nodiscard]] Measured measure_loss(EvalModel& model, const Dataset& dataset, const Pulse& pulse);
 
 struct AnswerOptions {
   std::int64_t limit = 0;  // first N examples; 0: all
@@ -35,10 +34,10 @@ struct AnswerOptions {
   int samples = 0;        // answers kept: of the first prompts
 };
 // Share of examples whose greedy answer equals the response byte for byte; examples without a
-// prompt are left out. Samples are appended to `kept` on every rank. Collective over the group.
-[[nodiscard]] Measured measure_exact_match(Group& group, const Transformer& model,
-                                           const Dataset& dataset, const Tokenizer& tokenizer,
-                                           const AnswerOptions& options, const std::string& set,
-                                           std::vector<proto::Sample>* kept, const Pulse& pulse);
+// prompt are left out. Samples are appended to `kept` on every rank. Collective over the mesh.
+[[nodiscard]] Measured measure_exact_match(EvalModel& model, const Dataset& dataset,
+                                           const Tokenizer& tokenizer, const AnswerOptions& options,
+                                           const std::string& set, std::vector<proto::Sample>* kept,
+                                           const Pulse& pulse);
 
 }  // namespace finescale

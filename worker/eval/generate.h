@@ -6,27 +6,23 @@
 #include <cstdint>
 #include <vector>
 
-#include "worker/model/transformer.h"
+#include "worker/eval/eval_model.h"
 
 namespace finescale {
 
 class Generator {
  public:
-  explicit Generator(const Transformer& model) : model_(&model) {}
+  explicit Generator(EvalModel& model) : model_(&model) {}
 
   // Continues each prompt until `stop`, max_new tokens, or the model's last position; the stop
-  // token is not returned.
+  // token is not returned. Collective over the tensor and pipeline groups, and where units are
+  // gathered over the shard group: the same prompts on each rank.
   [[nodiscard]] std::vector<std::vector<std::int32_t>> greedy(
       const std::vector<std::vector<std::int32_t>>& prompts, std::int64_t max_new,
       std::int32_t stop);
 
  private:
-  struct Buffers;
-  // One token of each of B sequences at its position; logits [B, V] are left in the buffers.
-  void decode(Buffers& b, const std::vector<std::int32_t>& tokens,
-              const std::vector<std::int32_t>& positions) const;
-
-  const Transformer* model_;
+  EvalModel* model_;
 };
 
 }  // namespace finescale

@@ -10,7 +10,8 @@ class FullMethod final : public Method {
   explicit FullMethod(ParameterSet& base) : base_(&base) {}
 
   [[nodiscard]] ParameterSet& trainable() override { return *base_; }
-  TensorView bind_gradient(const TensorView& block) override { return block; }
+  void bind_values(const UnitBlocks& /*blocks*/) override {}  // the model is given them
+  const UnitBlocks& bind_gradient(const UnitBlocks& blocks) override { return blocks; }
   [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return true; }

@@ -18,10 +18,13 @@ class Method {
   virtual ~Method() = default;
 
   // The trainable parameters: for full fine-tuning the weights themselves, else the method's own.
+  // Their units are the base's, one by one, and may be empty.
   [[nodiscard]] virtual ParameterSet& trainable() = 0;
-  // Points the model at the trainable parameters' gradient block for the next micro-batch; returns
-  // what to pass to forward_backward as base_gradient (empty: the base is frozen).
-  virtual TensorView bind_gradient(const TensorView& block) = 0;
+  // The trainable values lie in these blocks from here on, at addresses that stay.
+  virtual void bind_values(const UnitBlocks& blocks) = 0;
+  // Points the model at the trainable parameters' gradient blocks for the next backward pass;
+  // returns what to give Transformer::bind_gradient (empty: the base is frozen).
+  virtual const UnitBlocks& bind_gradient(const UnitBlocks& blocks) = 0;
   // Adapters the model must use, also for evaluation; empty when the base itself carries the
   // change.
   [[nodiscard]] virtual std::vector<LayerAdapters> adapters() const = 0;

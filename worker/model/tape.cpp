@@ -1,46 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// Memory of the tape and the markers of units.
 #include "worker/model/tape.h"
 
 #include "core/error.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/embedding.h"
-#include "kernels/gemm.h"
-#include "kernels/reduce.h"
-#include "kernels/rmsnorm.h"
-#include "kernels/rope.h"
-#include "kernels/swiglu.h"
 
 namespace finescale {
-
-namespace {
-
-TensorView as_view(std::span<const std::int32_t> ids) {
-  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
-          Shape{static_cast<std::int64_t>(ids.size())}};
-}
-
-}  // namespace
-
-void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
-                    const LowRank* adapter, const TensorView& projected, const TensorView& y) {
-  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, weight, 0, y);
-  if (adapter == nullptr) {
-    return;
-  }
-  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, adapter->a.value, 0, projected);
-  std::int64_t begin = 0;
-  for (const LowRankPart& part : adapter->parts) {
-    gemm(stream, Transpose::kNo, Transpose::kYes, adapter->scale,
-         projected.columns(begin, begin + adapter->rank), part.b.value, 1,
-         y.columns(part.row_begin, part.row_end));
-    begin += adapter->rank;
-  }
-}
 
 void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   FS_CHECK(tokens <= max_tokens, "micro-batch is larger than announced");
   if (max_tokens > max_tokens_) {  // every block is too small now
     activations_.clear();
+    shared_.clear();
     gradients_.clear();
     memory_bytes_ = 0;
     max_tokens_ = max_tokens;
@@ -49,6 +19,11 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   training_ = training;
   values_.clear();
   ops_.clear();
+  input_ = kNoValue;
+  output_ = kNoValue;
+  kept_ = TensorView();
+  again_ = false;
+  embedding_rows_ = {};
   for (auto& [columns, pool] : activations_) {
     pool.next = 0;
   }
@@ -60,266 +35,162 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   }
 }
 
-TensorView Tape::allocate(std::int64_t columns) {
-  Pool& pool = activations_[columns];
-  if (pool.next == pool.blocks.size()) {
-    pool.blocks.emplace_back(static_cast<std::size_t>(max_tokens_ * columns) * dtype_size(dtype_));
-    memory_bytes_ += pool.blocks.back().size_bytes();
-    ++num_allocations_;
-  }
-  return {pool.blocks[pool.next++].data(), dtype_, Shape{tokens_, columns}};
+void Tape::add_block(Pool& pool, std::int64_t elements) {
+  pool.blocks.emplace_back(static_cast<std::size_t>(elements) * dtype_size(dtype_));
+  memory_bytes_ += pool.blocks.back().size_bytes();
+  ++num_allocations_;
 }
 
-TensorView Tape::gradient_buffer(std::int64_t columns) {
-  Pool& pool = gradients_[columns];
+Tape::Pool& Tape::pool_of(Pools& pools, std::int64_t columns, Rows rows) {
+  return pools[{columns, exchange_.active() ? rows : Rows::kAll}];
+}
+
+TensorView Tape::block_view(const Pool& pool, std::size_t block, std::int64_t columns,
+                            Rows rows) const {
+  const std::int64_t count = rows == Rows::kAll ? tokens_
+                                                : exchange_.begin(tokens_, exchange_.rank() + 1) -
+                                                      exchange_.begin(tokens_, exchange_.rank());
+  return {pool.blocks[block].data(), dtype_, Shape{count, columns}};
+}
+
+TensorView Tape::allocate(std::int64_t columns, Rows rows) {
+  Pool& pool = pool_of(activations_, columns, rows);
+  if (pool.next == pool.blocks.size()) {
+    add_block(pool,
+              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
+  }
+  return block_view(pool, pool.next++, columns, rows);
+}
+
+TensorView Tape::shared_block(std::int64_t columns) {
+  Pool& pool = pool_of(shared_, columns, Rows::kAll);
+  if (pool.blocks.empty()) {
+    add_block(pool, max_tokens_ * columns);
+  }
+  return block_view(pool, 0, columns, Rows::kAll);
+}
+
+TensorView Tape::gradient_buffer(std::int64_t columns, Rows rows) {
+  Pool& pool = pool_of(gradients_, columns, rows);
   if (pool.free.empty()) {
-    pool.blocks.emplace_back(static_cast<std::size_t>(max_tokens_ * columns) * dtype_size(dtype_));
-    memory_bytes_ += pool.blocks.back().size_bytes();
-    ++num_allocations_;
+    add_block(pool,
+              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
     pool.free.push_back(static_cast<int>(pool.blocks.size()) - 1);
   }
   const int block = pool.free.back();
   pool.free.pop_back();
-  return {pool.blocks[static_cast<std::size_t>(block)].data(), dtype_, Shape{tokens_, columns}};
+  return block_view(pool, static_cast<std::size_t>(block), columns, rows);
+}
+
+void Tape::give_back(const TensorView& buffer, Rows rows) {
+  Pool& pool = pool_of(gradients_, buffer.cols(), rows);
+  for (std::size_t i = 0; i < pool.blocks.size(); ++i) {
+    if (pool.blocks[i].data() == buffer.data) {
+      pool.free.push_back(static_cast<int>(i));
+    }
+  }
 }
 
 // Gradients of the residual stream go on living under another value, and a SwiGLU input's lies in
 // its own data: only a block of the pool that no other value refers to goes back.
-void Tape::release_gradient(TensorView& gradient) {
-  Pool& pool = gradients_[gradient.cols()];
+void Tape::release_gradient(Value value) {
+  TensorView& released = gradient(value);
   int references = 0;
-  for (const Node& node : values_) {
-    references += static_cast<int>(node.gradient.data == gradient.data);
+  for (const Node& other : values_) {
+    references += static_cast<int>(other.gradient.data == released.data);
   }
-  if (references > 1) {
-    gradient = TensorView();
-    return;
+  if (references == 1) {
+    give_back(released, node(value).rows);
   }
-  for (std::size_t i = 0; i < pool.blocks.size(); ++i) {
-    if (pool.blocks[i].data() == gradient.data) {
-      pool.free.push_back(static_cast<int>(i));
-    }
-  }
-  gradient = TensorView();
+  released = TensorView();
 }
 
-Value Tape::add_value(std::int64_t columns, bool needs_gradient) {
-  values_.push_back({allocate(columns), {}, training_ && needs_gradient});
+Value Tape::add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker) {
+  values_.push_back({data, {}, rows, training_ && needs_gradient, maker});
   return static_cast<Value>(values_.size()) - 1;
 }
 
-Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight) {
-  const Value y = add_value(weight.value.cols(), weight.trains());
-  embedding_forward(stream_, as_view(tokens), weight.value, data(y));
-  ops_.emplace_back(EmbeddingOp{y, tokens, weight});
-  return y;
-}
-
-Value Tape::add_norm(Value x, Value residual, const Weight& weight, double eps, Value* sum) {
-  const bool stream_needs = needs_gradient(x) || (residual != kNoValue && needs_gradient(residual));
-  const Value y = add_value(data(x).cols(), stream_needs || weight.trains());
-  const TensorView column = allocate(1);
-  const TensorView rstd(column.data, dtype_, Shape{tokens_});
-  // x's memory becomes the residual stream: nothing else reads a projection's output again.
-  values_.push_back({data(x), {}, stream_needs});
-  *sum = static_cast<Value>(values_.size()) - 1;
-  rmsnorm_forward(stream_, data(x), residual == kNoValue ? TensorView() : data(residual),
-                  weight.value, eps, data(y), rstd);
-  ops_.emplace_back(AddNormOp{x, residual, *sum, y, weight, rstd});
-  return y;
-}
-
-Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter) {
-  const bool adapter_trains = adapter != nullptr && adapter->a.trains();
-  const Value y =
-      add_value(weight.value.rows(), needs_gradient(x) || weight.trains() || adapter_trains);
-  const TensorView projected =
-      adapter == nullptr ? TensorView() : allocate(adapter->a.value.rows());
-  linear_forward(stream_, data(x), weight.value, adapter, projected, data(y));
-  ops_.emplace_back(LinearOp{x, y, weight, adapter, projected});
-  return y;
-}
-
-void Tape::rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
-                const TensorView& cos, const TensorView& sin) {
-  rope_apply(stream_, data(x).columns(0, columns), as_view(positions), cos, sin, false);
-  ops_.emplace_back(RopeOp{x, columns, positions, cos, sin});
-}
-
-Value Tape::attention(Value qkv, const AttentionShape& shape,
-                      std::span<const std::int32_t> segments) {
-  const std::int64_t query = std::int64_t{shape.num_heads} * shape.head_dim;
-  const std::int64_t key = std::int64_t{shape.num_kv_heads} * shape.head_dim;
-  const Value y = add_value(query, needs_gradient(qkv));
-  const TensorView lse = allocate(shape.num_heads);
-  const TensorView& x = data(qkv);
-  attention_forward(stream_, shape, x.columns(0, query), x.columns(query, query + key),
-                    x.columns(query + key, query + 2 * key), segments, data(y), lse);
-  ops_.emplace_back(AttentionOp{qkv, y, shape, segments, lse});
-  return y;
-}
-
-Value Tape::swiglu(Value gate_up) {
-  const Value y = add_value(data(gate_up).cols() / 2, needs_gradient(gate_up));
-  swiglu_forward(stream_, data(gate_up), data(y));
-  ops_.emplace_back(SwigluOp{gate_up, y});
-  return y;
-}
-
-double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
-                           double scale, TensorView* losses) {
-  const bool want = training_ && (needs_gradient(x) || head.trains());
-  const TensorView column = allocate(1);
-  const TensorView token_losses(column.data, dtype_, Shape{tokens_});
-  const std::int64_t vocab = head.value.rows();
-  TensorView gathered = allocate(data(x).cols());
-  // The logits' scratch depends on V, not on T: its own block, kept like the others under a key no
-  // width has.
-  const std::int64_t chunk = cross_entropy_chunk_rows(vocab, dtype_);
-  Pool& pool = activations_[-vocab];
-  if (pool.blocks.empty()) {
-    pool.blocks.emplace_back(static_cast<std::size_t>(chunk * vocab) * dtype_size(dtype_));
-    memory_bytes_ += pool.blocks.back().size_bytes();
-    ++num_allocations_;
-  }
-  const TensorView scratch(pool.blocks[0].data(), dtype_, Shape{chunk, vocab});
-  if (want) {
-    gradient(x) = gradient_buffer(data(x).cols());
-  }
-  linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale,
-                       token_losses, want ? gradient(x) : TensorView(),
-                       want ? head.gradient : TensorView(), gathered, scratch);
-  if (losses != nullptr) {
-    *losses = token_losses;
-  }
-  return sum(stream_, token_losses);
-}
-
-void Tape::backward() {
-  for (std::size_t i = ops_.size(); i > 0; --i) {
-    std::visit([this](auto& op) { run_backward(op); }, ops_[i - 1]);
-  }
-}
-
-void Tape::run_backward(EmbeddingOp& op) {
-  if (!gradient(op.y).empty() && op.weight.trains()) {
-    embedding_backward(stream_, as_view(op.tokens), gradient(op.y), op.weight.gradient);
-  }
-}
-
-// The gradient of the residual stream is one buffer all the way down: what is added here by the
-// norm is seen by the projection that made x (it runs next) and by the earlier norm (it adds to the
-// same buffer later).
-void Tape::run_backward(AddNormOp& op) {
-  if (gradient(op.y).empty()) {
-    if (!gradient(op.sum).empty()) {
-      gradient(op.x) = gradient(op.sum);
-      if (op.residual != kNoValue) {
-        gradient(op.residual) = gradient(op.sum);
+std::size_t Tape::activation_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const Pools* pools : {&activations_, &shared_}) {
+    for (const auto& [columns, pool] : *pools) {
+      for (const AlignedBuffer& block : pool.blocks) {
+        bytes += block.size_bytes();
       }
     }
-    return;
   }
-  if (needs_gradient(op.sum) && gradient(op.sum).empty()) {
-    gradient(op.sum) = gradient_buffer(data(op.sum).cols());
-    fill_zero(stream_, gradient(op.sum));
-  }
-  rmsnorm_backward(stream_, gradient(op.y), data(op.sum), op.weight.value, op.rstd,
-                   needs_gradient(op.sum) ? gradient(op.sum) : TensorView(), op.weight.gradient);
-  release_gradient(gradient(op.y));
-  if (!needs_gradient(op.sum)) {
-    return;
-  }
-  if (needs_gradient(op.x)) {
-    gradient(op.x) = gradient(op.sum);
-  }
-  if (op.residual != kNoValue && needs_gradient(op.residual)) {
-    gradient(op.residual) = gradient(op.sum);
-  }
+  return bytes;
 }
 
-void Tape::adapter_backward(LinearOp& op, const TensorView& dy) {
-  const LowRank& adapter = *op.adapter;
-  TensorView dprojected = gradient_buffer(adapter.a.value.rows());
-  std::int64_t begin = 0;
-  for (const LowRankPart& part : adapter.parts) {
-    const TensorView dpart = dy.columns(part.row_begin, part.row_end);
-    gemm(stream_, Transpose::kNo, Transpose::kNo, adapter.scale, dpart, part.b.value, 0,
-         dprojected.columns(begin, begin + adapter.rank));
-    if (part.b.trains()) {
-      gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart,
-           op.projected.columns(begin, begin + adapter.rank), 1, part.b.gradient);
+void Tape::enter_unit(int unit, std::int64_t keep_columns) {
+  again_ = keep_columns > 0 && (recompute_ == Recompute::kFull || !training_);
+  if (again_) {
+    kept_ = allocate(keep_columns, Rows::kOwn);
+    for (auto& [columns, pool] : activations_) {
+      pool.mark = pool.next;
     }
-    begin += adapter.rank;
   }
-  if (adapter.a.trains()) {
-    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1,
-         adapter.a.gradient);
-  }
-  if (needs_gradient(op.x)) {
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dprojected, adapter.a.value, 1,
-         gradient(op.x));
-  }
-  release_gradient(dprojected);
+  unit_op_ = ops_.size();
+  unit_value_ = values_.size();
+  record(EnterOp{unit, false});
 }
 
-void Tape::run_backward(LinearOp& op) {
-  const TensorView dy = gradient(op.y);
-  if (dy.empty()) {
+void Tape::leave_unit(int unit) {
+  bool backward = false;
+  for (std::size_t i = unit_value_; i < values_.size(); ++i) {
+    backward = backward || values_[i].needs_gradient;
+  }
+  std::get<EnterOp>(ops_[unit_op_]).backward = backward;
+  record(LeaveOp{unit, unit_op_ + 1, backward, false, again_});
+  if (again_) {
+    // The next unit writes over these blocks. What later units keep may lie in them too: by the
+    // time this unit runs again, in backward, they are done.
+    for (auto& [columns, pool] : activations_) {
+      pool.next = pool.mark;
+    }
+    again_ = false;
+  }
+}
+
+void Tape::open_gradient(int unit) {
+  if (hooks_ != nullptr && hooks_->enter) {
+    hooks_->enter(unit, true);
+  }
+  for (Op& op : ops_) {
+    if (auto* leave = std::get_if<LeaveOp>(&op); leave != nullptr && leave->unit == unit) {
+      leave->opened = true;
+    }
+  }
+}
+
+void Tape::run_forward(const EnterOp& op) {
+  if (hooks_ != nullptr && hooks_->enter) {
+    hooks_->enter(op.unit, false);
+  }
+}
+
+void Tape::run_forward(const LeaveOp& op) {
+  if (hooks_ != nullptr && hooks_->leave) {
+    hooks_->leave(op.unit, false);
+  }
+}
+
+void Tape::run_backward(const EnterOp& op) {
+  if (op.backward && hooks_ != nullptr && hooks_->leave) {
+    hooks_->leave(op.unit, true);
+  }
+}
+
+void Tape::run_backward(const LeaveOp& op) {
+  if (!op.backward) {
     return;
   }
-  if (op.weight.trains()) {
-    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight.gradient);
+  if (!op.opened && hooks_ != nullptr && hooks_->enter) {
+    hooks_->enter(op.unit, true);
   }
-  if (needs_gradient(op.x)) {
-    gradient(op.x) = gradient_buffer(data(op.x).cols());
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight.value, 0, gradient(op.x));
+  for (std::size_t i = op.first; op.again && !std::holds_alternative<LeaveOp>(ops_[i]); ++i) {
+    std::visit([this](const auto& inner) { run_forward(inner); }, ops_[i]);
   }
-  if (op.adapter != nullptr) {
-    adapter_backward(op, dy);
-  }
-  release_gradient(gradient(op.y));
-}
-
-void Tape::run_backward(RopeOp& op) {
-  if (!gradient(op.x).empty()) {
-    rope_apply(stream_, gradient(op.x).columns(0, op.columns), as_view(op.positions), op.cos,
-               op.sin, true);
-  }
-}
-
-void Tape::run_backward(AttentionOp& op) {
-  if (gradient(op.y).empty()) {
-    return;
-  }
-  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
-  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
-  const TensorView& x = data(op.qkv);
-  gradient(op.qkv) = gradient_buffer(x.cols());
-  const TensorView& dx = gradient(op.qkv);
-  attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query),
-                     x.columns(query, query + key), x.columns(query + key, query + 2 * key),
-                     data(op.y), op.lse, op.segments, dx.columns(0, query),
-                     dx.columns(query, query + key), dx.columns(query + key, query + 2 * key));
-  release_gradient(gradient(op.y));
-}
-
-void Tape::run_backward(SwigluOp& op) {
-  if (gradient(op.y).empty()) {
-    return;
-  }
-  // The gradient takes the memory of its input, which nobody reads again.
-  gradient(op.gate_up) = data(op.gate_up);
-  swiglu_backward(stream_, gradient(op.y), data(op.gate_up), gradient(op.gate_up), TensorView());
-  release_gradient(gradient(op.y));
-}
-
-std::int64_t Tape::num_system_allocations() const noexcept {
-  return num_allocations_;
-}
-
-std::size_t Tape::memory_bytes() const noexcept {
-  return memory_bytes_;
 }
 
 }  // namespace finescale

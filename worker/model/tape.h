@@ -1,68 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tape of fused operations: model code is written forward only; every call records what its
 // backward pass needs and no more. Nothing is computed or kept for a weight that does not train.
-// Activations live in one arena, gradients of activations in a pool; after the first micro-batch of
-// the largest size nothing is allocated. Letters: T tokens, C model width, F feed-forward width, V
-// vocabulary.
+// Activations lie in pools of blocks, gradients of activations in others; after the first
+// micro-batch of the largest size nothing is allocated. One tape serves one micro-batch in flight.
+// With tensor parallelism each rank owns a range of rows (tokens) of the residual stream; matrices
+// work on all rows. Letters: T tokens, C model width, F feed-forward width, V vocabulary.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
-#include <memory>
 #include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
-#include "core/arena.h"
 #include "core/device.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
+#include "worker/model/linear.h"
 #include "worker/model/parameters.h"
+#include "worker/model/row_exchange.h"
 
 namespace finescale {
-
-// A weight as an operation sees it: its value and where its gradient is added (empty: frozen).
-struct Weight {
-  TensorView value;
-  TensorView gradient;
-  [[nodiscard]] bool trains() const noexcept { return !gradient.empty(); }
-};
-
-// Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an
-// adapter are absent.
-struct LowRankPart {
-  std::int64_t row_begin = 0;  // rows of the stacked weight = columns of y
-  std::int64_t row_end = 0;
-  Weight b;  // [rows, r]
-};
-struct LowRank {
-  Weight a;  // [parts * r, C]: the parts' A stacked in order
-  std::vector<LowRankPart> parts;
-  std::int64_t rank = 0;
-  double scale = 0;
-};
-
-// y = x W^T, plus the low-rank branch when there is one; projected [T, parts * r] receives x A^T.
-void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
-                    const LowRank* adapter, const TensorView& projected, const TensorView& y);
 
 using Value = int;  // index of a tensor on the tape
 constexpr Value kNoValue = -1;
 
+// Called where a pass enters and leaves a unit of the parameters; null members: nothing. Forward:
+// its values are needed from enter to leave. Backward: values and gradients from enter to leave; at
+// leave the gradients of the unit are complete. Units without a backward pass are not entered in
+// it.
+struct UnitHooks {
+  std::function<void(int unit, bool backward)> enter, leave;
+};
+
+// What the backward pass makes again instead of keeping it, with the same bits. kSelective: outputs
+// of norms and SwiGLU. kFull: all of a layer but its input.
+enum class Recompute { kNone, kSelective, kFull };
+
+struct TapeOptions {
+  Group* tensor = nullptr;  // null: not tensor parallel
+  Recompute recompute = Recompute::kNone;
+  const UnitHooks* hooks = nullptr;  // outlives the tape
+};
+
 class Tape {
  public:
-  explicit Tape(DType dtype) : dtype_(dtype) {}
+  explicit Tape(DType dtype, const TapeOptions& options = {})
+      : dtype_(dtype),
+        exchange_(options.tensor),
+        recompute_(options.recompute),
+        hooks_(options.hooks) {}
 
   // Empties the tape for a micro-batch of T tokens; gradients will be recorded when `training`.
-  // max_tokens bounds every later T: buffers are cut for it once. tokens, positions [T], segments
-  // [S + 1] must outlive the backward pass.
+  // max_tokens bounds every later T: buffers are cut for it once. Tokens, positions [T], segments
+  // [S + 1] and weights must outlive the backward pass; gradients of weights are looked up in it.
   void begin(std::int64_t tokens, std::int64_t max_tokens, bool training);
 
-  [[nodiscard]] Value embedding(std::span<const std::int32_t> tokens, const Weight& weight);
-  // Adds `residual` (or kNoValue) to x and normalises: returns y; *sum is the new residual stream.
+  // Markers around the operations of one unit. keep_columns > 0: with kFull its activations are
+  // made again, and without a backward pass nobody needs them: only the sum that add() makes next,
+  // of so many columns, is kept.
+  void enter_unit(int unit, std::int64_t keep_columns = 0);
+  void leave_unit(int unit);
+  // Enters the unit's backward pass now: the next operation adds to its gradients already.
+  void open_gradient(int unit);
+
+  // Hidden state of the piece in front: this rank's rows [own, C], to be filled by the caller.
+  Value input(std::int64_t columns);
+  [[nodiscard]] Value input_value() const noexcept { return input_; }
+  // weight: rows [first_token, ...) of the vocabulary.
+  [[nodiscard]] Value embedding(std::span<const std::int32_t> tokens, const Weight& weight,
+                                std::int64_t first_token = 0);
+  // Adds `residual` (or kNoValue) to x and normalises: returns y (all rows); *sum is the new
+  // residual stream.
   [[nodiscard]] Value add_norm(Value x, Value residual, const Weight& weight, double eps,
                                Value* sum);
-  [[nodiscard]] Value linear(Value x, const Weight& weight, const LowRank* adapter);
+  // x + residual, in x's memory unless a unit's output is kept (then it is what add() must make).
+  [[nodiscard]] Value add(Value x, Value residual);
+  [[nodiscard]] bool keeps_sum() const noexcept { return !kept_.empty(); }
+  [[nodiscard]] bool training() const noexcept { return training_; }
+  [[nodiscard]] Value linear(Value x, const Weight& weight, const LowRank* adapter,
+                             Split split = Split::kOutputs);
   // Rotates the first `columns` columns of x in place.
   void rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
             const TensorView& cos, const TensorView& sin);
@@ -71,40 +90,76 @@ class Tape {
                                 std::span<const std::int32_t> segments);
   [[nodiscard]] Value swiglu(Value gate_up);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
-  // sum is made on the way.
+  // sum is made on the way. head: rows [first_token, ...) of the vocabulary.
   [[nodiscard]] double cross_entropy(Value x, const Weight& head,
                                      std::span<const std::int32_t> labels, double scale,
-                                     TensorView* losses = nullptr);
+                                     TensorView* losses = nullptr, std::int64_t first_token = 0);
+
+  // The value that the next piece begins with, and where its gradient goes before backward().
+  void set_output(Value value) noexcept { output_ = value; }
+  [[nodiscard]] const TensorView& output() const { return data(output_); }
+  [[nodiscard]] TensorView output_gradient();
+  // Collective over the tensor group, as all operations are.
   void backward();
+  // After backward(): of what input() began with; empty when there was none.
+  [[nodiscard]] TensorView input_gradient() const;
+  // After backward(), when the embedding trains but its weight has no gradient here: the rows
+  // [U, C] that belong to the gradient of the tied head, and their tokens [U], relative to
+  // first_token. Valid until begin().
+  struct EmbeddingRows {
+    TensorView ids;
+    TensorView rows;
+  };
+  [[nodiscard]] const EmbeddingRows& embedding_rows() const noexcept { return embedding_rows_; }
 
   [[nodiscard]] const TensorView& data(Value value) const {
     return values_[static_cast<std::size_t>(value)].data;
   }
   // Calls of the system's allocator so far: constant in the steady state.
-  [[nodiscard]] std::int64_t num_system_allocations() const noexcept;
-  [[nodiscard]] std::size_t memory_bytes() const noexcept;
+  [[nodiscard]] std::int64_t num_system_allocations() const noexcept { return num_allocations_; }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return memory_bytes_; }
+  [[nodiscard]] std::size_t activation_bytes() const noexcept;  // of these, kept for backward
 
  private:
+  enum class Rows { kAll, kOwn };
   struct Node {
     TensorView data;
     TensorView gradient;
+    Rows rows = Rows::kAll;
     bool needs_gradient = false;
+    int maker = -1;  // operation that makes the data again, -1: they are kept
+  };
+  struct EnterOp {
+    int unit;
+    bool backward;
+  };
+  struct LeaveOp {
+    int unit;
+    std::size_t first;  // the unit's operations: [first, this)
+    bool backward;      // something in the unit needs a gradient
+    bool opened;        // its backward pass has been entered by open_gradient
+    bool again;         // its activations must be made again
   };
   struct EmbeddingOp {
     Value y;
-    std::span<const std::int32_t> tokens;
-    Weight weight;
+    std::span<const std::int32_t> tokens;  // relative to the rows of the weight
+    const Weight* weight;
   };
   struct AddNormOp {
     Value x, residual, sum, y;
-    Weight weight;
+    const Weight* weight;
+    double eps;
     TensorView rstd;
+  };
+  struct AddOp {
+    Value x, residual, y;
   };
   struct LinearOp {
     Value x, y;
-    Weight weight;
+    const Weight* weight;
     const LowRank* adapter;
     TensorView projected;
+    Split split;
   };
   struct RopeOp {
     Value x;
@@ -121,40 +176,86 @@ class Tape {
   struct SwigluOp {
     Value gate_up, y;
   };
-  using Op = std::variant<EmbeddingOp, AddNormOp, LinearOp, RopeOp, AttentionOp, SwigluOp>;
+  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, AddNormOp, AddOp, LinearOp, RopeOp,
+                          AttentionOp, SwigluOp>;
+  // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
+  struct Pool {
+    std::vector<AlignedBuffer> blocks;
+    std::vector<int> free;
+    std::size_t next = 0;
+    std::size_t mark = 0;  // next at the beginning of a unit whose blocks are used again
+  };
+  using Pools = std::map<std::pair<std::int64_t, Rows>, Pool>;
 
-  Value add_value(std::int64_t columns, bool needs_gradient);
-  TensorView allocate(std::int64_t columns);         // [T, columns] from the arena
-  TensorView gradient_buffer(std::int64_t columns);  // [T, columns] from the pool, not zeroed
-  void release_gradient(TensorView& gradient);
-  TensorView& gradient(Value value) { return values_[static_cast<std::size_t>(value)].gradient; }
+  // Memory.
+  void add_block(Pool& pool, std::int64_t elements);
+  [[nodiscard]] Pool& pool_of(Pools& pools, std::int64_t columns, Rows rows);
+  [[nodiscard]] TensorView block_view(const Pool& pool, std::size_t block, std::int64_t columns,
+                                      Rows rows) const;
+  [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll);
+  [[nodiscard]] TensorView shared_block(std::int64_t columns);  // overwritten by its next user
+  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);  // not zeroed
+  void give_back(const TensorView& buffer, Rows rows);
+  void release_gradient(Value value);
+  Value add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker = -1);
+  [[nodiscard]] Node& node(Value value) { return values_[static_cast<std::size_t>(value)]; }
+  TensorView& gradient(Value value) { return node(value).gradient; }
   [[nodiscard]] bool needs_gradient(Value value) const {
-    return values_[static_cast<std::size_t>(value)].needs_gradient;
+    return value != kNoValue && values_[static_cast<std::size_t>(value)].needs_gradient;
   }
 
-  void run_backward(EmbeddingOp& op);
-  void run_backward(AddNormOp& op);
-  void run_backward(LinearOp& op);
-  void run_backward(RopeOp& op);
-  void run_backward(AttentionOp& op);
-  void run_backward(SwigluOp& op);
-  void adapter_backward(LinearOp& op, const TensorView& dy);
+  // The operation itself, once more when its activations are made again.
+  template <class T>
+  void record(T op) {
+    run_forward(op);
+    ops_.emplace_back(std::move(op));
+  }
+  void run_forward(const EnterOp& op);
+  void run_forward(const LeaveOp& op);
+  void run_forward(const EmbeddingOp& op);
+  void run_forward(const AddNormOp& op);
+  void run_forward(const AddOp& op);
+  void run_forward(const LinearOp& op);
+  void run_forward(const RopeOp& op);
+  void run_forward(const AttentionOp& op);
+  void run_forward(const SwigluOp& op);
+  void make_again(Value value);  // its data, when they were not kept
+  void sum_rows(const TensorView& partial, const TensorView& sum);  // reduce-scatter
+
+  void run_backward(const EnterOp& op);
+  void run_backward(const LeaveOp& op);
+  void run_backward(const EmbeddingOp& op);
+  void run_backward(const AddNormOp& op);
+  void run_backward(const AddOp& op);
+  void run_backward(const LinearOp& op);
+  void run_backward(const RopeOp& op);
+  void run_backward(const AttentionOp& op);
+  void run_backward(const SwigluOp& op);
+  void adapter_backward(const LinearOp& op, const TensorView& dy);
 
   DType dtype_;
+  RowExchange exchange_;
+  Recompute recompute_;
+  const UnitHooks* hooks_;
   Stream stream_;
   bool training_ = false;
   std::int64_t tokens_ = 0;
   std::int64_t max_tokens_ = 0;
   std::vector<Node> values_;
   std::vector<Op> ops_;
-  // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
-  struct Pool {
-    std::vector<AlignedBuffer> blocks;
-    std::vector<int> free;
-    std::size_t next = 0;
-  };
-  std::map<std::int64_t, Pool> activations_;
-  std::map<std::int64_t, Pool> gradients_;
+  Value input_ = kNoValue;
+  Value output_ = kNoValue;
+  std::size_t unit_op_ = 0;     // the last EnterOp
+  std::size_t unit_value_ = 0;  // values of its unit begin here
+  bool again_ = false;          // activations of the unit being recorded will be made again
+  TensorView kept_;             // for the next add(), empty: in place
+  Pools activations_;
+  Pools shared_;
+  Pools gradients_;
+  std::vector<TensorView> received_;
+  std::vector<std::int32_t> local_tokens_;
+  std::vector<std::int32_t> row_ids_;
+  EmbeddingRows embedding_rows_;
   std::int64_t num_allocations_ = 0;
   std::size_t memory_bytes_ = 0;
 };

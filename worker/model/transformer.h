@@ -1,60 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The llama-style decoder: forward only, written on the tape. Weights are logical tensors with the
-// names of the Hugging Face layout; q, k, v and gate, up lie next to each other so that each pair
-// or triple is one GEMM.
+// The llama-style decoder: forward only, written on the tape; all of it or a piece of a pipeline.
+// It knows where weights and gradients lie, not who owns them. Activations are a tape's, so several
+// micro-batches may be in flight, each on its own tape.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
-#include "configs/schema/model.pb.h"
 #include "worker/data/batch.h"
+#include "worker/model/initialize.h"
+#include "worker/model/model_layout.h"
 #include "worker/model/parameters.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
-
-struct LayerIndex {  // indices into the weights' ParameterSet
-  int input_norm = -1, q = -1, k = -1, v = -1, o = -1, post_norm = -1, gate = -1, up = -1,
-      down = -1;
-};
-
-// Shape and names of a llama model; owns no weights.
-class ModelLayout {
- public:
-  explicit ModelLayout(const config::Llama& config);
-  // Declares every tensor; the caller allocates.
-  void declare(ParameterSet& weights);
-
-  [[nodiscard]] const config::Llama& config() const noexcept { return config_; }
-  [[nodiscard]] AttentionShape attention() const noexcept { return attention_; }
-  [[nodiscard]] const LayerIndex& layer(int index) const {
-    return layers_[static_cast<std::size_t>(index)];
-  }
-  [[nodiscard]] int num_layers() const noexcept { return static_cast<int>(layers_.size()); }
-  [[nodiscard]] int embedding() const noexcept { return embedding_; }
-  [[nodiscard]] int final_norm() const noexcept { return final_norm_; }
-  [[nodiscard]] int head() const noexcept { return head_; }  // the embedding when tied
-  // Parameters of matrices that multiply every token: all but norms and the embedding (the head is
-  // counted by itself).
-  [[nodiscard]] std::int64_t num_layer_parameters() const noexcept { return num_layer_parameters_; }
-
- private:
-  config::Llama config_;
-  AttentionShape attention_;
-  std::vector<LayerIndex> layers_;
-  int embedding_ = -1;
-  int final_norm_ = -1;
-  int head_ = -1;
-  std::int64_t num_layer_parameters_ = 0;
-};
-
-// Fresh weights: normal(0, initializer_range) keyed by (seed, tensor name, element), norms 1. No
-// rank or order matters.
-void initialize_weights(const ModelLayout& layout, std::int64_t seed, ParameterSet& weights);
 
 // The adapters of one layer, by stacked projection; null where there is none.
 struct LayerAdapters {
@@ -64,46 +25,104 @@ struct LayerAdapters {
   const LowRank* down = nullptr;
 };
 
+struct LayerWeights {
+  Weight input_norm, qkv, o, post_norm, gate_up, down;
+};
+
+struct TransformerOptions {
+  Group* tensor = nullptr;  // ranks that share every layer; null: none
+  Recompute recompute = Recompute::kNone;
+  UnitHooks hooks;
+};
+
 class Transformer {
  public:
-  // weights must have been declared by layout. base_gradient: flat block of the same layout that
-  // gradients are added to, or empty when the base is frozen; it may move from call to call.
-  Transformer(const ModelLayout& layout, const ParameterSet& weights);
+  // weights must have been declared by layout and allocated.
+  Transformer(const ModelLayout& layout, const ParameterSet& weights,
+              TransformerOptions options = {});
+  // The values lie elsewhere, at addresses that stay.
+  Transformer(const ModelLayout& layout, const ParameterSet& weights, const UnitBlocks& values,
+              TransformerOptions options = {});
+  ~Transformer() = default;
+  Transformer(const Transformer&) = delete;  // tapes point here
+  Transformer& operator=(const Transformer&) = delete;
 
   // One entry per layer, or none at all.
   void set_adapters(std::vector<LayerAdapters> adapters) {
     adapters_ = std::move(adapters);
     adapters_.resize(static_cast<std::size_t>(layout_->num_layers()));
   }
+  // Whether the base's matrices train; before the first forward pass of a training step.
+  void set_trains(bool trains);
+  // Where the next backward pass (with a head: the next forward pass too) adds the base's
+  // gradients; empty: the base is frozen.
+  void bind_gradient(const UnitBlocks& blocks);
 
   // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are
-  // added to base_gradient and to the adapters' gradients.
-  double forward_backward(const MicroBatch& batch, std::int64_t max_tokens, double scale,
-                          const TensorView& base_gradient);
+  // added where they are bound. The model must be whole.
+  double forward_backward(const MicroBatch& batch, std::int64_t max_tokens, double scale);
   // Loss only. token_losses, when given, stay valid until the next call.
   double forward_loss(const MicroBatch& batch, std::int64_t max_tokens,
                       TensorView* token_losses = nullptr);
 
+  // The same in steps, for a piece of a pipeline. Hidden states are the residual stream, [T, C] or
+  // this rank's rows of it. batch must outlive the backward pass.
+  [[nodiscard]] Tape make_tape() const;
+  // Begins a micro-batch; returns where its hidden state belongs, empty with the embedding.
+  TensorView begin(Tape& tape, const MicroBatch& batch, std::int64_t max_tokens, bool training);
+  // The loss, 0 without the head. Collective over the tensor group.
+  double forward(Tape& tape, const MicroBatch& batch, double scale,
+                 TensorView* token_losses = nullptr);
+  // Hidden state for the next piece; valid until the tape's backward pass.
+  [[nodiscard]] const TensorView& output(const Tape& tape) const;
+  // Where its gradient belongs before backward(), empty with the head.
+  [[nodiscard]] TensorView output_gradient(Tape& tape);
+  // Returns the gradient of the hidden state, empty with the embedding; valid until the tape's next
+  // begin. Collective over the tensor group.
+  TensorView backward(Tape& tape);
+  // Rows of the tied embedding's gradient that the piece with the embedding found (ids [U], rows
+  // [U, C]) onto the head's, bound for the same micro-batch; completes the head's unit.
+  void add_embedding_rows(const Tape::EmbeddingRows& found);
+
   [[nodiscard]] const ModelLayout& layout() const noexcept { return *layout_; }
   [[nodiscard]] const ParameterSet& weights() const noexcept { return *weights_; }
-  [[nodiscard]] const Tape& tape() const noexcept { return tape_; }
+  [[nodiscard]] const Tape& tape() const noexcept { return tape_; }  // of the whole-model calls
+  [[nodiscard]] Group* tensor_group() const noexcept { return options_.tensor; }
+  [[nodiscard]] const UnitHooks& hooks() const noexcept { return options_.hooks; }
   [[nodiscard]] const TensorView& rope_cos() const noexcept { return cos_; }
   [[nodiscard]] const TensorView& rope_sin() const noexcept { return sin_; }
   [[nodiscard]] const std::vector<LayerAdapters>& adapters() const noexcept { return adapters_; }
+  [[nodiscard]] const LayerWeights& layer(int index) const {
+    return layers_[static_cast<std::size_t>(index)];
+  }
+  [[nodiscard]] const Weight& embedding() const noexcept { return embedding_; }
+  [[nodiscard]] const Weight& final_norm() const noexcept { return final_norm_; }
+  [[nodiscard]] const Weight& head() const noexcept { return head_; }
+  // First token whose row of the embedding and the head this rank holds.
+  [[nodiscard]] std::int64_t first_token() const noexcept;
+  [[nodiscard]] int head_unit() const noexcept;
 
  private:
-  [[nodiscard]] Weight weight(int index, const TensorView& base_gradient) const;
-  [[nodiscard]] Weight stack(int first, int last, const TensorView& base_gradient) const;
-  double forward(const MicroBatch& batch, std::int64_t max_tokens, double scale,
-                 const TensorView& base_gradient, bool training, TensorView* token_losses);
+  // Calls set(weight, first tensor, last tensor) for each of the base's weights.
+  template <class Set>
+  void for_each_weight(Set&& set);
+  void bind_values(const UnitBlocks& values);
+  void make_rope_tables();
+  void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
+                     Value& stream) const;
+  double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta, Value stream,
+                      TensorView* token_losses) const;
 
   const ModelLayout* layout_;
   const ParameterSet* weights_;
+  TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
-  Tape tape_;
+  Weight embedding_, final_norm_, head_;
+  std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;
   TensorView cos_;
   TensorView sin_;
+  Tape tape_;
 };
 
 }  // namespace finescale

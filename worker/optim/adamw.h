@@ -1,27 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW over a flat block of parameters (Loshchilov and Hutter 2019): state, decoupled decay,
-// clipping by the global norm.
+// AdamW over the ranges of parameters that a rank updates. Element by element, so no bit depends on
+// the cut.
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "configs/schema/train.pb.h"
 #include "core/device.h"
-#include "worker/model/parameters.h"
+#include "core/tensor.h"
 
 namespace finescale {
 
+// Flat views of equal length.
+struct UpdateRange {
+  TensorView value;
+  TensorView gradient;
+  TensorView m;  // f32 or f64, as the value
+  TensorView v;
+  bool is_matrix = true;  // weight decay may leave norms alone
+};
+
 class AdamW {
  public:
-  AdamW(const config::Train& train, const ParameterSet& parameters);
-
-  // gradient: flat block of the parameters' layout. Clips to clip_norm (0: not), then updates in
-  // place. Returns the norm before clipping; when it is not finite nothing is changed.
-  double update(const Stream& stream, ParameterSet& parameters, const TensorView& gradient,
-                std::int64_t step, double learning_rate);
-
-  [[nodiscard]] TensorView m() const noexcept { return m_; }
-  [[nodiscard]] TensorView v() const noexcept { return v_; }
+  explicit AdamW(const config::Train& train);
+  // norm: of the whole gradient, over all ranks; clips. step: from 1.
+  void update(const Stream& stream, std::span<const UpdateRange> ranges, std::int64_t step,
+              double learning_rate, double norm) const;
+  // Whether matrices and vectors are treated alike, so that neighbours may be one range.
+  [[nodiscard]] bool is_uniform() const noexcept { return weight_decay_ == 0 || decay_all_; }
 
  private:
   double beta1_;
@@ -30,9 +37,6 @@ class AdamW {
   double weight_decay_;
   double clip_norm_;
   bool decay_all_;
-  AlignedBuffer memory_;
-  TensorView m_;
-  TensorView v_;
 };
 
 }  // namespace finescale

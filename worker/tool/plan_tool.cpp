@@ -9,15 +9,17 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/checkpoint.h"
+#include "comm/group.h"
 #include "configs/canonical.h"
+#include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "worker/accounting.h"
 #include "worker/data/loader.h"
-#include "worker/eval/generate.h"
-#include "worker/methods/method.h"
-#include "worker/model/transformer.h"
-#include "worker/optim/adamw.h"
+#include "worker/tool/measured_steps.h"
+#include "worker/tool/plan_tool_machine.h"
+#include "worker/tool/plan_tool_mesh.h"
 
 namespace finescale {
 
@@ -29,7 +31,8 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-constexpr double kMeasureSeconds = 0.5;  // per distinct shape: enough steps for a stable median
+// Of the memory of all ranks: the rest is for the data and for what else runs.
+constexpr double kMeasuredMemoryPart = 0.7;
 
 struct Cost {
   std::int64_t tokens = 0, labels = 0, steps = 0;
@@ -44,15 +47,33 @@ class Estimator {
     threads_ = request.value("threads", 1);
     threads_alone_ = request.value("threads_alone", threads_);
     set_num_threads(threads_);
+    question_.ranks = request.value("ranks", 1);
+    question_.memory_per_rank = request.value("memory_per_rank", 0.0);
+    measure_ = request.value("measure", true);
     for (const nlohmann::json& text : request.at("stages")) {
       config::StageSpec spec;
       parse_canonical(text.get<std::string>(), spec);
       specs_.emplace(spec.key(), spec);
       order_.push_back(spec.key());
+      question_.mesh = spec.has_train() ? spec.mesh() : question_.mesh;
+    }
+    if (question_.mesh.choice() == config::MESH_CHOICE_AUTO) {
+      clear_unwritten(request.value("written", std::vector<std::string>()), question_.mesh);
+      question_.mesh.set_choice(config::MESH_CHOICE_AUTO);
     }
   }
 
   std::string run() {
+    for (const std::string& key : order_) {
+      const config::StageSpec& spec = specs_.at(key);
+      if (spec.has_train()) {
+        workloads_.push_back(make_workload(spec));
+      }
+    }
+    mesh_ = answer_mesh(question_, workloads_, probe_machine(threads_));
+    if (!measure_) {
+      return nlohmann::json{{"mesh", nlohmann::json::parse(mesh_json(mesh_))}}.dump();
+    }
     nlohmann::json stages = nlohmann::json::array();
     for (const std::string& key : order_) {
       const config::StageSpec& spec = specs_.at(key);
@@ -77,7 +98,8 @@ class Estimator {
                         {"memory_bytes", cost.memory_bytes},
                         {"checkpoint_bytes", cost.checkpoint_bytes}});
     }
-    return nlohmann::json{{"stages", stages}}.dump();
+    return nlohmann::json{{"stages", stages}, {"mesh", nlohmann::json::parse(mesh_json(mesh_))}}
+        .dump();
   }
 
  private:
@@ -131,17 +153,44 @@ class Estimator {
     if (source.has_fresh()) {
       return source.fresh();
     }
+    if (source.has_checkpoint()) {
+      const auto [held, is_new] =
+          checkpoints_.emplace(source.checkpoint().path(), config::ModelConfig());
+      if (is_new) {
+        const auto group = make_single_group();
+        parse_canonical(CheckpointReader(*group, source.checkpoint().path()).state().model_text,
+                        held->second);
+      }
+      return held->second;
+    }
     const auto found = specs_.find(source.artifact());
     if (found == specs_.end() || !found->second.has_train()) {
-      throw Error(ErrorKind::kConfig, "plan cannot look into base.model yet", "base.model",
-                  "finescale run works without it");
+      throw Error(ErrorKind::kConfig,
+                  "the plan does not hold the model's stage " + source.artifact());
     }
     return architecture(found->second.train().model());
   }
 
+  planner::Workload make_workload(const config::StageSpec& stage) {
+    const config::TrainSpec& spec = stage.train();
+    const config::Llama& llama = architecture(spec.model()).llama();
+    check_mesh(llama, stage.mesh());
+    const TrainLoader loader(dataset(spec.data(), spec.rules(), spec.tokenizer()), spec.train(),
+                             spec.seed());
+    return workload(spec.train(), llama, batch_shape(loader),
+                    static_cast<double>(loader.num_steps()));
+  }
+
+  // Steps are timed on one rank: where its memory is short, the planner's figures must do.
+  bool can_measure(const planner::Workload& w) const {
+    const double one = planner::peak_memory(w, {}, mesh_.machine).total();
+    return one <= kMeasuredMemoryPart * mesh_.machine.memory_per_rank * question_.ranks;
+  }
+
   struct Shape {
-    std::unique_ptr<ModelLayout> layout;
-    std::unique_ptr<ParameterSet> weights;
+    explicit Shape(const config::Llama& llama) : layout(llama) {}
+    ModelLayout layout;
+    std::unique_ptr<MeasuredSteps> steps;  // null: too large to try on one rank
     double seconds_per_token = 0;
     double seconds_per_token_alone = 0;
     double eval_seconds_per_token = 0;
@@ -150,78 +199,47 @@ class Estimator {
     bool trains_base = true;
   };
 
-  // step(i) makes one training step and returns its tokens.
-  template <class Step>
-  static double median_seconds_per_token(const Step& step) {
-    std::vector<double> rates;
-    const Clock::time_point begin = Clock::now();
-    for (std::int64_t i = 0; i < 400 && (i < 4 || seconds_since(begin) < kMeasureSeconds); ++i) {
-      const Clock::time_point start = Clock::now();
-      const std::int64_t tokens = step(i);
-      if (i > 0) {
-        rates.push_back(seconds_since(start) / static_cast<double>(tokens));
-      }
-    }
-    std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
-    return rates[rates.size() / 2];
-  }
-
   // Times real steps on the run's own first batches.
   Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
     const config::Train& t = spec.train();
     const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) +
                              key_text(t.batch()) + std::to_string(t.micro_batch_tokens()) +
                              key_text(spec.data()) + std::to_string(t.precision());
-    auto& held = shapes_[name];
-    if (held.layout != nullptr) {
+    if (const auto known = shapes_.find(name); known != shapes_.end()) {
+      return known->second;
+    }
+    Shape& held = shapes_.try_emplace(name, architecture(spec.model()).llama()).first->second;
+    const planner::Workload w = workload(t, architecture(spec.model()).llama(), batch_shape(loader),
+                                         static_cast<double>(loader.num_steps()));
+    held.memory_bytes = static_cast<std::int64_t>(
+        planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());
+    const double one_rank = planner::step_time(w, {}, mesh_.machine).total();
+    const double speed =
+        planner::step_time(w, mesh_plan(mesh_.mesh), mesh_.machine).total() / one_rank;
+    held.trains_base = w.method.trains_base;
+    held.trainable = held.trains_base ? w.model.parameters()
+                                      : w.model.layers * w.method.adapters_of_layer(w.model);
+    if (!can_measure(w)) {
+      held.seconds_per_token = held.seconds_per_token_alone = speed * one_rank / w.batch.tokens;
+      held.eval_seconds_per_token = held.seconds_per_token / 3;
       return held;
     }
-    held.layout = std::make_unique<ModelLayout>(architecture(spec.model()).llama());
-    held.weights = std::make_unique<ParameterSet>(
-        t.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32);
-    held.layout->declare(*held.weights);
-    held.weights->allocate();
-    initialize_weights(*held.layout, 1, *held.weights);
-    const auto method = make_method(t.method(), *held.layout, *held.weights, 1);
-    Transformer model(*held.layout, *held.weights);
-    if (!method->trains_base()) {
-      model.set_adapters(method->adapters());
-    }
-    AdamW optimizer(t, method->trainable());
-    AlignedBuffer gradient_memory(method->trainable().flat().size_bytes());
-    const TensorView gradient(gradient_memory.data(), held.weights->dtype(),
-                              method->trainable().flat().shape);
-    held.trainable = method->trainable().num_elements();
-    held.trains_base = method->trains_base();
-    GlobalBatch batch;
-    const auto one_step = [&](std::int64_t step) {
-      loader.fill(step % loader.num_steps(), batch);
-      for (const MicroBatch& micro : batch.micro_batches) {
-        (void)model.forward_backward(micro, loader.max_micro_batch_tokens(), 1e-4,
-                                     method->bind_gradient(gradient));
-      }
-      (void)optimizer.update(Stream(), method->trainable(), gradient, step + 1, 1e-9);
-      return batch.num_tokens;
-    };
-    held.seconds_per_token_alone = held.seconds_per_token = median_seconds_per_token(one_step);
+    measure(spec, loader, held);
+    held.seconds_per_token *= speed;
+    held.seconds_per_token_alone *= speed;
+    held.eval_seconds_per_token *= speed;
+    return held;
+  }
+
+  void measure(const config::TrainSpec& spec, const TrainLoader& loader, Shape& held) {
+    held.steps = std::make_unique<MeasuredSteps>(architecture(spec.model()), spec.train(), loader);
+    held.seconds_per_token_alone = held.seconds_per_token = held.steps->seconds_per_token();
     if (threads_alone_ != threads_) {
       set_num_threads(threads_alone_);
-      held.seconds_per_token_alone = median_seconds_per_token(one_step);
+      held.seconds_per_token_alone = held.steps->seconds_per_token();
       set_num_threads(threads_);
     }
-    const Clock::time_point eval_begin = Clock::now();
-    std::int64_t tokens = 0;
-    for (int i = 0; i < 8; ++i) {
-      for (const MicroBatch& micro : batch.micro_batches) {
-        (void)model.forward_loss(micro, loader.max_micro_batch_tokens());
-        tokens += micro.num_tokens();
-      }
-    }
-    held.eval_seconds_per_token = seconds_since(eval_begin) / static_cast<double>(tokens);
-    held.memory_bytes =
-        static_cast<std::int64_t>(held.weights->flat().size_bytes() + 4 * gradient.size_bytes() +
-                                  model.tape().memory_bytes());
-    return held;
+    held.eval_seconds_per_token = held.steps->eval_seconds_per_token();
   }
 
   Cost train(const config::TrainSpec& spec) {
@@ -232,14 +250,14 @@ class Estimator {
     cost.tokens = loader.num_tokens();
     cost.labels = loader.num_labels();
     cost.steps = loader.num_steps();
-    cost.flops = train_flops(*s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens,
+    cost.flops = train_flops(s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens,
                              cost.labels, loader.sum_squared_lengths());
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
     cost.memory_bytes = s.memory_bytes;
     cost.checkpoint_bytes =
-        s.trainable * static_cast<std::int64_t>(dtype_size(s.weights->dtype())) + 220000;
+        s.trainable * (spec.train().precision() == config::PRECISION_F64 ? 8 : 4) + 220000;
     return cost;
   }
 
@@ -287,21 +305,24 @@ class Estimator {
 
   // Greedy answers of one group of 64 prompts, scaled to the set; once per shape and set.
   double answers(const Shape& s, const Dataset& data, const config::Evaluate& evaluate) {
-    auto [it, is_new] = answer_seconds_.emplace(std::pair(s.layout.get(), &data), 0.0);
+    auto [it, is_new] = answer_seconds_.emplace(std::pair(&s, &data), 0.0);
     if (is_new) {
       std::int64_t asked = 0;
       const auto prompts = first_prompts(data, evaluate, &asked);
-      if (!prompts.empty()) {
-        const Transformer model(*s.layout, *s.weights);
-        const Clock::time_point begin = Clock::now();
-        (void)Generator(model).greedy(prompts, evaluate.max_new_tokens(), -1);
+      if (!prompts.empty() && s.steps != nullptr) {
         const std::int64_t groups = (asked + 63) / 64;
-        it->second = seconds_since(begin) * static_cast<double>(groups);
+        it->second = s.steps->answer_seconds(prompts, evaluate.max_new_tokens()) *
+                     static_cast<double>(groups);
       }
     }
     return it->second;
   }
 
+  MeshQuestion question_;
+  MeshAnswer mesh_;
+  bool measure_ = true;
+  std::vector<planner::Workload> workloads_;                // of the train stages, in order
+  std::map<std::string, config::ModelConfig> checkpoints_;  // by path
   int threads_ = 1;
   int threads_alone_ = 1;
   std::map<std::string, config::StageSpec> specs_;
@@ -310,7 +331,7 @@ class Estimator {
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
   std::map<std::string, double> prepare_seconds_;
   std::map<std::string, Shape> shapes_;
-  std::map<std::pair<const ModelLayout*, const Dataset*>, double> answer_seconds_;
+  std::map<std::pair<const Shape*, const Dataset*>, double> answer_seconds_;
 };
 
 }  // namespace

@@ -14,12 +14,8 @@
 #include "core/files.h"
 #include "core/parallel.h"
 #include "core/random.h"
-#include "sharding/gradient_tree.h"
-#include "worker/checkpoint_tensors.h"
 #include "worker/data/loader.h"
-#include "worker/methods/method.h"
-#include "worker/model/transformer.h"
-#include "worker/optim/adamw.h"
+#include "worker/train_model.h"
 
 namespace finescale {
 
@@ -59,18 +55,15 @@ Dataset sequences(const nlohmann::json& request, int vocab) {
 }
 
 // Weights before the first update and the gradient of its mean loss, for other programs to check.
-void dump(const std::string& path, Group& group, const ParameterSet& base, ParameterSet& trainable,
-          const TensorView& gradient) {
-  std::vector<CheckpointTensor> tensors = tensors_of("/model", base, base.flat(), true);
-  for (const char* part : {"/adapter", "/gradient"}) {
-    const bool is_gradient = part == std::string_view("/gradient");
-    if (!is_gradient && &base == &trainable) {
-      continue;
-    }
-    for (CheckpointTensor& tensor :
-         tensors_of(part, trainable, is_gradient ? gradient : trainable.flat(), true)) {
+void dump(const std::string& path, Group& group, TrainModel& model) {
+  std::vector<CheckpointTensor> tensors = model.base_for_writing();
+  if (!model.method().trains_base()) {
+    for (CheckpointTensor& tensor : model.share_for_writing(false, false)) {
       tensors.push_back(std::move(tensor));
     }
+  }
+  for (CheckpointTensor& tensor : model.gradients("/gradient")) {
+    tensors.push_back(std::move(tensor));
   }
   write_checkpoint(group, path, {}, tensors);
 }
@@ -81,11 +74,6 @@ std::string run(const nlohmann::json& request) {
   const std::string path =
       share_directory() + "/presets/" + request.at("preset").get<std::string>() + ".yaml";
   parse_yaml(read_file(path), path, config);
-  ModelLayout layout(config.llama());
-  ParameterSet weights(DType::kF32);
-  layout.declare(weights);
-  weights.allocate();
-  initialize_weights(layout, 1, weights);
   config::Train train;
   if (request.value("method", "full") == "lora") {
     train.mutable_method()->mutable_lora();
@@ -99,15 +87,13 @@ std::string run(const nlohmann::json& request) {
   train.set_decay_on(config::DECAY_ON_ALL);
   const Dataset data = sequences(request, config.llama().vocab_size());
   const TrainLoader loader(data, train, 1);
-  const auto method = make_method(train.method(), layout, weights, 1);
-  Transformer model(layout, weights);
-  if (!method->trains_base()) {
-    model.set_adapters(method->adapters());
-  }
-  AdamW optimizer(train, method->trainable());
   const auto group = make_single_group();
-  GradientTree tree(*group, method->trainable().num_elements(), DType::kF32,
-                    loader.max_micro_batches());
+  Mesh mesh(*group, {});
+  Engine engine;
+  engine.mesh = &mesh;
+  BaseModel base = make_base_model(engine, config, DType::kF32);
+  initialize(base, 1);
+  TrainModel model(engine, base, train, 1, loader);
   GlobalBatch batch;
   std::vector<double> rates;
   std::vector<double> times;
@@ -117,21 +103,13 @@ std::string run(const nlohmann::json& request) {
   for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
     const Clock::time_point begin = Clock::now();
     loader.fill(step, batch);
-    tree.begin(static_cast<std::int64_t>(batch.micro_batches.size()));
-    loss = 0;
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
-    for (const MicroBatch& micro : batch.micro_batches) {
-      const TensorView base_gradient = method->bind_gradient(tree.next_leaf(Stream()));
-      loss += model.forward_backward(micro, loader.max_micro_batch_tokens(), scale, base_gradient) *
-              scale;
-      tree.finish_leaf(Stream());
-    }
-    const TensorView gradient = tree.reduce(Stream());
+    loss = model.forward_backward(batch, scale) * scale;
+    norm = model.gradient_norm();
     if (step == 0 && request.contains("dump")) {
-      dump(request.at("dump"), *group, weights, method->trainable(), gradient);
+      dump(request.at("dump"), *group, model);
     }
-    norm =
-        optimizer.update(Stream(), method->trainable(), gradient, step + 1, train.learning_rate());
+    model.update(step + 1, train.learning_rate(), norm);
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (step >= warmup) {
       rates.push_back(static_cast<double>(batch.num_tokens) / seconds);
@@ -144,7 +122,7 @@ std::string run(const nlohmann::json& request) {
                         {"loss", loss},
                         {"gradient_norm", norm},
                         {"isa", isa_name(active_isa())},
-                        {"memory_bytes", model.tape().memory_bytes()}}
+                        {"memory_bytes", model.activation_bytes()}}
       .dump();
 }
 

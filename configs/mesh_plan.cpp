@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "configs/mesh_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+planner::Recompute recompute_of(const config::Mesh& mesh) {
+  switch (mesh.recompute()) {
+    case config::RECOMPUTE_NONE:
+      return planner::Recompute::kNone;
+    case config::RECOMPUTE_SELECTIVE:
+      return planner::Recompute::kSelective;
+    case config::RECOMPUTE_FULL:
+      return planner::Recompute::kFull;
+  }
+  return planner::Recompute::kNone;
+}
+
+// Bytes of both moments, the scales of blocks of 256 included.
+double moment_bytes(const config::Train& train, double element) {
+  switch (train.optimizer_state()) {
+    case config::OPTIMIZER_STATE_FULL:
+      return 2 * element;
+    case config::OPTIMIZER_STATE_BF16:
+      return 2 * 2;
+    case config::OPTIMIZER_STATE_INT8:
+      return 2 * (1 + 4.0 / 256);
+  }
+  return 2 * element;
+}
+
+std::string mesh_text(const planner::Axes& axes) {
+  std::string text;
+  const auto add = [&](const char* name, int size) {
+    if (size > 1) {
+      text += (text.empty() ? "" : ", ") + std::string(name) + ": " + std::to_string(size);
+    }
+  };
+  add("data", axes.data);
+  add("shard", axes.shard);
+  add("tensor", axes.tensor);
+  add("pipeline", axes.pipeline);
+  return "{" + (text.empty() ? "data: 1" : text) + "}";
+}
+
+std::string nearest_text(const config::Llama& llama, const planner::Axes& axes, int ranks) {
+  return "nearest mesh of " + std::to_string(ranks) + (ranks == 1 ? " rank: " : " ranks: ") +
+         mesh_text(planner::nearest_legal(model_shape(llama), axes, ranks));
+}
+
+}  // namespace
+
+planner::ModelShape model_shape(const config::Llama& llama) {
+  planner::ModelShape shape;
+  shape.vocab = llama.vocab_size();
+  shape.hidden = llama.hidden_size();
+  shape.layers = llama.num_layers();
+  shape.heads = llama.num_heads();
+  shape.kv_heads = llama.num_kv_heads() == 0 ? llama.num_heads() : llama.num_kv_heads();
+  shape.head_dim =
+      llama.head_dim() == 0 ? llama.hidden_size() / llama.num_heads() : llama.head_dim();
+  shape.intermediate = llama.intermediate_size();
+  shape.positions = llama.max_positions();
+  shape.tied = llama.tie_embeddings();
+  return shape;
+}
+
+planner::MethodShape method_shape(const config::Method& method) {
+  planner::MethodShape shape;
+  switch (method.kind_case()) {
+    case config::Method::kFull:
+    case config::Method::KIND_NOT_SET:
+      break;
+    case config::Method::kLora: {
+      static constexpr std::array<const char*, 7> kModules = {
+          "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+      shape.trains_base = false;
+      shape.rank = method.lora().rank();
+      const auto& targets = method.lora().target_modules();
+      for (std::size_t i = 0; i < kModules.size(); ++i) {
+        shape.targets[i] = targets.empty() ||
+                           std::find(targets.begin(), targets.end(), kModules[i]) != targets.end();
+      }
+      break;
+    }
+  }
+  return shape;
+}
+
+planner::Workload workload(const config::Train& train, const config::Llama& llama,
+                           const planner::BatchShape& batch, double steps) {
+  planner::Workload w;
+  w.model = model_shape(llama);
+  w.method = method_shape(train.method());
+  w.batch = batch;
+  const double element = train.precision() == config::PRECISION_F64 ? 8 : 4;
+  w.bytes = {.weight = element,
+             .gradient = element,
+             .master = 0,
+             .optimizer = moment_bytes(train, element),
+             .activation = element};
+  w.steps = std::max(1.0, steps);
+  return w;
+}
+
+planner::Plan mesh_plan(const config::Mesh& mesh) {
+  planner::Plan plan;
+  plan.axes = {mesh.data(), mesh.shard(), mesh.tensor(), mesh.pipeline()};
+  plan.zero = mesh.zero();
+  plan.recompute = recompute_of(mesh);
+  plan.overlap = mesh.overlap() == config::OVERLAPPING_ON;
+  return plan;
+}
+
+planner::Settled settled_fields(const config::Mesh& mesh) {
+  planner::Settled settled;
+  const auto when = [](bool is_given, int value) {
+    return is_given ? std::optional<int>(value) : std::nullopt;
+  };
+  settled.data = when(mesh.has_data(), mesh.data());
+  settled.shard = when(mesh.has_shard(), mesh.shard());
+  settled.tensor = when(mesh.has_tensor(), mesh.tensor());
+  settled.pipeline = when(mesh.has_pipeline(), mesh.pipeline());
+  settled.zero = when(mesh.has_zero(), mesh.zero());
+  if (mesh.has_recompute()) {
+    settled.recompute = recompute_of(mesh);
+  }
+  if (mesh.overlap() != config::OVERLAPPING_AUTO) {
+    settled.overlap = mesh.overlap() == config::OVERLAPPING_ON;
+  }
+  return settled;
+}
+
+std::vector<std::string> written_fields(const config::Mesh& mesh) {
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  mesh.GetReflection()->ListFields(mesh, &fields);
+  std::vector<std::string> names;
+  names.reserve(fields.size());
+  for (const auto* field : fields) {
+    names.push_back(field->name());
+  }
+  return names;
+}
+
+void clear_unwritten(const std::vector<std::string>& written, config::Mesh& mesh) {
+  for (const std::string& name : written_fields(mesh)) {
+    if (std::find(written.begin(), written.end(), name) == written.end()) {
+      mesh.GetReflection()->ClearField(&mesh, mesh.GetDescriptor()->FindFieldByName(name));
+    }
+  }
+}
+
+config::Mesh mesh_of(const planner::Plan& plan) {
+  config::Mesh mesh;
+  mesh.set_data(plan.axes.data);
+  mesh.set_shard(plan.axes.shard);
+  mesh.set_tensor(plan.axes.tensor);
+  mesh.set_pipeline(plan.axes.pipeline);
+  mesh.set_zero(plan.zero);
+  switch (plan.recompute) {
+    case planner::Recompute::kNone:
+      mesh.set_recompute(config::RECOMPUTE_NONE);
+      break;
+    case planner::Recompute::kSelective:
+      mesh.set_recompute(config::RECOMPUTE_SELECTIVE);
+      break;
+    case planner::Recompute::kFull:
+      mesh.set_recompute(config::RECOMPUTE_FULL);
+      break;
+  }
+  mesh.set_overlap(plan.overlap ? config::OVERLAPPING_ON : config::OVERLAPPING_OFF);
+  return mesh;
+}
+
+void resolve_mesh(config::Mesh& mesh) {
+  if (!mesh.has_zero() && mesh.shard() > 1) {
+    mesh.set_zero(1);
+  }
+}
+
+std::string nearest_mesh_hint(const config::Sweep& sweep, int ranks) {
+  return sweep.base().has_model() ? ""
+                                  : nearest_text(sweep.base().architecture().llama(),
+                                                 mesh_plan(sweep.mesh()).axes, ranks);
+}
+
+void check_mesh(const config::Llama& llama, const config::Mesh& mesh) {
+  const planner::Plan plan = mesh_plan(mesh);
+  if (const auto fault = planner::find_fault(model_shape(llama), plan)) {
+    throw Error(ErrorKind::kConfig, fault->message, "mesh." + fault->field,
+                nearest_text(llama, plan.axes, plan.axes.ranks()));
+  }
+}
+
+void refuse_unexecuted(const config::StageSpec& stage) {
+  const auto refuse = [](bool is_used, const char* field) {
+    if (is_used) {
+      throw Error(ErrorKind::kConfig, std::string(field) + " is not executed by this build yet",
+                  field,
+                  "finescale plan shows what it would need; to run, leave it at its default");
+    }
+  };
+  refuse(stage.train().train().optimizer_state() != config::OPTIMIZER_STATE_FULL,
+         "train.optimizer_state");
+}
+
+std::optional<double> parse_bytes(const std::string& text) {
+  static constexpr std::array<std::pair<const char*, double>, 5> kUnits = {
+      {{"", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776}}};
+  double value = 0;
+  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(result.ptr, text.data() + text.size());
+  unit.erase(0, unit.find_first_not_of(' ') == std::string::npos ? 0 : unit.find_first_not_of(' '));
+  for (const auto& [name, factor] : kUnits) {
+    if (result.ec == std::errc() && unit == name && value * factor >= 1) {
+      return value * factor;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace finescale

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/ordered_reduce.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/error.h"
+#include "sharding/gradient_add.h"
+#include "sharding/tree_order.h"
+
+namespace finescale {
+
+namespace {
+
+// Longest piece of a slice in one exchange, so that memory for what others send stays small.
+constexpr std::int64_t kWindow = std::int64_t{1} << 18;
+
+// What a call needs besides its arguments. Kept by each thread that calls, so that steps do not
+// allocate.
+struct Scratch {
+  std::vector<std::byte> staging;  // [ranks - 1][window]
+  std::vector<std::span<const std::byte>> send;
+  std::vector<std::span<std::byte>> receive;
+  std::vector<std::size_t> offsets;
+  std::vector<TreeNode> stack;
+};
+Scratch& scratch() {
+  thread_local Scratch mine;
+  return mine;
+}
+
+// cut(r) is where rank r's elements begin; out gets the sums of this rank's.
+template <class Cut>
+void reduce_scatter(Group& group, const TensorView& full, void* out, Cut&& cut) {
+  const int ranks = group.size();
+  const int me = group.rank();
+  const std::size_t element = dtype_size(full.dtype);
+  const auto at = [&](void* data, std::int64_t index) {
+    return static_cast<std::byte*>(data) + static_cast<std::size_t>(index) * element;
+  };
+  std::int64_t longest = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    longest = std::max(longest, cut(rank + 1) - cut(rank));
+  }
+  Scratch& s = scratch();
+  const std::int64_t window = std::min(longest, kWindow);
+  s.staging.resize(
+      std::max(s.staging.size(), static_cast<std::size_t>((ranks - 1) * window) * element));
+  s.send.resize(static_cast<std::size_t>(ranks));
+  s.receive.resize(static_cast<std::size_t>(ranks));
+  for (std::int64_t begin = 0; begin < longest; begin += window) {
+    const auto length = [&](int rank) {
+      return std::clamp<std::int64_t>(cut(rank + 1) - cut(rank) - begin, 0, window);
+    };
+    const std::int64_t mine = length(me);
+    const auto staged = [&](std::int64_t rank) {
+      return at(s.staging.data(), (rank < me ? rank : rank - 1) * window);
+    };
+    for (int rank = 0; rank < ranks; ++rank) {
+      const auto peer = static_cast<std::size_t>(rank);
+      s.send[peer] = {};
+      s.receive[peer] = {};
+      if (rank != me) {
+        s.send[peer] = {at(full.data, cut(rank) + begin),
+                        static_cast<std::size_t>(length(rank)) * element};
+        s.receive[peer] = {staged(rank), static_cast<std::size_t>(mine) * element};
+      }
+    }
+    group.all_to_all(s.send, s.receive);
+    std::byte* const sum = at(out, begin);
+    copy_elements(sum, at(full.data, cut(me) + begin),
+                  sum == at(full.data, cut(me) + begin) ? 0 : mine, full.dtype);
+    const auto address = [&](std::int64_t rank) { return rank == me ? sum : staged(rank); };
+    int additions = 1;
+    s.stack.clear();
+    for (int rank = 0; rank < ranks; ++rank) {
+      push_node(s.stack, {0, rank, rank}, ranks, [&](std::int64_t left, std::int64_t right) {
+        std::byte* const target = ++additions == ranks ? sum : address(left);
+        add_elements(target, address(left), address(right), mine, full.dtype);
+      });
+    }
+  }
+}
+
+template <class Cut>
+void all_gather(Group& group, const void* mine, const TensorView& full, Cut&& cut) {
+  Scratch& s = scratch();
+  s.offsets.clear();
+  for (int rank = 0; rank <= group.size(); ++rank) {
+    s.offsets.push_back(static_cast<std::size_t>(cut(rank)) * dtype_size(full.dtype));
+  }
+  const auto me = static_cast<std::size_t>(group.rank());
+  group.all_gather({static_cast<const std::byte*>(mine), s.offsets[me + 1] - s.offsets[me]},
+                   {full.as<std::byte>(), full.size_bytes()}, s.offsets);
+}
+
+void check_rows(const Group& group, const TensorView& mine, const TensorView& full) {
+  const RowRange rows = rows_of(full.rows(), group.rank(), group.size());
+  FS_CHECK(full.shape.rank == 2 && mine.shape.rank == 2 && full.is_dense() && mine.is_dense() &&
+               mine.rows() == rows.end - rows.begin && mine.cols() == full.cols() &&
+               mine.dtype == full.dtype,
+           full.shape.text() + " in rows, this rank's " + mine.shape.text());
+}
+
+}  // namespace
+
+RowRange rows_of(std::int64_t num_rows, int rank, int size) noexcept {
+  return {num_rows * rank / size, num_rows * (rank + 1) / size};
+}
+
+void ordered_all_reduce(Group& group, const TensorView& x) {
+  FS_CHECK(x.is_dense(), "the sum of a dense tensor");
+  if (group.size() == 1) {
+    return;
+  }
+  constexpr std::int64_t kAlignment = 16;  // elements: slices begin on cache lines
+  const std::int64_t count = x.num_elements();
+  const auto cut = [&](int rank) {
+    return rank == group.size() ? count : count * rank / group.size() / kAlignment * kAlignment;
+  };
+  std::byte* const mine =
+      x.as<std::byte>() + static_cast<std::size_t>(cut(group.rank())) * dtype_size(x.dtype);
+  reduce_scatter(group, x, mine, cut);
+  all_gather(group, mine, x, cut);
+}
+
+void reduce_scatter_rows(Group& group, const TensorView& full, const TensorView& mine) {
+  check_rows(group, mine, full);
+  reduce_scatter(group, full, mine.data,
+                 [&](int rank) { return full.rows() * rank / group.size() * full.cols(); });
+}
+
+void all_gather_rows(Group& group, const TensorView& mine, const TensorView& full) {
+  check_rows(group, mine, full);
+  all_gather(group, mine.data, full,
+             [&](int rank) { return full.rows() * rank / group.size() * full.cols(); });
+}
+
+void exact_all_reduce(Group& group, ExactSum& total) {
+  if (group.size() == 1) {
+    return;
+  }
+  const ExactSum::Words mine = total.words();
+  std::vector<ExactSum::Words> all(static_cast<std::size_t>(group.size()));
+  std::vector<std::size_t> offsets;
+  for (std::size_t rank = 0; rank <= all.size(); ++rank) {
+    offsets.push_back(rank * sizeof(ExactSum::Words));
+  }
+  group.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(all)), offsets);
+  ExactSum sum;
+  for (const ExactSum::Words& words : all) {
+    sum.merge(ExactSum::from_words(words));
+  }
+  total = sum;
+}
+
+}  // namespace finescale

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/planner/mesh_table.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <tuple>
+
+namespace finescale::planner {
+
+namespace {
+
+std::string one_digit(double value, const char* unit) {
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), "%.2f%s", value, unit);
+  return text.data();
+}
+
+std::string gib(double bytes) {
+  return one_digit(bytes / (1 << 30), " GiB");
+}
+
+bool agrees(const Axes& axes, const Settled& settled) {
+  return settled.data.value_or(axes.data) == axes.data &&
+         settled.shard.value_or(axes.shard) == axes.shard &&
+         settled.tensor.value_or(axes.tensor) == axes.tensor &&
+         settled.pipeline.value_or(axes.pipeline) == axes.pipeline;
+}
+
+// Levers in the order of preference at equal speed: the plainest first.
+std::vector<Plan> levers_of(const Axes& axes, const Settled& settled) {
+  std::vector<Plan> plans;
+  for (int zero = axes.shard > 1 ? 1 : 0; zero <= (axes.shard > 1 ? 3 : 0); ++zero) {
+    for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+      for (const bool overlap : {false, true}) {
+        if (settled.recompute.value_or(recompute) == recompute &&
+            settled.overlap.value_or(overlap) == overlap &&
+            (overlap == settled.overlap.value_or(false) || axes.replicas() > 1)) {
+          plans.push_back({axes, settled.zero.value_or(zero), recompute, overlap});
+        }
+      }
+    }
+    if (settled.zero) {
+      break;
+    }
+  }
+  return plans;
+}
+
+bool fits(const Memory& memory, const Machine& machine) {
+  return machine.memory_per_rank <= 0 || memory.total() <= machine.memory_per_rank;
+}
+
+// The best levers of one mesh.
+MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, const Axes& axes,
+                 const Settled& settled) {
+  MeshRow best;
+  bool is_first = true;
+  for (const Plan& plan : levers_of(axes, settled)) {
+    const MeshRow row = judge(workloads, machine, plan);
+    const auto rank = [](const MeshRow& r) {
+      const bool ok = r.verdict == Verdict::kChosen;
+      return std::tuple(static_cast<int>(r.verdict), ok ? r.time.total() : r.memory.total());
+    };
+    // Less than a thousandth is no reason to prefer another lever.
+    if (is_first || std::get<0>(rank(row)) < std::get<0>(rank(best)) ||
+        (row.verdict == best.verdict && std::get<1>(rank(row)) < 0.999 * std::get<1>(rank(best)))) {
+      best = row;
+      is_first = false;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+MeshRow judge(std::span<const Workload> workloads, const Machine& machine, const Plan& plan) {
+  MeshRow row;
+  row.plan = plan;
+  for (const Workload& workload : workloads) {
+    if (const auto fault = find_fault(workload.model, plan)) {
+      row.verdict = Verdict::kIllegal;
+      row.reason = fault->message;
+      return row;
+    }
+  }
+  double steps = 0;
+  for (const Workload& workload : workloads) {
+    const Memory memory = peak_memory(workload, plan, machine);
+    row.memory = memory.total() > row.memory.total() ? memory : row.memory;
+    const StepTime time = step_time(workload, plan, machine);
+    const double before = steps;
+    steps += workload.steps;
+    const auto mean = [&](double StepTime::*part) {
+      row.time.*part = (row.time.*part * before + time.*part * workload.steps) / steps;
+    };
+    for (double StepTime::*part :
+         {&StepTime::compute, &StepTime::bubble, &StepTime::optimizer, &StepTime::communication,
+          &StepTime::hidden, &StepTime::replica_bytes, &StepTime::tensor_bytes,
+          &StepTime::pipeline_bytes}) {
+      mean(part);
+    }
+  }
+  row.verdict = fits(row.memory, machine) ? Verdict::kChosen : Verdict::kTooLarge;
+  if (row.verdict == Verdict::kTooLarge) {
+    row.reason = "does not fit: " + gib(row.memory.total()) + " of " + gib(machine.memory_per_rank);
+  }
+  return row;
+}
+
+MeshTable make_mesh_table(std::span<const Workload> workloads, const Machine& machine, int ranks,
+                          const Settled& settled) {
+  MeshTable table;
+  for (const Axes& axes : factorisations(ranks)) {
+    if (agrees(axes, settled)) {
+      table.rows.push_back(best_row(workloads, machine, axes, settled));
+    }
+  }
+  const bool tensor_is_free = settled.may_use_tensor || settled.tensor.has_value();
+  const bool plain_fits = std::any_of(table.rows.begin(), table.rows.end(), [](const MeshRow& row) {
+    return row.verdict == Verdict::kChosen && row.plan.axes.tensor == 1;
+  });
+  for (MeshRow& row : table.rows) {
+    if (row.verdict == Verdict::kChosen && row.plan.axes.tensor > 1 && !tensor_is_free &&
+        plain_fits) {
+      row.verdict = Verdict::kOwnNumbers;
+      row.reason = "tensor > 1 has numbers of its own: write it down to use it";
+    }
+  }
+  std::stable_sort(table.rows.begin(), table.rows.end(), [](const MeshRow& a, const MeshRow& b) {
+    const auto order = [](const MeshRow& row) {
+      const bool is_large = row.verdict == Verdict::kTooLarge;
+      return std::tuple(static_cast<int>(row.verdict),
+                        is_large ? row.memory.total() : row.time.total());
+    };
+    return order(a) < order(b);
+  });
+  for (std::size_t i = 1; i < table.rows.size(); ++i) {
+    MeshRow& row = table.rows[i];
+    if (row.verdict == Verdict::kChosen) {
+      row.verdict = Verdict::kSlower;
+      row.reason = one_digit(row.time.total() / table.rows.front().time.total(), " x the time");
+    }
+  }
+  return table;
+}
+
+}  // namespace finescale::planner

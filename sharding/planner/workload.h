@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the planner reasons about, as plain numbers: a model's shape, what trains, the batches, and
+// a way to lay them out over ranks. Letters: C width, Q query columns, K key columns, I
+// feed-forward width, V vocabulary, L layers.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+namespace finescale::planner {
+
+struct ModelShape {
+  std::int64_t vocab = 0;
+  std::int64_t hidden = 0;
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;
+  std::int64_t kv_heads = 0;
+  std::int64_t head_dim = 0;
+  std::int64_t intermediate = 0;
+  std::int64_t positions = 0;
+  bool tied = true;
+
+  [[nodiscard]] std::int64_t query() const noexcept { return heads * head_dim; }
+  [[nodiscard]] std::int64_t key() const noexcept { return kv_heads * head_dim; }
+  // Key columns of one tensor rank: kv heads fewer than ranks are held by several of them.
+  [[nodiscard]] std::int64_t local_key(int tensor) const noexcept {
+    return (kv_heads + tensor - 1) / tensor * head_dim;
+  }
+  // Elements of the matrices of one layer on one tensor rank.
+  [[nodiscard]] std::int64_t layer_matrices(int tensor = 1) const noexcept {
+    return hidden * (2 * query() / tensor + 2 * local_key(tensor)) +
+           3 * hidden * intermediate / tensor;
+  }
+  [[nodiscard]] std::int64_t layer(int tensor = 1) const noexcept {
+    return layer_matrices(tensor) + 2 * hidden;
+  }
+  [[nodiscard]] std::int64_t embedding(int tensor = 1) const noexcept {
+    return vocab * hidden / tensor;
+  }
+  [[nodiscard]] std::int64_t parameters() const noexcept {
+    return layers * layer() + embedding() * (tied ? 1 : 2) + hidden;
+  }
+};
+
+// Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
+struct MethodShape {
+  bool trains_base = true;
+  std::int64_t rank = 0;
+  std::array<bool, 7> targets = {true, true, true, true, true, true, true};
+
+  // Trainable elements of one layer's adapters on one tensor rank: B follows a column-split base
+  // layer, A a row-split one.
+  [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
+};
+
+struct BatchShape {
+  double tokens = 4096;              // of a global batch, mean
+  std::int64_t micro_batches = 2;    // of a global batch, at most
+  std::int64_t micro_tokens = 2048;  // of a micro-batch, at most
+  double context = 256;              // sum of squared lengths / tokens
+  double label_fraction = 1;         // of the tokens: rows of the head
+};
+
+struct Bytes {  // of one element
+  double weight = 4;
+  double gradient = 4;
+  double master = 0;     // a second copy of trained weights, in more bits
+  double optimizer = 8;  // both moments of AdamW
+  double activation = 4;
+};
+
+struct Workload {
+  ModelShape model;
+  MethodShape method;
+  BatchShape batch;
+  Bytes bytes;
+  bool exact_sums = true;          // gradients in one tree over micro-batches, not in one buffer
+  bool sequence_parallel = false;  // activations of width C are cut over the tensor axis too
+  std::int64_t logits_rows = 0;    // of a chunk of the head; 0: the engine's own rule
+  double steps = 1;                // weight beside other workloads of the same gang
+};
+
+enum class Recompute { kNone, kSelective, kFull };
+
+struct Axes {
+  int data = 1;
+  int shard = 1;
+  int tensor = 1;
+  int pipeline = 1;
+  [[nodiscard]] int replicas() const noexcept { return data * shard; }
+  [[nodiscard]] int ranks() const noexcept { return data * shard * tensor * pipeline; }
+  bool operator==(const Axes&) const = default;
+};
+
+struct Plan {  // a mesh and its levers
+  Axes axes;
+  int zero = 0;
+  Recompute recompute = Recompute::kNone;
+  bool overlap = false;
+  bool operator==(const Plan&) const = default;
+};
+
+[[nodiscard]] const char* word(Recompute recompute) noexcept;
+// "data 2 x shard 4": axes of size 1 are left out; "1 rank" when all are.
+[[nodiscard]] std::string axes_text(const Axes& axes);
+
+// Layers of a pipeline stage: as even as they go.
+[[nodiscard]] std::int64_t layers_of_stage(const ModelShape& model, int stage, int pipeline);
+
+// Useful FLOPs of a step of all ranks: docs/accounting.md.
+[[nodiscard]] double useful_flops(const Workload& workload);
+
+}  // namespace finescale::planner

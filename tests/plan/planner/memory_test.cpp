@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/planner/memory.h"
+
+#include <gtest/gtest.h>
+
+#include "sharding/planner/legality.h"
+#include "sharding/tree_order.h"
+#include "tests/plan/planner/shapes.h"
+
+namespace finescale::planner {
+namespace {
+
+Workload full(const ModelShape& model) {
+  Workload w;
+  w.model = model;
+  w.batch = {.tokens = 2048, .micro_batches = 4, .micro_tokens = 512, .context = 128};
+  return w;
+}
+
+TEST(ModelShape, CountsParameters) {
+  // q 64 x 64, k and v 64 x 32, o 64 x 64, three of 64 x 192, two norms; embedding and last norm.
+  EXPECT_EQ(tiny().layer(), 2 * 4096 + 2 * 2048 + 3 * 12288 + 128);
+  EXPECT_EQ(tiny().parameters(), 2 * tiny().layer() + 512 * 64 + 64);
+  EXPECT_EQ(smollm2_135m().parameters(), 134515008);  // as published
+  EXPECT_EQ(llama3_8b().parameters(), 8030261248);
+  EXPECT_EQ(llama3_70b().parameters(), 70553706496);
+  EXPECT_EQ(llama3_405b().parameters(), 405853388800);
+}
+
+TEST(TreeBuffers, AreThoseOfTheTreeItself) {
+  for (std::int64_t leaves = 1; leaves <= 40; ++leaves) {
+    for (const int ranks : {1, 2, 3, 4, 8}) {
+      const TreeBuffers buffers = tree_buffers(leaves, ranks);
+      std::int64_t own = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        own = std::max(own, tree_needs(leaves, rank, ranks).own_buffers);
+      }
+      EXPECT_EQ(buffers.own, own) << leaves << " on " << ranks;
+    }
+  }
+  EXPECT_EQ(tree_buffers(1, 1).own, 1);
+  EXPECT_EQ(tree_buffers(4, 1).own, 3);  // nodes of two and one, and the fourth leaf
+  EXPECT_EQ(tree_buffers(4, 4).own, 1);
+  EXPECT_LE(tree_buffers(1000, 1).own, 11);
+}
+
+TEST(Memory, ByHandOnOneRank) {
+  const Workload w = full(tiny());
+  const Memory m = peak_memory(w, {}, {});
+  const double p = 2.0 * tiny().layer() + 512 * 64 + 64;
+  EXPECT_DOUBLE_EQ(m.weights, 4 * p);
+  EXPECT_DOUBLE_EQ(m.optimizer, 8 * p);
+  EXPECT_DOUBLE_EQ(m.gradients, 3 * 4 * p);
+  // A layer: four of width 64, q k v 128, attention 64 + 4, gate and up 384, SwiGLU 192, two
+  // scales.
+  EXPECT_DOUBLE_EQ(layer_activations(w, {}), 4 * 64 + 128 + 64 + 4 + 384 + 192 + 2);
+  const double kept = 2 * layer_activations(w, {}) + 64 + 2 * 64 + 2;
+  const double pool = 2 * 64 + 128 + 192;
+  EXPECT_DOUBLE_EQ(m.activations, 512 * 4 * (kept + pool));
+  EXPECT_DOUBLE_EQ(m.logits, 1024 * 512 * 4);
+  EXPECT_DOUBLE_EQ(m.communication + m.gather, 0);
+}
+
+// Measured: `finescale-worker tool step`, smollm2-135m, one micro-batch of 512 and of 1024 tokens,
+// memory_bytes of the tape.
+TEST(Memory, ActivationsAreThoseOfTheTape) {
+  Workload w = full(smollm2_135m());
+  w.batch.micro_tokens = 512;
+  Memory m = peak_memory(w, {}, {});
+  EXPECT_NEAR(m.activations + m.logits, 543318016, 0.001 * 543318016);
+  w.batch.micro_tokens = 1024;
+  m = peak_memory(w, {}, {});
+  EXPECT_NEAR(m.activations + m.logits, 1074053120, 0.001 * 1074053120);
+}
+
+TEST(Memory, WeightsAndStateOfAllRanksAreTheModelOnce) {
+  const Workload w = full(llama3_8b());
+  const double p = static_cast<double>(llama3_8b().parameters());
+  for (const int shard : {2, 8}) {
+    for (const int pipeline : {1, 4}) {
+      const Plan plan{{1, shard, 1, pipeline}, 3, Recompute::kNone, false};
+      double weights = 0;
+      double optimizer = 0;
+      for (int stage = 0; stage < pipeline; ++stage) {
+        const Memory m = memory_of_stage(w, plan, {}, stage);
+        weights += shard * m.weights;
+        optimizer += shard * m.optimizer;
+      }
+      EXPECT_NEAR(weights, 4 * p, 1e-9 * p);
+      EXPECT_NEAR(optimizer, 8 * p, 1e-9 * p);
+    }
+  }
+  // Norms are on every tensor rank, all else once.
+  const Memory half = peak_memory(w, {{1, 1, 2, 1}, 0, Recompute::kNone, false}, {});
+  const double norms = 65.0 * 4096;
+  EXPECT_NEAR(2 * half.weights, 4 * (p + norms), 1e-9 * p);
+}
+
+TEST(Memory, EveryStageOfZeroAndRecomputeNeedsLess) {
+  const Workload w = full(smollm2_135m());
+  double before = 1e18;
+  for (int zero = 0; zero <= 3; ++zero) {
+    const double now = peak_memory(w, {{1, 4, 1, 1}, zero, Recompute::kNone, false}, {}).total();
+    EXPECT_LT(now, before) << zero;
+    before = now;
+  }
+  before = 1e18;
+  for (const Recompute r : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
+    const double now = peak_memory(w, {{1, 1, 1, 1}, 0, r, false}, {}).activations;
+    EXPECT_LT(now, before);
+    before = now;
+  }
+  const Machine machine;
+  for (int shard = 2; shard <= 16; shard *= 2) {
+    const auto of = [&](int s) {
+      return peak_memory(w, {{1, s, 1, 1}, 3, Recompute::kNone, false}, machine).total();
+    };
+    EXPECT_LT(of(2 * shard), of(shard));
+  }
+}
+
+TEST(Memory, FrozenWeightsHaveNoGradientsAndNoState) {
+  Workload w = full(smollm2_135m());
+  w.method = {.trains_base = false, .rank = 8};
+  const Memory m = peak_memory(w, {}, {});
+  // A of q k v o gate up down: 8 x (576 x 6 + 1536); B: 8 x (576 + 192 + 192 + 576 + 1536 + 1536 +
+  // 576)
+  const double adapters = 30.0 * 8 * (576 * 6 + 1536 + 576 * 3 + 192 * 2 + 1536 * 2);
+  EXPECT_DOUBLE_EQ(m.optimizer, 8 * adapters);
+  EXPECT_DOUBLE_EQ(m.weights, 4 * (134515008 + adapters));
+}
+
+}  // namespace
+}  // namespace finescale::planner

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/base_model.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "sharding/planner/pipeline_schedule.h"
+#include "worker/model/initialize.h"
+
+namespace finescale {
+
+namespace {
+
+ParameterSet declared(ModelLayout& layout, DType dtype, const MeshShape& shape,
+                      const MeshCoord& coord) {
+  ParameterSet weights(dtype, coord.tensor, shape.tensor);
+  layout.declare(weights);
+  return weights;
+}
+
+PassingUnits layer_units(const ModelLayout& layout) {
+  return {layout.layer_unit(0), layout.num_layers()};
+}
+
+// The head's cost in layers: both are matrix products of all tokens. Looking up the embedding costs
+// nothing beside them.
+double head_cost(const config::Llama& config) {
+  const ModelLayout whole(config);
+  const double layer = static_cast<double>(whole.num_layer_parameters()) / config.num_layers();
+  return static_cast<double>(config.vocab_size()) * config.hidden_size() / layer;
+}
+
+}  // namespace
+
+BasePiece::BasePiece(const Engine& engine, const config::Llama& config, const ModelPart& part,
+                     DType dtype)
+    : layout(config, part),
+      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord())),
+      plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
+      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions) {}
+
+BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype) {
+  BaseModel model;
+  model.config = config;
+  const config::Llama& llama = config.llama();
+  const int pieces = engine.num_pieces();
+  const std::vector<LayerRange> ranges =
+      split_layers(llama.num_layers(), pieces, 0, head_cost(llama));
+  const MeshShape& shape = engine.mesh->shape();
+  for (int chunk = 0; chunk < engine.chunks; ++chunk) {
+    const int piece = chunk * shape.pipeline + engine.mesh->coord().pipeline;
+    const LayerRange& range = ranges[static_cast<std::size_t>(piece)];
+    const ModelPart part{.tensor_rank = engine.mesh->coord().tensor,
+                         .tensor_size = shape.tensor,
+                         .first_layer = range.begin,
+                         .num_layers = range.end - range.begin,
+                         .has_embedding = piece == 0,
+                         .has_head = piece == pieces - 1};
+    model.pieces.push_back(std::make_unique<BasePiece>(engine, llama, part, dtype));
+  }
+  return model;
+}
+
+void initialize(BaseModel& model, std::int64_t seed) {
+  for (const auto& piece : model.pieces) {
+    for (int index = 0; index < piece->weights.size(); ++index) {
+      const LogicalTensor& tensor = piece->weights.tensor(index);
+      piece->store.fill(tensor, piece->weights.part(index), piece->weights.offset(index),
+                        [&](const LocalPart& slab, const TensorView& values) {
+                          initialize_tensor(piece->layout.config(), seed, tensor, slab, values);
+                        });
+    }
+  }
+}
+
+BaseModel copy_of(const Engine& engine, const BaseModel& model) {
+  const DType dtype = model.pieces.front()->weights.dtype();
+  BaseModel copy = make_base_model(engine, model.config, dtype);
+  for (std::size_t i = 0; i < copy.pieces.size(); ++i) {
+    ParameterStore& from = model.pieces[i]->store;
+    ParameterStore& to = copy.pieces[i]->store;
+    const std::int64_t end = copy.pieces[i]->weights.num_elements();
+    const auto sources = from.pieces(0, end);
+    const auto targets = to.pieces(0, end);
+    FS_CHECK(sources.size() == targets.size(), "a copy is cut like its original");
+    for (std::size_t piece = 0; piece < sources.size(); ++piece) {
+      std::memcpy(targets[piece].values.data, sources[piece].values.data,
+                  sources[piece].values.size_bytes());
+    }
+  }
+  return copy;
+}
+
+std::int64_t num_parameters(const config::Llama& config) {
+  ModelLayout layout(config);
+  ParameterSet weights(DType::kF32);
+  layout.declare(weights);
+  return weights.num_elements();
+}
+
+std::vector<CheckpointTensor> kept_tensors(const std::string& group, const ParameterSet& set,
+                                           ParameterStore& store) {
+  std::vector<CheckpointTensor> kept;
+  for (int index = 0; index < set.size(); ++index) {
+    const std::int64_t first = set.offset(index);
+    const std::int64_t last = first + set.local_shape(index).num_elements();
+    for (const ParameterStore::Piece& piece : store.pieces(first, last)) {
+      CheckpointTensor tensor;
+      tensor.path = group + "/" + set.tensor(index).name;
+      tensor.shape = set.tensor(index).shape;
+      tensor.part = set.part(index);
+      tensor.local = piece.values;
+      tensor.begin = piece.range.begin - first;
+      tensor.end = piece.range.end - first;
+      tensor.writes = false;
+      kept.push_back(std::move(tensor));
+    }
+  }
+  return kept;
+}
+
+void read_base(CheckpointReader& reader, BaseModel& model) {
+  std::vector<CheckpointTensor> wanted;
+  for (const auto& piece : model.pieces) {
+    for (CheckpointTensor& tensor : kept_tensors("/model", piece->weights, piece->store)) {
+      wanted.push_back(std::move(tensor));
+    }
+  }
+  reader.read(wanted);
+}
+
+}  // namespace finescale

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// This rank's part of a model's weights: for each of its pieces the shapes, the cut into slices,
+// and the store that holds the values. Knows nothing of training.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "configs/schema/model.pb.h"
+#include "sharding/parameter_store.h"
+#include "sharding/shard_plan.h"
+#include "worker/engine.h"
+#include "worker/model/model_layout.h"
+
+namespace finescale {
+
+struct BasePiece {
+  // Values are zero. Collective over the shard axis.
+  BasePiece(const Engine& engine, const config::Llama& config, const ModelPart& part, DType dtype);
+  BasePiece(const BasePiece&) = delete;
+  BasePiece& operator=(const BasePiece&) = delete;
+
+  ModelLayout layout;
+  ParameterSet weights;  // shapes only: the store has the values
+  ShardPlan plan;
+  ParameterStore store;
+};
+
+struct BaseModel {
+  config::ModelConfig config;
+  std::string key;                                 // artifact it came from; empty when fresh
+  std::vector<std::unique_ptr<BasePiece>> pieces;  // by chunk
+};
+
+// Pieces of every rank are cut by cost; this rank's are chunk * P + p. Collective over the mesh.
+[[nodiscard]] BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config,
+                                        DType dtype);
+// Fresh values keyed by (seed, tensor, element): the same model on every mesh.
+void initialize(BaseModel& model, std::int64_t seed);
+// Another model with the same values. Collective over the mesh.
+[[nodiscard]] BaseModel copy_of(const Engine& engine, const BaseModel& model);
+// Values from group /model of a checkpoint of any mesh. Collective over the reader's group.
+void read_base(CheckpointReader& reader, BaseModel& model);
+
+// Elements of the whole model.
+[[nodiscard]] std::int64_t num_parameters(const config::Llama& config);
+
+// What a rank keeps of a set's tensors in `store`, below `group`, as a checkpoint reads it.
+[[nodiscard]] std::vector<CheckpointTensor> kept_tensors(const std::string& group,
+                                                         const ParameterSet& set,
+                                                         ParameterStore& store);
+
+}  // namespace finescale

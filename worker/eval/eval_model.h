@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model that is measured: the pieces of this rank and the ranks that hold the others. Results do
+// not depend on the number of replicas. One main thread per rank calls; calls are collective over
+// the mesh.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "worker/data/batch.h"
+#include "worker/engine.h"
+#include "worker/model/transformer.h"
+#include "worker/piece_links.h"
+
+namespace finescale {
+
+struct EvalPiece {
+  Transformer* model = nullptr;
+  std::function<void()> idle;  // goes through the units as a forward pass does
+};
+
+class EvalModel {
+ public:
+  EvalModel(const Engine& engine, std::vector<EvalPiece> pieces);
+  ~EvalModel();
+  EvalModel(const EvalModel&) = delete;
+  EvalModel& operator=(const EvalModel&) = delete;
+
+  // Sum of the losses of all labels, in the fixed tree; pulse is called between micro-batches.
+  [[nodiscard]] double loss_sum(const std::vector<MicroBatch>& batches, std::int64_t max_tokens,
+                                const std::function<void()>& pulse);
+
+  [[nodiscard]] Mesh& mesh() const noexcept { return *engine_.mesh; }
+  [[nodiscard]] const Engine& engine() const noexcept { return engine_; }
+  [[nodiscard]] const std::vector<EvalPiece>& pieces() const noexcept { return pieces_; }
+
+ private:
+  double forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index);
+
+  Engine engine_;
+  PieceLinks links_;
+  std::vector<EvalPiece> pieces_;
+  std::vector<Tape> tapes_;
+  std::vector<PieceLinks::Sent> sent_;
+};
+
+}  // namespace finescale

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A weight as operations see it, and the linear layer with its low-rank branch.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/device.h"
+#include "core/tensor.h"
+
+namespace finescale {
+
+struct Weight {
+  TensorView value;
+  TensorView gradient;  // where it is added; bound before the pass that makes it
+  bool trains = false;
+};
+
+// Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an
+// adapter are absent.
+struct LowRankPart {
+  std::int64_t row_begin = 0;  // rows of the stacked weight = columns of y
+  std::int64_t row_end = 0;
+  Weight b;  // [rows, r]
+};
+struct LowRank {
+  Weight a;  // [parts * r, C]: the parts' A stacked in order
+  std::vector<LowRankPart> parts;
+  std::int64_t rank = 0;
+  double scale = 0;
+};
+
+// What a rank of the tensor group holds of a linear layer: a share of its outputs (rows of W; y is
+// whole for them) or of its inputs (columns of W; y is a sum over ranks).
+enum class Split { kOutputs, kInputs };
+
+// y = x W^T, plus the low-rank branch when there is one; projected [T, parts * r] receives x A^T.
+void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+                    const LowRank* adapter, const TensorView& projected, const TensorView& y);
+
+}  // namespace finescale

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/error.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+#include "worker/model/tape.h"
+
+namespace finescale {
+
+TensorView Tape::output_gradient() {
+  if (needs_gradient(output_)) {
+    gradient(output_) = gradient_buffer(data(output_).cols(), node(output_).rows);
+  }
+  return gradient(output_);
+}
+
+TensorView Tape::input_gradient() const {
+  return input_ == kNoValue ? TensorView() : values_[static_cast<std::size_t>(input_)].gradient;
+}
+
+void Tape::backward() {
+  for (std::size_t i = ops_.size(); i > 0; --i) {
+    std::visit([this](const auto& op) { run_backward(op); }, ops_[i - 1]);
+  }
+}
+
+void Tape::run_backward(const EmbeddingOp& op) {
+  if (gradient(op.y).empty() || !op.weight->trains) {
+    return;
+  }
+  TensorView dy = gradient(op.y);
+  if (exchange_.active()) {
+    dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
+    copy(stream_, gradient(op.y), exchange_.own(dy));
+    exchange_.all_gather(dy);
+  }
+  // The rows take the memory of the gradient, which nobody reads again.
+  row_ids_.resize(op.tokens.size());
+  const TensorView tokens(const_cast<std::int32_t*>(op.tokens.data()), DType::kI32, {tokens_});
+  const TensorView ids(row_ids_.data(), DType::kI32, {tokens_});
+  const std::int64_t count = embedding_gather_gradient(stream_, tokens, dy, ids, dy);
+  embedding_rows_ = {TensorView(row_ids_.data(), DType::kI32, {count}), dy.row_range(0, count)};
+  if (!op.weight->gradient.empty()) {
+    add_rows(stream_, embedding_rows_.ids, embedding_rows_.rows, op.weight->gradient);
+  }
+}
+
+// The gradient of the residual stream is one buffer all the way down: what is added here by the
+// norm is seen by the projection that made x (it runs next) and by the earlier norm (it adds to the
+// same buffer later).
+void Tape::run_backward(const AddNormOp& op) {
+  if (!gradient(op.y).empty()) {
+    if (needs_gradient(op.sum) && gradient(op.sum).empty()) {
+      gradient(op.sum) = gradient_buffer(data(op.sum).cols(), Rows::kOwn);
+      fill_zero(stream_, gradient(op.sum));
+    }
+    TensorView dy = gradient(op.y);
+    if (exchange_.active()) {  // each rank's is a part of a sum over the outputs' ranks
+      dy = gradient_buffer(data(op.y).cols(), Rows::kOwn);
+      sum_rows(gradient(op.y), dy);
+    }
+    rmsnorm_backward(stream_, dy, data(op.sum), op.weight->value, op.rstd,
+                     needs_gradient(op.sum) ? gradient(op.sum) : TensorView(),
+                     op.weight->trains ? op.weight->gradient : TensorView());
+    if (exchange_.active()) {
+      give_back(dy, Rows::kOwn);
+    }
+    release_gradient(op.y);
+  }
+  if (!gradient(op.sum).empty()) {
+    if (needs_gradient(op.x)) {
+      gradient(op.x) = gradient(op.sum);
+    }
+    if (needs_gradient(op.residual)) {
+      gradient(op.residual) = gradient(op.sum);
+    }
+  }
+}
+
+void Tape::run_backward(const AddOp& op) {
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = gradient(op.y);
+  }
+  if (needs_gradient(op.residual)) {
+    gradient(op.residual) = gradient(op.y);
+  }
+}
+
+void Tape::adapter_backward(const LinearOp& op, const TensorView& dy) {
+  const LowRank& adapter = *op.adapter;
+  const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
+  std::int64_t begin = 0;
+  for (const LowRankPart& part : adapter.parts) {
+    const TensorView dpart = dy.columns(part.row_begin, part.row_end);
+    gemm(stream_, Transpose::kNo, Transpose::kNo, adapter.scale, dpart, part.b.value, 0,
+         dprojected.columns(begin, begin + adapter.rank));
+    if (part.b.trains) {
+      gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart,
+           op.projected.columns(begin, begin + adapter.rank), 1, part.b.gradient);
+    }
+    begin += adapter.rank;
+  }
+  if (adapter.a.trains) {
+    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1,
+         adapter.a.gradient);
+  }
+  if (needs_gradient(op.x)) {
+    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dprojected, adapter.a.value, 1,
+         gradient(op.x));
+  }
+  give_back(dprojected, Rows::kAll);
+}
+
+void Tape::run_backward(const LinearOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  TensorView dy = gradient(op.y);
+  const bool gathers = op.split == Split::kInputs && exchange_.active();
+  if (gathers) {
+    dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
+    copy(stream_, gradient(op.y), exchange_.own(dy));
+    exchange_.all_gather(dy);
+  }
+  if (op.weight->trains || (op.adapter != nullptr && op.adapter->a.trains)) {
+    make_again(op.x);
+  }
+  if (op.weight->trains) {
+    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight->gradient);
+  }
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
+    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, 0, gradient(op.x));
+  }
+  if (op.adapter != nullptr) {
+    adapter_backward(op, dy);
+  }
+  if (gathers) {
+    give_back(dy, Rows::kAll);
+  }
+  release_gradient(op.y);
+}
+
+void Tape::run_backward(const RopeOp& op) {
+  if (!gradient(op.x).empty()) {
+    const TensorView positions(const_cast<std::int32_t*>(op.positions.data()), DType::kI32,
+                               {tokens_});
+    rope_apply(stream_, gradient(op.x).columns(0, op.columns), positions, op.cos, op.sin, true);
+  }
+}
+
+void Tape::run_backward(const AttentionOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView& x = data(op.qkv);
+  gradient(op.qkv) = gradient_buffer(x.cols(), Rows::kAll);
+  const TensorView& dx = gradient(op.qkv);
+  attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query),
+                     x.columns(query, query + key), x.columns(query + key, query + 2 * key),
+                     data(op.y), op.lse, op.segments, dx.columns(0, query),
+                     dx.columns(query, query + key), dx.columns(query + key, query + 2 * key));
+  release_gradient(op.y);
+}
+
+void Tape::run_backward(const SwigluOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  // The gradient takes the memory of its input, which nobody reads again.
+  gradient(op.gate_up) = data(op.gate_up);
+  swiglu_backward(stream_, gradient(op.y), data(op.gate_up), gradient(op.gate_up), TensorView());
+  release_gradient(op.y);
+}
+
+}  // namespace finescale

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recording and carrying out the operations.
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+#include "worker/model/tape.h"
+
+namespace finescale {
+
+namespace {
+
+TensorView as_view(std::span<const std::int32_t> ids) {
+  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
+          Shape{static_cast<std::int64_t>(ids.size())}};
+}
+
+TensorView as_vector(const TensorView& column) {
+  return {column.data, column.dtype, Shape{column.rows()}};
+}
+
+}  // namespace
+
+Value Tape::input(std::int64_t columns) {
+  input_ = add_value(allocate(columns, Rows::kOwn), Rows::kOwn, true);
+  return input_;
+}
+
+Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight,
+                      std::int64_t first_token) {
+  const Value y = add_value(allocate(weight.value.cols(), Rows::kOwn), Rows::kOwn, weight.trains);
+  if (exchange_.active()) {
+    local_tokens_.clear();
+    for (const std::int32_t token : tokens) {
+      const std::int64_t row = token - first_token;
+      local_tokens_.push_back(row >= 0 && row < weight.value.rows() ? static_cast<std::int32_t>(row)
+                                                                    : kNoRow);
+    }
+    tokens = local_tokens_;
+  }
+  record(EmbeddingOp{y, tokens, &weight});
+  return y;
+}
+
+void Tape::run_forward(const EmbeddingOp& op) {
+  if (!exchange_.active()) {
+    embedding_forward(stream_, as_view(op.tokens), op.weight->value, data(op.y));
+    return;
+  }
+  const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
+  embedding_forward(stream_, as_view(op.tokens), op.weight->value, partial);
+  sum_rows(partial, data(op.y));
+  give_back(partial, Rows::kAll);
+}
+
+Value Tape::add_norm(Value x, Value residual, const Weight& weight, double eps, Value* sum) {
+  const bool stream_needs = needs_gradient(x) || needs_gradient(residual);
+  const std::int64_t width = data(x).cols();
+  const bool shared = recompute_ == Recompute::kSelective;
+  const Value y =
+      add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
+                stream_needs || weight.trains, shared ? static_cast<int>(ops_.size()) : -1);
+  const TensorView rstd = as_vector(allocate(1, Rows::kOwn));
+  // x's memory becomes the residual stream: nothing else reads a projection's output again.
+  *sum = add_value(data(x), Rows::kOwn, stream_needs);
+  record(AddNormOp{x, residual, *sum, y, &weight, eps, rstd});
+  return y;
+}
+
+void Tape::run_forward(const AddNormOp& op) {
+  rmsnorm_forward(stream_, data(op.x), op.residual == kNoValue ? TensorView() : data(op.residual),
+                  op.weight->value, op.eps, exchange_.own(data(op.y)), op.rstd);
+  exchange_.all_gather(data(op.y));
+}
+
+Value Tape::add(Value x, Value residual) {
+  TensorView place = data(x);
+  if (!kept_.empty()) {
+    place = kept_;
+    kept_ = TensorView();
+  }
+  const Value y = add_value(place, Rows::kOwn, needs_gradient(x) || needs_gradient(residual));
+  record(AddOp{x, residual, y});
+  return y;
+}
+
+void Tape::run_forward(const AddOp& op) {
+  if (data(op.y).data != data(op.x).data) {
+    copy(stream_, data(op.x), data(op.y));
+  }
+  add_in_place(stream_, data(op.residual), data(op.y));
+}
+
+Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split split) {
+  const bool adapter_trains = adapter != nullptr && adapter->a.trains;
+  const Rows rows = split == Split::kInputs ? Rows::kOwn : Rows::kAll;
+  const Value y = add_value(allocate(weight.value.rows(), rows), rows,
+                            needs_gradient(x) || weight.trains || adapter_trains);
+  const TensorView projected =
+      adapter == nullptr ? TensorView() : allocate(adapter->a.value.rows());
+  record(LinearOp{x, y, &weight, adapter, projected, split});
+  return y;
+}
+
+void Tape::run_forward(const LinearOp& op) {
+  if (op.split == Split::kOutputs || !exchange_.active()) {
+    linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, data(op.y));
+    return;
+  }
+  const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
+  linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, partial);
+  sum_rows(partial, data(op.y));
+  give_back(partial, Rows::kAll);
+}
+
+void Tape::rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
+                const TensorView& cos, const TensorView& sin) {
+  record(RopeOp{x, columns, positions, cos, sin});
+}
+
+void Tape::run_forward(const RopeOp& op) {
+  rope_apply(stream_, data(op.x).columns(0, op.columns), as_view(op.positions), op.cos, op.sin,
+             false);
+}
+
+Value Tape::attention(Value qkv, const AttentionShape& shape,
+                      std::span<const std::int32_t> segments) {
+  const std::int64_t query = std::int64_t{shape.num_heads} * shape.head_dim;
+  const Value y = add_value(allocate(query), Rows::kAll, needs_gradient(qkv));
+  const TensorView lse = allocate(shape.num_heads);
+  record(AttentionOp{qkv, y, shape, segments, lse});
+  return y;
+}
+
+void Tape::run_forward(const AttentionOp& op) {
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView& x = data(op.qkv);
+  attention_forward(stream_, op.shape, x.columns(0, query), x.columns(query, query + key),
+                    x.columns(query + key, query + 2 * key), op.segments, data(op.y), op.lse);
+}
+
+Value Tape::swiglu(Value gate_up) {
+  const std::int64_t width = data(gate_up).cols() / 2;
+  const bool shared = recompute_ == Recompute::kSelective;
+  const Value y = add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
+                            needs_gradient(gate_up), shared ? static_cast<int>(ops_.size()) : -1);
+  record(SwigluOp{gate_up, y});
+  return y;
+}
+
+void Tape::run_forward(const SwigluOp& op) {
+  swiglu_forward(stream_, data(op.gate_up), data(op.y));
+}
+
+void Tape::make_again(Value value) {
+  const int maker = node(value).maker;
+  if (maker < 0) {
+    return;
+  }
+  const Op& op = ops_[static_cast<std::size_t>(maker)];
+  if (const auto* norm = std::get_if<AddNormOp>(&op)) {  // the sum is made already
+    rmsnorm_forward(stream_, data(norm->sum), TensorView(), norm->weight->value, norm->eps,
+                    exchange_.own(data(norm->y)), norm->rstd);
+    exchange_.all_gather(data(norm->y));
+  } else {
+    run_forward(std::get<SwigluOp>(op));
+  }
+}
+
+void Tape::sum_rows(const TensorView& partial, const TensorView& sum) {
+  received_.clear();
+  for (int other = 1; other < exchange_.size(); ++other) {
+    received_.push_back(gradient_buffer(partial.cols(), Rows::kOwn));
+  }
+  exchange_.reduce_scatter(partial, received_, sum);
+  for (const TensorView& buffer : received_) {
+    give_back(buffer, Rows::kOwn);
+  }
+}
+
+double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
+                           double scale, TensorView* losses, std::int64_t first_token) {
+  const bool want = training_ && (needs_gradient(x) || head.trains);
+  const TensorView token_losses = as_vector(allocate(1));
+  const std::int64_t vocab = head.value.rows();
+  const std::int64_t width = data(x).cols();
+  const TensorView gathered = allocate(width);
+  // Scratch that depends on V, not on T: blocks of its own under keys no width has.
+  const auto scratch = [&](std::int64_t key, std::int64_t rows, std::int64_t columns) {
+    Pool& pool = activations_[{key, Rows::kAll}];
+    if (pool.blocks.empty()) {
+      add_block(pool, rows * columns);
+    }
+    return TensorView(pool.blocks[0].data(), dtype_, Shape{rows, columns});
+  };
+  const std::int64_t chunk = cross_entropy_chunk_rows(vocab, dtype_);
+  const TensorView logits = scratch(-vocab, chunk, vocab);
+  VocabularyPart part;
+  if (exchange_.active()) {
+    part.begin = first_token;
+    const TensorView all = scratch(0, exchange_.size() * chunk, 3);
+    part.combine = [this, data = all.data](const TensorView& statistics) {
+      combine_statistics(
+          exchange_, statistics,
+          TensorView(data, statistics.dtype, Shape{exchange_.size() * statistics.rows(), 3}));
+    };
+  }
+  if (want) {
+    gradient(x) = gradient_buffer(width, Rows::kAll);
+  }
+  linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale,
+                       token_losses, want ? gradient(x) : TensorView(),
+                       want && head.trains ? head.gradient : TensorView(), gathered, logits,
+                       exchange_.active() ? &part : nullptr);
+  if (losses != nullptr) {
+    *losses = token_losses;
+  }
+  return sum(stream_, token_losses);
+}
+
+}  // namespace finescale

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/owned_parameters.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "kernels/reduce.h"
+#include "sharding/ordered_reduce.h"
+
+namespace finescale {
+
+namespace {
+
+UnitRange intersection(const UnitRange& a, const UnitRange& b) {
+  const std::int64_t begin = std::max(a.begin, b.begin);
+  return {begin, std::max(begin, std::min(a.end, b.end))};
+}
+
+}  // namespace
+
+OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
+                                 const std::vector<TrainedUnit>& units)
+    : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
+  std::int64_t num_elements = 0;
+  for (const TrainedUnit& unit : units) {
+    if (unit.owned.size() > 0) {
+      units_.push_back(unit);
+      offsets_.push_back(num_elements);
+      num_elements += unit.owned.size();
+    }
+  }
+  size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
+  memory_ = AlignedBuffer(2 * size_bytes_);
+  list_parts();
+  make_copies(mesh);
+}
+
+OwnedParameters::~OwnedParameters() = default;
+
+void OwnedParameters::list_parts() {
+  const int ranks = set_->tensor_size();
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    for (int index = 0; index < set_->size(); ++index) {
+      if (set_->unit_of(index) != units_[u].unit) {
+        continue;
+      }
+      const std::int64_t first = set_->offset(index);
+      const UnitRange range =
+          intersection({first, first + set_->local_shape(index).num_elements()}, units_[u].owned);
+      if (range.size() > 0) {
+        parts_.push_back({index, static_cast<int>(u), range,
+                          is_first_copy(set_->tensor(index), set_->tensor_rank(), ranks),
+                          copies(set_->tensor(index), ranks)});
+      }
+    }
+  }
+}
+
+// Tensors that all ranks hold are summed over the tensor group, shared key/value heads over the
+// neighbours that hold them; both in one message each.
+void OwnedParameters::make_copies(Mesh& mesh) {
+  const int ranks = set_->tensor_size();
+  if (ranks == 1) {
+    return;
+  }
+  int shared = ranks;  // ranks that hold one part of a shared head; the same for all such tensors
+  for (int index = 0; index < set_->size(); ++index) {
+    if (const int count = copies(set_->tensor(index), ranks); count > 1 && count < ranks) {
+      shared = count;
+    }
+  }
+  const auto collect = [&](int count) {
+    Copies all;
+    for (const Part& part : parts_) {
+      if (part.copies == count) {
+        all.parts.push_back(&part);
+        all.num_elements += part.range.size();
+      }
+    }
+    all.packed = AlignedBuffer(static_cast<std::size_t>(all.num_elements) * element_bytes_);
+    return all;
+  };
+  copies_.push_back(collect(ranks));
+  copies_.back().group = &mesh.tensor();
+  if (shared < ranks) {
+    copies_.push_back(collect(shared));
+    copies_.back().own_group =
+        mesh.tensor().split(mesh.tensor().rank() / shared, mesh.tensor().rank(), "tensor copies");
+    copies_.back().group = copies_.back().own_group.get();
+  }
+}
+
+TensorView OwnedParameters::gradient(int unit, const UnitRange& range) const {
+  const TrainedUnit& trained = units_[static_cast<std::size_t>(unit)];
+  const TensorView all = trained.reducer->gradient(trained.reducer_unit);
+  const std::int64_t at = range.begin - trained.owned.begin;
+  return {all.as<std::byte>() + static_cast<std::size_t>(at) * element_bytes_, set_->dtype(),
+          Shape{range.size()}};
+}
+
+TensorView OwnedParameters::value(int unit, const UnitRange& range) const {
+  const TrainedUnit& trained = units_[static_cast<std::size_t>(unit)];
+  const std::int64_t at = range.begin - trained.owned.begin;
+  return {
+      store_->owned(trained.unit).as<std::byte>() + static_cast<std::size_t>(at) * element_bytes_,
+      set_->dtype(), Shape{range.size()}};
+}
+
+TensorView OwnedParameters::dense(void* block, int unit, const UnitRange& range) const {
+  const auto u = static_cast<std::size_t>(unit);
+  const std::int64_t at = offsets_[u] + range.begin - units_[u].owned.begin;
+  return {static_cast<std::byte*>(block) + static_cast<std::size_t>(at) * element_bytes_,
+          set_->dtype(), Shape{range.size()}};
+}
+
+void OwnedParameters::sum_over_copies() {
+  for (Copies& all : copies_) {
+    auto* packed = static_cast<std::byte*>(all.packed.data());
+    for (const Part* part : all.parts) {
+      const TensorView from = gradient(part->unit, part->range);
+      std::memcpy(packed, from.data, from.size_bytes());
+      packed += from.size_bytes();
+    }
+    if (all.num_elements == 0) {  // the same on all ranks of the group: they are cut alike
+      continue;
+    }
+    ordered_all_reduce(*all.group,
+                       TensorView(all.packed.data(), set_->dtype(), Shape{all.num_elements}));
+    packed = static_cast<std::byte*>(all.packed.data());
+    for (const Part* part : all.parts) {
+      const TensorView to = gradient(part->unit, part->range);
+      std::memcpy(to.data, packed, to.size_bytes());
+      packed += to.size_bytes();
+    }
+  }
+}
+
+void OwnedParameters::add_squares(const Stream& stream, ExactSum& total) const {
+  if (set_->tensor_size() == 1) {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      squared_norm_blocks(stream, gradient(static_cast<int>(u), units_[u].share), total);
+    }
+    return;
+  }
+  // Blocks are counted from the unit's begin whatever the cut, so a tensor's end cuts a block in
+  // two on every mesh alike.
+  for (const Part& part : parts_) {
+    const std::int64_t origin =
+        set_->units()[static_cast<std::size_t>(units_[static_cast<std::size_t>(part.unit)].unit)]
+            .begin;
+    UnitRange left = intersection(part.range, units_[static_cast<std::size_t>(part.unit)].share);
+    if (!part.is_counted || left.size() == 0) {
+      continue;
+    }
+    const std::int64_t border =
+        origin + (left.begin - origin + kNormBlock - 1) / kNormBlock * kNormBlock;
+    if (border > left.begin) {
+      const UnitRange head{left.begin, std::min(border, left.end)};
+      squared_norm_blocks(stream, gradient(part.unit, head), total);
+      left.begin = head.end;
+    }
+    if (left.size() > 0) {
+      squared_norm_blocks(stream, gradient(part.unit, left), total);
+    }
+  }
+}
+
+void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::int64_t step,
+                             double learning_rate, double norm) {
+  updates_.clear();
+  auto* second = static_cast<std::byte*>(memory_.data()) + size_bytes_;
+  const auto add = [&](int unit, const UnitRange& range, bool is_matrix) {
+    updates_.push_back({value(unit, range), gradient(unit, range),
+                        dense(memory_.data(), unit, range), dense(second, unit, range), is_matrix});
+  };
+  if (optimizer.is_uniform()) {
+    for (std::size_t u = 0; u < units_.size(); ++u) {
+      add(static_cast<int>(u), units_[u].owned, true);
+    }
+  } else {
+    for (const Part& part : parts_) {
+      add(part.unit, part.range, set_->tensor(part.tensor).shape.rank > 1);
+    }
+  }
+  optimizer.update(stream, updates_, step, learning_rate, norm);
+}
+
+void OwnedParameters::copy_values(void* to) const {
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const TensorView from = value(static_cast<int>(u), units_[u].owned);
+    std::memcpy(dense(to, static_cast<int>(u), units_[u].owned).data, from.data, from.size_bytes());
+  }
+}
+
+void OwnedParameters::set_values(const void* from) {
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const TensorView to = value(static_cast<int>(u), units_[u].owned);
+    std::memcpy(to.data, dense(const_cast<void*>(from), static_cast<int>(u), units_[u].owned).data,
+                to.size_bytes());
+  }
+}
+
+std::vector<CheckpointTensor> OwnedParameters::tensors(const std::string& group, Extent extent,
+                                                       const View& view) const {
+  std::vector<CheckpointTensor> all;
+  for (const Part& part : parts_) {
+    const bool share = extent == Extent::kShare;
+    const UnitRange range =
+        share ? intersection(part.range, units_[static_cast<std::size_t>(part.unit)].share)
+              : part.range;
+    if (range.size() == 0 || (share && !part.is_counted)) {
+      continue;
+    }
+    CheckpointTensor tensor;
+    tensor.path = group + "/" + set_->tensor(part.tensor).name;
+    tensor.shape = set_->tensor(part.tensor).shape;
+    tensor.part = set_->part(part.tensor);
+    tensor.local = view(part.unit, range);
+    tensor.begin = range.begin - set_->offset(part.tensor);
+    tensor.end = range.end - set_->offset(part.tensor);
+    all.push_back(std::move(tensor));
+  }
+  return all;
+}
+
+std::vector<CheckpointTensor> OwnedParameters::value_tensors(const std::string& group,
+                                                             Extent extent) const {
+  return tensors(group, extent,
+                 [this](int unit, const UnitRange& range) { return value(unit, range); });
+}
+
+std::vector<CheckpointTensor> OwnedParameters::gradient_tensors(const std::string& group,
+                                                                Extent extent) const {
+  return tensors(group, extent,
+                 [this](int unit, const UnitRange& range) { return gradient(unit, range); });
+}
+
+std::vector<CheckpointTensor> OwnedParameters::tensors_in(const std::string& group, void* block,
+                                                          Extent extent) const {
+  return tensors(group, extent, [this, block](int unit, const UnitRange& range) {
+    return dense(block, unit, range);
+  });
+}
+
+}  // namespace finescale

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// The ranges of a piece's trainable parameters that this rank updates, with the optimizer's moments
+// for them: the whole of every unit, or with ZeRO its shard's range. Also this rank's share of what
+// is counted once over all ranks: norms and checkpoints. The main thread of a rank calls.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "core/exact_sum.h"
+#include "sharding/gradient_reducer.h"
+#include "sharding/parameter_store.h"
+#include "worker/model/parameters.h"
+#include "worker/optim/adamw.h"
+
+namespace finescale {
+
+struct TrainedUnit {
+  int unit = 0;
+  UnitRange owned;  // elements of the flat block that this rank updates
+  UnitRange share;  // of these, what no other rank of the replica group counts
+  GradientReducer* reducer = nullptr;
+  int reducer_unit = 0;
+};
+
+class OwnedParameters {
+ public:
+  // Units that train; empty ranges are left out. All referred to must outlive it. Collective over
+  // the tensor group.
+  OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
+                  const std::vector<TrainedUnit>& units);
+  ~OwnedParameters();
+  OwnedParameters(const OwnedParameters&) = delete;
+  OwnedParameters& operator=(const OwnedParameters&) = delete;
+
+  // Gradients of tensors that several ranks of the tensor group hold are parts of a sum: makes the
+  // sums, in fixed order. After the reducers have finished. Collective over the tensor group.
+  void sum_over_copies();
+  // Squares of the share of the gradient; of tensors held by several ranks one counts.
+  void add_squares(const Stream& stream, ExactSum& total) const;
+  void update(const Stream& stream, const AdamW& optimizer, std::int64_t step, double learning_rate,
+              double norm);
+
+  // What is updated, densely in one block of this many bytes.
+  [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
+  void copy_values(void* to) const;
+  void set_values(const void* from);
+  [[nodiscard]] void* moments() const noexcept { return memory_.data(); }  // m, then v
+
+  // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
+  // themselves, their gradients, or another block, dense as above.
+  enum class Extent { kOwned, kShare };
+  [[nodiscard]] std::vector<CheckpointTensor> value_tensors(const std::string& group,
+                                                            Extent extent) const;
+  [[nodiscard]] std::vector<CheckpointTensor> gradient_tensors(const std::string& group,
+                                                               Extent extent) const;
+  [[nodiscard]] std::vector<CheckpointTensor> tensors_in(const std::string& group, void* block,
+                                                         Extent extent) const;
+
+ private:
+  // A tensor's part of an owned range.
+  struct Part {
+    int tensor = 0;
+    int unit = 0;  // index into units_
+    UnitRange range;
+    bool is_counted = true;  // no earlier rank of the tensor group holds it
+    int copies = 1;
+  };
+  struct Copies {
+    std::unique_ptr<Group> own_group;  // of the ranks that share a part; null: the tensor group
+    Group* group = nullptr;
+    std::vector<const Part*> parts;
+    AlignedBuffer packed;
+    std::int64_t num_elements = 0;
+  };
+  using View = std::function<TensorView(int unit, const UnitRange& range)>;
+  [[nodiscard]] std::vector<CheckpointTensor> tensors(const std::string& group, Extent extent,
+                                                      const View& view) const;
+  void list_parts();
+  void make_copies(Mesh& mesh);
+  [[nodiscard]] TensorView gradient(int unit, const UnitRange& range) const;
+  [[nodiscard]] TensorView value(int unit, const UnitRange& range) const;
+  [[nodiscard]] TensorView dense(void* block, int unit, const UnitRange& range) const;
+
+  const ParameterSet* set_;
+  ParameterStore* store_;
+  std::vector<TrainedUnit> units_;
+  std::vector<std::int64_t> offsets_;  // of each unit in the dense block
+  std::vector<Part> parts_;
+  std::vector<Copies> copies_;
+  std::size_t element_bytes_;
+  std::size_t size_bytes_ = 0;
+  AlignedBuffer memory_;
+  std::vector<UpdateRange> updates_;  // reused
+};
+
+}  // namespace finescale

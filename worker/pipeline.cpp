@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/pipeline.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "sharding/ordered_losses.h"
+
+namespace finescale {
+
+namespace {
+
+// Forward passes of a chunk whose backward is still to come, at most.
+std::int64_t most_open(const std::vector<PipelineAction>& actions, int chunk) {
+  std::int64_t open = 0;
+  std::int64_t most = 1;
+  for (const PipelineAction& action : actions) {
+    if (action.chunk == chunk) {
+      open += action.backward ? -1 : 1;
+      most = std::max(most, open);
+    }
+  }
+  return most;
+}
+
+TensorView as_view(std::vector<std::int32_t>& ids) {
+  return {ids.data(), DType::kI32, Shape{static_cast<std::int64_t>(ids.size())}};
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const Engine& engine, std::vector<Trainable*> pieces, std::int64_t max_tokens)
+    : engine_(engine), links_(engine), max_tokens_(max_tokens) {
+  for (std::size_t chunk = 0; chunk < pieces.size(); ++chunk) {
+    Piece piece;
+    piece.trainable = pieces[chunk];
+    piece.index = links_.piece_of(static_cast<int>(chunk));
+    pieces_.push_back(std::move(piece));
+  }
+}
+
+Pipeline::~Pipeline() {
+  for (Piece& piece : pieces_) {
+    for (const auto& flight : piece.flights) {
+      try {  // messages use the tape's memory
+        PieceLinks::wait(flight->sent);
+      } catch (...) {  // train() would have thrown it
+      }
+    }
+  }
+}
+
+double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scale) {
+  micro_batches_ = &micro_batches;
+  scale_ = scale;
+  const auto count = std::ssize(micro_batches);
+  std::int64_t rounds = 0;
+  for (Piece& piece : pieces_) {
+    mine_ = piece.trainable->begin_step(count);
+    rounds = piece.trainable->num_rounds();
+  }
+  losses_.assign(mine_.size(), 0);
+  next_rows_ = 0;
+  auto [schedule, is_new] = schedules_.try_emplace(rounds);
+  if (is_new) {
+    schedule->second = make_pipeline_schedule(
+        {engine_.mesh->shape().pipeline, engine_.chunks, std::max<std::int64_t>(1, rounds)});
+  }
+  schedule_ = &schedule->second;
+  make_room();
+  const auto rank = static_cast<std::size_t>(engine_.mesh->coord().pipeline);
+  for (const PipelineAction& action : schedule_->actions[rank]) {
+    Piece& piece = pieces_[static_cast<std::size_t>(action.chunk)];
+    if (action.backward) {
+      backward(piece, action.micro_batch);
+    } else {
+      forward(piece, action.micro_batch);
+    }
+  }
+  finish_heads(rounds);
+  for (Piece& piece : pieces_) {
+    piece.trainable->finish_step();
+  }
+  double total = 0;
+  Group& pipeline = engine_.mesh->pipeline();
+  if (pipeline.rank() == pipeline.size() - 1) {
+    total = ordered_sum_of(engine_.mesh->replica(), count, rounds, mine_, losses_);
+  }
+  pipeline.broadcast(&total, sizeof total, pipeline.size() - 1);
+  return total;
+}
+
+// Tapes for what is in flight at once; none is made after the largest step was seen.
+void Pipeline::make_room() {
+  const auto rank = static_cast<std::size_t>(engine_.mesh->coord().pipeline);
+  for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {
+    Piece& piece = pieces_[chunk];
+    const std::int64_t needed = most_open(schedule_->actions[rank], static_cast<int>(chunk));
+    while (std::ssize(piece.flights) < needed) {
+      piece.flights.push_back(std::make_unique<InFlight>(piece.trainable->model().make_tape()));
+    }
+    if (piece.trainable->has_head_copy()) {
+      // When micro-batch m comes here, the first piece has it and has sent the rows of m - window.
+      window_ = std::max(window_, most_open(schedule_->actions.front(), 0));
+      piece.trainable->make_head_buffers(static_cast<int>(window_));
+    }
+  }
+}
+
+std::size_t Pipeline::memory_bytes() const {
+  std::size_t bytes = 0;
+  for (const Piece& piece : pieces_) {
+    for (const auto& flight : piece.flights) {
+      bytes += flight->tape.memory_bytes();
+    }
+  }
+  return bytes;
+}
+
+void Pipeline::take_state(Piece& piece, std::int64_t index) {
+  InFlight& flight = piece.flight(index);
+  PieceLinks::wait(flight.sent);
+  const TensorView input =
+      piece.trainable->model().begin(flight.tape, batch(index), max_tokens_, true);
+  if (!links_.is_first(piece.index)) {
+    links_.receive(input, piece.index - 1, index, PieceLinks::Kind::kState);
+  }
+}
+
+void Pipeline::forward(Piece& piece, std::int64_t index) {
+  if (is_idle(index)) {
+    if (!links_.is_last(piece.index)) {
+      piece.trainable->idle_forward();
+    }
+    return;
+  }
+  take_state(piece, index);
+  if (links_.is_last(piece.index)) {
+    return;  // nobody waits for it, and its gradients begin in it: turn() does it
+  }
+  InFlight& flight = piece.flight(index);
+  Transformer& model = piece.trainable->model();
+  (void)model.forward(flight.tape, batch(index), scale_);
+  flight.sent =
+      links_.send(model.output(flight.tape), piece.index + 1, index, PieceLinks::Kind::kState);
+}
+
+void Pipeline::pass_backward(Piece& piece, std::int64_t index) {
+  InFlight& flight = piece.flight(index);
+  const TensorView gradient = piece.trainable->model().backward(flight.tape);
+  if (!links_.is_first(piece.index)) {
+    flight.sent = links_.send(gradient, piece.index - 1, index, PieceLinks::Kind::kGradient);
+  } else if (piece.trainable->lends_embedding()) {
+    send_rows(flight, index);
+  }
+}
+
+void Pipeline::backward(Piece& piece, std::int64_t index) {
+  if (links_.is_last(piece.index)) {
+    turn(piece, index);
+    return;
+  }
+  if (is_idle(index)) {
+    piece.trainable->idle_backward();
+    return;
+  }
+  InFlight& flight = piece.flight(index);
+  piece.trainable->open();
+  PieceLinks::wait(flight.sent);  // the next piece has had the state for long
+  links_.receive(piece.trainable->model().output_gradient(flight.tape), piece.index + 1, index,
+                 PieceLinks::Kind::kGradient);
+  pass_backward(piece, index);
+  piece.trainable->close();
+}
+
+// Forward and backward through the last piece.
+void Pipeline::turn(Piece& piece, std::int64_t index) {
+  Trainable& trainable = *piece.trainable;
+  finish_heads(index + 1 - window_);
+  if (is_idle(index)) {
+    trainable.idle_forward();
+    trainable.idle_backward();
+    return;
+  }
+  if (trainable.has_head_copy()) {
+    trainable.begin_head(index);
+  }
+  trainable.open();
+  InFlight& flight = piece.flight(index);
+  losses_[static_cast<std::size_t>(index)] =
+      trainable.model().forward(flight.tape, batch(index), scale_);
+  pass_backward(piece, index);
+  trainable.close();
+}
+
+// ---------------------------------------------------------------- the tied embedding
+
+void Pipeline::send_rows(InFlight& flight, std::int64_t index) {
+  const Tape::EmbeddingRows& found = flight.tape.embedding_rows();
+  const auto* ids = found.ids.as<std::int32_t>();
+  const std::int64_t count = found.ids.num_elements();
+  flight.rows.assign(static_cast<std::size_t>(batch(index).num_tokens()) + 1, 0);
+  flight.rows.front() = static_cast<std::int32_t>(count);
+  std::copy(ids, ids + count, flight.rows.begin() + 1);
+  const int last = links_.num_pieces() - 1;
+  (void)links_.send(as_view(flight.rows), last, index, PieceLinks::Kind::kRowIds);
+  flight.sent = links_.send(found.rows, last, index, PieceLinks::Kind::kRows);
+}
+
+void Pipeline::receive_rows(Trainable& last, std::int64_t index) {
+  const std::int64_t tokens = batch(index).num_tokens();
+  const std::int64_t width = last.base().layout.config().hidden_size();
+  const DType dtype = last.base().weights.dtype();
+  row_ids_.resize(static_cast<std::size_t>(tokens) + 1);
+  links_.receive(as_view(row_ids_), 0, index, PieceLinks::Kind::kRowIds);
+  const std::int64_t count = row_ids_.front();
+  FS_CHECK(count >= 0 && count <= tokens, "rows of an embedding that no token asks for");
+  const std::size_t needed = static_cast<std::size_t>(max_tokens_ * width) * dtype_size(dtype);
+  if (row_values_.size_bytes() < needed) {
+    row_values_ = AlignedBuffer(needed);
+  }
+  const TensorView rows(row_values_.data(), dtype, Shape{count, width});
+  links_.receive(rows, 0, index, PieceLinks::Kind::kRows);
+  last.finish_head(index, {TensorView(row_ids_.data() + 1, DType::kI32, Shape{count}), rows});
+}
+
+// Completes the head's gradient of all micro-batches in front of this one.
+void Pipeline::finish_heads(std::int64_t before) {
+  Trainable& last = *pieces_.back().trainable;
+  if (!last.has_head_copy()) {
+    return;
+  }
+  for (; next_rows_ < before; ++next_rows_) {
+    if (is_idle(next_rows_)) {
+      last.idle_head();
+    } else {
+      receive_rows(last, next_rows_);
+    }
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/tool/measured_steps.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "worker/eval/generate.h"
+
+namespace finescale {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
+
+Engine engine_of(Mesh& mesh) {
+  Engine engine;
+  engine.mesh = &mesh;
+  return engine;
+}
+
+}  // namespace
+
+MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
+                             const TrainLoader& loader)
+    : group_(make_single_group()),
+      mesh_(std::make_unique<Mesh>(*group_, MeshShape{})),
+      engine_(engine_of(*mesh_)),
+      base_(make_base_model(
+          engine_, config, train.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32)),
+      loader_(&loader),
+      learning_rate_(1e-9) {
+  initialize(base_, 1);
+  model_ = std::make_unique<TrainModel>(engine_, base_, train, 1, loader);
+}
+
+double MeasuredSteps::seconds_per_token() {
+  std::vector<double> rates;
+  GlobalBatch batch;
+  const Clock::time_point begin = Clock::now();
+  for (int i = 0; i < 400 && (i < 4 || seconds_since(begin) < kMeasureSeconds); ++i) {
+    const Clock::time_point start = Clock::now();
+    loader_->fill(next_step_ % loader_->num_steps(), batch);
+    (void)model_->forward_backward(batch, 1e-4);
+    model_->update(++next_step_, learning_rate_, model_->gradient_norm());
+    if (i > 0) {
+      rates.push_back(seconds_since(start) / static_cast<double>(batch.num_tokens));
+    }
+  }
+  std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
+  return rates[rates.size() / 2];
+}
+
+double MeasuredSteps::eval_seconds_per_token() {
+  GlobalBatch batch;
+  loader_->fill(0, batch);
+  constexpr int kRounds = 8;
+  const Clock::time_point begin = Clock::now();
+  for (int i = 0; i < kRounds; ++i) {
+    (void)model_->eval().loss_sum(batch.micro_batches, loader_->max_micro_batch_tokens(), [] {});
+  }
+  return seconds_since(begin) / static_cast<double>(kRounds * batch.num_tokens);
+}
+
+double MeasuredSteps::answer_seconds(const std::vector<std::vector<std::int32_t>>& prompts,
+                                     std::int64_t max_new) {
+  const Clock::time_point begin = Clock::now();
+  (void)Generator(model_->eval()).greedy(prompts, max_new, -1);
+  return seconds_since(begin);
+}
+
+}  // namespace finescale

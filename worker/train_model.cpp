@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/train_model.h"
+
+#include <cmath>
+#include <utility>
+
+#include "sharding/ordered_reduce.h"
+
+namespace finescale {
+
+namespace {
+
+std::vector<std::unique_ptr<Trainable>> make_pieces(const Engine& engine, BaseModel& base,
+                                                    const config::Train& train, std::int64_t seed,
+                                                    std::int64_t max_micro_batches) {
+  std::vector<std::unique_ptr<Trainable>> pieces;
+  for (const auto& piece : base.pieces) {
+    pieces.push_back(std::make_unique<Trainable>(engine, *piece, train, seed, max_micro_batches));
+  }
+  return pieces;
+}
+
+std::vector<Trainable*> pointers(const std::vector<std::unique_ptr<Trainable>>& pieces) {
+  std::vector<Trainable*> all;
+  for (const auto& piece : pieces) {
+    all.push_back(piece.get());
+  }
+  return all;
+}
+
+}  // namespace
+
+TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Train& train,
+                       std::int64_t seed, const TrainLoader& loader)
+    : engine_(engine),
+      optimizer_(train),
+      pieces_(make_pieces(engine, base, train, seed, loader.max_micro_batches())),
+      pipeline_(engine, pointers(pieces_), loader.max_micro_batch_tokens()) {
+  std::int64_t own = 0;
+  std::vector<EvalPiece> eval;
+  for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {
+    Trainable* piece = pieces_[chunk].get();
+    const ParameterSet& set = piece->trainable();
+    for (int index = 0; index < set.size(); ++index) {
+      const bool is_copy = piece->has_head_copy() && index == piece->base().layout.head();
+      own += is_copy ? 0 : set.tensor(index).shape.num_elements();
+    }
+    eval.push_back({&piece->model(), [piece] { piece->idle_eval(); }});
+  }
+  num_trainable_ = engine.mesh->pipeline().sum(own);
+  const bool here = pieces_.front()->lends_embedding() || pieces_.back()->has_head_copy();
+  shares_embedding_ = engine.mesh->pipeline().size() > 1 && here;
+  eval_ = std::make_unique<EvalModel>(engine, std::move(eval));
+}
+
+double TrainModel::gradient_norm() {
+  ExactSum total;
+  for (const auto& piece : pieces_) {
+    piece->owned().sum_over_copies();
+    piece->owned().add_squares(Stream(), total);
+  }
+  exact_all_reduce(engine_.mesh->world(), total);
+  return std::sqrt(total.value());
+}
+
+void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
+  for (const auto& piece : pieces_) {
+    piece->owned().update(Stream(), optimizer_, step, learning_rate, norm);
+  }
+  have_read();
+}
+
+void TrainModel::have_read() {
+  share_embedding();
+  for (const auto& piece : pieces_) {
+    piece->publish();
+  }
+}
+
+// The last pipeline rank updates the embedding that is also the head; the first one takes it over.
+void TrainModel::share_embedding() {
+  if (!shares_embedding_) {
+    return;
+  }
+  Group& pipeline = engine_.mesh->pipeline();
+  if (pipeline.rank() == 0) {
+    const TensorView table = pieces_.front()->common_table();
+    pipeline.receive({table.as<std::byte>(), table.size_bytes()}, pipeline.size() - 1,
+                     Group::kMaxTag);
+  } else {
+    const TensorView table = pieces_.back()->common_table();
+    pipeline.send({table.as<std::byte>(), table.size_bytes()}, 0, Group::kMaxTag);
+  }
+}
+
+void TrainModel::keep_best() {
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    if (best_.size() <= i) {
+      best_.emplace_back(pieces_[i]->owned().size_bytes());
+    }
+    pieces_[i]->owned().copy_values(best_[i].data());
+  }
+}
+
+void TrainModel::use_best() {
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    pieces_[i]->owned().set_values(best_[i].data());
+  }
+  have_read();
+}
+
+std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent, bool for_resume,
+                                                  bool with_best) {
+  std::vector<CheckpointTensor> all;
+  const auto add = [&all](std::vector<CheckpointTensor> some) {
+    for (CheckpointTensor& tensor : some) {
+      all.push_back(std::move(tensor));
+    }
+  };
+  for (std::size_t i = 0; i < pieces_.size(); ++i) {
+    OwnedParameters& owned = pieces_[i]->owned();
+    add(owned.value_tensors(method().checkpoint_group(), extent));
+    if (for_resume) {
+      auto* moments = static_cast<std::byte*>(owned.moments());
+      add(owned.tensors_in("/optimizer/m", moments, extent));
+      add(owned.tensors_in("/optimizer/v", moments + owned.size_bytes(), extent));
+    }
+    if (with_best) {
+      if (best_.size() <= i) {
+        best_.emplace_back(owned.size_bytes());
+      }
+      add(owned.tensors_in("/best", best_[i].data(), extent));
+    }
+  }
+  return all;
+}
+
+std::vector<CheckpointTensor> TrainModel::share_for_writing(bool for_resume, bool with_best) {
+  return tensors(OwnedParameters::Extent::kShare, for_resume, with_best);
+}
+
+std::vector<CheckpointTensor> TrainModel::owned_for_reading(bool with_best) {
+  return tensors(OwnedParameters::Extent::kOwned, true, with_best);
+}
+
+std::vector<CheckpointTensor> TrainModel::base_for_writing() {
+  std::vector<CheckpointTensor> all;
+  for (const auto& piece : pieces_) {
+    BasePiece& base = piece->base();
+    for (CheckpointTensor& tensor : kept_tensors("/model", base.weights, base.store)) {
+      tensor.writes = true;
+      all.push_back(std::move(tensor));
+    }
+  }
+  return all;
+}
+
+std::vector<CheckpointTensor> TrainModel::gradients(const std::string& group) {
+  std::vector<CheckpointTensor> all;
+  for (const auto& piece : pieces_) {
+    for (CheckpointTensor& tensor :
+         piece->owned().gradient_tensors(group, OwnedParameters::Extent::kShare)) {
+      all.push_back(std::move(tensor));
+    }
+  }
+  return all;
+}
+
+}  // namespace finescale

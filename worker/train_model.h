@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// A model while it trains, over all pieces of this rank: passes, the gradient's norm, the update,
+// and what a checkpoint holds of it. One main thread per rank calls; every call that computes is
+// collective over the mesh.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "configs/schema/train.pb.h"
+#include "worker/data/loader.h"
+#include "worker/eval/eval_model.h"
+#include "worker/pipeline.h"
+#include "worker/trainable.h"
+
+namespace finescale {
+
+class TrainModel {
+ public:
+  // base: changed by full fine-tuning, else left as it is; must outlive it.
+  TrainModel(const Engine& engine, BaseModel& base, const config::Train& train, std::int64_t seed,
+             const TrainLoader& loader);
+  TrainModel(const TrainModel&) = delete;
+  TrainModel& operator=(const TrainModel&) = delete;
+
+  // Sum of the losses of all labelled tokens; the gradient of scale x that sum is kept for the
+  // update. The same bits on every rank, and on every mesh of equal tensor size.
+  [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale) {
+    return pipeline_.train(batch.micro_batches, scale);
+  }
+  // Euclidean norm of the whole gradient. Once per step: it also completes sums over copies.
+  [[nodiscard]] double gradient_norm();
+  void update(std::int64_t step, double learning_rate, double norm);
+
+  [[nodiscard]] EvalModel& eval() noexcept { return *eval_; }
+  [[nodiscard]] const ModelLayout& layout() const noexcept {
+    return pieces_.front()->base().layout;
+  }
+  [[nodiscard]] const Method& method() const noexcept { return pieces_.front()->method(); }
+  // Trainable parameters of the whole model.
+  [[nodiscard]] std::int64_t num_trainable() const noexcept { return num_trainable_; }
+
+  // The weights so far become the best so far; they come back with use_best.
+  void keep_best();
+  void use_best();
+
+  // /model or /adapter, and for a resume /optimizer/m, /optimizer/v and with best /best: this
+  // rank's share, to be written, or all that it must read.
+  [[nodiscard]] std::vector<CheckpointTensor> share_for_writing(bool for_resume, bool with_best);
+  [[nodiscard]] std::vector<CheckpointTensor> owned_for_reading(bool with_best);
+  // For other programs: the weights that do not train, and after gradient_norm() the gradients.
+  [[nodiscard]] std::vector<CheckpointTensor> base_for_writing();
+  [[nodiscard]] std::vector<CheckpointTensor> gradients(const std::string& group);
+  [[nodiscard]] std::size_t activation_bytes() const { return pipeline_.memory_bytes(); }
+  void have_read();  // what was read reaches the ranks that hold copies
+
+ private:
+  [[nodiscard]] std::vector<CheckpointTensor> tensors(OwnedParameters::Extent extent,
+                                                      bool for_resume, bool with_best);
+  void share_embedding();
+
+  Engine engine_;
+  AdamW optimizer_;
+  std::vector<std::unique_ptr<Trainable>> pieces_;
+  Pipeline pipeline_;
+  std::unique_ptr<EvalModel> eval_;
+  std::vector<AlignedBuffer> best_;  // by piece; made when first kept or read
+  std::int64_t num_trainable_ = 0;
+  bool shares_embedding_ = false;
+};
+
+}  // namespace finescale

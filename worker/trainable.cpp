@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/trainable.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/error.h"
+#include "kernels/embedding.h"
+#include "kernels/reduce.h"
+
+namespace finescale {
+
+Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train& train,
+                     std::int64_t seed, std::int64_t max_micro_batches)
+    : mesh_(engine.mesh),
+      base_(&base),
+      method_(make_method(train.method(), base.layout, base.weights, seed)),
+      events_(unit_events(base.layout, method_->trains_base() ? Trains::kBase : Trains::kAdapters)),
+      eval_events_(unit_events(base.layout, Trains::kNothing)) {
+  make_plans();
+  const ParameterSet& set = method_->trainable();
+  // Adapters are small: every rank keeps them whole, only their gradients and moments are cut.
+  // Where units of the base are gathered in every round, the sums must be made in rounds too: a
+  // rank that waits for others in one would keep them waiting in the other.
+  const int stage = method_->trains_base()   ? engine.zero_stage
+                    : engine.zero_stage == 3 ? 2
+                                             : std::min(engine.zero_stage, 1);
+  if (method_->trains_base()) {
+    store_ = &base.store;
+  } else {
+    adapter_store_ = std::make_unique<ParameterStore>(*mesh_, *plan_, set.dtype(), stage,
+                                                      engine.reductions, set.flat());
+    store_ = adapter_store_.get();
+  }
+  method_->bind_values(store_->blocks());
+  const ReducerOptions options{.zero_stage = stage, .overlap = engine.reductions != nullptr};
+  reducer_ = std::make_unique<GradientReducer>(*mesh_, *plan_, set.dtype(), max_micro_batches,
+                                               options, engine.reductions);
+  if (head_plan_ != nullptr) {
+    head_reducer_ = std::make_unique<GradientReducer>(
+        *mesh_, *head_plan_, set.dtype(), max_micro_batches, options, engine.reductions);
+  }
+  make_model(engine);
+  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units());
+}
+
+void Trainable::make_plans() {
+  const ModelLayout& layout = base_->layout;
+  const int ranks = mesh_->replica().size();
+  std::vector<UnitRange> units = method_->trainable().units();
+  if (method_->trains_base() && layout.head_is_copy()) {
+    head_plan_ = std::make_unique<ShardPlan>(std::vector<UnitRange>{units.back()}, ranks);
+    units.back().end = units.back().begin;
+  }
+  if (is_lent(0)) {
+    units.front().begin = units.front().end;
+  }
+  plan_ = std::make_unique<ShardPlan>(std::move(units), ranks,
+                                      PassingUnits{layout.layer_unit(0), layout.num_layers()});
+}
+
+void Trainable::make_model(const Engine& engine) {
+  TransformerOptions options;
+  options.tensor = mesh_->shape().tensor > 1 ? &mesh_->tensor() : nullptr;
+  options.recompute = engine.recompute;
+  options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
+  options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
+  model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
+                                         std::move(options));
+  model_->set_trains(method_->trains_base());
+  if (!method_->trains_base()) {
+    model_->set_adapters(method_->adapters());
+  }
+}
+
+bool Trainable::is_lent(int unit) const noexcept {
+  const ModelPart& part = base_->layout.part();
+  return unit == 0 && part.has_embedding && !part.has_head && method_->trains_base() &&
+         base_->layout.config().tie_embeddings();
+}
+
+std::vector<TrainedUnit> Trainable::trained_units() const {
+  std::vector<TrainedUnit> units;
+  const int replica = mesh_->replica().rank();
+  for (int unit = 0; unit < plan_->num_units(); ++unit) {
+    if (is_lent(unit)) {
+      continue;
+    }
+    const bool copy = is_head_copy(unit);
+    units.push_back({.unit = unit,
+                     .owned = store_->owned_range(unit),
+                     .share = copy ? head_plan_->slice(0, replica) : plan_->slice(unit, replica),
+                     .reducer = copy ? head_reducer_.get() : reducer_.get(),
+                     .reducer_unit = copy ? 0 : unit});
+  }
+  return units;
+}
+
+void Trainable::enter(int unit, bool backward) {
+  const int last = base_->plan.num_units() - 1;
+  base_->store.acquire(unit, backward ? unit - 1 : unit < last ? unit + 1 : -1);
+  if (backward && !is_idle_ && !is_lent(unit) && !is_head_copy(unit)) {
+    reducer_->open_unit(unit);
+  }
+}
+
+void Trainable::leave(int unit, bool backward) {
+  if (backward && !is_lent(unit) && !is_head_copy(unit)) {
+    reducer_->close_unit(unit);
+  }
+  base_->store.release(unit);
+}
+
+std::span<const std::int64_t> Trainable::begin_step(std::int64_t num_micro_batches) {
+  if (head_reducer_ != nullptr) {
+    (void)head_reducer_->begin(num_micro_batches);
+  }
+  return reducer_->begin(num_micro_batches);
+}
+
+void Trainable::open() {
+  const UnitBlocks* blocks = &reducer_->open_micro_batch();
+  if (has_head_copy()) {
+    const TensorView head = blocks_.back();  // as begin_head chose it
+    blocks_.assign(blocks->begin(), blocks->end());
+    blocks_.back() = head;
+    blocks = &blocks_;
+  }
+  model_->bind_gradient(method_->bind_gradient(*blocks));
+}
+
+void Trainable::close() {
+  if (has_head_copy()) {
+    base_->store.release(base_->plan.num_units() -
+                         1);  // the tape leaves it to whoever has the rows
+  }
+  reducer_->close_micro_batch();
+}
+
+void Trainable::follow(const std::vector<UnitEvent>& events) {
+  is_idle_ = true;
+  for (const UnitEvent& event : events) {
+    event.enters ? enter(event.unit, event.backward) : leave(event.unit, event.backward);
+  }
+  is_idle_ = false;
+}
+
+void Trainable::idle_forward() {
+  follow(events_.forward);
+}
+
+void Trainable::idle_backward() {
+  follow(events_.backward);
+  if (has_head_copy()) {
+    base_->store.release(base_->plan.num_units() - 1);
+  }
+  reducer_->idle_round();
+}
+
+void Trainable::finish_step() {
+  reducer_->finish();
+  if (head_reducer_ != nullptr) {
+    head_reducer_->finish();
+  }
+}
+
+void Trainable::make_head_buffers(int count) {
+  const std::size_t bytes =
+      static_cast<std::size_t>(head_plan_->num_elements()) * dtype_size(base_->weights.dtype());
+  while (std::ssize(head_buffers_) < count) {
+    head_buffers_.emplace_back(bytes);
+  }
+}
+
+TensorView Trainable::head_buffer(std::int64_t micro_batch) const {
+  const AlignedBuffer& buffer =
+      head_buffers_[static_cast<std::size_t>(micro_batch % std::ssize(head_buffers_))];
+  return {buffer.data(), base_->weights.dtype(), base_->weights.local_shape(base_->layout.head())};
+}
+
+void Trainable::begin_head(std::int64_t micro_batch) {
+  const TensorView table = head_buffer(micro_batch);
+  fill_zero(Stream(), table);
+  blocks_.resize(static_cast<std::size_t>(plan_->num_units()));
+  blocks_.back() = TensorView(table.data, table.dtype, Shape{table.num_elements()});
+}
+
+void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows& rows) {
+  const TensorView table = head_buffer(micro_batch);
+  add_rows(Stream(), rows.ids, rows.rows, table);
+  const UnitBlocks& blocks = head_reducer_->open_micro_batch();
+  head_reducer_->open_unit(0);
+  copy(Stream(), TensorView(table.data, table.dtype, Shape{table.num_elements()}), blocks.front());
+  head_reducer_->close_unit(0);
+  head_reducer_->close_micro_batch();
+}
+
+TensorView Trainable::common_table() {
+  return base_->store.owned(lends_embedding() ? 0 : base_->plan.num_units() - 1);
+}
+
+}  // namespace finescale

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order in which a micro-batch enters and leaves the units of a piece. Ranks that have no
+// micro-batch in a round follow it, so that the collectives of each unit meet.
+#pragma once
+
+#include <vector>
+
+#include "worker/model/model_layout.h"
+
+namespace finescale {
+
+struct UnitEvent {
+  int unit = 0;
+  bool backward = false;
+  bool enters = true;
+  friend bool operator==(const UnitEvent&, const UnitEvent&) = default;
+};
+struct UnitEvents {
+  std::vector<UnitEvent> forward;
+  std::vector<UnitEvent> backward;
+};
+
+enum class Trains { kNothing, kBase, kAdapters };  // kAdapters: in every layer
+
+// A copy of the embedding that is the head is entered when it trains, and left by whoever completes
+// its gradient: see Transformer.
+[[nodiscard]] UnitEvents unit_events(const ModelLayout& layout, Trains trains);
+
+}  // namespace finescale
