@@ -11,6 +11,7 @@
 #include "configs/parse.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/parallel.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
@@ -30,7 +31,7 @@ std::string answer(const std::string& tool, const std::string& request) {
     return data_tool(request);
   }
   if (tool == "step") {
-    return step_tool(request);
+    return step_tool(request, *make_single_group());
   }
   throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, step");
 }
@@ -70,6 +71,10 @@ int run(int argc, char** argv) {
   app.add_option("--device", gang.device, "auto, cpu or cuda")->group("Gang");
   app.add_option("--orphan-timeout", gang.orphan_timeout, "seconds to wait for a coordinator")
       ->group("Gang");
+  std::string step_file;
+  app.add_option("--step", step_file,
+                 "time training steps as this JSON file asks (see bench_peers.py)")
+      ->group("Measuring");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
       ->add_option("TOOL", tool, "plan | data | step")
@@ -78,7 +83,7 @@ int run(int argc, char** argv) {
   if (!tool.empty()) {
     return run_tool(tool);
   }
-  if (options.file.empty() && gang.campaign.empty()) {
+  if (options.file.empty() && gang.campaign.empty() && step_file.empty()) {
     throw Error(ErrorKind::kConfig, "nothing to do", {}, "give --run RUN.yaml, or see --help");
   }
   for (const std::string& setting : settings) {
@@ -87,6 +92,13 @@ int run(int argc, char** argv) {
   const MpiSession session(&argc, &argv);
   const auto world = make_world_group();
   try {
+    if (!step_file.empty()) {
+      const std::string figures = step_tool(read_file(step_file), *world);
+      if (world->rank() == 0) {
+        std::cout << figures << "\n";
+      }
+      return 0;
+    }
     return gang.campaign.empty() ? run_command(*world, options) : run_gang(*world, gang);
   } catch (const Error& error) {
     std::fprintf(stderr, "rank %d: %s\n", world->rank(), describe(error).c_str());

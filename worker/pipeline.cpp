@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "kernels/reduce.h"
 #include "sharding/ordered_losses.h"
 
 namespace finescale {
@@ -49,6 +50,12 @@ Pipeline::~Pipeline() {
       }
     }
   }
+  for (OutgoingRows& rows : outgoing_rows_) {
+    try {
+      PieceLinks::wait(rows.sent);
+    } catch (...) {
+    }
+  }
 }
 
 double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scale) {
@@ -91,20 +98,36 @@ double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scal
   return total;
 }
 
-// Tapes for what is in flight at once; none is made after the largest step was seen.
+// Tapes for what is in flight at once; none is made after the largest step was seen. One more where
+// pieces interleave: with a last group of fewer micro-batches than ranks, a tape can be needed
+// again before its message has been taken.
 void Pipeline::make_room() {
   const auto rank = static_cast<std::size_t>(engine_.mesh->coord().pipeline);
+  const std::int64_t spare = engine_.chunks > 1 ? 1 : 0;
+  // When micro-batch m comes to the last piece, the first one has sent the rows of m - window.
+  window_ = std::max(window_, most_open(schedule_->actions.front(), 0) + spare);
   for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {
     Piece& piece = pieces_[chunk];
-    const std::int64_t needed = most_open(schedule_->actions[rank], static_cast<int>(chunk));
+    const std::int64_t needed =
+        most_open(schedule_->actions[rank], static_cast<int>(chunk)) + spare;
     while (std::ssize(piece.flights) < needed) {
       piece.flights.push_back(std::make_unique<InFlight>(piece.trainable->model().make_tape()));
     }
     if (piece.trainable->has_head_copy()) {
-      // When micro-batch m comes here, the first piece has it and has sent the rows of m - window.
-      window_ = std::max(window_, most_open(schedule_->actions.front(), 0));
       piece.trainable->make_head_buffers(static_cast<int>(window_));
     }
+    if (piece.trainable->lends_embedding()) {
+      make_row_buffers(*piece.trainable);
+    }
+  }
+}
+
+void Pipeline::make_row_buffers(Trainable& first) {
+  const std::int64_t width = first.base().layout.config().hidden_size();
+  const std::size_t bytes =
+      static_cast<std::size_t>(max_tokens_ * width) * dtype_size(first.base().weights.dtype());
+  while (std::ssize(outgoing_rows_) < window_) {
+    outgoing_rows_.push_back({{}, AlignedBuffer(bytes), {}});
   }
 }
 
@@ -196,16 +219,20 @@ void Pipeline::turn(Piece& piece, std::int64_t index) {
 
 // ---------------------------------------------------------------- the tied embedding
 
-void Pipeline::send_rows(InFlight& flight, std::int64_t index) {
+void Pipeline::send_rows(const InFlight& flight, std::int64_t index) {
   const Tape::EmbeddingRows& found = flight.tape.embedding_rows();
   const auto* ids = found.ids.as<std::int32_t>();
   const std::int64_t count = found.ids.num_elements();
-  flight.rows.assign(static_cast<std::size_t>(batch(index).num_tokens()) + 1, 0);
-  flight.rows.front() = static_cast<std::int32_t>(count);
-  std::copy(ids, ids + count, flight.rows.begin() + 1);
+  OutgoingRows& rows = outgoing_rows_[static_cast<std::size_t>(index % window_)];
+  PieceLinks::wait(rows.sent);
+  rows.ids.assign(static_cast<std::size_t>(batch(index).num_tokens()) + 1, 0);
+  rows.ids.front() = static_cast<std::int32_t>(count);
+  std::copy(ids, ids + count, rows.ids.begin() + 1);
+  const TensorView values(rows.values.data(), found.rows.dtype, found.rows.shape);
+  copy(Stream(), found.rows, values);
   const int last = links_.num_pieces() - 1;
-  (void)links_.send(as_view(flight.rows), last, index, PieceLinks::Kind::kRowIds);
-  flight.sent = links_.send(found.rows, last, index, PieceLinks::Kind::kRows);
+  (void)links_.send(as_view(rows.ids), last, index, PieceLinks::Kind::kRowIds);
+  rows.sent = links_.send(values, last, index, PieceLinks::Kind::kRows);
 }
 
 void Pipeline::receive_rows(Trainable& last, std::int64_t index) {

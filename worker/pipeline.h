@@ -36,8 +36,7 @@ class Pipeline {
   struct InFlight {
     explicit InFlight(Tape t) : tape(std::move(t)) {}
     Tape tape;
-    PieceLinks::Sent sent;           // its newest message
-    std::vector<std::int32_t> rows;  // count, then tokens of the embedding's rows
+    PieceLinks::Sent sent;  // its newest message
   };
   struct Piece {
     Trainable* trainable = nullptr;
@@ -47,13 +46,21 @@ class Pipeline {
       return *flights[static_cast<std::size_t>(micro_batch % std::ssize(flights))];
     }
   };
+  // The embedding's rows of one micro-batch on their way to the last piece. They have memory of
+  // their own: the last piece takes them later than the first one needs the tape again.
+  struct OutgoingRows {
+    std::vector<std::int32_t> ids;  // count, then tokens
+    AlignedBuffer values;
+    PieceLinks::Sent sent;
+  };
   void make_room();
+  void make_row_buffers(Trainable& first);
   void forward(Piece& piece, std::int64_t index);
   void backward(Piece& piece, std::int64_t index);
   void turn(Piece& piece, std::int64_t index);
   void take_state(Piece& piece, std::int64_t index);
   void pass_backward(Piece& piece, std::int64_t index);
-  void send_rows(InFlight& flight, std::int64_t index);
+  void send_rows(const InFlight& flight, std::int64_t index);
   void receive_rows(Trainable& last, std::int64_t index);
   void finish_heads(std::int64_t before);
   [[nodiscard]] const MicroBatch& batch(std::int64_t index) const {
@@ -74,7 +81,8 @@ class Pipeline {
   std::vector<double> losses_;  // of mine, where the last piece is
   // Micro-batches whose part of the head's gradient waits for the embedding's rows.
   std::int64_t next_rows_ = 0;
-  std::int64_t window_ = 1;
+  std::int64_t window_ = 1;  // how many may wait at once
+  std::vector<OutgoingRows> outgoing_rows_;
   std::vector<std::int32_t> row_ids_;
   AlignedBuffer row_values_;
 };

@@ -15,6 +15,7 @@
 #include "core/parallel.h"
 #include "core/random.h"
 #include "worker/data/loader.h"
+#include "worker/engines.h"
 #include "worker/train_model.h"
 
 namespace finescale {
@@ -68,7 +69,7 @@ void dump(const std::string& path, Group& group, TrainModel& model) {
   write_checkpoint(group, path, {}, tensors);
 }
 
-std::string run(const nlohmann::json& request) {
+std::string run(const nlohmann::json& request, Group& world) {
   set_num_threads(request.value("threads", 1));
   config::ModelConfig config;
   const std::string path =
@@ -87,10 +88,10 @@ std::string run(const nlohmann::json& request) {
   train.set_decay_on(config::DECAY_ON_ALL);
   const Dataset data = sequences(request, config.llama().vocab_size());
   const TrainLoader loader(data, train, 1);
-  const auto group = make_single_group();
-  Mesh mesh(*group, {});
-  Engine engine;
-  engine.mesh = &mesh;
+  config::Mesh mesh;
+  parse_yaml(request.value("mesh", "{}"), "mesh", mesh);
+  Engines engines(world);
+  const Engine engine = engines.get(mesh);
   BaseModel base = make_base_model(engine, config, DType::kF32);
   initialize(base, 1);
   TrainModel model(engine, base, train, 1, loader);
@@ -107,7 +108,8 @@ std::string run(const nlohmann::json& request) {
     loss = model.forward_backward(batch, scale) * scale;
     norm = model.gradient_norm();
     if (step == 0 && request.contains("dump")) {
-      dump(request.at("dump"), *group, model);
+      FS_CHECK(world.size() == 1, "weights are dumped by one rank");
+      dump(request.at("dump"), world, model);
     }
     model.update(step + 1, train.learning_rate(), norm);
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -128,9 +130,9 @@ std::string run(const nlohmann::json& request) {
 
 }  // namespace
 
-std::string step_tool(const std::string& request) {
+std::string step_tool(const std::string& request, Group& world) {
   try {
-    return run(nlohmann::json::parse(request));
+    return run(nlohmann::json::parse(request), world);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kConfig, std::string("tool step: ") + error.what());
   }
