@@ -19,7 +19,8 @@ enum class Purpose : std::uint32_t {
   kBootstrap,
   kSimulation,
   kJitter,
-  kTest
+  kTest,
+  kRounding
 };
 
 // Four 32-bit words for (seed, purpose, a, b): a and b are the caller's counters (step, global

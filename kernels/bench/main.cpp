@@ -21,6 +21,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -219,6 +220,28 @@ void add_embedding_and_head(const Model& m) {
   });
 }
 
+void add_packed_update(const Model& m, const char* name, MomentCode code, std::int64_t parameters) {
+  const double bytes = code == MomentCode::kInt8 ? 1 : 2;
+  const auto scales = (parameters + kMomentBlock - 1) / kMomentBlock;
+  auto p = arrays(Shape{parameters}, Shape{parameters}, Shape{parameters}, Shape{parameters},
+                  Shape{scales}, Shape{scales});
+  const PackedMoments moments{.code = code,
+                              .m = (*p)[2].view().data,
+                              .v = (*p)[3].view().data,
+                              .m_scales = (*p)[4].view().as<float>(),
+                              .v_scales = (*p)[5].view().as<float>()};
+  for (std::int64_t i = 0; i < parameters; ++i) {
+    (*p)[3].view().as<float>()[i] *= (*p)[3].view().as<float>()[i];
+  }
+  pack_moments(Stream(), (*p)[1].view(), (*p)[3].view(), moments);
+  const double packed = 2 * bytes * d(parameters) + size(2 * scales);
+  add(std::string(name) + "/" + m.name,
+      {14 * d(parameters), size(3 * parameters) + 2 * packed, size(2 * parameters) + packed}, [=] {
+        adamw_update_packed(Stream(), {.learning_rate = 1e-6, .step = 1000}, (*p)[0].view(),
+                            (*p)[1].view(), moments);
+      });
+}
+
 void add_update(const Model& m, std::int64_t parameters) {
   const std::string at = std::string("/") + m.name;
   auto p = arrays(Shape{parameters}, Shape{parameters}, Shape{parameters}, Shape{parameters});
@@ -229,6 +252,8 @@ void add_update(const Model& m, std::int64_t parameters) {
     adamw_update(Stream(), {.learning_rate = 1e-6, .step = 1000}, (*p)[0].view(), (*p)[1].view(),
                  (*p)[2].view(), (*p)[3].view());
   });
+  add_packed_update(m, "adamw_bf16", MomentCode::kBf16, parameters);
+  add_packed_update(m, "adamw_int8", MomentCode::kInt8, parameters);
   add("squared_norm" + at, {2 * d(parameters), size(parameters)},
       [=] { benchmark::DoNotOptimize(squared_norm(Stream(), (*p)[1].view())); });
   add("squared_norm_blocks" + at, {2 * d(parameters), size(parameters)}, [=] {

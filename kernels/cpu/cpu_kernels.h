@@ -7,6 +7,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -31,6 +32,9 @@ decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
 decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 decltype(finescale::adamw_update) adamw_update;
+decltype(finescale::adamw_update_packed) adamw_update_packed;
+decltype(finescale::expand_moments) expand_moments;
+decltype(finescale::pack_moments) pack_moments;
 decltype(finescale::squared_norm) squared_norm;
 decltype(finescale::squared_norm_blocks) squared_norm_blocks;
 decltype(finescale::sum) sum;
