@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/packed_moments.cpp"
@@ -37,6 +38,10 @@ struct Piece {
 Piece piece_of(const PackedMoments& moments, std::int64_t count, std::int64_t block) {
   const std::int64_t begin = std::max<std::int64_t>(0, block * kSize - moments.phase);
   return {block, begin, std::min(count, (block + 1) * kSize - moments.phase) - begin};
+}
+
+std::size_t size_of(const Piece& piece) {  // in bytes of one each
+  return static_cast<std::size_t>(piece.size);
 }
 
 // Both moments of a piece; behind `size` zeros. int8: v is the root.
@@ -88,10 +93,13 @@ struct ByteCode {
       (std::bit_cast<std::uint32_t>(1.0F) >> kCut) - kLargest;  // of code 0
   static constexpr float kLeast = std::bit_cast<float>((kBelow + 1) << kCut);
 
-  static HWY_INLINE std::uint32_t code(float part, bool keeps_small) {
+  // Comparisons are of integers, which order magnitudes as well.
+  template <bool kKeepsSmall>
+  static HWY_INLINE std::uint32_t code(float part) {
     const auto bits = std::bit_cast<std::uint32_t>(part);
     const std::uint32_t rounded = (bits + ((1U << (kCut - 1)) - 1) + ((bits >> kCut) & 1U)) >> kCut;
-    const std::uint32_t least = part > (keeps_small ? 0.0F : kLeast / 2) ? 1U : 0U;
+    const std::uint32_t small = kKeepsSmall ? 0U : std::bit_cast<std::uint32_t>(kLeast / 2);
+    const std::uint32_t least = bits > small ? 1U : 0U;
     return rounded > kBelow ? rounded - kBelow : least;
   }
   static HWY_INLINE float value(std::uint32_t code) {
@@ -112,42 +120,43 @@ HWY_INLINE float scale_of(const float* values) {
   return scale < 0x1p-100F ? 0.0F : scale;
 }
 
+// Loops over whole blocks in local memory: of fixed length and without aliases.
 HWY_INLINE void expand_bytes(const PackedMoments& moments, const Piece& piece, Expanded& to) {
-  const std::uint8_t* m = static_cast<const std::uint8_t*>(moments.m) + piece.begin;
-  const std::uint8_t* v = static_cast<const std::uint8_t*>(moments.v) + piece.begin;
+  alignas(64) std::uint8_t m[kSize] = {};
+  alignas(64) std::uint8_t v[kSize] = {};
+  std::memcpy(m, static_cast<const std::uint8_t*>(moments.m) + piece.begin, size_of(piece));
+  std::memcpy(v, static_cast<const std::uint8_t*>(moments.v) + piece.begin, size_of(piece));
   const float m_scale = moments.m_scales[piece.block];
   const float v_scale = moments.v_scales[piece.block];
-  for (std::int64_t i = 0; i < piece.size; ++i) {
+  for (std::int64_t i = 0; i < kSize; ++i) {
     const std::uint32_t code = m[i];
     const float magnitude = m_scale * MCode::value(code & 0x7FU);
     to.m[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(magnitude) | (code & 0x80U) << 24);
-  }
-  for (std::int64_t i = 0; i < piece.size; ++i) {
     to.v[i] = v_scale * VCode::value(v[i]);
   }
 }
 
 HWY_INLINE void pack_bytes(const Expanded& from, const Piece& piece, const PackedMoments& moments) {
-  std::uint8_t* m = static_cast<std::uint8_t*>(moments.m) + piece.begin;
-  std::uint8_t* v = static_cast<std::uint8_t*>(moments.v) + piece.begin;
   const float m_scale = scale_of(from.m);
   const float v_scale = scale_of(from.v);
   moments.m_scales[piece.block] = m_scale;
   moments.v_scales[piece.block] = v_scale;
-  // Without a scale everything is zero: 0 / 1.
+  // Without a scale everything is zero: what is left is far below the least code of 1.
   const float m_divisor = m_scale == 0 ? 1.0F : m_scale;
   const float v_divisor = v_scale == 0 ? 1.0F : v_scale;
-  const std::uint32_t m_mask = m_scale == 0 ? 0U : 0x7FU;
   const std::uint32_t v_mask = v_scale == 0 ? 0U : 0xFFU;
-  for (std::int64_t i = 0; i < piece.size; ++i) {
+  alignas(64) std::uint8_t m[kSize];
+  alignas(64) std::uint8_t v[kSize];
+  for (std::int64_t i = 0; i < kSize; ++i) {
     const auto bits = std::bit_cast<std::uint32_t>(from.m[i]);
-    const float part = std::bit_cast<float>(bits & 0x7FFFFFFFU) / m_divisor;
-    const std::uint32_t code = MCode::code(part, false) & m_mask;
-    m[i] = static_cast<std::uint8_t>(code == 0 ? 0U : code | (bits >> 24 & 0x80U));
+    const std::uint32_t code =
+        MCode::code<false>(std::bit_cast<float>(bits & 0x7FFFFFFFU) / m_divisor);
+    const std::uint32_t sign = code == 0 ? 0U : bits >> 24 & 0x80U;
+    m[i] = static_cast<std::uint8_t>(code | sign);
+    v[i] = static_cast<std::uint8_t>(VCode::code<true>(from.v[i] / v_divisor) & v_mask);
   }
-  for (std::int64_t i = 0; i < piece.size; ++i) {
-    v[i] = static_cast<std::uint8_t>(VCode::code(from.v[i] / v_divisor, true) & v_mask);
-  }
+  std::memcpy(static_cast<std::uint8_t*>(moments.m) + piece.begin, m, size_of(piece));
+  std::memcpy(static_cast<std::uint8_t*>(moments.v) + piece.begin, v, size_of(piece));
 }
 
 void expand_piece(const PackedMoments& moments, const Piece& piece, Expanded& to) {
