@@ -200,18 +200,6 @@ void check_mesh(const config::Llama& llama, const config::Mesh& mesh) {
   }
 }
 
-void refuse_unexecuted(const config::StageSpec& stage) {
-  const auto refuse = [](bool is_used, const char* field) {
-    if (is_used) {
-      throw Error(ErrorKind::kConfig, std::string(field) + " is not executed by this build yet",
-                  field,
-                  "finescale plan shows what it would need; to run, leave it at its default");
-    }
-  };
-  refuse(stage.train().train().optimizer_state() != config::OPTIMIZER_STATE_FULL,
-         "train.optimizer_state");
-}
-
 std::optional<double> parse_bytes(const std::string& text) {
   static constexpr std::array<std::pair<const char*, double>, 5> kUnits = {
       {{"", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776}}};

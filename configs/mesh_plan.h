@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "configs/schema/stage.pb.h"
 #include "configs/schema/sweep.pb.h"
 #include "sharding/planner/mesh_table.h"
 
@@ -36,9 +35,6 @@ void resolve_mesh(config::Mesh& mesh);
 [[nodiscard]] std::string nearest_mesh_hint(const config::Sweep& sweep, int ranks);
 // For a model that is known only later (base.model). Throws kConfig; `where` is the field's path.
 void check_mesh(const config::Llama& llama, const config::Mesh& mesh);
-
-// Throws kConfig for what the schema takes and the engine does not execute yet.
-void refuse_unexecuted(const config::StageSpec& stage);
 
 // 1500, 8GiB, 1.5 GiB; nothing for anything else.
 [[nodiscard]] std::optional<double> parse_bytes(const std::string& text);

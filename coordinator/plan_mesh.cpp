@@ -128,12 +128,11 @@ std::string ask_plan_tool(const std::string& sweep_file, const std::string& requ
 
 void settle_sweep_mesh(config::Sweep& sweep,
                        const std::function<std::string(const std::string& request)>& ask_worker) {
-  // Neither the choice nor the refusals depend on what the files hold.
-  const ContentHash hash = [](const std::string& path) { return path; };
   const bool is_auto = sweep.mesh().choice() == config::MESH_CHOICE_AUTO;
   if (is_auto || sweep.resources().has_memory_per_rank()) {
     const SiteFacts site = read_site(".");
-    const Plan plan = make_full_plan(sweep, hash);
+    // The choice does not depend on what the files hold.
+    const Plan plan = make_full_plan(sweep, [](const std::string& path) { return path; });
     nlohmann::json request = nlohmann::json::parse(plan_request(plan, sweep.resources(), site));
     request["measure"] = false;
     MeshPlan answer;
@@ -152,9 +151,6 @@ void settle_sweep_mesh(config::Sweep& sweep,
     if (is_auto) {
       *sweep.mutable_mesh() = answer.mesh;
     }
-  }
-  for (const auto& [key, stage] : make_full_plan(sweep, hash).graph.stages) {
-    refuse_unexecuted(stage);
   }
 }
 

@@ -20,7 +20,8 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 }  // namespace
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
-                                 const std::vector<TrainedUnit>& units)
+                                 const std::vector<TrainedUnit>& units,
+                                 config::OptimizerState form, std::int64_t seed)
     : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
@@ -31,8 +32,8 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
     }
   }
   size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
-  memory_ = AlignedBuffer(2 * size_bytes_);
   list_parts();
+  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts());
   make_copies(mesh);
 }
 
@@ -55,6 +56,21 @@ void OwnedParameters::list_parts() {
       }
     }
   }
+}
+
+// Owned ranges begin at blocks of the grid, so a block is cut at tensors' ends only.
+std::vector<MomentPart> OwnedParameters::moment_parts() const {
+  std::vector<MomentPart> parts;
+  for (const Part& part : parts_) {
+    const int unit = units_[static_cast<std::size_t>(part.unit)].unit;
+    const std::int64_t origin = set_->units()[static_cast<std::size_t>(unit)].begin;
+    parts.push_back({.begin = dense_index(part.unit, part.range),
+                     .size = part.range.size(),
+                     .phase = (part.range.begin - origin) % kMomentBlock,
+                     .tensor = set_->tensor(part.tensor).name,
+                     .first_element = part.range.begin - set_->offset(part.tensor)});
+  }
+  return parts;
 }
 
 // Tensors that all ranks hold are summed over the tensor group, shared key/value heads over the
@@ -107,11 +123,15 @@ TensorView OwnedParameters::value(int unit, const UnitRange& range) const {
       set_->dtype(), Shape{range.size()}};
 }
 
-TensorView OwnedParameters::dense(void* block, int unit, const UnitRange& range) const {
+std::int64_t OwnedParameters::dense_index(int unit, const UnitRange& range) const {
   const auto u = static_cast<std::size_t>(unit);
-  const std::int64_t at = offsets_[u] + range.begin - units_[u].owned.begin;
-  return {static_cast<std::byte*>(block) + static_cast<std::size_t>(at) * element_bytes_,
-          set_->dtype(), Shape{range.size()}};
+  return offsets_[u] + range.begin - units_[u].owned.begin;
+}
+
+TensorView OwnedParameters::dense(void* block, DType dtype, int unit,
+                                  const UnitRange& range) const {
+  const auto at = static_cast<std::size_t>(dense_index(unit, range));
+  return {static_cast<std::byte*>(block) + at * dtype_size(dtype), dtype, Shape{range.size()}};
 }
 
 void OwnedParameters::sum_over_copies() {
@@ -169,18 +189,30 @@ void OwnedParameters::add_squares(const Stream& stream, ExactSum& total) const {
 void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::int64_t step,
                              double learning_rate, double norm) {
   updates_.clear();
-  auto* second = static_cast<std::byte*>(memory_.data()) + size_bytes_;
-  const auto add = [&](int unit, const UnitRange& range, bool is_matrix) {
-    updates_.push_back({value(unit, range), gradient(unit, range),
-                        dense(memory_.data(), unit, range), dense(second, unit, range), is_matrix});
+  const auto add = [&](int unit, const UnitRange& range) -> UpdateRange& {
+    UpdateRange& update = updates_.emplace_back();
+    update.value = value(unit, range);
+    update.gradient = gradient(unit, range);
+    return update;
   };
-  if (optimizer.is_uniform()) {
+  if (moments_->is_packed()) {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      UpdateRange& range = add(parts_[i].unit, parts_[i].range);
+      range.packed = moments_->packed(i, step);
+      range.is_matrix = set_->tensor(parts_[i].tensor).shape.rank > 1;
+    }
+  } else if (optimizer.is_uniform()) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      add(static_cast<int>(u), units_[u].owned, true);
+      UpdateRange& range = add(static_cast<int>(u), units_[u].owned);
+      range.m = moments_->m(offsets_[u], units_[u].owned.size());
+      range.v = moments_->v(offsets_[u], units_[u].owned.size());
     }
   } else {
     for (const Part& part : parts_) {
-      add(part.unit, part.range, set_->tensor(part.tensor).shape.rank > 1);
+      UpdateRange& range = add(part.unit, part.range);
+      range.m = moments_->m(dense_index(part.unit, part.range), part.range.size());
+      range.v = moments_->v(dense_index(part.unit, part.range), part.range.size());
+      range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
     }
   }
   optimizer.update(stream, updates_, step, learning_rate, norm);
@@ -189,14 +221,14 @@ void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::
 void OwnedParameters::copy_values(void* to) const {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView from = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(dense(to, static_cast<int>(u), units_[u].owned).data, from.data, from.size_bytes());
+    std::memcpy(dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data, from.data, from.size_bytes());
   }
 }
 
 void OwnedParameters::set_values(const void* from) {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView to = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(to.data, dense(const_cast<void*>(from), static_cast<int>(u), units_[u].owned).data,
+    std::memcpy(to.data, dense(const_cast<void*>(from), set_->dtype(), static_cast<int>(u), units_[u].owned).data,
                 to.size_bytes());
   }
 }
@@ -239,8 +271,22 @@ std::vector<CheckpointTensor> OwnedParameters::gradient_tensors(const std::strin
 std::vector<CheckpointTensor> OwnedParameters::tensors_in(const std::string& group, void* block,
                                                           Extent extent) const {
   return tensors(group, extent, [this, block](int unit, const UnitRange& range) {
-    return dense(block, unit, range);
+    return dense(block, set_->dtype(), unit, range);
   });
+}
+
+std::vector<CheckpointTensor> OwnedParameters::moment_tensors(const std::string& group,
+                                                              Extent extent, Moments::For purpose) {
+  std::vector<CheckpointTensor> all;
+  for (const Moments::Slot& slot : moments_->slots(purpose)) {
+    for (CheckpointTensor& tensor :
+         tensors(group + "/" + slot.name, extent, [&](int unit, const UnitRange& range) {
+           return dense(slot.data, slot.dtype, unit, range);
+         })) {
+      all.push_back(std::move(tensor));
+    }
+  }
+  return all;
 }
 
 }  // namespace finescale

@@ -16,6 +16,7 @@
 #include "sharding/parameter_store.h"
 #include "worker/model/parameters.h"
 #include "worker/optim/adamw.h"
+#include "worker/optim/moments.h"
 
 namespace finescale {
 
@@ -32,7 +33,8 @@ class OwnedParameters {
   // Units that train; empty ranges are left out. All referred to must outlive it. Collective over
   // the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
-                  const std::vector<TrainedUnit>& units);
+                  const std::vector<TrainedUnit>& units, config::OptimizerState form,
+                  std::int64_t seed);
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
   OwnedParameters& operator=(const OwnedParameters&) = delete;
@@ -49,7 +51,6 @@ class OwnedParameters {
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
   void copy_values(void* to) const;
   void set_values(const void* from);
-  [[nodiscard]] void* moments() const noexcept { return memory_.data(); }  // m, then v
 
   // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
   // themselves, their gradients, or another block, dense as above.
@@ -60,6 +61,11 @@ class OwnedParameters {
                                                                Extent extent) const;
   [[nodiscard]] std::vector<CheckpointTensor> tensors_in(const std::string& group, void* block,
                                                          Extent extent) const;
+  // The moments, below group/<slot>; to be followed by have_read or have_written.
+  [[nodiscard]] std::vector<CheckpointTensor> moment_tensors(const std::string& group,
+                                                             Extent extent, Moments::For purpose);
+  void have_read() { moments_->pack(); }
+  void have_written() { moments_->drop(); }
 
  private:
   // A tensor's part of an owned range.
@@ -81,10 +87,12 @@ class OwnedParameters {
   [[nodiscard]] std::vector<CheckpointTensor> tensors(const std::string& group, Extent extent,
                                                       const View& view) const;
   void list_parts();
+  [[nodiscard]] std::vector<MomentPart> moment_parts() const;
   void make_copies(Mesh& mesh);
   [[nodiscard]] TensorView gradient(int unit, const UnitRange& range) const;
   [[nodiscard]] TensorView value(int unit, const UnitRange& range) const;
-  [[nodiscard]] TensorView dense(void* block, int unit, const UnitRange& range) const;
+  [[nodiscard]] std::int64_t dense_index(int unit, const UnitRange& range) const;
+  [[nodiscard]] TensorView dense(void* block, DType dtype, int unit, const UnitRange& range) const;
 
   const ParameterSet* set_;
   ParameterStore* store_;
@@ -94,7 +102,7 @@ class OwnedParameters {
   std::vector<Copies> copies_;
   std::size_t element_bytes_;
   std::size_t size_bytes_ = 0;
-  AlignedBuffer memory_;
+  std::unique_ptr<Moments> moments_;
   std::vector<UpdateRange> updates_;  // reused
 };
 

@@ -67,10 +67,23 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
   for (const auto& piece : pieces_) {
     piece->owned().update(Stream(), optimizer_, step, learning_rate, norm);
   }
-  have_read();
+  publish();
 }
 
 void TrainModel::have_read() {
+  for (const auto& piece : pieces_) {
+    piece->owned().have_read();
+  }
+  publish();
+}
+
+void TrainModel::have_written() {
+  for (const auto& piece : pieces_) {
+    piece->owned().have_written();
+  }
+}
+
+void TrainModel::publish() {
   share_embedding();
   for (const auto& piece : pieces_) {
     piece->publish();
@@ -106,7 +119,7 @@ void TrainModel::use_best() {
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     pieces_[i]->owned().set_values(best_[i].data());
   }
-  have_read();
+  publish();
 }
 
 std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent, bool for_resume,
@@ -121,9 +134,9 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     OwnedParameters& owned = pieces_[i]->owned();
     add(owned.value_tensors(method().checkpoint_group(), extent));
     if (for_resume) {
-      auto* moments = static_cast<std::byte*>(owned.moments());
-      add(owned.tensors_in("/optimizer/m", moments, extent));
-      add(owned.tensors_in("/optimizer/v", moments + owned.size_bytes(), extent));
+      add(owned.moment_tensors("/optimizer", extent,
+                               extent == OwnedParameters::Extent::kShare ? Moments::For::kWriting
+                                                                         : Moments::For::kReading));
     }
     if (with_best) {
       if (best_.size() <= i) {

@@ -47,8 +47,8 @@ class TrainModel {
   void keep_best();
   void use_best();
 
-  // /model or /adapter, and for a resume /optimizer/m, /optimizer/v and with best /best: this
-  // rank's share, to be written, or all that it must read.
+  // /model or /adapter, and for a resume the moments below /optimizer and with best /best: this
+  // rank's share, to be written, or all that it must read. Then have_written or have_read.
   [[nodiscard]] std::vector<CheckpointTensor> share_for_writing(bool for_resume, bool with_best);
   [[nodiscard]] std::vector<CheckpointTensor> owned_for_reading(bool with_best);
   // For other programs: the weights that do not train, and after gradient_norm() the gradients.
@@ -56,10 +56,12 @@ class TrainModel {
   [[nodiscard]] std::vector<CheckpointTensor> gradients(const std::string& group);
   [[nodiscard]] std::size_t activation_bytes() const { return pipeline_.memory_bytes(); }
   void have_read();  // what was read reaches the ranks that hold copies
+  void have_written();
 
  private:
   [[nodiscard]] std::vector<CheckpointTensor> tensors(OwnedParameters::Extent extent,
                                                       bool for_resume, bool with_best);
+  void publish();  // new values reach the ranks that hold copies
   void share_embedding();
 
   Engine engine_;

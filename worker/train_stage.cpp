@@ -103,6 +103,7 @@ class TrainStage {
         in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
     write_checkpoint(world_, path, state(progress),
                      model_->share_for_writing(true, progress.best_loss.has_value()));
+    model_->have_written();
     if (world_.rank() == 0) {  // one is enough: the older one goes once the newer is durable
       for (const auto& entry : std::filesystem::directory_iterator(in_.place->attempt_dir)) {
         if (entry.path() != path && entry.path().filename().string().starts_with("step-")) {

@@ -41,7 +41,8 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
         *mesh_, *head_plan_, set.dtype(), max_micro_batches, options, engine.reductions);
   }
   make_model(engine);
-  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units());
+  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
+                                             train.optimizer_state(), seed);
 }
 
 void Trainable::make_plans() {

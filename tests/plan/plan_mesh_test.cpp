@@ -12,8 +12,6 @@
 namespace finescale {
 namespace {
 
-using ::testing::HasSubstr;
-
 class PlanMesh : public SweepTest {
  protected:
   // A worker that lays everything out over two data ranks, and says what four shards would need.

@@ -35,6 +35,7 @@ struct Case {
   std::string recompute = "none";
   std::string overlap = "off";
   int interleave = 1;
+  std::string state = "full";  // of the optimizer
   [[nodiscard]] int ranks() const { return data * shard * tensor * pipeline; }
   [[nodiscard]] std::string text() const {
     return "{data: " + std::to_string(data) + ", shard: " + std::to_string(shard) +
@@ -44,6 +45,23 @@ struct Case {
            ", interleave: " + std::to_string(interleave) + "}";
   }
 };
+
+// Moments in fewer bytes, on cuts of every kind.
+std::vector<Case> packed_cases() {
+  std::vector<Case> all;
+  for (const std::string state : {"bf16", "int8"}) {
+    for (Case c : {Case{.data = 4}, Case{.data = 2, .shard = 2, .zero = 1},
+                   Case{.shard = 4, .zero = 2}, Case{.shard = 8, .zero = 3},
+                   Case{.data = 2, .pipeline = 4}, Case{.shard = 2, .pipeline = 2, .zero = 3},
+                   Case{.data = 2, .tensor = 2}, Case{.shard = 2, .tensor = 2, .zero = 1},
+                   Case{.shard = 2, .tensor = 2, .pipeline = 2, .zero = 2},
+                   Case{.tensor = 4, .pipeline = 2}}) {
+      c.state = state;
+      all.push_back(c);
+    }
+  }
+  return all;
+}
 
 // Every factorisation of 2, 4 and 8 ranks, the levers going round; sharded ones at every stage.
 std::vector<Case> cases() {
@@ -77,8 +95,8 @@ std::vector<Case> cases() {
 class MeshGolden : public StageTest {
  protected:
   // Tokenizer, base and training stage of a variant; 20 steps of several micro-batches.
-  [[nodiscard]] TrialStages stages(const Variant& variant, const std::string& precision,
-                                   const std::string& mesh) {
+  [[nodiscard]] TrialStages stages(const Variant& variant, const Case& c) {
+    const std::string mesh = c.text();
     const std::string path = directory_ + "/run-" + std::to_string(world_->rank()) + ".yaml";
     write_file_atomically(path, R"(name: meshes
 base:
@@ -94,19 +112,11 @@ trial:
   stages:
     - train: {method: )" + variant.method +
                                     R"(, steps: 20, learning_rate: 3e-3, batch: {examples: 12},
-              micro_batch_tokens: 40, weight_decay: 0.01, eval_every: 10, precision: )" +
-                                    precision + R"(}
+              micro_batch_tokens: 40, weight_decay: 0.01, eval_every: 10, optimizer_state: )" +
+                                    c.state + R"(}
 mesh: )" + mesh + "\nresources: {ranks_per_gang: " +
-                                    std::to_string(ranks_of(mesh)) + "}\n");
+                                    std::to_string(c.ranks()) + "}\n");
     return expand_run(load_run(path, {}), [](const std::string& file) { return hash_file(file); });
-  }
-  static int ranks_of(const std::string& mesh) {
-    int ranks = 1;
-    for (const std::string axis : {"data: ", "shard: ", "tensor: ", "pipeline: "}) {
-      const std::size_t at = mesh.find(axis);
-      ranks *= at == std::string::npos ? 1 : std::stoi(mesh.substr(at + axis.size()));
-    }
-    return ranks;
   }
 
   // Trains the last stage on the first `ranks` ranks of the world; the outcome is rank 0's.
@@ -135,31 +145,34 @@ mesh: )" + mesh + "\nresources: {ranks_per_gang: " +
     world_->barrier();
   }
 
+  // Each variant's run on the least ranks of equal tensor size, and on every mesh.
+  void expect_runs_of_one_rank(const std::vector<Case>& all);
+
   int next_ = 0;
 };
 
-TEST_F(MeshGolden, EveryMeshIsTheRunOfOneRank) {
-  const std::vector<Case> all = cases();
+void MeshGolden::expect_runs_of_one_rank(const std::vector<Case>& all) {
   std::map<std::string, std::pair<Outcome, std::string>> alone;  // by variant and tensor size
   int turn = 0;
   for (const Case& c : all) {
     const Variant& variant = kVariants[turn++ % 4];
-    const std::string name = variant.name + " x" + std::to_string(c.tensor);
+    const std::string name = variant.name + " x" + std::to_string(c.tensor) + " " + c.state;
     auto [reference, is_new] = alone.try_emplace(name);
     if (is_new) {
       Case one;
       one.tensor = c.tensor;
+      one.state = c.state;
       reference->second.second = directory_ + "/alone-" + std::to_string(next_++);
-      const TrialStages trial = stages(variant, "f32", one.text());
+      const TrialStages trial = stages(variant, one);
       reference->second.first = train(trial, c.tensor, reference->second.second);
     }
-    const TrialStages trial = stages(variant, "f32", c.text());
+    const TrialStages trial = stages(variant, c);
     const std::string where = directory_ + "/case";
     copy_inputs(trial, reference->second.second, where);
     const Outcome got = train(trial, c.ranks(), where);
     if (world_->rank() == 0) {
       EXPECT_FALSE(got.tensors.empty());
-      EXPECT_TRUE(got == reference->second.first) << variant.name << " on " << c.text();
+      EXPECT_TRUE(got == reference->second.first) << variant.name << " on " << c.text() << " " << c.state;
       std::filesystem::remove_all(where);
     }
     world_->barrier();
@@ -167,6 +180,13 @@ TEST_F(MeshGolden, EveryMeshIsTheRunOfOneRank) {
   if (world_->rank() == 0) {
     std::cout << all.size() << " meshes\n";
   }
+}
+
+TEST_F(MeshGolden, EveryMeshIsTheRunOfOneRank) {
+  expect_runs_of_one_rank(cases());
+}
+TEST_F(MeshGolden, PackedMomentsAreTheRunOfOneRank) {
+  expect_runs_of_one_rank(packed_cases());
 }
 
 }  // namespace

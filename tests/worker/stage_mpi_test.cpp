@@ -18,8 +18,15 @@ constexpr const char* kLora =
     "{method: {lora: {rank: 4}}, epochs: 2, learning_rate: 3e-3, batch: {tokens: 300},"
     " micro_batch_tokens: 64}";
 
+std::string with_state(std::string train, const std::string& state) {
+  return train.insert(1, "optimizer_state: " + state + ", ");
+}
+
 class StageMpi : public StageTest {
  protected:
+  // The last training stage, stopped every third step.
+  void expect_stops_change_nothing(const std::string& kind);
+
   // Rank 0 alone, in a group of one; then all ranks know whether the world's outcome is equal.
   void expect_world_equals_one_rank(const char* train, int threads_alone, int threads_together) {
     const TrialStages trial = stages(train);
@@ -63,8 +70,8 @@ TEST_F(StageMpi, AnotherSeedIsOtherBits) {  // the comparison can fail
   }
 }
 
-TEST_F(StageMpi, StoppedAndContinuedIsTheSameBits) {
-  const TrialStages trial = stages(kFull);
+void StageMpi::expect_stops_change_nothing(const std::string& kind) {
+  const TrialStages trial = stages(kind);
   const auto whole = run_all(*world_, trial, directory_ + "/whole", 1);
   const std::string where = directory_ + "/parts";
   const config::StageSpec& train = trial.stages[2];
@@ -85,6 +92,40 @@ TEST_F(StageMpi, StoppedAndContinuedIsTheSameBits) {
   EXPECT_GE(stops, 3);
   if (world_->rank() == 0) {
     EXPECT_TRUE(outcome(train, where) == whole[1]);
+  }
+}
+
+TEST_F(StageMpi, StoppedAndContinuedIsTheSameBits) {
+  expect_stops_change_nothing(kFull);
+}
+TEST_F(StageMpi, StoppedAndContinuedWithMomentsInBf16IsTheSameBits) {
+  expect_stops_change_nothing(with_state(kFull, "bf16"));
+}
+TEST_F(StageMpi, StoppedAndContinuedWithMomentsInOneByteIsTheSameBits) {
+  expect_stops_change_nothing(with_state(kFull, "int8"));
+}
+
+// The evaluated loss after some 40 steps, from 5.6 at random; measured 0.0006 (bf16) and 0.004
+// (int8) apart.
+TEST_F(StageMpi, PackedMomentsTrainAsFullOnes) {
+  std::map<std::string, double> losses;
+  for (const std::string state : {"full", "bf16", "int8"}) {
+    const TrialStages trial = stages(with_state(kFull, state));
+    (void)run_all(*world_, trial, directory_ + "/" + state, 1);
+    if (world_->rank() == 0) {
+      proto::StageResult result;
+      result.ParseFromString(
+          read_file(directory_ + "/" + state + "/" + trial.stages[3].key() + "/result.pb"));
+      EXPECT_EQ(result.evals(0).metric(), "loss");
+      losses[state] = result.evals(0).value();
+      std::cout << state << " " << losses[state] << "\n";
+    }
+  }
+  if (world_->rank() == 0) {
+    EXPECT_NEAR(losses["bf16"], losses["full"], 0.01);
+    EXPECT_NEAR(losses["int8"], losses["full"], 0.03);
+    EXPECT_NE(losses["bf16"], losses["full"]);
+    EXPECT_NE(losses["int8"], losses["full"]);
   }
 }
 

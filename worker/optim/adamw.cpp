@@ -27,7 +27,11 @@ void AdamW::update(const Stream& stream, std::span<const UpdateRange> ranges, st
   }
   for (const UpdateRange& range : ranges) {
     settings.weight_decay = decay_all_ || range.is_matrix ? weight_decay_ : 0;
-    adamw_update(stream, settings, range.value, range.gradient, range.m, range.v);
+    if (range.packed) {
+      adamw_update_packed(stream, settings, range.value, range.gradient, *range.packed);
+    } else {
+      adamw_update(stream, settings, range.value, range.gradient, range.m, range.v);
+    }
   }
 }
 

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "configs/schema/train.pb.h"
 #include "core/device.h"
 #include "core/tensor.h"
+#include "kernels/packed_moments.h"
 
 namespace finescale {
 
@@ -18,7 +20,8 @@ struct UpdateRange {
   TensorView gradient;
   TensorView m;  // f32 or f64, as the value
   TensorView v;
-  bool is_matrix = true;  // weight decay may leave norms alone
+  std::optional<PackedMoments> packed;  // instead of m and v
+  bool is_matrix = true;                // weight decay may leave norms alone
 };
 
 class AdamW {

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/optim/moments.h"
+
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/random.h"
+#include "sharding/shard_plan.h"
+
+namespace finescale {
+
+namespace {
+
+static_assert(kMomentBlock == kSliceBlock, "cuts between ranks would split blocks");
+
+std::size_t bytes_of(config::OptimizerState form, DType dtype) {
+  switch (form) {
+    case config::OPTIMIZER_STATE_FULL:
+      return dtype_size(dtype);
+    case config::OPTIMIZER_STATE_BF16:
+      return 2;
+    case config::OPTIMIZER_STATE_INT8:
+      return 1;
+  }
+  throw Error(ErrorKind::kInternal, "a form of moments without a size");
+}
+
+std::uint64_t key_of(const std::string& name) {
+  return std::stoull(hash_hex(name).substr(0, 16), nullptr, 16);
+}
+
+}  // namespace
+
+Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
+                 std::vector<MomentPart> parts)
+    : form_(form),
+      dtype_(dtype),
+      seed_(seed),
+      parts_(std::move(parts)),
+      element_bytes_(bytes_of(form, dtype)) {
+  for (const MomentPart& part : parts_) {
+    FS_CHECK(part.begin == num_elements_, "parts of moments with a hole");
+    num_elements_ += part.size;
+    keys_.push_back(key_of(part.tensor));
+    first_blocks_.push_back(num_blocks_);
+    num_blocks_ += PackedMoments{.phase = part.phase}.num_blocks(part.size);
+  }
+  memory_ = AlignedBuffer(2 * static_cast<std::size_t>(num_elements_) * element_bytes_);
+  if (form_ == config::OPTIMIZER_STATE_INT8) {
+    scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float));
+  }
+}
+
+TensorView Moments::m(std::int64_t begin, std::int64_t size) const {
+  auto* data = static_cast<std::byte*>(memory_.data());
+  return {data + static_cast<std::size_t>(begin) * element_bytes_, dtype_, Shape{size}};
+}
+
+TensorView Moments::v(std::int64_t begin, std::int64_t size) const {
+  return m(num_elements_ + begin, size);
+}
+
+PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
+  const MomentPart& part = parts_[index];
+  PackedMoments packed;
+  packed.m = m(part.begin, part.size).data;
+  packed.v = v(part.begin, part.size).data;
+  packed.first_element = part.first_element;
+  if (form_ == config::OPTIMIZER_STATE_INT8) {
+    packed.code = MomentCode::kInt8;
+    packed.m_scales = static_cast<float*>(scales_.data()) + first_blocks_[index];
+    packed.v_scales = packed.m_scales + num_blocks_;
+    packed.phase = part.phase;
+  } else {
+    packed.rounding_key = philox(static_cast<std::uint64_t>(seed_), Purpose::kRounding,
+                                 static_cast<std::uint64_t>(step), keys_[index])[0];
+  }
+  return packed;
+}
+
+TensorView Moments::expanded(int moment, const MomentPart& part) const {
+  return {static_cast<float*>(expanded_.data()) + moment * num_elements_ + part.begin, DType::kF32,
+          Shape{part.size}};
+}
+
+std::array<Moments::Slot, 2> Moments::slots(For purpose) {
+  const bool has_root = form_ == config::OPTIMIZER_STATE_INT8;
+  if (!is_packed()) {
+    return {Slot{"m", m(0, 0).data, dtype_}, Slot{"v", v(0, 0).data, dtype_}};
+  }
+  expanded_ = AlignedBuffer(2 * static_cast<std::size_t>(num_elements_) * sizeof(float));
+  for (std::size_t i = 0; purpose == For::kWriting && i < parts_.size(); ++i) {
+    expand_moments(Stream(), packed(i, 0), expanded(0, parts_[i]), expanded(1, parts_[i]));
+  }
+  auto* data = static_cast<float*>(expanded_.data());
+  return {Slot{"m", data, DType::kF32},
+          Slot{has_root ? "v_root" : "v", data + num_elements_, DType::kF32}};
+}
+
+void Moments::pack() {
+  for (std::size_t i = 0; is_packed() && i < parts_.size(); ++i) {
+    pack_moments(Stream(), expanded(0, parts_[i]), expanded(1, parts_[i]), packed(i, 0));
+  }
+  drop();
+}
+
+void Moments::drop() {
+  expanded_ = AlignedBuffer();
+}
+
+}  // namespace finescale

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Both moments of AdamW for a dense list of elements, in the form that train.optimizer_state says.
+// Blocks with one scale lie on the grid of the slices (kSliceBlock from the unit's begin) and end
+// where a tensor ends: no mesh cuts one, each has one weight decay, and tensors that several ranks
+// of the tensor group hold keep the same bits on all of them. The main thread of a rank calls.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "configs/schema/train.pb.h"
+#include "core/tensor.h"
+#include "kernels/packed_moments.h"
+#include "worker/model/parameters.h"
+
+namespace finescale {
+
+// A tensor's neighbouring elements.
+struct MomentPart {
+  std::int64_t begin = 0;  // in the dense list
+  std::int64_t size = 0;
+  std::int64_t phase = 0;  // elements in front of it in its block of the grid
+  std::string tensor;      // its name and the elements of it in front: what random numbers go by
+  std::int64_t first_element = 0;
+};
+
+class Moments {
+ public:
+  // Zeros. The parts cover the list in order. dtype: of the values.
+  Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
+          std::vector<MomentPart> parts);
+
+  [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
+  // In full: elements [begin, begin + size) of the list.
+  [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const;
+  [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const;
+  // Packed: of a part, for the update of this step.
+  [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
+
+  // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in memory that
+  // lives from here to pack() or drop(), 8 bytes an element.
+  struct Slot {
+    std::string name;
+    void* data = nullptr;
+    DType dtype = DType::kF32;
+  };
+  enum class For { kWriting, kReading };
+  [[nodiscard]] std::array<Slot, 2> slots(For purpose);
+  void pack();  // after reading
+  void drop();  // after writing
+
+ private:
+  [[nodiscard]] TensorView expanded(int moment, const MomentPart& part) const;
+
+  config::OptimizerState form_;
+  DType dtype_;
+  std::int64_t seed_;
+  std::vector<MomentPart> parts_;
+  std::vector<std::uint64_t> keys_;         // of the tensors' names
+  std::vector<std::int64_t> first_blocks_;  // by part
+  std::int64_t num_elements_ = 0;
+  std::int64_t num_blocks_ = 0;
+  std::size_t element_bytes_;
+  AlignedBuffer memory_;    // m, then v
+  AlignedBuffer scales_;    // int8, f32: of m, then of v
+  AlignedBuffer expanded_;  // f32: m, then v
+};
+
+}  // namespace finescale
