@@ -17,6 +17,17 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
   }
 }
 
+void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
+                        const TensorView& to) {
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::embedding_backward(stream, tokens, dy, to);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("embedding_backward");
+  }
+}
+
 std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& tokens,
                                        const TensorView& dy, const TensorView& ids,
                                        const TensorView& rows) {

@@ -17,10 +17,14 @@ constexpr std::int32_t kNoRow = -1;  // a token whose row another rank holds
 void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y);
 
-// The backward pass in two steps, so that the rows may travel between them and the bits stay.
-// First: rows of one token are added in the order of T, whatever the number of threads. ids [T]
-// i32: the tokens that occur, in order of their first place; rows [T, C]: their sums, may be dy
-// itself. Returns how many there are; tokens of kNoRow are left out.
+// The backward pass: to [V, C] gets dy [T, C]. Rows of one token are added among themselves in the
+// order of T and then once to `to`, whatever the number of threads; kNoRow is left out.
+void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
+                        const TensorView& to);
+
+// The same bits in two steps, so that the rows may travel between them. First: ids [T] i32: the
+// tokens that occur, in order of their first place; rows [T, C]: their sums, may be dy itself.
+// Returns how many there are.
 [[nodiscard]] std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& tokens,
                                                      const TensorView& dy, const TensorView& ids,
                                                      const TensorView& rows);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW with moments in two bytes or one, expanded and packed again block by block on the way: 20 or
-// 16 bytes per f32 parameter instead of 28.
+// AdamW with moments in two bytes or one, expanded and packed again block by block on the way: 20
+// or 16 bytes per f32 parameter instead of 28.
 //
 // bf16: m to nearest. v changes by 1 - beta2 of itself, far below half a unit in the last place
 // (0.2 to 0.4%), so to nearest it would never fall; it is rounded at random with the right mean,
@@ -35,7 +35,7 @@ struct PackedMoments {
   void* v = nullptr;
   float* m_scales = nullptr;  // int8: one for each block
   float* v_scales = nullptr;
-  std::int64_t phase = 0;          // int8: elements of the first block that lie in front of the range
+  std::int64_t phase = 0;  // int8: elements of the first block that lie in front of the range
   std::uint32_t rounding_key = 0;  // bf16, updates: for this tensor and step
   std::int64_t first_element = 0;  // of the range in the tensor: its random numbers
   [[nodiscard]] std::int64_t num_blocks(std::int64_t count) const noexcept {

@@ -20,8 +20,8 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 }  // namespace
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
-                                 const std::vector<TrainedUnit>& units,
-                                 config::OptimizerState form, std::int64_t seed)
+                                 const std::vector<TrainedUnit>& units, config::OptimizerState form,
+                                 std::int64_t seed)
     : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
@@ -221,15 +221,18 @@ void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::
 void OwnedParameters::copy_values(void* to) const {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView from = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data, from.data, from.size_bytes());
+    std::memcpy(dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data, from.data,
+                from.size_bytes());
   }
 }
 
 void OwnedParameters::set_values(const void* from) {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView to = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(to.data, dense(const_cast<void*>(from), set_->dtype(), static_cast<int>(u), units_[u].owned).data,
-                to.size_bytes());
+    std::memcpy(
+        to.data,
+        dense(const_cast<void*>(from), set_->dtype(), static_cast<int>(u), units_[u].owned).data,
+        to.size_bytes());
   }
 }
 
@@ -280,7 +283,7 @@ std::vector<CheckpointTensor> OwnedParameters::moment_tensors(const std::string&
   std::vector<CheckpointTensor> all;
   for (const Moments::Slot& slot : moments_->slots(purpose)) {
     for (CheckpointTensor& tensor :
-         tensors(group + "/" + slot.name, extent, [&](int unit, const UnitRange& range) {
+         tensors(group + "/" + slot.name, extent, [&](int unit, const UnitRange&range) {
            return dense(slot.data, slot.dtype, unit, range);
          })) {
       all.push_back(std::move(tensor));

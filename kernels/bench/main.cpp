@@ -196,13 +196,7 @@ void add_embedding_and_head(const Model& m) {
   add("embedding_forward" + at, {0, size(2 * m.T * m.C)},
       [=, keep = tokens] { embedding_forward(Stream(), ids, (*a)[1].view(), (*a)[0].view()); });
   add("embedding_backward" + at, {d(m.T * m.C), size(3 * m.T * m.C), size(2 * m.T * m.C)},
-      [=, unique = std::make_shared<std::vector<std::int32_t>>(m.T)] {
-        const TensorView found(unique->data(), DType::kI32, Shape{m.T});
-        const std::int64_t count =
-            embedding_gather_gradient(Stream(), ids, (*a)[0].view(), found, (*a)[3].view());
-        add_rows(Stream(), TensorView(unique->data(), DType::kI32, Shape{count}),
-                 (*a)[3].view().row_range(0, count), (*a)[4].view());
-      });
+      [=] { embedding_backward(Stream(), ids, (*a)[0].view(), (*a)[4].view()); });
   const double head = 2.0 * d(m.T) * d(m.V) * d(m.C);
   add("head_and_loss_forward" + at, {head, size(m.T * m.C + m.V * m.C)}, [=] {
     linear_cross_entropy(Stream(), (*a)[0].view(), (*a)[1].view(), ids, {}, 1e-3, (*a)[2].view(),

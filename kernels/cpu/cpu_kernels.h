@@ -22,6 +22,7 @@ decltype(finescale::rope_apply) rope_apply;
 decltype(finescale::swiglu_forward) swiglu_forward;
 decltype(finescale::swiglu_backward) swiglu_backward;
 decltype(finescale::embedding_forward) embedding_forward;
+decltype(finescale::embedding_backward) embedding_backward;
 decltype(finescale::embedding_gather_gradient) embedding_gather_gradient;
 decltype(finescale::add_rows) add_rows;
 decltype(finescale::attention_forward) attention_forward;

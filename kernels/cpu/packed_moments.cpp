@@ -80,8 +80,8 @@ HWY_INLINE void pack_bf16_random(const PackedMoments& moments, const float* from
   for (std::int64_t i = 0; i < piece.size; ++i) {
     const std::uint32_t random =
         mixed((first + static_cast<std::uint32_t>(i)) * 0x9E3779B9U ^ moments.rounding_key);
-    to[i] = static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(from[i]) + (random >> 16)) >>
-                                       16);
+    to[i] =
+        static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(from[i]) + (random >> 16)) >> 16);
   }
 }
 

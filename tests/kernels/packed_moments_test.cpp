@@ -49,8 +49,8 @@ struct Packed {
 
 TensorView part(Tensor& tensor, std::int64_t begin, std::int64_t end) {
   TensorView view = tensor.view();
-  view.data = static_cast<std::byte*>(view.data) +
-              static_cast<std::size_t>(begin) * dtype_size(view.dtype);
+  view.data =
+      static_cast<std::byte*>(view.data) + static_cast<std::size_t>(begin) * dtype_size(view.dtype);
   view.shape = Shape{end - begin};
   return view;
 }
@@ -117,10 +117,9 @@ TEST_P(PackedAdamw, IsTheFormulaOnWhatWasKept) {
         const double floor = bytes ? 10 * 0x1p-16 * state.moments.m_scales[scale] : 0;
         const double root_floor = bytes ? 36 * 0x1p-16 * state.moments.v_scales[scale] : 0;
         const double want_v = bytes ? std::sqrt(square(i)) : square(i);
-        m_error = std::max(m_error, std::abs(new_m.at(i) - moment(i)) /
-                                        std::max(std::abs(moment(i)), floor));
-        v_error =
-            std::max(v_error, std::abs(new_v.at(i) - want_v) / std::max(want_v, root_floor));
+        m_error = std::max(
+            m_error, std::abs(new_m.at(i) - moment(i)) / std::max(std::abs(moment(i)), floor));
+        v_error = std::max(v_error, std::abs(new_v.at(i) - want_v) / std::max(want_v, root_floor));
       }
       EXPECT_LE(m_error, bytes ? 0x1p-4 * 1.001 : 0x1p-8 * 1.001);
       EXPECT_LE(v_error, bytes ? 0x1p-5 * 1.001 : 0x1p-7 * 1.001);

@@ -24,7 +24,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::uint64_t vocab)
 using Embedding = Kernel;
 
 TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
-  for (const auto& [count, width] : {std::pair{1, 1}, {40, 7}, {300, 75}}) {
+  for (const auto& [count, width] : {std::pair{1, 1}, {40, 7}, {300, 75}, {30, 1100}}) {
     std::vector<std::int32_t> tokens = random_tokens(count, 11);  // every row several times
     Tensor weight(dtype(), 11, width, 3);
     Tensor y(dtype(), count, width, 1);
@@ -39,12 +39,15 @@ TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
         error_of(y,
                  [&](auto t, auto c) { return weight.at(tokens[static_cast<std::size_t>(t)], c); }),
         0);
+    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
     std::vector<std::int32_t> ids(tokens.size());
     Tensor rows(dtype(), count, width, 1);
+    Tensor in_steps = before;
     const std::int64_t found =
         embedding_gather_gradient(stream_, indices(tokens), dy.view(), indices(ids), rows.view());
     ids.resize(static_cast<std::size_t>(found));
-    add_rows(stream_, indices(ids), rows.view().row_range(0, found), dweight.view());
+    add_rows(stream_, indices(ids), rows.view().row_range(0, found), in_steps.view());
+    EXPECT_TRUE(in_steps.bytes() == dweight.bytes());
     EXPECT_LT(error_of(dweight,
                        [&](auto v, auto c) {
                          double sum = before.at(v, c);
@@ -68,6 +71,11 @@ TEST_P(Embedding, RowsOfOtherRanksAreZeroAndGetNothing) {
   EXPECT_EQ(y.at(2, 4), weight.at(3, 4));
   std::vector<std::int32_t> ids(5);
   const Tensor dy = y;
+  Tensor dweight(dtype(), 4, 5);
+  embedding_backward(stream_, indices(tokens), y.view(), dweight.view());
+  EXPECT_EQ(dweight.at(3, 1), dy.at(0, 1) + dy.at(2, 1));
+  EXPECT_EQ(dweight.at(0, 1), dy.at(4, 1));
+  EXPECT_EQ(dweight.at(1, 1), 0);
   EXPECT_EQ(embedding_gather_gradient(stream_, indices(tokens), y.view(), indices(ids), y.view()),
             2);
   EXPECT_EQ(ids[0], 3);
@@ -88,6 +96,7 @@ TEST_P(Embedding, ThreadsChangeNoBit) {
         embedding_gather_gradient(stream_, indices(tokens), rows.view(), indices(ids), rows.view());
     ids.resize(static_cast<std::size_t>(found));
     add_rows(stream_, indices(ids), rows.view().row_range(0, found), dweight.view());
+    embedding_backward(stream_, indices(tokens), dy.view(), dweight.view());
     return dweight.bytes();
   });
 }

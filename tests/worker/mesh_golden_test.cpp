@@ -172,7 +172,8 @@ void MeshGolden::expect_runs_of_one_rank(const std::vector<Case>& all) {
     const Outcome got = train(trial, c.ranks(), where);
     if (world_->rank() == 0) {
       EXPECT_FALSE(got.tensors.empty());
-      EXPECT_TRUE(got == reference->second.first) << variant.name << " on " << c.text() << " " << c.state;
+      EXPECT_TRUE(got == reference->second.first)
+          << variant.name << " on " << c.text() << " " << c.state;
       std::filesystem::remove_all(where);
     }
     world_->barrier();

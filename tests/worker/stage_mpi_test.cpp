@@ -14,6 +14,8 @@ namespace {
 constexpr const char* kFull =
     "{method: full, epochs: 2, learning_rate: 3e-3, batch: {examples: 24}, micro_batch_tokens: 128,"
     " weight_decay: 0.01, schedule: cosine, warmup: 2}";
+constexpr const char* kLong =
+    "{method: full, epochs: 12, learning_rate: 3e-3, batch: {examples: 24}, weight_decay: 0.01}";
 constexpr const char* kLora =
     "{method: {lora: {rank: 4}}, epochs: 2, learning_rate: 3e-3, batch: {tokens: 300},"
     " micro_batch_tokens: 64}";
@@ -26,6 +28,8 @@ class StageMpi : public StageTest {
  protected:
   // The last training stage, stopped every third step.
   void expect_stops_change_nothing(const std::string& kind);
+  // Begun by one rank, finished by all.
+  void expect_ranks_may_change(const std::string& kind);
 
   // Rank 0 alone, in a group of one; then all ranks know whether the world's outcome is equal.
   void expect_world_equals_one_rank(const char* train, int threads_alone, int threads_together) {
@@ -105,12 +109,12 @@ TEST_F(StageMpi, StoppedAndContinuedWithMomentsInOneByteIsTheSameBits) {
   expect_stops_change_nothing(with_state(kFull, "int8"));
 }
 
-// The evaluated loss after some 40 steps, from 5.6 at random; measured 0.0006 (bf16) and 0.004
-// (int8) apart.
+// The evaluated loss after about 80 updates, 2.90957 in full: measured 2e-5 (bf16) and 6e-3 (int8)
+// from it.
 TEST_F(StageMpi, PackedMomentsTrainAsFullOnes) {
   std::map<std::string, double> losses;
   for (const std::string state : {"full", "bf16", "int8"}) {
-    const TrialStages trial = stages(with_state(kFull, state));
+    const TrialStages trial = stages(with_state(kLong, state));
     (void)run_all(*world_, trial, directory_ + "/" + state, 1);
     if (world_->rank() == 0) {
       proto::StageResult result;
@@ -122,15 +126,15 @@ TEST_F(StageMpi, PackedMomentsTrainAsFullOnes) {
     }
   }
   if (world_->rank() == 0) {
-    EXPECT_NEAR(losses["bf16"], losses["full"], 0.01);
-    EXPECT_NEAR(losses["int8"], losses["full"], 0.03);
+    EXPECT_NEAR(losses["bf16"], losses["full"], 1e-3);
+    EXPECT_NEAR(losses["int8"], losses["full"], 0.02);
     EXPECT_NE(losses["bf16"], losses["full"]);
     EXPECT_NE(losses["int8"], losses["full"]);
   }
 }
 
-TEST_F(StageMpi, StoppedByOneRankContinuedByAllIsTheSameBits) {
-  const TrialStages trial = stages(kLora);
+void StageMpi::expect_ranks_may_change(const std::string& kind) {
+  const TrialStages trial = stages(kind);
   const auto whole = run_all(*world_, trial, directory_ + "/whole", 1);
   const std::string where = directory_ + "/parts";
   const config::StageSpec& train = trial.stages[2];
@@ -150,6 +154,14 @@ TEST_F(StageMpi, StoppedByOneRankContinuedByAllIsTheSameBits) {
   if (world_->rank() == 0) {
     EXPECT_TRUE(outcome(train, where) == whole[1]);
   }
+}
+
+TEST_F(StageMpi, StoppedByOneRankContinuedByAllIsTheSameBits) {
+  expect_ranks_may_change(kLora);
+}
+TEST_F(StageMpi, PackedMomentsOfOneRankContinuedByAllAreTheSameBits) {
+  expect_ranks_may_change(with_state(kFull, "int8"));
+  expect_ranks_may_change(with_state(kLora, "bf16"));
 }
 
 // Bytes that the process holds from the allocator.

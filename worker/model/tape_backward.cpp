@@ -37,15 +37,16 @@ void Tape::run_backward(const EmbeddingOp& op) {
     copy(stream_, gradient(op.y), exchange_.own(dy));
     exchange_.all_gather(dy);
   }
-  // The rows take the memory of the gradient, which nobody reads again.
-  row_ids_.resize(op.tokens.size());
   const TensorView tokens(const_cast<std::int32_t*>(op.tokens.data()), DType::kI32, {tokens_});
+  if (!op.weight->gradient.empty()) {
+    embedding_backward(stream_, tokens, dy, op.weight->gradient);
+    return;
+  }
+  // The rows are sent, and take the memory of the gradient, which nobody reads again.
+  row_ids_.resize(op.tokens.size());
   const TensorView ids(row_ids_.data(), DType::kI32, {tokens_});
   const std::int64_t count = embedding_gather_gradient(stream_, tokens, dy, ids, dy);
   embedding_rows_ = {TensorView(row_ids_.data(), DType::kI32, {count}), dy.row_range(0, count)};
-  if (!op.weight->gradient.empty()) {
-    add_rows(stream_, embedding_rows_.ids, embedding_rows_.rows, op.weight->gradient);
-  }
 }
 
 // The gradient of the residual stream is one buffer all the way down: what is added here by the

@@ -20,8 +20,8 @@ struct UpdateRange {
   TensorView gradient;
   TensorView m;  // f32 or f64, as the value
   TensorView v;
-  std::optional<PackedMoments> packed;  // instead of m and v
-  bool is_matrix = true;                // weight decay may leave norms alone
+  bool is_matrix = true;                     // weight decay may leave norms alone
+  std::optional<PackedMoments> packed = {};  // instead of m and v
 };
 
 class AdamW {
