@@ -119,8 +119,17 @@ std::span<const std::int64_t> Trainable::begin_step(std::int64_t num_micro_batch
   return reducer_->begin(num_micro_batches);
 }
 
+// The reducer sums units in descending order: it must not wait for one that is summed elsewhere, or
+// does not train.
+void Trainable::close_head_copy() {
+  if (base_->layout.head_is_copy()) {
+    reducer_->close_unit(plan_->num_units() - 1);
+  }
+}
+
 void Trainable::open() {
   const UnitBlocks* blocks = &reducer_->open_micro_batch();
+  close_head_copy();
   if (has_head_copy()) {
     const TensorView head = blocks_.back();  // as begin_head chose it
     blocks_.assign(blocks->begin(), blocks->end());
@@ -151,6 +160,7 @@ void Trainable::idle_forward() {
 }
 
 void Trainable::idle_backward() {
+  close_head_copy();
   follow(events_.backward);
   if (has_head_copy()) {
     base_->store.release(base_->plan.num_units() - 1);

@@ -61,6 +61,7 @@ class Trainable {
   void enter(int unit, bool backward);
   void leave(int unit, bool backward);
   void follow(const std::vector<UnitEvent>& events);
+  void close_head_copy();
   void make_plans();
   void make_model(const Engine& engine);
   [[nodiscard]] std::vector<TrainedUnit> trained_units() const;

@@ -13,10 +13,12 @@
 namespace finescale {
 namespace {
 
-struct Shape3 {
-  int ranks = 1;
+struct Spread {
+  int pipeline = 1;
   int interleave = 1;
   int micro_batches = 1;
+  int shard = 1;
+  int zero = 0;
 };
 
 config::ModelConfig small_model(bool tied) {
@@ -63,19 +65,20 @@ struct Numbers {
 };
 
 // Three steps on the ranks of a group.
-Numbers steps(Group& group, const Shape3& shape, bool tied, bool lora) {
+Numbers steps(Group& group, const Spread& spread, bool tied, bool lora) {
   set_num_threads(1);
-  Mesh mesh(group, {.pipeline = shape.ranks});
+  Mesh mesh(group, {.shard = spread.shard, .pipeline = spread.pipeline});
   MessageQueues messages(&group.monitor());
   Engine engine;
   engine.mesh = &mesh;
-  engine.chunks = shape.ranks > 1 ? shape.interleave : 1;
-  engine.messages = shape.ranks > 1 ? &messages : nullptr;
+  engine.zero_stage = spread.zero;
+  engine.chunks = spread.pipeline > 1 ? spread.interleave : 1;
+  engine.messages = spread.pipeline > 1 ? &messages : nullptr;
   config::Train train = settings(lora);
-  train.mutable_batch()->set_examples(shape.micro_batches);
+  train.mutable_batch()->set_examples(spread.micro_batches);
   train.set_micro_batch_tokens(10);
   train.set_steps(3);
-  const Dataset data = examples(shape.micro_batches);
+  const Dataset data = examples(spread.micro_batches);
   const TrainLoader loader(data, train, 1);
   BaseModel base = make_base_model(engine, small_model(tied), DType::kF32);
   initialize(base, 1);
@@ -120,7 +123,28 @@ TEST(Pipeline, LoraIsTheBitsOfOneRank) {
   expect_the_bits_of_one_rank(true, true);
 }
 
-TEST(Pipeline, OtherRatesAreOtherBits) {  // the comparison can fail
+TEST(Pipeline, ShardedIsTheBitsOfOneRank) {  // replicas without a micro-batch too
+  for (const bool lora : {false, true}) {
+    for (const int micro_batches : {1, 2, 3, 5}) {
+      const auto single = make_single_group();
+      const Numbers alone = steps(*single, {1, 1, micro_batches}, true, lora);
+      for (const int interleave : {1, 2}) {
+        for (const int zero : {1, 2, 3}) {
+          std::mutex mutex;
+          run_local_ranks(4, [&](Group& group) {
+            const Numbers got = steps(group, {2, interleave, micro_batches, 2, zero}, true, lora);
+            const std::scoped_lock lock(mutex);
+            EXPECT_TRUE(got == alone)
+                << (lora ? "lora, " : "full, ") << interleave << " pieces each, " << micro_batches
+                << " micro-batches, ZeRO " << zero;
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST(Pipeline, OtherBatchesAreOtherBits) {  // the comparison can fail
   const auto single = make_single_group();
   EXPECT_FALSE(steps(*single, {1, 1, 2}, true, false) == steps(*single, {1, 1, 3}, true, false));
 }
