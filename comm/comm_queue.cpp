@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/comm_queue.h"
 
+#include <chrono>
 #include <utility>
 
 #include "comm/trace.h"
@@ -27,9 +28,12 @@ void CommQueue::wait(Ticket ticket) {
   std::unique_lock lock(mutex_);
   FS_CHECK(ticket <= num_enqueued_, "a ticket that was never given");
   if (num_done_ < ticket) {
-    const TraceSpan span(monitor_ == nullptr ? nullptr : monitor_->trace(), "wait for queue",
-                         static_cast<std::int64_t>(ticket));
+    const auto begin = std::chrono::steady_clock::now();
     finished_.wait(lock, [&] { return num_done_ >= ticket; });
+    if (Trace* const trace = monitor_ == nullptr ? nullptr : monitor_->trace(); trace != nullptr) {
+      trace->add_wait("wait for queue", static_cast<std::int64_t>(ticket), begin,
+                      std::chrono::steady_clock::now());
+    }
   }
   if (ticket >= failed_) {
     std::rethrow_exception(error_);

@@ -57,7 +57,8 @@ std::unique_ptr<std::FILE, void (*)(std::FILE*)> open_file(const std::string& pa
 
 }  // namespace
 
-Trace::Trace(Group& world, std::string path) : world_(world), path_(std::move(path)) {
+Trace::Trace(Group& world, std::string path)
+    : world_(world), path_(std::move(path)), main_thread_(gettid()) {
   run_together(world_, [&] { file_.reset(open_file(file_of(world_.rank()), "w").release()); });
   events_.reserve(kBufferedEvents);
   std::fputs("[\n", file_.get());
@@ -97,6 +98,36 @@ void Trace::add_span(std::string_view name, std::int64_t index, Time begin, Time
   event.index = index;
 }
 
+void Trace::add_wait(std::string_view name, std::int64_t index, Time begin, Time end) noexcept {
+  const std::scoped_lock lock(mutex_);
+  Event& event = next_event(begin, end);
+  copy_text(event.name, name);
+  event.index = index;
+  count_wait(event);
+}
+
+void Trace::count_wait(const Event& event) noexcept {
+  if (event.thread == main_thread_) {
+    waited_ += event.end - event.begin;
+  }
+}
+
+double Trace::waited_s() const {
+  const std::scoped_lock lock(mutex_);
+  return std::chrono::duration<double>(waited_).count();
+}
+
+void Trace::add_step(const StepTime& step) noexcept {
+  const std::scoped_lock lock(mutex_);
+  steps_.seconds += step.seconds;
+  steps_.waited_s += step.waited_s;
+}
+
+Trace::StepTime Trace::steps() const {
+  const std::scoped_lock lock(mutex_);
+  return steps_;
+}
+
 void Trace::add_call(const Call& call, Time end) noexcept {
   const std::scoped_lock lock(mutex_);
   Event& event = next_event(call.begin, end);
@@ -107,6 +138,7 @@ void Trace::add_call(const Call& call, Time end) noexcept {
   event.peer = call.peer;
   event.index = static_cast<std::int64_t>(call.sequence);
   event.bytes = call.bytes;
+  count_wait(event);
 }
 
 void Trace::name_thread(std::string_view name) noexcept {

@@ -37,8 +37,20 @@ class Trace {
 
   // `index` < 0: none. A failure to write is kept for finish().
   void add_span(std::string_view name, std::int64_t index, Time begin, Time end) noexcept;
+  // The same, and the span is time that its thread waited for communication.
+  void add_wait(std::string_view name, std::int64_t index, Time begin, Time end) noexcept;
   void add_call(const Call& call, Time end) noexcept;
   void name_thread(std::string_view name) noexcept;  // the calling one
+
+  // What the thread that made the trace has spent in calls of groups and in waits since then.
+  [[nodiscard]] double waited_s() const;
+  // Sums over spans of a step: how long they lasted, and how long that thread waited in them.
+  struct StepTime {
+    double seconds = 0;
+    double waited_s = 0;
+  };
+  void add_step(const StepTime& step) noexcept;
+  [[nodiscard]] StepTime steps() const;
 
  private:
   struct FileCloser {
@@ -60,6 +72,7 @@ class Trace {
   [[nodiscard]] Event& next_event(Time begin, Time end);
   void flush();
   void write_event(const Event& event);
+  void count_wait(const Event& event) noexcept;
   void write_name(std::string_view what, std::string_view name, int thread);
   [[nodiscard]] std::string file_of(int rank) const;
   void close();
@@ -67,11 +80,14 @@ class Trace {
 
   Group& world_;
   std::string path_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::unique_ptr<std::FILE, FileCloser> file_;
   std::vector<Event> events_;  // written out when full: no allocation while tracing
   bool failed_ = false;
   Time origin_;
+  int main_thread_;
+  Time::duration waited_{};
+  StepTime steps_;
 };
 
 // The time of a scope; `name` must live until its end. Costs one comparison when `trace` is null.
@@ -96,6 +112,28 @@ class TraceSpan {
   const char* name_;
   std::int64_t index_;
   Trace::Time begin_;
+};
+
+// A TraceSpan of a training step, counted by Trace::steps. For the thread that made the trace.
+class TraceStep {
+ public:
+  TraceStep(Trace* trace, std::int64_t index)
+      : trace_(trace), span_(trace, "step", index), waited_s_(trace ? trace->waited_s() : 0) {}
+  ~TraceStep() {
+    if (trace_ != nullptr) {
+      const auto time = std::chrono::steady_clock::now() - begin_;
+      trace_->add_step(
+          {std::chrono::duration<double>(time).count(), trace_->waited_s() - waited_s_});
+    }
+  }
+  TraceStep(const TraceStep&) = delete;
+  TraceStep& operator=(const TraceStep&) = delete;
+
+ private:
+  Trace* trace_;
+  TraceSpan span_;
+  double waited_s_;
+  Trace::Time begin_ = std::chrono::steady_clock::now();
 };
 
 }  // namespace finescale

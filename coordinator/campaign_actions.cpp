@@ -64,6 +64,7 @@ void CampaignActions::launch(std::int64_t id) {
   gang.threads = threads_per_rank(resources);
   gang.device = device_name(resources.device());
   gang.orphan_timeout = resources.orphan_timeout();
+  gang.hang_timeout = resources.hang_timeout();
   gang.log_file = gang.campaign + "/logs/gang-" + std::to_string(id) + ".log";
   parts_.book.put_gang(id, parts_.launcher.start(gang));
   crash_point("coordinator.after_gang_launch");

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "checkpoint/manifest.h"
+#include "comm/watchdog.h"
 #include "configs/canonical.h"
 #include "core/crash_point.h"
 #include "core/error.h"
@@ -66,6 +67,9 @@ class GangLoop {
       world_.broadcast(bytes, 0);
       if (!order.ParseFromString(bytes) || order.order() == proto::NextReply::EXIT) {
         return agree(leader_ == nullptr || leader_->word() != Leader::Word::kOrphaned) ? 0 : 143;
+      }
+      if (order.order() == proto::NextReply::WAIT) {
+        continue;
       }
       crash_point("worker.stage_received");
       const bool go_on = execute(order);
@@ -174,13 +178,26 @@ class GangLoop {
   std::unique_ptr<Leader> leader_;
 };
 
+// All ranks wait while rank 0 looks for a coordinator: that is no hang.
+double watchdog_timeout(const GangOptions& options) {
+  constexpr double kAnswerSeconds = 30;  // calls that are under way when the coordinator dies
+  return options.hang_timeout > 0
+             ? std::max(options.hang_timeout, options.orphan_timeout + kAnswerSeconds)
+             : 0;
+}
+
 }  // namespace
 
 int run_gang(Group& world, const GangOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun killed: its ranks must not live on as orphans
   std::signal(SIGTERM, on_signal);
   std::signal(SIGINT, SIG_IGN);  // a terminal's Ctrl-C is the coordinator's
-  return GangLoop(world, options).run();
+  WatchdogOptions watched;
+  watched.timeout_s = watchdog_timeout(options);
+  const Watchdog watchdog(world, watched);
+  const int code = GangLoop(world, options).run();
+  world.barrier();  // watched: no rank leaves while another still waits
+  return code;
 }
 
 }  // namespace finescale

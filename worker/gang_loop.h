@@ -15,6 +15,7 @@ struct GangOptions {
   int threads = 1;
   std::string device = "auto";
   double orphan_timeout = 30;
+  double hang_timeout = 300;  // 0: hangs are not looked for
 };
 
 // Returns the exit code: 0 no more work, 143 told to go or orphaned. Collective over the world.

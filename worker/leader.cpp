@@ -132,20 +132,18 @@ bool Leader::persistently(const Call& call) {
 
 proto::NextReply Leader::next() {
   proto::NextReply reply;
-  do {
-    const bool answered = persistently([&] {
-      proto::NextRequest request;
-      {
-        const std::scoped_lock lock(mutex_);
-        *request.mutable_caller() = caller();
-      }
-      reply = client()->next(request, kCallSeconds);
-    });
-    if (!answered) {
-      reply.set_order(proto::NextReply::EXIT);
-      word_ = Word::kOrphaned;
+  const bool answered = persistently([&] {
+    proto::NextRequest request;
+    {
+      const std::scoped_lock lock(mutex_);
+      *request.mutable_caller() = caller();
     }
-  } while (reply.order() == proto::NextReply::WAIT);
+    reply = client()->next(request, kCallSeconds);
+  });
+  if (!answered) {
+    reply.set_order(proto::NextReply::EXIT);
+    word_ = Word::kOrphaned;
+  }
   return reply;
 }
 

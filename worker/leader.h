@@ -31,7 +31,8 @@ class Leader {
 
   // Blocks until registered; false when no coordinator came within the orphan timeout.
   [[nodiscard]] bool enroll();
-  // The next order; blocks. EXIT also when orphaned.
+  // The next order, or WAIT about once a second: ranks that hear of it know that nothing hangs.
+  // EXIT also when orphaned.
   [[nodiscard]] proto::NextReply next();
   void begin_stage(const std::string& key, std::int64_t epoch);
   void end_stage();

@@ -58,6 +58,7 @@ int run(int argc, char** argv) {
   app.add_flag("--resume", options.resume,
                "continue an unfinished --run from its newest good checkpoint");
   app.add_flag("--json", options.json, "print a summary of --run as JSON");
+  app.add_option("--trace", options.trace, "write a timeline of --run as Chrome trace JSON");
   std::vector<std::string> settings;
   app.add_option("--set", settings, "PATH=VALUE: override a field of the file")
       ->type_size(1)
@@ -75,6 +76,8 @@ int run(int argc, char** argv) {
   app.add_option("--step", step_file,
                  "time training steps as this JSON file asks (see bench_peers.py)")
       ->group("Measuring");
+  app.add_option("--hang-timeout", gang.hang_timeout, "seconds that ranks may wait; 0: for ever")
+      ->group("Gang");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
       ->add_option("TOOL", tool, "plan | data | step")

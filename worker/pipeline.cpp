@@ -2,6 +2,7 @@
 #include "worker/pipeline.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "core/error.h"
@@ -37,6 +38,8 @@ Pipeline::Pipeline(const Engine& engine, std::vector<Trainable*> pieces, std::in
     Piece piece;
     piece.trainable = pieces[chunk];
     piece.index = links_.piece_of(static_cast<int>(chunk));
+    piece.forward_name = "forward, piece " + std::to_string(piece.index);
+    piece.backward_name = "backward, piece " + std::to_string(piece.index);
     pieces_.push_back(std::move(piece));
   }
 }
@@ -164,14 +167,21 @@ void Pipeline::forward(Piece& piece, std::int64_t index) {
   }
   InFlight& flight = piece.flight(index);
   Transformer& model = piece.trainable->model();
-  (void)model.forward(flight.tape, batch(index), scale_);
+  {
+    const TraceSpan span(trace(), piece.forward_name.c_str(), number_of(index));
+    (void)model.forward(flight.tape, batch(index), scale_);
+  }
   flight.sent =
       links_.send(model.output(flight.tape), piece.index + 1, index, PieceLinks::Kind::kState);
 }
 
 void Pipeline::pass_backward(Piece& piece, std::int64_t index) {
   InFlight& flight = piece.flight(index);
-  const TensorView gradient = piece.trainable->model().backward(flight.tape);
+  TensorView gradient;
+  {
+    const TraceSpan span(trace(), piece.backward_name.c_str(), number_of(index));
+    gradient = piece.trainable->model().backward(flight.tape);
+  }
   if (!links_.is_first(piece.index)) {
     flight.sent = links_.send(gradient, piece.index - 1, index, PieceLinks::Kind::kGradient);
   } else if (piece.trainable->lends_embedding()) {
@@ -211,8 +221,11 @@ void Pipeline::turn(Piece& piece, std::int64_t index) {
   }
   trainable.open();
   InFlight& flight = piece.flight(index);
-  losses_[static_cast<std::size_t>(index)] =
-      trainable.model().forward(flight.tape, batch(index), scale_);
+  {
+    const TraceSpan span(trace(), piece.forward_name.c_str(), number_of(index));
+    losses_[static_cast<std::size_t>(index)] =
+        trainable.model().forward(flight.tape, batch(index), scale_);
+  }
   pass_backward(piece, index);
   trainable.close();
 }

@@ -7,8 +7,10 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "comm/trace.h"
 #include "sharding/planner/pipeline_schedule.h"
 #include "worker/data/batch.h"
 #include "worker/piece_links.h"
@@ -40,7 +42,9 @@ class Pipeline {
   };
   struct Piece {
     Trainable* trainable = nullptr;
-    int index = 0;  // among all pieces
+    int index = 0;             // among all pieces
+    std::string forward_name;  // in a trace
+    std::string backward_name;
     std::vector<std::unique_ptr<InFlight>> flights;
     [[nodiscard]] InFlight& flight(std::int64_t micro_batch) {
       return *flights[static_cast<std::size_t>(micro_batch % std::ssize(flights))];
@@ -64,8 +68,13 @@ class Pipeline {
   void receive_rows(Trainable& last, std::int64_t index);
   void finish_heads(std::int64_t before);
   [[nodiscard]] const MicroBatch& batch(std::int64_t index) const {
-    return (*micro_batches_)[static_cast<std::size_t>(mine_[static_cast<std::size_t>(index)])];
+    return (*micro_batches_)[static_cast<std::size_t>(number_of(index))];
   }
+  // Of this rank's micro-batch among those of the step.
+  [[nodiscard]] std::int64_t number_of(std::int64_t index) const {
+    return mine_[static_cast<std::size_t>(index)];
+  }
+  [[nodiscard]] Trace* trace() const { return engine_.mesh->world().monitor().trace(); }
   [[nodiscard]] bool is_idle(std::int64_t index) const { return index >= std::ssize(mine_); }
 
   Engine engine_;

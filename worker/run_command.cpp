@@ -9,11 +9,14 @@
 #include <filesystem>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/manifest.h"
+#include "comm/trace.h"
+#include "comm/watchdog.h"
 #include "configs/canonical.h"
 #include "configs/parse.h"
 #include "configs/stages.h"
@@ -73,6 +76,25 @@ class RunCommand {
 
   int run() {
     config::Run run = load_run(options_.file, options_.overrides);
+    // In front of all groups and threads that it watches.
+    WatchdogOptions watched;
+    watched.timeout_s = run.resources().hang_timeout();
+    const Watchdog watchdog(world_, watched);
+    std::unique_ptr<Trace> trace;
+    if (!options_.trace.empty()) {
+      trace = std::make_unique<Trace>(world_, options_.trace);
+    }
+    const int code = run_stages(run);
+    if (trace != nullptr) {
+      print_waits(*trace);
+      trace->finish();
+    }
+    world_.barrier();  // watched: no rank leaves while another still waits
+    return code;
+  }
+
+ private:
+  int run_stages(config::Run& run) {
     std::map<std::string, std::string> hashes;
     const ContentHash hash = [&](const std::string& path) {
       auto [it, is_new] = hashes.emplace(path, "");
@@ -101,7 +123,16 @@ class RunCommand {
     return 0;
   }
 
- private:
+  // Collective over the world.
+  void print_waits(const Trace& trace) const {
+    const Trace::StepTime mine = trace.steps();
+    const double share = mine.seconds > 0 ? mine.waited_s / mine.seconds : 0;
+    const double most = world_.max(share);
+    const double least = -world_.max(-share);
+    logger_->info("communication: ranks waited for it {:.1f} % to {:.1f} % of the steps' time",
+                  100 * least, 100 * most);
+  }
+
   // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.
   void settle_run_mesh(config::Run& run, const ContentHash& hash, int threads) {
     const std::string& memory = run.resources().memory_per_rank();

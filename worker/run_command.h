@@ -15,6 +15,7 @@ struct RunOptions {
   std::string file;
   bool resume = false;
   bool json = false;
+  std::string trace;  // file of a timeline; empty: none
   std::vector<std::pair<std::string, std::string>> overrides;
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "comm/trace.h"
 #include "worker/accounting.h"
 #include "worker/optim/schedule.h"
 
@@ -41,20 +42,14 @@ class Loop {
     last_save_ = Clock::now();
     while (progress_.step < num_steps) {
       const Clock::time_point begin = Clock::now();
-      parts_.loader->fill(progress_.step, batch_);
-      const double scale = 1.0 / static_cast<double>(batch_.num_labels);
-      const double loss = parts_.model->forward_backward(batch_, scale) * scale;
-      const double norm = parts_.model->gradient_norm();
-      if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
+      const std::optional<double> loss = take_step(num_steps);
+      if (!loss) {
         return TrainOutcome::kDiverged;
       }
-      const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
-      parts_.model->update(progress_.step + 1, rate, norm);
-      record(loss, rate, norm, seconds_since(begin));
       const bool last = progress_.step == num_steps;
       maybe_evaluate();
       const bool stop =
-          parts_.pulse(loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));
+          parts_.pulse(*loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));
       if (stop && !last) {
         parts_.save(progress_);
         return TrainOutcome::kStopped;
@@ -65,6 +60,28 @@ class Loop {
   }
 
  private:
+  // The mean loss of the step's batch; nothing when it is not finite.
+  std::optional<double> take_step(std::int64_t num_steps) {
+    const Clock::time_point begin = Clock::now();
+    const TraceStep step(trace(), progress_.step + 1);
+    parts_.loader->fill(progress_.step, batch_);
+    const double scale = 1.0 / static_cast<double>(batch_.num_labels);
+    const double loss = parts_.model->forward_backward(batch_, scale) * scale;
+    const double norm = parts_.model->gradient_norm();
+    if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
+      return std::nullopt;
+    }
+    const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
+    {
+      const TraceSpan span(trace(), "optimizer", progress_.step + 1);
+      parts_.model->update(progress_.step + 1, rate, norm);
+    }
+    record(loss, rate, norm, seconds_since(begin));
+    return loss;
+  }
+
+  [[nodiscard]] Trace* trace() const { return parts_.mesh->world().monitor().trace(); }
+
   void record(double loss, double rate, double norm, double seconds) {
     ++progress_.step;
     progress_.tokens += batch_.num_tokens;
@@ -91,6 +108,7 @@ class Loop {
     if (config_.eval_every() == 0 || progress_.step % config_.eval_every() != 0) {
       return;
     }
+    const TraceSpan span(trace(), "evaluation", progress_.step);
     const double loss = parts_.evaluate(progress_);
     if (config_.keep() == config::KEEP_BEST &&
         (!progress_.best_loss || loss < *progress_.best_loss)) {

@@ -19,6 +19,7 @@ struct GangLaunch {
   int threads = 1;
   std::string device = "auto";
   double orphan_timeout = 30;
+  double hang_timeout = 300;
   std::string log_file;
 };
 struct GangExit {

@@ -107,7 +107,8 @@ class Mpirun final : public Launcher {
     arguments.insert(arguments.end(), {worker_program(), "--campaign", launch.campaign, "--gang",
                                        std::to_string(launch.gang), "--threads",
                                        std::to_string(launch.threads), "--device", launch.device,
-                                       "--orphan-timeout", std::to_string(launch.orphan_timeout)});
+                                       "--orphan-timeout", std::to_string(launch.orphan_timeout),
+                                       "--hang-timeout", std::to_string(launch.hang_timeout)});
     std::vector<std::string> environment = gang_environment(launch);
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
