@@ -4,7 +4,9 @@
 #include <cmath>
 #include <filesystem>
 
+#include "checkpoint/async_writer.h"
 #include "checkpoint/checkpoint.h"
+#include "comm/trace.h"
 #include "configs/canonical.h"
 #include "core/error.h"
 #include "worker/eval/evaluate.h"
@@ -13,6 +15,26 @@
 namespace finescale {
 
 namespace {
+
+// One checkpoint is enough: the older ones go once the newer is durable. Collective over the group.
+void write_newest(Group& group, const std::string& path, const CheckpointState& state,
+                  const std::vector<CheckpointTensor>& tensors) {
+  Trace* const trace = group.monitor().trace();
+  if (trace != nullptr) {
+    trace->name_thread("checkpoint writer");
+  }
+  const TraceSpan span(trace, "checkpoint", state.step);
+  write_checkpoint(group, path, state, tensors);
+  if (group.rank() != 0) {
+    return;
+  }
+  const std::filesystem::path newest(path);
+  for (const auto& entry : std::filesystem::directory_iterator(newest.parent_path())) {
+    if (entry.path() != newest && entry.path().filename().string().starts_with("step-")) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+}
 
 class TrainStage {
  public:
@@ -31,6 +53,7 @@ class TrainStage {
     parts.evaluate = [this](TrainProgress& progress) { return evaluate(progress); };
     parts.save = [this](const TrainProgress& progress) { save_step(progress); };
     const TrainOutcome outcome = run_train_loop(parts, progress_);
+    writer_->wait();  // a stop is told only when its checkpoint is durable
     if (outcome == TrainOutcome::kStopped) {
       return result(proto::StageResult::STOPPED,
                     "told to stop after step " + std::to_string(progress_.step));
@@ -39,8 +62,11 @@ class TrainStage {
       model_->use_best();
     }
     *base_key = model_->method().trains_base() ? "" : base_->key;
-    write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
-                     model_->share_for_writing(false, false));
+    {
+      const TraceSpan span(world_.monitor().trace(), "checkpoint", progress_.step);
+      write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
+                       model_->share_for_writing(false, false));
+    }
     if (outcome == TrainOutcome::kDiverged) {
       return result(proto::StageResult::DIVERGED,
                     "loss or gradient is not finite at step " + std::to_string(progress_.step + 1));
@@ -74,6 +100,8 @@ class TrainStage {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
     }
+    writer_ = std::make_unique<AsyncCheckpointWriter>(world_, write_newest);
+    writer_->reserve(model_->share_for_writing(true, spec_.train().keep() == config::KEEP_BEST));
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }
@@ -98,20 +126,16 @@ class TrainStage {
     return state;
   }
 
+  // Training goes on while the file is written; what fails then is thrown by the next save or the
+  // end of the stage.
   void save_step(const TrainProgress& progress) {
     const std::string path =
         in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
-    write_checkpoint(world_, path, state(progress),
-                     model_->share_for_writing(true, progress.best_loss.has_value()));
-    model_->have_written();
-    if (world_.rank() == 0) {  // one is enough: the older one goes once the newer is durable
-      for (const auto& entry : std::filesystem::directory_iterator(in_.place->attempt_dir)) {
-        if (entry.path() != path && entry.path().filename().string().starts_with("step-")) {
-          std::filesystem::remove(entry.path());
-        }
-      }
-    }
-    in_.logger->debug("saved {}", path);
+    const TraceSpan span(world_.monitor().trace(), "snapshot", progress.step);
+    writer_->start(path, state(progress),
+                   model_->share_for_writing(true, progress.best_loss.has_value()));
+    model_->have_written();  // the writer has copied it
+    in_.logger->debug("saves {}", path);
   }
 
   void restore() {
@@ -209,6 +233,7 @@ class TrainStage {
   std::unique_ptr<TrainLoader> loader_;
   std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
+  std::unique_ptr<AsyncCheckpointWriter> writer_;
 };
 
 }  // namespace
