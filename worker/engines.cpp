@@ -54,6 +54,19 @@ bool overlaps(const config::Mesh& mesh, int ranks) {
 
 }  // namespace
 
+std::string describe(const Engine& engine) {
+  const MeshShape& shape = engine.mesh->shape();
+  const char* const recompute = engine.recompute == Recompute::kFull        ? "full"
+                                : engine.recompute == Recompute::kSelective ? "selective"
+                                                                            : "none";
+  return "{data: " + std::to_string(shape.data) + ", shard: " + std::to_string(shape.shard) +
+         ", tensor: " + std::to_string(shape.tensor) +
+         ", pipeline: " + std::to_string(shape.pipeline) +
+         ", zero: " + std::to_string(engine.zero_stage) + ", recompute: " + recompute +
+         ", overlap: " + (engine.reductions != nullptr ? "on" : "off") +
+         ", interleave: " + std::to_string(engine.chunks) + "}";
+}
+
 Engine Engines::get(const config::Mesh& mesh) {
   const MeshShape shape = shape_of(mesh, world_->size());
   std::string name;

@@ -12,6 +12,9 @@
 
 namespace finescale {
 
+// The mesh and levers in use, as the record of a run shows them.
+[[nodiscard]] std::string describe(const Engine& engine);
+
 class Engines {
  public:
   explicit Engines(Group& world) : world_(&world) {}

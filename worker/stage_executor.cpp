@@ -156,6 +156,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   }
   const double begin = now_seconds();
   std::string base_key;
+  std::string mesh;
   proto::StageResult result;
   switch (spec.kind_case()) {
     case config::StageSpec::kPrepare:
@@ -170,12 +171,16 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
                                   .engine = &engine,
                                   .resident = &impl_->resident,
                                   .logger = &impl_->logger};
+      mesh = " mesh=" + describe(engine);
       result = run_train_stage(input, &base_key);
       break;
     }
-    case config::StageSpec::kEvaluate:
-      result = impl_->evaluate(impl_->engines.get(spec.mesh()), spec.evaluate(), dirs, hooks);
+    case config::StageSpec::kEvaluate: {
+      const Engine engine = impl_->engines.get(spec.mesh());
+      mesh = " mesh=" + describe(engine);
+      result = impl_->evaluate(engine, spec.evaluate(), dirs, hooks);
       break;
+    }
     case config::StageSpec::KIND_NOT_SET:
       throw Error(ErrorKind::kProtocol, "a stage without a kind");
   }
@@ -185,7 +190,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   }
   result.set_environment(
       std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +
-      " ranks=" + std::to_string(impl_->world.size()) + " version=" FINESCALE_VERSION);
+      " ranks=" + std::to_string(impl_->world.size()) + mesh + " version=" FINESCALE_VERSION);
   if (result.outcome() != proto::StageResult::STOPPED) {
     impl_->finish(spec, place, dirs, base_key, result);
     impl_->world.barrier();

@@ -30,7 +30,10 @@ namespace finescale {
 struct Outcome {
   std::map<std::string, std::string> tensors;  // path -> bytes
   std::string rows;                            // StageResult without seconds and environment
-  friend bool operator==(const Outcome&, const Outcome&) = default;
+  std::string environment;                     // of no weight in a comparison
+  friend bool operator==(const Outcome& a, const Outcome& b) {
+    return a.tensors == b.tensors && a.rows == b.rows;
+  }
 };
 
 class StageTest : public testing::Test {
@@ -123,10 +126,13 @@ trial:
     return result;
   }
 
-  static Outcome outcome(const config::StageSpec& spec, const std::string& where) {
+  // What the stage's artifact below `where` holds, its numbers read as `dtype`.
+  static Outcome outcome(const config::StageSpec& spec, const std::string& where,
+                         DType dtype = DType::kF32) {
     Outcome all;
     proto::StageResult result;
     result.ParseFromString(read_file(where + "/" + spec.key() + "/result.pb"));
+    all.environment = result.environment();
     result.clear_seconds();
     result.clear_environment();
     for (auto& row : *result.mutable_steps()) {
@@ -134,22 +140,30 @@ trial:
     }
     all.rows = result.SerializeAsString();
     const std::string file = where + "/" + spec.key() + "/checkpoint.h5";
-    if (!std::filesystem::exists(file)) {
-      return all;
+    if (std::filesystem::exists(file)) {
+      all.tensors = tensors_of(file, {"/model", "/adapter"}, dtype);
     }
+    return all;
+  }
+
+  // Bytes of every tensor of these groups of a checkpoint, by path.
+  static std::map<std::string, std::string> tensors_of(const std::string& file,
+                                                       const std::vector<std::string>& groups,
+                                                       DType dtype = DType::kF32) {
+    std::map<std::string, std::string> all;
     const auto single = make_single_group();
     CheckpointReader reader(*single, file);
-    for (const std::string group : {"/model", "/adapter"}) {
+    for (const std::string& group : groups) {
       for (const LogicalTensor& tensor : reader.tensors(group)) {
-        std::string bytes(static_cast<std::size_t>(tensor.shape.num_elements()) * sizeof(float),
+        std::string bytes(static_cast<std::size_t>(tensor.shape.num_elements()) * dtype_size(dtype),
                           '\0');
         CheckpointTensor wanted;
         wanted.path = group + "/" + tensor.name;
         wanted.shape = tensor.shape;
         wanted.part = whole(tensor.shape);
-        wanted.local = TensorView(bytes.data(), DType::kF32, tensor.shape);
+        wanted.local = TensorView(bytes.data(), dtype, tensor.shape);
         reader.read({wanted});
-        all.tensors[wanted.path] = std::move(bytes);
+        all[wanted.path] = std::move(bytes);
       }
     }
     return all;
