@@ -155,6 +155,11 @@ void Pipeline::take_state(Piece& piece, std::int64_t index) {
 }
 
 void Pipeline::forward(Piece& piece, std::int64_t index) {
+  if (links_.is_last(piece.index)) {
+    // The first piece sends this state only when its rows of `window_` micro-batches ago have been
+    // taken: a long message waits for its receiver.
+    finish_heads(index + 1 - window_);
+  }
   if (is_idle(index)) {
     if (!links_.is_last(piece.index)) {
       piece.trainable->idle_forward();
@@ -210,7 +215,6 @@ void Pipeline::backward(Piece& piece, std::int64_t index) {
 // Forward and backward through the last piece.
 void Pipeline::turn(Piece& piece, std::int64_t index) {
   Trainable& trainable = *piece.trainable;
-  finish_heads(index + 1 - window_);
   if (is_idle(index)) {
     trainable.idle_forward();
     trainable.idle_backward();
