@@ -99,7 +99,9 @@ void GradientReducer::Impl::reduce(int unit) {
 }
 
 void GradientReducer::Impl::reduce_ready() {
-  while (next_unit >= 0 && closed[static_cast<std::size_t>(next_unit)]) {
+  // An empty unit (its gradient is summed elsewhere) is never closed and holds up none behind it.
+  while (next_unit >= 0 &&
+         (closed[static_cast<std::size_t>(next_unit)] || plan.unit(next_unit).size() == 0)) {
     reduce(next_unit--);
   }
 }
