@@ -117,6 +117,15 @@ RankReport CommMonitor::report() const {
   return report;
 }
 
+std::map<std::string, std::uint64_t> CommMonitor::bytes_sent() const {
+  const std::scoped_lock lock(mutex_);
+  std::map<std::string, std::uint64_t> sent;
+  for (const GroupRecord* group : groups_) {
+    sent[group->name] += group->bytes_sent.load(std::memory_order_relaxed);
+  }
+  return sent;
+}
+
 double CommMonitor::longest_wait_s() const {
   const std::scoped_lock lock(mutex_);
   const auto now = std::chrono::steady_clock::now();

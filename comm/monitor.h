@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -78,6 +79,8 @@ class CommMonitor {
   [[nodiscard]] Trace* trace() const noexcept { return trace_.load(std::memory_order_acquire); }
 
   [[nodiscard]] RankReport report() const;
+  // Payload handed to other ranks so far, summed over the living groups of a name.
+  [[nodiscard]] std::map<std::string, std::uint64_t> bytes_sent() const;
   [[nodiscard]] double longest_wait_s() const;  // of the calls in progress; 0: none
 
  private:
