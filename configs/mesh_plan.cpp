@@ -108,6 +108,7 @@ planner::Workload workload(const config::Train& train, const config::Llama& llam
              .optimizer = moment_bytes(train, element),
              .activation = element};
   w.steps = std::max(1.0, steps);
+  w.keeps_best = train.keep() == config::KEEP_BEST;
   return w;
 }
 
@@ -117,6 +118,7 @@ planner::Plan mesh_plan(const config::Mesh& mesh) {
   plan.zero = mesh.zero();
   plan.recompute = recompute_of(mesh);
   plan.overlap = mesh.overlap() == config::OVERLAPPING_ON;
+  plan.interleave = mesh.interleave();
   return plan;
 }
 
@@ -130,6 +132,7 @@ planner::Settled settled_fields(const config::Mesh& mesh) {
   settled.tensor = when(mesh.has_tensor(), mesh.tensor());
   settled.pipeline = when(mesh.has_pipeline(), mesh.pipeline());
   settled.zero = when(mesh.has_zero(), mesh.zero());
+  settled.interleave = when(mesh.has_interleave(), mesh.interleave());
   if (mesh.has_recompute()) {
     settled.recompute = recompute_of(mesh);
   }
@@ -177,6 +180,7 @@ config::Mesh mesh_of(const planner::Plan& plan) {
       break;
   }
   mesh.set_overlap(plan.overlap ? config::OVERLAPPING_ON : config::OVERLAPPING_OFF);
+  mesh.set_interleave(plan.interleave);
   return mesh;
 }
 

@@ -31,6 +31,7 @@ std::string levers_text(const nlohmann::json& row) {
   const std::string recompute = row.value("recompute", "none");
   add(recompute != "none", "recompute " + recompute);
   add(row.value("overlap", "off") == "on", "overlap");
+  add(row.value("interleave", 1) > 1, "interleave " + std::to_string(row.value("interleave", 1)));
   return text;
 }
 

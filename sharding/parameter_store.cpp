@@ -246,6 +246,14 @@ std::size_t ParameterStore::memory_bytes() const {
   return impl_->arena.capacity();
 }
 
+std::size_t ParameterStore::gather_bytes() const {
+  std::size_t bytes = 0;
+  for (std::size_t place = 0; place < impl_->places.size(); ++place) {
+    bytes += padded_bytes(impl_->plan.place_sizes()[place], impl_->dtype);
+  }
+  return bytes;
+}
+
 std::uint64_t ParameterStore::bytes_sent() const noexcept {
   return impl_->shard->bytes_sent();
 }

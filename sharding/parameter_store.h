@@ -59,6 +59,7 @@ class ParameterStore {
             const Read& read);
 
   [[nodiscard]] std::size_t memory_bytes() const;           // its own
+  [[nodiscard]] std::size_t gather_bytes() const;           // of these, places of units in use
   [[nodiscard]] std::uint64_t bytes_sent() const noexcept;  // payload handed to other ranks so far
 
  private:

@@ -4,8 +4,9 @@
 #include <cstring>
 #include <utility>
 
+#include "configs/mesh_plan.h"
 #include "core/error.h"
-#include "sharding/planner/pipeline_schedule.h"
+#include "sharding/planner/pieces.h"
 #include "worker/model/initialize.h"
 
 namespace finescale {
@@ -23,14 +24,6 @@ PassingUnits layer_units(const ModelLayout& layout) {
   return {layout.layer_unit(0), layout.num_layers()};
 }
 
-// The head's cost in layers: both are matrix products of all tokens. Looking up the embedding costs
-// nothing beside them.
-double head_cost(const config::Llama& config) {
-  const ModelLayout whole(config);
-  const double layer = static_cast<double>(whole.num_layer_parameters()) / config.num_layers();
-  return static_cast<double>(config.vocab_size()) * config.hidden_size() / layer;
-}
-
 }  // namespace
 
 BasePiece::BasePiece(const Engine& engine, const config::Llama& config, const ModelPart& part,
@@ -45,8 +38,7 @@ BaseModel make_base_model(const Engine& engine, const config::ModelConfig& confi
   model.config = config;
   const config::Llama& llama = config.llama();
   const int pieces = engine.num_pieces();
-  const std::vector<LayerRange> ranges =
-      split_layers(llama.num_layers(), pieces, 0, head_cost(llama));
+  const std::vector<LayerRange> ranges = planner::layers_of_pieces(model_shape(llama), pieces);
   const MeshShape& shape = engine.mesh->shape();
   for (int chunk = 0; chunk < engine.chunks; ++chunk) {
     const int piece = chunk * shape.pipeline + engine.mesh->coord().pipeline;

@@ -39,6 +39,14 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
 
 OwnedParameters::~OwnedParameters() = default;
 
+std::size_t OwnedParameters::packed_bytes() const noexcept {
+  std::size_t bytes = 0;
+  for (const Copies& all : copies_) {
+    bytes += all.packed.size_bytes();
+  }
+  return bytes;
+}
+
 void OwnedParameters::list_parts() {
   const int ranks = set_->tensor_size();
   for (std::size_t u = 0; u < units_.size(); ++u) {

@@ -51,6 +51,7 @@ class OwnedParameters {
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
   void copy_values(void* to) const;
   void set_values(const void* from);
+  [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
 
   // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
   // themselves, their gradients, or another block, dense as above.

@@ -13,19 +13,6 @@ namespace finescale {
 
 namespace {
 
-// Forward passes of a chunk whose backward is still to come, at most.
-std::int64_t most_open(const std::vector<PipelineAction>& actions, int chunk) {
-  std::int64_t open = 0;
-  std::int64_t most = 1;
-  for (const PipelineAction& action : actions) {
-    if (action.chunk == chunk) {
-      open += action.backward ? -1 : 1;
-      most = std::max(most, open);
-    }
-  }
-  return most;
-}
-
 TensorView as_view(std::vector<std::int32_t>& ids) {
   return {ids.data(), DType::kI32, Shape{static_cast<std::int64_t>(ids.size())}};
 }
@@ -108,11 +95,11 @@ void Pipeline::make_room() {
   const auto rank = static_cast<std::size_t>(engine_.mesh->coord().pipeline);
   const std::int64_t spare = engine_.chunks > 1 ? 1 : 0;
   // When micro-batch m comes to the last piece, the first one has sent the rows of m - window.
-  window_ = std::max(window_, most_open(schedule_->actions.front(), 0) + spare);
+  window_ = std::max(window_, most_in_flight(schedule_->actions.front(), 0) + spare);
   for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {
     Piece& piece = pieces_[chunk];
     const std::int64_t needed =
-        most_open(schedule_->actions[rank], static_cast<int>(chunk)) + spare;
+        most_in_flight(schedule_->actions[rank], static_cast<int>(chunk)) + spare;
     while (std::ssize(piece.flights) < needed) {
       piece.flights.push_back(std::make_unique<InFlight>(piece.trainable->model().make_tape()));
     }

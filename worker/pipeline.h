@@ -32,6 +32,8 @@ class Pipeline {
 
   // Of the tapes of all micro-batches in flight.
   [[nodiscard]] std::size_t memory_bytes() const;
+  // Of rows of the embedding's gradient on their way.
+  [[nodiscard]] std::size_t message_bytes() const noexcept { return row_values_.size_bytes(); }
 
  private:
   // A micro-batch in one piece.

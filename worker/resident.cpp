@@ -95,6 +95,10 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
   });
 }
 
+void Resident::keep_only(const BaseModel* model) {
+  models_.entries.remove_if([model](const auto& entry) { return entry.second.get() != model; });
+}
+
 AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& source, DType dtype,
                                const InputDirs& dirs) {
   AdaptedModel out;

@@ -48,6 +48,9 @@ class Resident {
   [[nodiscard]] AdaptedModel adapted(const Engine& engine, const config::ModelSource& source,
                                      DType dtype, const InputDirs& dirs);
 
+  // Drops the weights of other sources.
+  void keep_only(const BaseModel* model);
+
  private:
   template <class T>
   struct Cache {

@@ -237,6 +237,16 @@ class RunCommand {
                {"train_flops", result.train_flops()},
                {"loss", last.loss()}};
     }
+    for (const proto::RankMemory& m : result.memory()) {
+      stage["memory"].push_back({{"weights", m.weights()},
+                                 {"gather", m.gather()},
+                                 {"gradients", m.gradients()},
+                                 {"optimizer", m.optimizer()},
+                                 {"activations", m.activations()},
+                                 {"communication", m.communication()},
+                                 {"data", m.data()},
+                                 {"resident", m.resident()}});
+    }
     for (const proto::EvalRow& row : result.evals()) {
       logger_->info("{}: {}.{} = {:.6g} (n = {})", name, row.set(), row.metric(), row.value(),
                     row.n());

@@ -13,6 +13,7 @@
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
+#include "worker/memory_use.h"
 #include "worker/resident.h"
 #include "worker/train_stage.h"
 
@@ -22,6 +23,19 @@ namespace {
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The largest rank's: the one that a limit must bound.
+void log_memory(const proto::StageResult& result, Logger& logger) {
+  const auto mib = [](std::int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  const proto::RankMemory* m = largest_rank(result);
+  if (m != nullptr && m->weights() > 0) {
+    logger.info(
+        "memory: rank {} used most, {:.0f} MiB: weights {:.0f}, gathered {:.0f}, gradients {:.0f}, "
+        "optimizer {:.0f}, activations {:.0f}, communication {:.0f}",
+        m->rank(), mib(m->resident()), mib(m->weights()), mib(m->gather()), mib(m->gradients()),
+        mib(m->optimizer()), mib(m->activations()), mib(m->communication()));
+  }
 }
 
 }  // namespace
@@ -155,6 +169,8 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
     dirs[spec.inputs(i)] = place.input_dirs[static_cast<std::size_t>(i)];
   }
   const double begin = now_seconds();
+  reset_resident_peak();
+  MemoryUse memory;
   std::string base_key;
   std::string mesh;
   proto::StageResult result;
@@ -170,7 +186,8 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
                                   .dirs = &dirs,
                                   .engine = &engine,
                                   .resident = &impl_->resident,
-                                  .logger = &impl_->logger};
+                                  .logger = &impl_->logger,
+                                  .memory = &memory};
       mesh = " mesh=" + describe(engine);
       result = run_train_stage(input, &base_key);
       break;
@@ -191,6 +208,9 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   result.set_environment(
       std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +
       " ranks=" + std::to_string(impl_->world.size()) + mesh + " version=" FINESCALE_VERSION);
+  memory.resident = resident_peak();
+  add_memory(impl_->world, memory, result);
+  log_memory(result, impl_->logger);
   if (result.outcome() != proto::StageResult::STOPPED) {
     impl_->finish(spec, place, dirs, base_key, result);
     impl_->world.barrier();

@@ -106,6 +106,19 @@ void TrainModel::share_embedding() {
   }
 }
 
+MemoryUse TrainModel::memory() const {
+  MemoryUse use;
+  for (const auto& piece : pieces_) {
+    piece->add_memory(use);
+  }
+  for (const AlignedBuffer& values : best_) {
+    use.weights += static_cast<std::int64_t>(values.size_bytes());
+  }
+  use.activations += static_cast<std::int64_t>(pipeline_.memory_bytes() + eval_->memory_bytes());
+  use.communication += static_cast<std::int64_t>(pipeline_.message_bytes());
+  return use;
+}
+
 void TrainModel::keep_best() {
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     if (best_.size() <= i) {

@@ -55,6 +55,8 @@ class TrainModel {
   [[nodiscard]] std::vector<CheckpointTensor> base_for_writing();
   [[nodiscard]] std::vector<CheckpointTensor> gradients(const std::string& group);
   [[nodiscard]] std::size_t activation_bytes() const { return pipeline_.memory_bytes(); }
+  // All of its buffers, which only grow.
+  [[nodiscard]] MemoryUse memory() const;
   void have_read();  // what was read reaches the ranks that hold copies
   void have_written();
 

@@ -54,6 +54,7 @@ class TrainStage {
     parts.save = [this](const TrainProgress& progress) { save_step(progress); };
     const TrainOutcome outcome = run_train_loop(parts, progress_);
     writer_->wait();  // a stop is told only when its checkpoint is durable
+    *in_.memory = memory();
     if (outcome == TrainOutcome::kStopped) {
       return result(proto::StageResult::STOPPED,
                     "told to stop after step " + std::to_string(progress_.step));
@@ -83,6 +84,7 @@ class TrainStage {
     const Engine& engine = *in_.engine;
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();
+    in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
     if (spec_.train().method().has_full() && !spec_.model().has_fresh()) {
       // The resident weights stay as they are; the stage trains a copy.
       copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
@@ -174,6 +176,21 @@ class TrainStage {
     reader.read(model_->owned_for_reading(progress_.best_loss.has_value()));
     model_->have_read();
     in_.logger->info("continues from step {} of {}", progress_.step, loader_->num_steps());
+  }
+
+  // Also of the base that a copy trains, which stays for the next stage.
+  MemoryUse memory() const {
+    MemoryUse use = model_->memory();
+    if (copy_ != nullptr) {
+      for (const auto& piece : resident_base_->pieces) {
+        add_values(piece->store, use);
+      }
+    }
+    use.data += static_cast<std::int64_t>(data_->memory_bytes());
+    for (const auto& set : eval_sets_) {
+      use.data += static_cast<std::int64_t>(set->memory_bytes());
+    }
+    return use;
   }
 
   bool pulse(const char* doing, double loss, double rate) {

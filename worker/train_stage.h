@@ -13,6 +13,7 @@
 #include "configs/schema/stage.pb.h"
 #include "core/log.h"
 #include "worker/engine.h"
+#include "worker/memory_use.h"
 #include "worker/resident.h"
 #include "worker/stage_executor.h"
 
@@ -26,6 +27,7 @@ struct TrainStageInput {
   const Engine* engine = nullptr;
   Resident* resident = nullptr;
   Logger* logger = nullptr;
+  MemoryUse* memory = nullptr;  // what the stage allocated on this rank
 };
 
 // Leaves checkpoint.h5 in the attempt's directory unless the outcome is STOPPED (then a step-<n>.h5

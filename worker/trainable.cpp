@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "kernels/embedding.h"
 #include "kernels/reduce.h"
+#include "sharding/reducer_memory.h"
 
 namespace finescale {
 
@@ -14,6 +15,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
                      std::int64_t seed, std::int64_t max_micro_batches)
     : mesh_(engine.mesh),
       base_(&base),
+      max_micro_batches_(max_micro_batches),
       method_(make_method(train.method(), base.layout, base.weights, seed)),
       events_(unit_events(base.layout, method_->trains_base() ? Trains::kBase : Trains::kAdapters)),
       eval_events_(unit_events(base.layout, Trains::kNothing)) {
@@ -22,18 +24,18 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
   // Adapters are small: every rank keeps them whole, only their gradients and moments are cut.
   // Where units of the base are gathered in every round, the sums must be made in rounds too: a
   // rank that waits for others in one would keep them waiting in the other.
-  const int stage = method_->trains_base()   ? engine.zero_stage
-                    : engine.zero_stage == 3 ? 2
-                                             : std::min(engine.zero_stage, 1);
+  stage_ = method_->trains_base()   ? engine.zero_stage
+           : engine.zero_stage == 3 ? 2
+                                    : std::min(engine.zero_stage, 1);
   if (method_->trains_base()) {
     store_ = &base.store;
   } else {
-    adapter_store_ = std::make_unique<ParameterStore>(*mesh_, *plan_, set.dtype(), stage,
+    adapter_store_ = std::make_unique<ParameterStore>(*mesh_, *plan_, set.dtype(), stage_,
                                                       engine.reductions, set.flat());
     store_ = adapter_store_.get();
   }
   method_->bind_values(store_->blocks());
-  const ReducerOptions options{.zero_stage = stage, .overlap = engine.reductions != nullptr};
+  const ReducerOptions options{.zero_stage = stage_, .overlap = engine.reductions != nullptr};
   reducer_ = std::make_unique<GradientReducer>(*mesh_, *plan_, set.dtype(), max_micro_batches,
                                                options, engine.reductions);
   if (head_plan_ != nullptr) {
@@ -204,6 +206,35 @@ void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows&
   copy(Stream(), TensorView(table.data, table.dtype, Shape{table.num_elements()}), blocks.front());
   head_reducer_->close_unit(0);
   head_reducer_->close_micro_batch();
+}
+
+void Trainable::add_memory(MemoryUse& use) const {
+  const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
+  add_values(base_->store, use);
+  use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
+  use.optimizer += 2 * bytes(owned_->size_bytes());
+  use.communication += bytes(owned_->packed_bytes());
+  const auto add_reducer = [&](const GradientReducer& reducer, const ShardPlan& plan) {
+    const std::int64_t staging = reducer_memory(plan, stage_, mesh_->shape().data,
+                                                mesh_->replica().rank(), max_micro_batches_)
+                                     .staging *
+                                 bytes(dtype_size(base_->weights.dtype()));
+    use.communication += staging;
+    use.gradients += bytes(reducer.memory_bytes()) - staging;
+  };
+  add_reducer(*reducer_, *plan_);
+  if (head_reducer_ != nullptr) {
+    add_reducer(*head_reducer_, *head_plan_);
+  }
+  for (const AlignedBuffer& buffer : head_buffers_) {
+    use.gradients += bytes(buffer.size_bytes());
+  }
+}
+
+void add_values(const ParameterStore& store, MemoryUse& use) {
+  const auto gather = static_cast<std::int64_t>(store.gather_bytes());
+  use.gather += gather;
+  use.weights += static_cast<std::int64_t>(store.memory_bytes()) - gather;
 }
 
 TensorView Trainable::common_table() {

@@ -11,6 +11,7 @@
 #include "configs/schema/train.pb.h"
 #include "sharding/gradient_reducer.h"
 #include "worker/base_model.h"
+#include "worker/memory_use.h"
 #include "worker/methods/method.h"
 #include "worker/owned_parameters.h"
 #include "worker/unit_events.h"
@@ -57,6 +58,8 @@ class Trainable {
   // What both ranks keep of the common table: the last one's is updated, the first one's follows.
   [[nodiscard]] TensorView common_table();
 
+  void add_memory(MemoryUse& use) const;  // of this piece but for its tapes
+
  private:
   void enter(int unit, bool backward);
   void leave(int unit, bool backward);
@@ -74,6 +77,8 @@ class Trainable {
 
   Mesh* mesh_;
   BasePiece* base_;
+  std::int64_t max_micro_batches_;
+  int stage_ = 0;  // ZeRO, of what trains
   std::unique_ptr<Method> method_;
   std::unique_ptr<ShardPlan> plan_;       // of what is summed as layers are
   std::unique_ptr<ShardPlan> head_plan_;  // of the head's copy
@@ -89,5 +94,8 @@ class Trainable {
   UnitBlocks blocks_;  // with the head's buffer
   bool is_idle_ = false;
 };
+
+// Values of a piece: what is kept and the places of what is gathered.
+void add_values(const ParameterStore& store, MemoryUse& use);
 
 }  // namespace finescale

@@ -66,6 +66,11 @@ std::optional<Fault> find_fault(const Plan& plan) {
     return Fault{"zero", "mesh.zero is " + std::to_string(plan.zero) +
                              ", but mesh.shard is 1: use zero 0, or give shard > 1"};
   }
+  if (plan.interleave > 1 && plan.axes.pipeline == 1) {
+    return Fault{"interleave", "mesh.interleave is " + std::to_string(plan.interleave) +
+                                   ", but mesh.pipeline is 1: use interleave 1, or give pipeline "
+                                   "> 1"};
+  }
   return std::nullopt;
 }
 
@@ -79,6 +84,13 @@ std::optional<Fault> find_fault(const ModelShape& model, const Plan& plan) {
     return Fault{"pipeline", "mesh.pipeline is " + std::to_string(axes.pipeline) +
                                  ", but the model has " + std::to_string(model.layers) +
                                  " layers: use at most " + std::to_string(model.layers)};
+  }
+  if (axes.pipeline > 1 && plan.pieces() > model.layers) {
+    return Fault{"interleave", "mesh.interleave is " + std::to_string(plan.interleave) +
+                                   " on pipeline " + std::to_string(axes.pipeline) +
+                                   ", but the model has " + std::to_string(model.layers) +
+                                   " layers: use at most " +
+                                   std::to_string(model.layers / axes.pipeline)};
   }
   return find_fault(plan);
 }
@@ -106,7 +118,7 @@ Axes nearest_legal(const ModelShape& model, const Axes& wanted, int ranks) {
   double least = std::numeric_limits<double>::infinity();
   for (const Axes& axes : factorisations(ranks)) {
     const double d = distance(axes, wanted);
-    if (d < least && !find_fault(model, {axes, 0, Recompute::kNone, false})) {
+    if (d < least && !find_fault(model, {axes, 0, Recompute::kNone, false, 1})) {
       least = d;
       best = axes;
     }

@@ -3,170 +3,220 @@
 
 #include <algorithm>
 #include <bit>
+#include <set>
+#include <vector>
+
+#include "sharding/planner/activations.h"
+#include "sharding/reducer_memory.h"
 
 namespace finescale::planner {
 
 namespace {
 
-// Elements of a slice that one exchange of the exact tree stages for each foreign node.
-constexpr double kRoundElements = 1 << 18;
+// The engine counts every number of micro-batches up to the largest; a table of meshes has no time
+// for more than these. Beyond them the tree holds one more sum for each doubling.
+constexpr std::int64_t kMaxCounted = 64;
 
-// Elements of the units of one rank: what is gathered, reduced and updated together.
+// One piece of a model as the engine cuts it: the units of its flat block.
 struct Units {
-  double embedding = 0;
-  double layer = 0;
-  double layers = 0;  // how many
-  double last = 0;    // final norm and an untied head
-  [[nodiscard]] double sum() const noexcept { return embedding + layer * layers + last; }
-  // Largest memory when at most two layers and the others are held whole.
-  [[nodiscard]] double slots() const noexcept {
-    return embedding + std::min(layers, 2.0) * layer + last;
+  std::vector<UnitRange> ranges;
+  int first_layer = 0;
+  int layers = 0;
+  void add(std::int64_t size) {
+    const std::int64_t begin = ranges.empty() ? 0 : ranges.back().end;
+    ranges.push_back({begin, begin + size});
   }
+  [[nodiscard]] ShardPlan over(int ranks) const { return {ranges, ranks, {first_layer, layers}}; }
 };
 
-struct Rank {
-  Units held;     // all parameters
-  Units trained;  // those with gradients
+class Piece {
+ public:
+  Piece(const Workload& w, const Plan& plan, const LayerRange& layers, int index)
+      : w_(w),
+        plan_(plan),
+        ranks_(plan.axes.replicas()),
+        has_embedding_(index == 0),
+        has_head_(index + 1 == plan.pieces()) {
+    num_layers_ = layers.end - layers.begin;
+  }
+
+  // In flight: micro-batches at once. window: those whose part of the head's gradient waits for
+  // rows of the first piece.
+  void add(Memory& memory, std::int64_t in_flight, std::int64_t window) const {
+    add_weights(memory);
+    add_gradients(memory, window);
+    add_activations(memory, static_cast<double>(in_flight));
+  }
+
+ private:
+  [[nodiscard]] const ModelShape& model() const { return w_.model; }
+  [[nodiscard]] int tensor() const { return plan_.axes.tensor; }
+  [[nodiscard]] std::int64_t table() const { return model().embedding(tensor()); }
+  // A tied embedding lies on the first and on the last piece: the last one sums and updates it.
+  [[nodiscard]] bool is_shared() const { return model().tied && plan_.axes.pipeline > 1; }
+  [[nodiscard]] bool has_head_copy() const {
+    return is_shared() && has_head_ && w_.method.trains_base;
+  }
+
+  [[nodiscard]] Units units(std::int64_t embedding, std::int64_t layer, std::int64_t norm,
+                            std::int64_t head) const {
+    Units all;
+    if (has_embedding_) {
+      all.add(embedding);
+    }
+    all.first_layer = static_cast<int>(all.ranges.size());
+    all.layers = num_layers_;
+    for (int i = 0; i < num_layers_; ++i) {
+      all.add(layer);
+    }
+    if (has_head_) {
+      all.add(norm + (model().tied ? 0 : head));
+      if (is_shared()) {
+        all.add(head);
+      }
+    }
+    return all;
+  }
+  [[nodiscard]] Units held() const {
+    return units(table(), model().layer(tensor()), model().hidden, table());
+  }
+  // What is summed as layers are.
+  [[nodiscard]] Units trained() const {
+    if (!w_.method.trains_base) {
+      return units(0, w_.method.adapters_of_layer(model(), tensor()), 0, 0);
+    }
+    return units(is_shared() ? 0 : table(), model().layer(tensor()), model().hidden,
+                 is_shared() ? 0 : table());
+  }
+  static double size(const Units& units) {
+    return units.ranges.empty() ? 0 : static_cast<double>(units.ranges.back().end);
+  }
+
+  void add_weights(Memory& memory) const {
+    const ShardPlan plan = held().over(plan_.axes.shard);
+    const double copies = w_.keeps_base ? 2 : 1;
+    double kept = size(held());
+    if (plan_.zero == 3) {
+      kept /= plan_.axes.shard;
+      for (const std::int64_t place : plan.place_sizes()) {
+        memory.gather += copies * static_cast<double>(place) * w_.bytes.weight;
+      }
+    }
+    const double adapters = w_.method.trains_base ? 0 : size(trained());  // whole on every rank
+    memory.weights += (copies * kept + adapters) * w_.bytes.weight;
+    memory.base +=
+        4.0 * static_cast<double>(model().positions * model().head_dim);  // rotary tables
+  }
+
+  void add_reducer(Memory& memory, const Units& units) const {
+    const ShardPlan plan = units.over(ranks_);
+    const std::int64_t leaves = w_.exact_sums ? w_.batch.micro_batches : 1;
+    // Many ranks: their nodes are counted for fewer micro-batches.
+    const std::int64_t counted = std::min(
+        leaves, std::max<std::int64_t>(8, std::min(kMaxCounted, std::int64_t{2048} / ranks_)));
+    ReducerMemory most;
+    for (const int rank : std::set<int>{0, ranks_ / 2, ranks_ - 1}) {
+      const ReducerMemory m = reducer_memory(plan, reducer_stage(), plan_.axes.data, rank, counted);
+      most = m.total() > most.total() ? m : most;
+    }
+    const auto doublings =
+        std::bit_width(static_cast<std::uint64_t>((leaves + counted - 1) / counted)) - 1;
+    const double more = doublings * size(units) / (reducer_stage() >= 2 ? ranks_ : 1);
+    memory.gradients +=
+        (static_cast<double>(most.leaves + most.result + most.sums) + more) * w_.bytes.gradient;
+    if (w_.exact_sums) {
+      memory.communication += static_cast<double>(most.staging) * w_.bytes.gradient;
+    }
+  }
+  // Adapters are kept whole, and summed in rounds only where units of the base are gathered in
+  // them.
+  [[nodiscard]] int reducer_stage() const {
+    if (w_.method.trains_base) {
+      return plan_.zero;
+    }
+    return plan_.zero == 3 ? 2 : std::min(plan_.zero, 1);
+  }
+
+  void add_gradients(Memory& memory, std::int64_t window) const {
+    double updated = size(trained());
+    add_reducer(memory, trained());
+    if (has_head_copy()) {
+      Units head;
+      head.add(table());
+      add_reducer(memory, head);
+      const double buffers = static_cast<double>(window * table());
+      memory.gradients += buffers * w_.bytes.gradient;
+      memory.communication +=
+          static_cast<double>(w_.batch.micro_tokens * model().hidden) * w_.bytes.gradient;
+      updated += static_cast<double>(table());
+    }
+    updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
+    memory.optimizer += updated * (w_.bytes.optimizer + w_.bytes.master);
+    memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
+    if (tensor() > 1 && w_.method.trains_base) {  // norms: partial gradients, packed to be summed
+      memory.communication += (2.0 * num_layers_ + (has_head_ ? 1 : 0)) *
+                              static_cast<double>(model().hidden) * w_.bytes.gradient /
+                              (plan_.zero > 0 ? plan_.axes.shard : 1);
+    }
+  }
+
+  void add_activations(Memory& memory, double in_flight) const {
+    const PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
+    const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
+      const TapeElements tape = tape_elements(w_, plan_, shape, tokens, training);
+      memory.activations += count * tape.activations * w_.bytes.activation;
+      memory.logits += count * tape.logits * w_.bytes.activation;
+    };
+    add_tapes(in_flight, w_.batch.micro_tokens, true);
+    if (w_.eval_tokens > 0) {
+      add_tapes(1, w_.eval_tokens, false);
+    }
+  }
+
+  const Workload& w_;
+  const Plan& plan_;
+  int ranks_;
+  bool has_embedding_;
+  bool has_head_;
+  int num_layers_ = 0;
 };
-
-Rank units_of(const Workload& w, const Axes& axes, int stage) {
-  const ModelShape& m = w.model;
-  const bool first = stage == 0;
-  const bool last = stage + 1 == axes.pipeline;
-  Rank rank;
-  // A tied embedding lies on the first and on the last stage.
-  rank.held.embedding =
-      first || (last && m.tied) ? static_cast<double>(m.embedding(axes.tensor)) : 0;
-  rank.held.layers = static_cast<double>(layers_of_stage(m, stage, axes.pipeline));
-  rank.held.layer = static_cast<double>(m.layer(axes.tensor));
-  rank.held.last =
-      last ? static_cast<double>(m.hidden + (m.tied ? 0 : m.embedding(axes.tensor))) : 0;
-  if (w.method.trains_base) {
-    rank.trained = rank.held;
-  } else {
-    rank.trained.layers = rank.held.layers;
-    rank.trained.layer = static_cast<double>(w.method.adapters_of_layer(m, axes.tensor));
-    rank.held.layer += rank.trained.layer;
-  }
-  return rank;
-}
-
-double gradient_bytes(const Workload& w, const Plan& plan, const Units& trained) {
-  const int replicas = plan.axes.replicas();
-  const std::int64_t leaves = w.exact_sums ? w.batch.micro_batches : 1;
-  if (plan.zero < 2) {
-    return static_cast<double>(tree_buffers(leaves, replicas).own) * trained.sum() *
-           w.bytes.gradient;
-  }
-  // Whole gradients exist for the units in work only. Sums: the arriving leaves of a round, which
-  // are neighbours in the tree, one slice for each level above a round, and the shard's range.
-  const std::int64_t rounds = (leaves + replicas - 1) / replicas;
-  const double levels = std::bit_width(static_cast<std::uint64_t>(rounds));
-  const double slice = trained.sum() / replicas;
-  const double range = plan.axes.data > 1 ? trained.sum() / plan.axes.shard : 0;
-  return (trained.slots() + levels * slice + trained.layer + range) * w.bytes.gradient;
-}
-
-double communication_bytes(const Workload& w, const Plan& plan, const Units& trained) {
-  const int replicas = plan.axes.replicas();
-  double bytes = 0;
-  if (replicas > 1 && plan.zero < 2 && w.exact_sums) {
-    bytes += static_cast<double>(tree_buffers(w.batch.micro_batches, replicas).foreign) *
-             std::min(kRoundElements, trained.sum() / replicas) * w.bytes.gradient;
-  }
-  const double row =
-      static_cast<double>(w.batch.micro_tokens * w.model.hidden) * w.bytes.activation;
-  bytes += plan.axes.tensor > 1 ? row : 0;        // what others send, before it is added
-  bytes += plan.axes.pipeline > 1 ? 2 * row : 0;  // one that comes, one that goes
-  return bytes;
-}
-
-// Gradients of activations while one layer goes backward: two of the stream, one of each other
-// width.
-double backward_pool(const Workload& w, int tensor) {
-  const ModelShape& m = w.model;
-  const double query = static_cast<double>(m.query()) / tensor;
-  const double key = static_cast<double>(m.local_key(tensor));
-  const double c = static_cast<double>(m.hidden);
-  return 2 * c + (query == c ? 0 : query) + query + 2 * key +
-         static_cast<double>(m.intermediate) / tensor;
-}
-
-double activation_bytes(const Workload& w, const Plan& plan, int stage, double layers) {
-  const ModelShape& m = w.model;
-  const auto c = static_cast<double>(m.hidden);
-  const double in_flight = static_cast<double>(std::min<std::int64_t>(
-      plan.axes.pipeline - stage,
-      (w.batch.micro_batches + plan.axes.replicas() - 1) / plan.axes.replicas()));
-  double kept = layers * layer_activations(w, plan);
-  kept += stage == 0 ? c : 0;
-  kept += stage + 1 == plan.axes.pipeline ? 2 * c + 2 : 0;  // last norm, labelled rows, losses
-  double working = backward_pool(w, plan.axes.tensor);
-  if (plan.recompute != Recompute::kNone) {  // what is made again for the layer in work
-    Plan whole = plan;
-    whole.recompute = Recompute::kNone;
-    working += layer_activations(w, whole) - layer_activations(w, plan);
-  }
-  return (in_flight * kept + working) * static_cast<double>(w.batch.micro_tokens) *
-         w.bytes.activation;
-}
 
 }  // namespace
 
-double layer_activations(const Workload& w, const Plan& plan) {
-  const ModelShape& m = w.model;
-  const int tensor = plan.axes.tensor;
-  const double c = static_cast<double>(m.hidden) / (w.sequence_parallel ? tensor : 1);
-  const double query = static_cast<double>(m.query()) / tensor;
-  const double key = static_cast<double>(m.local_key(tensor));
-  const double inner = static_cast<double>(m.intermediate) / tensor;
-  if (plan.recompute == Recompute::kFull) {
-    return c;  // the layer's input
-  }
-  // Two projections onto the stream, which become it; q k v, attention's output and log sums; gate
-  // and up; the norms' scales.
-  double kept = 2 * c + 2 * query + 2 * key + static_cast<double>(m.heads) / tensor + 2 * inner + 2;
-  if (plan.recompute == Recompute::kNone) {
-    kept += 2 * c + inner;  // outputs of both norms and of SwiGLU
-  }
-  if (!w.method.trains_base) {
-    kept += 4.0 * static_cast<double>(w.method.rank);  // x A^T of q k v, o, gate up, down: at least
-  }
-  return kept;
-}
-
-Memory memory_of_stage(const Workload& w, const Plan& plan, const Machine& machine, int stage) {
-  const Axes& axes = plan.axes;
-  const Rank rank = units_of(w, axes, stage);
-  const double owned = plan.zero > 0 ? rank.trained.sum() / axes.shard : rank.trained.sum();
+Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces,
+                       const Machine& machine, int stage) {
   Memory memory;
-  memory.base = machine.base_bytes +
-                4.0 * static_cast<double>(w.model.positions * w.model.head_dim);  // rotary table
-  memory.weights = rank.held.sum() * w.bytes.weight / (plan.zero == 3 ? axes.shard : 1);
-  memory.gather = plan.zero == 3 ? rank.held.slots() * w.bytes.weight : 0;
-  memory.gradients = gradient_bytes(w, plan, rank.trained);
-  memory.optimizer = owned * (w.bytes.optimizer + w.bytes.master);
-  memory.activations = activation_bytes(w, plan, stage, rank.held.layers);
-  if (stage + 1 == axes.pipeline) {
-    const double local_vocab = static_cast<double>(w.model.vocab) / axes.tensor;
-    // 2 MiB of logits, at least 64 and at most 1024 rows.
-    const double rows =
-        w.logits_rows > 0 ? static_cast<double>(w.logits_rows)
-                          : std::clamp(2097152.0 / w.bytes.activation / local_vocab, 64.0, 1024.0);
-    memory.logits = rows * local_vocab * w.bytes.activation;
+  memory.base = machine.base_bytes;
+  const std::int64_t window = most_in_flight(pieces.schedule.actions.front(), 0);
+  for (int chunk = 0; chunk < plan.interleave; ++chunk) {
+    const int index = chunk * plan.axes.pipeline + stage;
+    const std::int64_t in_flight =
+        most_in_flight(pieces.schedule.actions[static_cast<std::size_t>(stage)], chunk);
+    Piece(w, plan, pieces.layers[static_cast<std::size_t>(index)], index)
+        .add(memory, in_flight, window);
   }
-  memory.communication = communication_bytes(w, plan, rank.trained);
   return memory;
 }
 
-Memory peak_memory(const Workload& w, const Plan& plan, const Machine& machine) {
-  Memory peak = memory_of_stage(w, plan, machine, 0);
-  // The first stage holds most micro-batches, the last the head; those between less than the first.
-  if (plan.axes.pipeline > 1) {
-    const Memory last = memory_of_stage(w, plan, machine, plan.axes.pipeline - 1);
-    peak = last.total() > peak.total() ? last : peak;
+Memory memory_of_stage(const Workload& w, const Plan& plan, const Machine& machine, int stage) {
+  return memory_of_stage(w, plan, make_pieces(w, plan), machine, stage);
+}
+
+// The first coordinate has most micro-batches in flight, the last one the head; the second more
+// layers than the last and no embedding to lend.
+Memory peak_memory(const Workload& w, const Plan& plan, const Pieces& pieces,
+                   const Machine& machine) {
+  Memory peak;
+  const int last = plan.axes.pipeline - 1;
+  for (const int stage : std::set<int>{0, std::min(1, last), last}) {
+    const Memory memory = memory_of_stage(w, plan, pieces, machine, stage);
+    peak = memory.total() > peak.total() ? memory : peak;
   }
   return peak;
+}
+
+Memory peak_memory(const Workload& w, const Plan& plan, const Machine& machine) {
+  return peak_memory(w, plan, make_pieces(w, plan), machine);
 }
 
 }  // namespace finescale::planner

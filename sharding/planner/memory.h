@@ -1,44 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bytes that a rank holds at its peak, by what they are for.
+// Bytes that a rank holds at its peak, by what they are for: what the engine allocates, asked of
+// the engine's own pure functions where it has them.
 #pragma once
 
 #include <cstdint>
 
 #include "sharding/planner/machine.h"
+#include "sharding/planner/pieces.h"
 #include "sharding/planner/workload.h"
 
 namespace finescale::planner {
 
 struct Memory {
   double weights = 0;        // parameters a rank keeps, frozen ones too
-  double gather = 0;         // ZeRO-3: units gathered for use
+  double gather = 0;         // ZeRO-3: places of the units in use
   double gradients = 0;      // sums of the exact tree over micro-batches included
   double optimizer = 0;      // moments and master weights
-  double activations = 0;    // of the micro-batches in flight, and gradients of activations
-  double logits = 0;         // one chunk of the head
+  double activations = 0;    // of the micro-batches in flight and of an evaluation
+  double logits = 0;         // chunks of the head
   double communication = 0;  // staging of collectives
-  double base = 0;
+  double base = 0;           // of a started worker
   [[nodiscard]] double total() const noexcept {
     return weights + gather + gradients + optimizer + activations + logits + communication + base;
   }
 };
 
-// Of a rank of this pipeline stage. The plan must be legal.
+// Of the largest rank of this pipeline coordinate. The plan must be legal; pieces are its own.
+[[nodiscard]] Memory memory_of_stage(const Workload& workload, const Plan& plan,
+                                     const Pieces& pieces, const Machine& machine, int stage);
 [[nodiscard]] Memory memory_of_stage(const Workload& workload, const Plan& plan,
                                      const Machine& machine, int stage);
-// Of the stage that needs most.
+// Of the pipeline coordinate that needs most.
+[[nodiscard]] Memory peak_memory(const Workload& workload, const Plan& plan, const Pieces& pieces,
+                                 const Machine& machine);
 [[nodiscard]] Memory peak_memory(const Workload& workload, const Plan& plan,
                                  const Machine& machine);
-
-// Sums of gradients that the exact tree holds at once: by a rank for its own micro-batches (a
-// contiguous range of them), and by all others for the last merge; the most over the ranks.
-struct TreeBuffers {
-  std::int64_t own = 1;
-  std::int64_t foreign = 0;
-};
-[[nodiscard]] TreeBuffers tree_buffers(std::int64_t micro_batches, int ranks);
-
-// Activations that one micro-batch leaves for its backward pass: elements per token of one layer.
-[[nodiscard]] double layer_activations(const Workload& workload, const Plan& plan);
 
 }  // namespace finescale::planner

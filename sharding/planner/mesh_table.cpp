@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
 #include <tuple>
+#include <utility>
 
 namespace finescale::planner {
 
@@ -27,8 +29,29 @@ bool agrees(const Axes& axes, const Settled& settled) {
          settled.pipeline.value_or(axes.pipeline) == axes.pipeline;
 }
 
+// Pieces on each pipeline rank that are tried.
+constexpr std::array<int, 3> kInterleaves = {1, 2, 4};
+
+std::vector<int> interleaves_of(std::span<const Workload> workloads, const Axes& axes,
+                                const Settled& settled) {
+  if (settled.interleave) {
+    return {*settled.interleave};
+  }
+  std::int64_t layers = std::numeric_limits<std::int64_t>::max();
+  for (const Workload& workload : workloads) {
+    layers = std::min(layers, workload.model.layers);
+  }
+  std::vector<int> tried = {1};
+  for (const int interleave : kInterleaves) {
+    if (interleave > 1 && axes.pipeline > 1 && std::int64_t{interleave} * axes.pipeline <= layers) {
+      tried.push_back(interleave);
+    }
+  }
+  return tried;
+}
+
 // Levers in the order of preference at equal speed: the plainest first.
-std::vector<Plan> levers_of(const Axes& axes, const Settled& settled) {
+std::vector<Plan> levers_of(const Axes& axes, int interleave, const Settled& settled) {
   std::vector<Plan> plans;
   for (int zero = axes.shard > 1 ? 1 : 0; zero <= (axes.shard > 1 ? 3 : 0); ++zero) {
     for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
@@ -36,7 +59,7 @@ std::vector<Plan> levers_of(const Axes& axes, const Settled& settled) {
         if (settled.recompute.value_or(recompute) == recompute &&
             settled.overlap.value_or(overlap) == overlap &&
             (overlap == settled.overlap.value_or(false) || axes.replicas() > 1)) {
-          plans.push_back({axes, settled.zero.value_or(zero), recompute, overlap});
+          plans.push_back({axes, settled.zero.value_or(zero), recompute, overlap, interleave});
         }
       }
     }
@@ -51,44 +74,40 @@ bool fits(const Memory& memory, const Machine& machine) {
   return machine.memory_per_rank <= 0 || memory.total() <= machine.memory_per_rank;
 }
 
-// The best levers of one mesh.
-MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, const Axes& axes,
-                 const Settled& settled) {
-  MeshRow best;
-  bool is_first = true;
-  for (const Plan& plan : levers_of(axes, settled)) {
-    const MeshRow row = judge(workloads, machine, plan);
-    const auto rank = [](const MeshRow& r) {
-      const bool ok = r.verdict == Verdict::kChosen;
-      return std::tuple(static_cast<int>(r.verdict), ok ? r.time.total() : r.memory.total());
-    };
-    // Less than a thousandth is no reason to prefer another lever.
-    if (is_first || std::get<0>(rank(row)) < std::get<0>(rank(best)) ||
-        (row.verdict == best.verdict && std::get<1>(rank(row)) < 0.999 * std::get<1>(rank(best)))) {
-      best = row;
-      is_first = false;
+std::optional<Fault> fault_of(std::span<const Workload> workloads, const Plan& plan) {
+  for (const Workload& workload : workloads) {
+    if (auto fault = find_fault(workload.model, plan)) {
+      return fault;
     }
   }
-  return best;
+  return std::nullopt;
 }
 
-}  // namespace
-
-MeshRow judge(std::span<const Workload> workloads, const Machine& machine, const Plan& plan) {
+MeshRow illegal(const Plan& plan, const Fault& fault) {
   MeshRow row;
   row.plan = plan;
+  row.reason = fault.message;
+  return row;
+}
+
+std::vector<Pieces> pieces_of(std::span<const Workload> workloads, const Plan& plan) {
+  std::vector<Pieces> pieces;
   for (const Workload& workload : workloads) {
-    if (const auto fault = find_fault(workload.model, plan)) {
-      row.verdict = Verdict::kIllegal;
-      row.reason = fault->message;
-      return row;
-    }
+    pieces.push_back(make_pieces(workload, plan));
   }
+  return pieces;
+}
+
+MeshRow judge_legal(std::span<const Workload> workloads, const std::vector<Pieces>& pieces,
+                    const Machine& machine, const Plan& plan) {
+  MeshRow row;
+  row.plan = plan;
   double steps = 0;
-  for (const Workload& workload : workloads) {
-    const Memory memory = peak_memory(workload, plan, machine);
+  for (std::size_t i = 0; i < workloads.size(); ++i) {
+    const Workload& workload = workloads[i];
+    const Memory memory = peak_memory(workload, plan, pieces[i], machine);
     row.memory = memory.total() > row.memory.total() ? memory : row.memory;
-    const StepTime time = step_time(workload, plan, machine);
+    const StepTime time = step_time(workload, plan, pieces[i], machine);
     const double before = steps;
     steps += workload.steps;
     const auto mean = [&](double StepTime::*part) {
@@ -106,6 +125,47 @@ MeshRow judge(std::span<const Workload> workloads, const Machine& machine, const
     row.reason = "does not fit: " + gib(row.memory.total()) + " of " + gib(machine.memory_per_rank);
   }
   return row;
+}
+
+// The best levers of one mesh.
+MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, const Axes& axes,
+                 const Settled& settled) {
+  MeshRow best;
+  bool is_first = true;
+  const auto rank = [](const MeshRow& row) {
+    const bool fits_memory = row.verdict == Verdict::kChosen;
+    return std::pair(static_cast<int>(row.verdict),
+                     fits_memory ? row.time.total() : row.memory.total());
+  };
+  for (const int interleave : interleaves_of(workloads, axes, settled)) {
+    const std::vector<Plan> plans = levers_of(axes, interleave, settled);
+    std::vector<Pieces> pieces;  // the same for all levers
+    for (const Plan& plan : plans) {
+      MeshRow row;
+      if (const auto fault = fault_of(workloads, plan)) {
+        row = illegal(plan, *fault);
+      } else {
+        pieces = pieces.empty() ? pieces_of(workloads, plan) : std::move(pieces);
+        row = judge_legal(workloads, pieces, machine, plan);
+      }
+      // Less than a thousandth is no reason to prefer another lever.
+      if (is_first || rank(row).first < rank(best).first ||
+          (row.verdict == best.verdict && rank(row).second < 0.999 * rank(best).second)) {
+        best = std::move(row);
+        is_first = false;
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+MeshRow judge(std::span<const Workload> workloads, const Machine& machine, const Plan& plan) {
+  if (const auto fault = fault_of(workloads, plan)) {
+    return illegal(plan, *fault);
+  }
+  return judge_legal(workloads, pieces_of(workloads, plan), machine, plan);
 }
 
 MeshTable make_mesh_table(std::span<const Workload> workloads, const Machine& machine, int ranks,

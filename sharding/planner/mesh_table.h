@@ -15,7 +15,7 @@ namespace finescale::planner {
 
 // What is settled already; the rest is tried.
 struct Settled {
-  std::optional<int> data, shard, tensor, pipeline, zero;
+  std::optional<int> data, shard, tensor, pipeline, zero, interleave;
   std::optional<Recompute> recompute;
   std::optional<bool> overlap;
   // Tensor > 1 has numbers of its own: without leave it is taken only when nothing else fits.

@@ -149,6 +149,18 @@ PipelineSchedule make_pipeline_schedule(const PipelineShape& shape) {
   return schedule;
 }
 
+std::int64_t most_in_flight(const std::vector<PipelineAction>& actions, int chunk) {
+  std::int64_t open = 0;
+  std::int64_t most = 1;
+  for (const PipelineAction& action : actions) {
+    if (action.chunk == chunk) {
+      open += action.backward ? -1 : 1;
+      most = std::max(most, open);
+    }
+  }
+  return most;
+}
+
 std::vector<LayerRange> split_layers(int num_layers, int pieces, double embedding, double head) {
   FS_CHECK(pieces > 0 && num_layers >= pieces, "every piece needs a layer");
   struct Best {

@@ -34,6 +34,9 @@ struct PipelineSchedule {
 // deadlock when sends do not wait for their receivers.
 [[nodiscard]] PipelineSchedule make_pipeline_schedule(const PipelineShape& shape);
 
+// Forward passes of a chunk whose backward is still to come, at most, and at least one.
+[[nodiscard]] std::int64_t most_in_flight(const std::vector<PipelineAction>& actions, int chunk);
+
 // Layers [begin, end) of each piece: contiguous, at least one each, the costliest piece as cheap as
 // can be and the rest as even as can be. Costs of embedding and head in units of one layer.
 struct LayerRange {

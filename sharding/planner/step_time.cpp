@@ -14,10 +14,9 @@ double ring(double whole_bytes, int ranks) {
 
 class Model {
  public:
-  Model(const Workload& w, const Plan& plan, const Machine& machine)
-      : w_(w), m_(w.model), plan_(plan), axes_(plan.axes), machine_(machine) {
-    rounds_ =
-        static_cast<double>((w.batch.micro_batches + axes_.replicas() - 1) / axes_.replicas());
+  Model(const Workload& w, const Plan& plan, const Pieces& pieces, const Machine& machine)
+      : w_(w), m_(w.model), plan_(plan), axes_(plan.axes), pieces_(pieces), machine_(machine) {
+    rounds_ = static_cast<double>(rounds_of(w, axes_));
     tokens_ = w.batch.tokens / static_cast<double>(w.batch.micro_batches);
   }
 
@@ -25,7 +24,7 @@ class Model {
     StepTime out;
     double forward = 0;
     double backward = 0;
-    for (int stage = 0; stage < axes_.pipeline; stage += std::max(1, axes_.pipeline - 1)) {
+    for (int stage = 0; stage < axes_.pipeline; ++stage) {
       const double f = forward_seconds(stage);
       const double b = backward_seconds(stage, f);
       if (f + b > forward + backward) {
@@ -34,7 +33,7 @@ class Model {
       }
     }
     out.compute = rounds_ * (forward + backward);
-    out.bubble = (axes_.pipeline - 1) * (forward + backward);
+    out.bubble = out.compute * pieces_.schedule.bubble / (1 - pieces_.schedule.bubble);
     add_tensor(out);
     add_pipeline(out);
     add_replica(out, forward, backward);
@@ -44,7 +43,13 @@ class Model {
 
  private:
   [[nodiscard]] double local_layers(int stage) const {
-    return static_cast<double>(layers_of_stage(m_, stage, axes_.pipeline));
+    int layers = 0;
+    for (int chunk = 0; chunk < plan_.interleave; ++chunk) {
+      const LayerRange& range =
+          pieces_.layers[static_cast<std::size_t>(chunk * axes_.pipeline + stage)];
+      layers += range.end - range.begin;
+    }
+    return layers;
   }
   [[nodiscard]] double trained_layer() const {
     return static_cast<double>(w_.method.trains_base
@@ -158,8 +163,10 @@ class Model {
       return;
     }
     const double row = tokens_ * static_cast<double>(m_.hidden) * w_.bytes.activation;
-    out.pipeline_bytes = rounds_ * row;
-    const double hops = 2 * (rounds_ + axes_.pipeline - 1);  // on the critical path
+    // The first rank sends every state and, for all pieces but the first, a gradient.
+    out.pipeline_bytes = rounds_ * row * (2 * plan_.interleave - 1);
+    // On the critical path.
+    const double hops = 2 * (rounds_ * plan_.interleave + axes_.pipeline - 1);
     // Neighbours send to one rank: no ring shares the link.
     const Link wire =
         stride(Axis::kPipeline) * 2 <= machine_.ranks_per_node ? machine_.inside : machine_.between;
@@ -222,6 +229,7 @@ class Model {
   const ModelShape& m_;
   const Plan& plan_;
   const Axes& axes_;
+  const Pieces& pieces_;
   const Machine& machine_;
   double rounds_ = 1;  // micro-batches of the rank that has most
   double tokens_ = 1;  // of a micro-batch, mean
@@ -229,8 +237,13 @@ class Model {
 
 }  // namespace
 
+StepTime step_time(const Workload& workload, const Plan& plan, const Pieces& pieces,
+                   const Machine& machine) {
+  return Model(workload, plan, pieces, machine).run();
+}
+
 StepTime step_time(const Workload& workload, const Plan& plan, const Machine& machine) {
-  return Model(workload, plan, machine).run();
+  return step_time(workload, plan, make_pieces(workload, plan), machine);
 }
 
 }  // namespace finescale::planner

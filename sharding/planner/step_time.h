@@ -3,6 +3,7 @@
 #pragma once
 
 #include "sharding/planner/machine.h"
+#include "sharding/planner/pieces.h"
 #include "sharding/planner/workload.h"
 
 namespace finescale::planner {
@@ -26,7 +27,9 @@ struct StepTime {
   }
 };
 
-// The plan must be legal.
+// The plan must be legal; pieces are its own.
+[[nodiscard]] StepTime step_time(const Workload& workload, const Plan& plan, const Pieces& pieces,
+                                 const Machine& machine);
 [[nodiscard]] StepTime step_time(const Workload& workload, const Plan& plan,
                                  const Machine& machine);
 

@@ -45,10 +45,6 @@ std::string axes_text(const Axes& axes) {
   return text.empty() ? "1 rank" : text;
 }
 
-std::int64_t layers_of_stage(const ModelShape& model, int stage, int pipeline) {
-  return model.layers * (stage + 1) / pipeline - model.layers * stage / pipeline;
-}
-
 double useful_flops(const Workload& w) {
   const ModelShape& m = w.model;
   const double passes = w.method.trains_base ? 6 : 4;

@@ -4,6 +4,7 @@
 // feed-forward width, V vocabulary, L layers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -49,6 +50,9 @@ struct MethodShape {
   std::int64_t rank = 0;
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
 
+  [[nodiscard]] std::int64_t num_targets() const noexcept {
+    return std::count(targets.begin(), targets.end(), true);
+  }
   // Trainable elements of one layer's adapters on one tensor rank: B follows a column-split base
   // layer, A a row-split one.
   [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
@@ -79,6 +83,9 @@ struct Workload {
   bool sequence_parallel = false;  // activations of width C are cut over the tensor axis too
   std::int64_t logits_rows = 0;    // of a chunk of the head; 0: the engine's own rule
   double steps = 1;                // weight beside other workloads of the same gang
+  bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
+  bool keeps_best = false;         // a second copy of what trains
+  std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
 };
 
 enum class Recompute { kNone, kSelective, kFull };
@@ -98,15 +105,14 @@ struct Plan {  // a mesh and its levers
   int zero = 0;
   Recompute recompute = Recompute::kNone;
   bool overlap = false;
+  int interleave = 1;  // pieces of the model on each pipeline rank
+  [[nodiscard]] int pieces() const noexcept { return axes.pipeline * interleave; }
   bool operator==(const Plan&) const = default;
 };
 
 [[nodiscard]] const char* word(Recompute recompute) noexcept;
 // "data 2 x shard 4": axes of size 1 are left out; "1 rank" when all are.
 [[nodiscard]] std::string axes_text(const Axes& axes);
-
-// Layers of a pipeline stage: as even as they go.
-[[nodiscard]] std::int64_t layers_of_stage(const ModelShape& model, int stage, int pipeline);
 
 // Useful FLOPs of a step of all ranks: docs/accounting.md.
 [[nodiscard]] double useful_flops(const Workload& workload);

@@ -135,6 +135,7 @@ trial:
     all.environment = result.environment();
     result.clear_seconds();
     result.clear_environment();
+    result.clear_memory();
     for (auto& row : *result.mutable_steps()) {
       row.clear_seconds();
     }

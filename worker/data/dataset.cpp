@@ -135,4 +135,13 @@ std::vector<std::string> read_texts(const config::DatasetRef& ref, const config:
   return texts;
 }
 
+std::size_t Dataset::memory_bytes() const noexcept {
+  std::size_t bytes = examples_.capacity() * sizeof(Example);
+  for (const Example& example : examples_) {
+    bytes += example.tokens.capacity() * sizeof(std::int32_t) + example.prompt.capacity() +
+             example.response.capacity();
+  }
+  return bytes;
+}
+
 }  // namespace finescale

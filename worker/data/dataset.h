@@ -42,6 +42,7 @@ class Dataset {
   [[nodiscard]] const Example& operator[](std::int64_t index) const {
     return examples_[static_cast<std::size_t>(index)];
   }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;
   [[nodiscard]] const DatasetCounts& counts() const noexcept { return counts_; }
 
  private:

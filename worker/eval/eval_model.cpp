@@ -24,6 +24,14 @@ EvalModel::~EvalModel() {
   }
 }
 
+std::size_t EvalModel::memory_bytes() const {
+  std::size_t bytes = 0;
+  for (const Tape& tape : tapes_) {
+    bytes += tape.memory_bytes();
+  }
+  return bytes;
+}
+
 double EvalModel::forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index) {
   double loss = 0;
   for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {

@@ -31,6 +31,7 @@ class EvalModel {
   [[nodiscard]] double loss_sum(const std::vector<MicroBatch>& batches, std::int64_t max_tokens,
                                 const std::function<void()>& pulse);
 
+  [[nodiscard]] std::size_t memory_bytes() const;  // of its tapes
   [[nodiscard]] Mesh& mesh() const noexcept { return *engine_.mesh; }
   [[nodiscard]] const Engine& engine() const noexcept { return engine_; }
   [[nodiscard]] const std::vector<EvalPiece>& pieces() const noexcept { return pieces_; }

@@ -11,8 +11,6 @@ namespace finescale {
 
 namespace {
 
-constexpr std::int64_t kEvaluationTokens =
-    2048;                            // per micro-batch: fixed, because GEMM bits depend on the rows
 constexpr std::int64_t kGroup = 64;  // prompts decoded together
 
 // Appends every rank's samples; ranks hold consecutive prompts, so the order is the prompts'.

@@ -16,6 +16,9 @@
 
 namespace finescale {
 
+// Tokens of a micro-batch: fixed, because the bits of a product depend on its rows.
+inline constexpr std::int64_t kEvaluationTokens = 2048;
+
 struct Measured {
   double value = 0;
   std::int64_t n = 0;  // labelled tokens (loss) or examples (exact_match)

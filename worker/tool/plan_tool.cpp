@@ -17,6 +17,7 @@
 #include "core/parallel.h"
 #include "worker/accounting.h"
 #include "worker/data/loader.h"
+#include "worker/eval/evaluate.h"
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
@@ -173,12 +174,16 @@ class Estimator {
 
   planner::Workload make_workload(const config::StageSpec& stage) {
     const config::TrainSpec& spec = stage.train();
-    const config::Llama& llama = architecture(spec.model()).llama();
-    check_mesh(llama, stage.mesh());
-    const TrainLoader loader(dataset(spec.data(), spec.rules(), spec.tokenizer()), spec.train(),
-                             spec.seed());
-    return workload(spec.train(), llama, batch_shape(loader),
-                    static_cast<double>(loader.num_steps()));
+    check_mesh(architecture(spec.model()).llama(), stage.mesh());
+    return make_workload(spec, TrainLoader(dataset(spec.data(), spec.rules(), spec.tokenizer()),
+                                           spec.train(), spec.seed()));
+  }
+  planner::Workload make_workload(const config::TrainSpec& spec, const TrainLoader& loader) {
+    planner::Workload w = workload(spec.train(), architecture(spec.model()).llama(),
+                                   batch_shape(loader), static_cast<double>(loader.num_steps()));
+    w.keeps_base = w.method.trains_base && !spec.model().has_fresh();
+    w.eval_tokens = spec.train().eval_every() > 0 ? kEvaluationTokens : 0;
+    return w;
   }
 
   // Steps are timed on one rank: where its memory is short, the planner's figures must do.
@@ -209,8 +214,7 @@ class Estimator {
       return known->second;
     }
     Shape& held = shapes_.try_emplace(name, architecture(spec.model()).llama()).first->second;
-    const planner::Workload w = workload(t, architecture(spec.model()).llama(), batch_shape(loader),
-                                         static_cast<double>(loader.num_steps()));
+    const planner::Workload w = make_workload(spec, loader);
     held.memory_bytes = static_cast<std::int64_t>(
         planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());
     const double one_rank = planner::step_time(w, {}, mesh_.machine).total();

@@ -39,6 +39,7 @@ nlohmann::ordered_json row_json(const planner::MeshRow& row) {
                                  {"zero", plan.zero},
                                  {"recompute", planner::word(plan.recompute)},
                                  {"overlap", plan.overlap ? "on" : "off"},
+                                 {"interleave", plan.interleave},
                                  {"verdict", word(row.verdict)},
                                  {"reason", row.reason}};
   if (row.verdict != planner::Verdict::kIllegal) {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sharding/planner/activations.h"
 #include "sharding/planner/legality.h"
-#include "sharding/tree_order.h"
 #include "tests/plan/planner/shapes.h"
 
 namespace finescale::planner {
@@ -27,23 +27,6 @@ TEST(ModelShape, CountsParameters) {
   EXPECT_EQ(llama3_405b().parameters(), 405853388800);
 }
 
-TEST(TreeBuffers, AreThoseOfTheTreeItself) {
-  for (std::int64_t leaves = 1; leaves <= 40; ++leaves) {
-    for (const int ranks : {1, 2, 3, 4, 8}) {
-      const TreeBuffers buffers = tree_buffers(leaves, ranks);
-      std::int64_t own = 0;
-      for (int rank = 0; rank < ranks; ++rank) {
-        own = std::max(own, tree_needs(leaves, rank, ranks).own_buffers);
-      }
-      EXPECT_EQ(buffers.own, own) << leaves << " on " << ranks;
-    }
-  }
-  EXPECT_EQ(tree_buffers(1, 1).own, 1);
-  EXPECT_EQ(tree_buffers(4, 1).own, 3);  // nodes of two and one, and the fourth leaf
-  EXPECT_EQ(tree_buffers(4, 4).own, 1);
-  EXPECT_LE(tree_buffers(1000, 1).own, 11);
-}
-
 TEST(Memory, ByHandOnOneRank) {
   const Workload w = full(tiny());
   const Memory m = peak_memory(w, {}, {});
@@ -53,8 +36,8 @@ TEST(Memory, ByHandOnOneRank) {
   EXPECT_DOUBLE_EQ(m.gradients, 3 * 4 * p);
   // A layer: four of width 64, q k v 128, attention 64 + 4, gate and up 384, SwiGLU 192, two
   // scales.
-  EXPECT_DOUBLE_EQ(layer_activations(w, {}), 4 * 64 + 128 + 64 + 4 + 384 + 192 + 2);
-  const double kept = 2 * layer_activations(w, {}) + 64 + 2 * 64 + 2;
+  EXPECT_DOUBLE_EQ(layer_activations(w, 1), 4 * 64 + 128 + 64 + 4 + 384 + 192 + 2);
+  const double kept = 2 * layer_activations(w, 1) + 64 + 2 * 64 + 2;
   const double pool = 2 * 64 + 128 + 192;
   EXPECT_DOUBLE_EQ(m.activations, 512 * 4 * (kept + pool));
   EXPECT_DOUBLE_EQ(m.logits, 1024 * 512 * 4);

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/planner/activations.h"
+
+#include <algorithm>
+
+namespace finescale::planner {
+
+namespace {
+
+// Columns of one token on one rank. The residual stream is cut by rows over the tensor axis: `own`
+// of its C columns' worth. Norms give all rows, unless the engine gathers them again when needed.
+struct Widths {
+  Widths(const Workload& w, int t)
+      : all(static_cast<double>(w.model.hidden)),
+        own(all / t),
+        norm(w.sequence_parallel ? own : all),
+        query(static_cast<double>(w.model.query()) / t),
+        key(static_cast<double>(w.model.local_key(t))),
+        inner(static_cast<double>(w.model.intermediate) / t),
+        heads(static_cast<double>(w.model.heads) / t),
+        low(w.method.trains_base ? 0
+                                 : static_cast<double>(w.method.rank * w.method.num_targets())) {}
+  double all, own, norm, query, key, inner, heads;
+  double low;  // x A^T of all targets
+};
+
+// Buffers for gradients of activations and for what others send, by width; a block goes from one
+// use to the next. Without tensor parallelism the stream's gradient and that of a norm's output.
+double backward_pool(const Widths& w, int tensor) {
+  const double stream =
+      tensor == 1 ? 2 * w.all + (w.query == w.all ? 0 : w.query)
+                  // one sum of all rows; the stream, a norm's output, what the other ranks send
+                  : w.all + (tensor + 1) * w.own + w.query;
+  return stream + (w.query + 2 * w.key) + w.inner + w.low;
+}
+
+}  // namespace
+
+double layer_activations(const Workload& workload, int tensor) {
+  const Widths w(workload, tensor);
+  // Both norms; two projections onto the stream, which become it; q k v, attention's output and log
+  // sums; gate and up, SwiGLU; the norms' scales; adapters.
+  return 2 * w.norm + 2 * w.own + (w.query + 2 * w.key) + w.query + w.heads + 3 * w.inner +
+         2.0 / tensor + w.low;
+}
+
+TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
+                           std::int64_t tokens, bool training) {
+  const int t = plan.axes.tensor;
+  const Widths w(workload, t);
+  const double layer = layer_activations(workload, t);
+  // What a piece begins with; with the head also the last norm, the labelled rows, scales and
+  // losses.
+  double kept = w.own;
+  double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 : 0;
+  const Recompute recompute = training ? plan.recompute : Recompute::kFull;
+  switch (recompute) {
+    case Recompute::kNone:
+      kept += piece.layers * layer;
+      break;
+    case Recompute::kSelective:  // one block for all norms, one for all SwiGLU
+      kept += piece.layers * (layer - 2 * w.norm - w.inner) + w.norm + w.inner;
+      head -= piece.has_head ? w.norm : 0;
+      break;
+    case Recompute::kFull:  // a layer's output each; the layer in work, whose blocks the head takes
+      kept += piece.layers * w.own + layer;
+      head = 0;
+      break;
+  }
+  const double pool = training ? backward_pool(w, t) : t > 1 ? w.all + (t - 1) * w.own : 0;
+  TapeElements elements;
+  elements.activations = (kept + head + pool) * static_cast<double>(tokens);
+  if (piece.has_head) {
+    const double vocab = static_cast<double>(workload.model.vocab) / t;
+    // 2 MiB of logits, at least 64 and at most 1024 rows.
+    const double rows =
+        workload.logits_rows > 0
+            ? static_cast<double>(workload.logits_rows)
+            : std::clamp(2097152.0 / workload.bytes.activation / vocab, 64.0, 1024.0);
+    elements.logits = rows * (vocab + (t > 1 ? 3 * t : 0));
+  }
+  return elements;
+}
+
+}  // namespace finescale::planner

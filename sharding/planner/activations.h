@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a tape allocates for one micro-batch in one piece of a model: elements of the activations'
+// type. Mirrors worker/model's tape, pool by pool. Pure.
+#pragma once
+
+#include "sharding/planner/workload.h"
+
+namespace finescale::planner {
+
+struct PieceShape {
+  double layers = 0;
+  bool has_embedding = true;
+  bool has_head = true;
+};
+
+// Of one layer's forward pass with nothing made again, for each token.
+[[nodiscard]] double layer_activations(const Workload& workload, int tensor);
+
+struct TapeElements {
+  double activations = 0;  // kept for the backward pass, and gradients of activations
+  double logits = 0;       // one chunk of the head
+};
+// Of a tape for micro-batches of at most `tokens`. An evaluation keeps no more than a layer.
+[[nodiscard]] TapeElements tape_elements(const Workload& workload, const Plan& plan,
+                                         const PieceShape& piece, std::int64_t tokens,
+                                         bool training);
+
+}  // namespace finescale::planner
