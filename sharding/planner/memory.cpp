@@ -45,6 +45,11 @@ class Piece {
   void add(Memory& memory, std::int64_t in_flight, std::int64_t window) const {
     add_weights(memory);
     add_gradients(memory, window);
+    if (is_shared() && has_embedding_ && w_.method.trains_base) {  // its rows on their way
+      memory.communication += static_cast<double>(in_flight) *
+                              static_cast<double>(w_.batch.micro_tokens * model().hidden) *
+                              w_.bytes.gradient;
+    }
     add_activations(memory, static_cast<double>(in_flight));
   }
 

@@ -12,14 +12,15 @@ namespace finescale::planner {
 
 namespace {
 
-std::string one_digit(double value, const char* unit) {
+std::string two_digits(double value, const char* unit) {
   std::array<char, 48> text{};
   std::snprintf(text.data(), text.size(), "%.2f%s", value, unit);
   return text.data();
 }
 
-std::string gib(double bytes) {
-  return one_digit(bytes / (1 << 30), " GiB");
+std::string size_text(double bytes) {
+  return bytes < (1 << 30) ? two_digits(bytes / (1 << 20), " MiB")
+                           : two_digits(bytes / (1 << 30), " GiB");
 }
 
 bool agrees(const Axes& axes, const Settled& settled) {
@@ -122,7 +123,8 @@ MeshRow judge_legal(std::span<const Workload> workloads, const std::vector<Piece
   }
   row.verdict = fits(row.memory, machine) ? Verdict::kChosen : Verdict::kTooLarge;
   if (row.verdict == Verdict::kTooLarge) {
-    row.reason = "does not fit: " + gib(row.memory.total()) + " of " + gib(machine.memory_per_rank);
+    row.reason = "does not fit: " + size_text(row.memory.total()) + " of " +
+                 size_text(machine.memory_per_rank);
   }
   return row;
 }
@@ -199,7 +201,7 @@ MeshTable make_mesh_table(std::span<const Workload> workloads, const Machine& ma
     MeshRow& row = table.rows[i];
     if (row.verdict == Verdict::kChosen) {
       row.verdict = Verdict::kSlower;
-      row.reason = one_digit(row.time.total() / table.rows.front().time.total(), " x the time");
+      row.reason = two_digits(row.time.total() / table.rows.front().time.total(), " x the time");
     }
   }
   return table;

@@ -74,7 +74,24 @@ sweep empty 's#data/train.jsonl#data/empty.jsonl#'
 expect "empty data" 2 'data.train has 0 examples' "$finescale" run s/empty.yaml --set output=empty
 sweep budget 's/to: 100, points: 2/to: 999999, points: 2/'
 expect "budget above the pool" 2 'data_budget is 999999, but data.train has' "$finescale" run s/budget.yaml --set output=budget
-for made in key type range preset field missing bad broken empty budget; do
+# A mesh that the model or the ranks forbid: refused when it is planned, with the numbers and the nearest legal mesh.
+# mesh NAME CODE-TEXT MESH RANKS [SET...]
+mesh() {
+  local name=$1 wanted=$2 mesh=$3 ranks=$4
+  shift 4
+  expect "$name" 2 "$wanted" "$finescale" plan s/sweep.yaml --set mesh="$mesh" --set resources.ranks_per_gang="$ranks" --set output=mesh "$@"
+}
+mesh "tensor that does not divide the heads" 'attention heads: use' '{tensor: 3}' 3
+mesh "tensor that does not divide the vocabulary" "vocab_size is 511" '{tensor: 2}' 2 --set base.architecture='{llama: {vocab_size: 511}}'
+mesh "more pipeline ranks than layers" 'layers: use at most' '{pipeline: 16}' 16
+mesh "more pieces than layers" 'mesh.interleave is 8 on pipeline 2' '{pipeline: 2, interleave: 8}' 2
+mesh "pieces without a pipeline" 'mesh.interleave is 2, but mesh.pipeline is 1' '{data: 2, interleave: 2}' 2
+mesh "ZeRO without shards" 'mesh.zero is 3, but mesh.shard is 1' '{data: 2, zero: 3}' 2
+mesh "ranks that are not those of the mesh" 'must equal the ranks of the mesh (4)' '{data: 4}' 6
+expect "mesh that cannot run" 2 'nearest mesh of 3 ranks' "$finescale" run s/sweep.yaml --set mesh='{tensor: 3}' --set resources.ranks_per_gang=3 --set output=mesh
+expect "no mesh fits" 2 'no mesh of 2 ranks fits' "$finescale" run s/sweep.yaml --set mesh=auto --set resources.ranks_per_gang=2 \
+  --set resources.memory_per_rank=1MiB --set output=mesh
+for made in mesh key type range preset field missing bad broken empty budget; do
   if [ -e "$made" ]; then
     echo "FAILED: a refused sweep left $made behind" >&2
     failures=$((failures + 1))

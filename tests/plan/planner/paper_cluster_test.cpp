@@ -82,8 +82,8 @@ TEST(PaperCluster, EightBillionOnEightAgreesWithWhatWasMeasured) {
   EXPECT_LT(tokens_per_s(w, row), 1.2 * 6667);
 }
 
-// torchtitan, Llama 3.1 405B on 512 H100, tensor 8 x pipeline 8 x FSDP 8: 100 tokens/s each
-// with 1F1B, 128 interleaved. Batch and levers are assumed.
+// torchtitan, Llama 3.1 405B on 512 H100: 100 tokens/s each with 1F1B, 128 interleaved. Mesh, batch
+// and levers are assumed.
 TEST(PaperCluster, FourHundredBillionOnFiveHundredIsOfThatSize) {
   const Workload w = pretraining(llama3_405b(), 8 * 16);
   const MeshRow row = judge({&w, 1}, h100(), {{1, 8, 8, 8}, 1, Recompute::kFull, true});
