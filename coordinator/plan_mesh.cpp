@@ -19,6 +19,7 @@ namespace finescale {
 namespace {
 
 constexpr std::size_t kMaxShown = 12;
+constexpr std::size_t kMaxColumns = 100;
 
 std::string levers_text(const nlohmann::json& row) {
   std::string text;
@@ -96,14 +97,15 @@ std::string mesh_table_text(const MeshPlan& plan) {
                      padded("levers", lever_width) + "  memory      step      comm.\n";
   for (std::size_t i = 0; i < shown; ++i) {
     const PlannedMesh& row = plan.rows[i];
-    text += std::string(row.is_chosen ? "         -> " : "            ") +
-            padded(row.mesh, mesh_width) + "  " + padded(row.levers, lever_width) + "  ";
-    text += row.is_legal ? padded(memory_text(row.memory_bytes), 12) +
+    std::string line = std::string(row.is_chosen ? "         -> " : "            ") +
+                       padded(row.mesh, mesh_width) + "  " + padded(row.levers, lever_width) + "  ";
+    line += row.is_legal ? padded(memory_text(row.memory_bytes), 12) +
                                padded(step_text(row.step_seconds), 10) +
                                padded(cell("%.0f%%", 100 * row.communication_share), 6)
                          : std::string(28, ' ');
-    text += row.is_chosen ? "chosen" : row.reason;
-    text += "\n";
+    const std::string why = row.is_chosen ? "chosen" : row.reason;
+    // A reason that does not fit beside the numbers goes below them.
+    text += line + (line.size() + why.size() > kMaxColumns ? "\n              " : "") + why + "\n";
   }
   if (plan.rows.size() > shown) {
     text += "            and " + std::to_string(plan.rows.size() - shown) + " more: --json\n";
