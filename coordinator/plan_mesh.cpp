@@ -105,7 +105,11 @@ std::string mesh_table_text(const MeshPlan& plan) {
                          : std::string(28, ' ');
     const std::string why = row.is_chosen ? "chosen" : row.reason;
     // A reason that does not fit beside the numbers goes below them.
-    text += line + (line.size() + why.size() > kMaxColumns ? "\n              " : "") + why + "\n";
+    if (line.size() + why.size() > kMaxColumns) {
+      line.erase(line.find_last_not_of(' ') + 1);
+      line += "\n              ";
+    }
+    text += line + why + "\n";
   }
   if (plan.rows.size() > shown) {
     text += "            and " + std::to_string(plan.rows.size() - shown) + " more: --json\n";

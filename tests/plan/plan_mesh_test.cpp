@@ -69,8 +69,8 @@ TEST_F(PlanMesh, TheTableMarksTheChosenOneAndSaysWhyNotTheOthers) {
       "         -> data 2                                     2.00 GiB    250 ms    12%   chosen\n"
       "            shard 2   ZeRO-3, recompute full, overlap  1 MiB       1.5 s     50%   1.50 x "
       "the time\n"
-      "            tensor 2                                                               "
-      "mesh.tensor is 2, but the model has 3 attention heads: use 1 or 3\n");
+      "            tensor 2\n"
+      "              mesh.tensor is 2, but the model has 3 attention heads: use 1 or 3\n");
 }
 
 TEST_F(PlanMesh, AutoBecomesAConcreteMesh) {
