@@ -103,8 +103,6 @@ class TrainStage {
                   "give base.model or base.pretrain");
     }
     writer_ = std::make_unique<AsyncCheckpointWriter>(world_, write_newest);
-    writer_->reserve(model_->share_for_writing(true, spec_.train().keep() == config::KEEP_BEST));
-    model_->have_written();
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }

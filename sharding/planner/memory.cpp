@@ -155,6 +155,11 @@ class Piece {
           static_cast<double>(w_.batch.micro_tokens * model().hidden) * w_.bytes.gradient;
       updated += static_cast<double>(table());
     }
+    // Values and moments, and the best values; each replica writes its share. Moments in f32 or
+    // more.
+    const double moments = std::max(w_.bytes.optimizer, 2 * w_.bytes.weight);
+    memory.snapshot += updated / (plan_.axes.data * plan_.axes.shard) *
+                       ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);
     updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
     memory.optimizer += updated * (w_.bytes.optimizer + w_.bytes.master);
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;

@@ -19,9 +19,11 @@ struct Memory {
   double activations = 0;    // of the micro-batches in flight and of an evaluation
   double logits = 0;         // chunks of the head
   double communication = 0;  // staging of collectives
+  double snapshot = 0;       // of a checkpoint on its way to the file
   double base = 0;           // of a started worker
   [[nodiscard]] double total() const noexcept {
-    return weights + gather + gradients + optimizer + activations + logits + communication + base;
+    return weights + gather + gradients + optimizer + activations + logits + communication +
+           snapshot + base;
   }
 };
 

@@ -110,7 +110,9 @@ seconds_to_end "rank 3 killed" 10
 start killed --resume
 wait "$job" || { fail "resume after a killed rank"; cat killed.log >&2; }
 grep -q 'continues from step' killed.log || fail "the resumed run began anew"
-cmp plain.json killed.json || fail "the resumed run has other numbers"
+# Memory is not a number of the run: pages that were touched differ.
+numbers() { python3 -c 'import json, sys; d = json.load(open(sys.argv[1])); [s.pop("memory", None) for s in d.values()]; print(json.dumps(d))' "$1"; }
+cmp <(numbers plain.json) <(numbers killed.json) || fail "the resumed run has other numbers"
 # The hashes of all blocks of all tensors: the same bits.
 if command -v h5dump >/dev/null; then
   hashes() { h5dump -d /hashes/blocks "$1" | tail -n +2; }

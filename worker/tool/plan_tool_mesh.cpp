@@ -51,6 +51,7 @@ nlohmann::ordered_json row_json(const planner::MeshRow& row) {
                       {"activations", m.activations},
                       {"logits", m.logits},
                       {"communication", m.communication},
+                      {"snapshot", m.snapshot},
                       {"base", m.base}};
     json["step_seconds"] = row.time.total();
     json["communication_share"] = row.time.communication_share();
