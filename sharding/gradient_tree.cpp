@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sharding/gradient_tree.h"
 
+#include <numeric>
 #include <vector>
 
 #include "core/error.h"
 #include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
-#include "sharding/tree_order.h"
+#include "sharding/ordered_losses.h"
 
 namespace finescale {
 
@@ -61,21 +62,12 @@ TensorView GradientTree::reduce(const Stream& /*stream*/) {
 
 double ordered_sum(Group& data_group, std::int64_t num_micro_batches,
                    std::span<const double> values) {
-  std::vector<double> sums(static_cast<std::size_t>(num_micro_batches));
-  std::vector<std::size_t> offsets;
-  for (int rank = 0; rank <= data_group.size(); ++rank) {
-    const auto begin = micro_batches_of(num_micro_batches, rank, data_group.size()).begin;
-    offsets.push_back(static_cast<std::size_t>(begin) * sizeof(double));
-  }
-  data_group.all_gather(std::as_bytes(values), std::as_writable_bytes(std::span(sums)), offsets);
-  std::vector<TreeNode> stack;
-  for (std::int64_t leaf = 0; leaf < num_micro_batches; ++leaf) {
-    push_node(stack, {0, leaf, leaf}, num_micro_batches,
-              [&](std::int64_t left, std::int64_t right) {
-                sums[static_cast<std::size_t>(left)] += sums[static_cast<std::size_t>(right)];
-              });
-  }
-  return num_micro_batches == 0 ? 0.0 : sums[0];
+  const MicroBatchRange mine =
+      micro_batches_of(num_micro_batches, data_group.rank(), data_group.size());
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(mine.end - mine.begin));
+  std::iota(indices.begin(), indices.end(), mine.begin);
+  const std::int64_t slots = (num_micro_batches + data_group.size() - 1) / data_group.size();
+  return ordered_sum_of(data_group, num_micro_batches, slots, indices, values);
 }
 
 }  // namespace finescale

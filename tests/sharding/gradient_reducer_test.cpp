@@ -16,7 +16,7 @@ constexpr std::int64_t kMaxLeaves = 17;
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const T* b) {
-  return std::memcmp(a.data(), b, a.size() * sizeof(T)) == 0;
+  return a.empty() || std::memcmp(a.data(), b, a.size() * sizeof(T)) == 0;
 }
 
 std::vector<MeshShape> replicas() {
