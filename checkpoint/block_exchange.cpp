@@ -20,7 +20,7 @@ constexpr std::size_t kRoundBlocks = 64;  // bounds the memory of a round, whate
 template <class Body>
 void pieces_of_claim(const Claim& claim, std::int64_t begin, std::int64_t end, Body body) {
   std::int64_t base = 0;
-  for (const LocalPart& slab : slabs_of(claim.part, claim.begin, claim.end)) {
+  for (const LocalPart& slab : hyperslabs_of(claim.part, claim.begin, claim.end)) {
     const Runs runs(claim.shape, slab);
     for (std::int64_t i = runs.behind(begin); i < runs.count() && runs.first(i) < end; ++i) {
       const std::int64_t first = std::max(begin, runs.first(i));

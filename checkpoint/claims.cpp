@@ -74,7 +74,7 @@ std::vector<Slab> written_slabs(const std::vector<Claim>& claims) {
   std::vector<Slab> slabs;
   for (const Claim& claim : claims) {
     if (claim.writes) {
-      for (const LocalPart& part : slabs_of(claim.part, claim.begin, claim.end)) {
+      for (const LocalPart& part : hyperslabs_of(claim.part, claim.begin, claim.end)) {
         slabs.push_back({claim.rank, part});
       }
     }

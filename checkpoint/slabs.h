@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a part of a tensor lies in the whole: hyperslabs of a flat range, and the runs of a
-// hyperslab that are contiguous in the whole. Pure.
+// Where a part of a tensor lies in the whole: the runs of a hyperslab that are contiguous
+// in the whole. Pure.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +11,6 @@
 namespace finescale {
 
 [[nodiscard]] LocalPart whole_of(const Shape& shape);
-// Flat range [begin, end) of a part, row-major, as hyperslabs of the whole in the order of the
-// range: at most 1, 3, 5 or 7 of them for 1 to 4 dimensions.
-[[nodiscard]] std::vector<LocalPart> slabs_of(const LocalPart& part, std::int64_t begin,
-                                              std::int64_t end);
-
 // The runs of elements of a hyperslab that are contiguous in the row-major whole, in row-major
 // order; all have one length.
 class Runs {

@@ -76,7 +76,7 @@ void TensorReader::read(const CheckpointTensor& tensor) {
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
   hasher_.emplace();
   std::int64_t done = 0;
-  for (const LocalPart& slab : slabs_of(tensor.part, tensor.begin, end_of(tensor))) {
+  for (const LocalPart& slab : hyperslabs_of(tensor.part, tensor.begin, end_of(tensor))) {
     const Runs runs(tensor.shape, slab);
     for (std::int64_t i = 0; i < runs.count(); ++i) {
       const std::int64_t first = runs.first(i) * element;

@@ -89,7 +89,7 @@ template <class Body>
 void for_each_whole_block(const StoredTensor& stored, const CheckpointTensor& tensor, Body body) {
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
   const auto* memory = tensor.local.as<const std::byte>();
-  for (const LocalPart& slab : slabs_of(tensor.part, tensor.begin, end_of(tensor))) {
+  for (const LocalPart& slab : hyperslabs_of(tensor.part, tensor.begin, end_of(tensor))) {
     const Runs runs(tensor.shape, slab);
     for (std::int64_t i = 0; i < runs.count(); ++i) {
       const std::int64_t begin = runs.first(i) * element;

@@ -86,10 +86,8 @@ bool is_first_copy(const LogicalTensor& tensor, int tensor_rank, int tensor_size
   return tensor_rank % copies(tensor, tensor_size) == 0;
 }
 
-std::vector<LocalPart> hyperslabs_of(const LogicalTensor& tensor, const LocalPart& part,
-                                     std::int64_t begin, std::int64_t end) {
-  FS_CHECK(begin >= 0 && end <= part.shape.num_elements() && part.shape.rank == tensor.shape.rank,
-           "elements outside the local part of " + tensor.name);
+std::vector<LocalPart> hyperslabs_of(const LocalPart& part, std::int64_t begin, std::int64_t end) {
+  FS_CHECK(begin >= 0 && end <= part.shape.num_elements(), "elements outside of the part");
   std::vector<LocalPart> slabs;
   append_slabs(part, part.offset, 0, begin, end, slabs);
   return slabs;

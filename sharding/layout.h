@@ -51,8 +51,7 @@ struct LocalPart {
 // Elements [begin, end) of the local part, row-major, as hyperslabs of the logical tensor in the
 // same order: at most 2 rank - 1, so three for a matrix (the end of a row, whole rows, the
 // beginning of a row).
-[[nodiscard]] std::vector<LocalPart> hyperslabs_of(const LogicalTensor& tensor,
-                                                   const LocalPart& part, std::int64_t begin,
+[[nodiscard]] std::vector<LocalPart> hyperslabs_of(const LocalPart& part, std::int64_t begin,
                                                    std::int64_t end);
 
 }  // namespace finescale

@@ -225,8 +225,7 @@ std::vector<ParameterStore::Piece> ParameterStore::pieces(std::int64_t begin, st
   return kept;
 }
 
-void ParameterStore::fill(const LogicalTensor& tensor, const LocalPart& part, std::int64_t offset,
-                          const Read& read) {
+void ParameterStore::fill(const LocalPart& part, std::int64_t offset, const Read& read) {
   impl_->wait();
   for (Impl::Place& place : impl_->places) {
     place.unit = -1;
@@ -234,7 +233,7 @@ void ParameterStore::fill(const LogicalTensor& tensor, const LocalPart& part, st
   for (const Piece& piece : pieces(offset, offset + part.shape.num_elements())) {
     std::int64_t at = 0;
     for (const LocalPart& slab :
-         hyperslabs_of(tensor, part, piece.range.begin - offset, piece.range.end - offset)) {
+         hyperslabs_of(part, piece.range.begin - offset, piece.range.end - offset)) {
       const std::int64_t count = slab.shape.num_elements();
       read(slab, {element_at(piece.values.data, at, impl_->dtype), impl_->dtype, Shape{count}});
       at += count;

@@ -55,8 +55,7 @@ class ParameterStore {
   // this rank keeps of a tensor has been filled; `offset` is where its local part begins in the
   // flat block. Gathered units are forgotten.
   using Read = std::function<void(const LocalPart& hyperslab, const TensorView& values)>;
-  void fill(const LogicalTensor& tensor, const LocalPart& part, std::int64_t offset,
-            const Read& read);
+  void fill(const LocalPart& part, std::int64_t offset, const Read& read);
 
   [[nodiscard]] std::size_t memory_bytes() const;           // its own
   [[nodiscard]] std::size_t gather_bytes() const;           // of these, places of units in use

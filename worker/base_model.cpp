@@ -58,7 +58,7 @@ void initialize(BaseModel& model, std::int64_t seed) {
   for (const auto& piece : model.pieces) {
     for (int index = 0; index < piece->weights.size(); ++index) {
       const LogicalTensor& tensor = piece->weights.tensor(index);
-      piece->store.fill(tensor, piece->weights.part(index), piece->weights.offset(index),
+      piece->store.fill(piece->weights.part(index), piece->weights.offset(index),
                         [&](const LocalPart& slab, const TensorView& values) {
                           initialize_tensor(piece->layout.config(), seed, tensor, slab, values);
                         });

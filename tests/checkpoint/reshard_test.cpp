@@ -85,7 +85,7 @@ TEST(Slabs, OfEveryRangeAreItsElementsInOrder) {
   for (std::size_t begin = 0; begin <= elements.size(); ++begin) {
     for (std::size_t end = begin; end <= elements.size(); ++end) {
       const auto slabs =
-          slabs_of(part, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
+          hyperslabs_of(part, static_cast<std::int64_t>(begin), static_cast<std::int64_t>(end));
       EXPECT_LE(slabs.size(), 7U);
       std::vector<std::int64_t> found;
       for (const LocalPart& slab : slabs) {
@@ -99,11 +99,11 @@ TEST(Slabs, OfEveryRangeAreItsElementsInOrder) {
 }
 
 TEST(Slabs, OfAMatrixAreAtMostThree) {
-  EXPECT_EQ(slabs_of(whole_of({8, 10}), 3, 77).size(), 3U);
-  EXPECT_EQ(slabs_of(whole_of({8, 10}), 10, 30).size(), 1U);
-  EXPECT_EQ(slabs_of(whole_of({8, 10}), 12, 18).size(), 1U);
-  EXPECT_TRUE(slabs_of(whole_of({8, 10}), 12, 12).empty());
-  EXPECT_TRUE(slabs_of({{0, 0}, {8, 0}}, 0, 0).empty());
+  EXPECT_EQ(hyperslabs_of(whole_of({8, 10}), 3, 77).size(), 3U);
+  EXPECT_EQ(hyperslabs_of(whole_of({8, 10}), 10, 30).size(), 1U);
+  EXPECT_EQ(hyperslabs_of(whole_of({8, 10}), 12, 18).size(), 1U);
+  EXPECT_TRUE(hyperslabs_of(whole_of({8, 10}), 12, 12).empty());
+  EXPECT_TRUE(hyperslabs_of({{0, 0}, {8, 0}}, 0, 0).empty());
 }
 
 TEST_F(ReshardTest, AnyPartitionIsReadByAnyOther) {

@@ -51,7 +51,7 @@ double value_at(std::int64_t element, int version) {
 void fill(ParameterStore& store, const Model& model) {
   for (std::size_t i = 0; i < model.tensors.size(); ++i) {
     const LogicalTensor& tensor = model.tensors[i];
-    store.fill(tensor, local_part(tensor, 0, 1), model.offsets[i],
+    store.fill(local_part(tensor, 0, 1), model.offsets[i],
                [&](const LocalPart& slab, const TensorView& values) {
                  std::int64_t at = slab.offset[0];
                  if (tensor.shape.rank == 2) {
