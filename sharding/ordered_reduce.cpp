@@ -29,9 +29,9 @@ Scratch& scratch() {
   return mine;
 }
 
-// cut(r) is where rank r's elements begin; out gets the sums of this rank's.
+// cut(r) is where rank r's elements begin; this rank's become their sums, in place.
 template <class Cut>
-void reduce_scatter(Group& group, const TensorView& full, void* out, Cut&& cut) {
+void reduce_scatter(Group& group, const TensorView& full, Cut&& cut) {
   const int ranks = group.size();
   const int me = group.rank();
   const std::size_t element = dtype_size(full.dtype);
@@ -67,9 +67,7 @@ void reduce_scatter(Group& group, const TensorView& full, void* out, Cut&& cut) 
       }
     }
     group.all_to_all(s.send, s.receive);
-    std::byte* const sum = at(out, begin);
-    copy_elements(sum, at(full.data, cut(me) + begin),
-                  sum == at(full.data, cut(me) + begin) ? 0 : mine, full.dtype);
+    std::byte* const sum = at(full.data, cut(me) + begin);
     const auto address = [&](std::int64_t rank) { return rank == me ? sum : staged(rank); };
     int additions = 1;
     s.stack.clear();
@@ -83,30 +81,18 @@ void reduce_scatter(Group& group, const TensorView& full, void* out, Cut&& cut) 
 }
 
 template <class Cut>
-void all_gather(Group& group, const void* mine, const TensorView& full, Cut&& cut) {
+void all_gather(Group& group, const TensorView& full, Cut&& cut) {
   Scratch& s = scratch();
   s.offsets.clear();
   for (int rank = 0; rank <= group.size(); ++rank) {
     s.offsets.push_back(static_cast<std::size_t>(cut(rank)) * dtype_size(full.dtype));
   }
   const auto me = static_cast<std::size_t>(group.rank());
-  group.all_gather({static_cast<const std::byte*>(mine), s.offsets[me + 1] - s.offsets[me]},
+  group.all_gather({full.as<std::byte>() + s.offsets[me], s.offsets[me + 1] - s.offsets[me]},
                    {full.as<std::byte>(), full.size_bytes()}, s.offsets);
 }
 
-void check_rows(const Group& group, const TensorView& mine, const TensorView& full) {
-  const RowRange rows = rows_of(full.rows(), group.rank(), group.size());
-  FS_CHECK(full.shape.rank == 2 && mine.shape.rank == 2 && full.is_dense() && mine.is_dense() &&
-               mine.rows() == rows.end - rows.begin && mine.cols() == full.cols() &&
-               mine.dtype == full.dtype,
-           full.shape.text() + " in rows, this rank's " + mine.shape.text());
-}
-
 }  // namespace
-
-RowRange rows_of(std::int64_t num_rows, int rank, int size) noexcept {
-  return {num_rows * rank / size, num_rows * (rank + 1) / size};
-}
 
 void ordered_all_reduce(Group& group, const TensorView& x) {
   FS_CHECK(x.is_dense(), "the sum of a dense tensor");
@@ -118,22 +104,8 @@ void ordered_all_reduce(Group& group, const TensorView& x) {
   const auto cut = [&](int rank) {
     return rank == group.size() ? count : count * rank / group.size() / kAlignment * kAlignment;
   };
-  std::byte* const mine =
-      x.as<std::byte>() + static_cast<std::size_t>(cut(group.rank())) * dtype_size(x.dtype);
-  reduce_scatter(group, x, mine, cut);
-  all_gather(group, mine, x, cut);
-}
-
-void reduce_scatter_rows(Group& group, const TensorView& full, const TensorView& mine) {
-  check_rows(group, mine, full);
-  reduce_scatter(group, full, mine.data,
-                 [&](int rank) { return full.rows() * rank / group.size() * full.cols(); });
-}
-
-void all_gather_rows(Group& group, const TensorView& mine, const TensorView& full) {
-  check_rows(group, mine, full);
-  all_gather(group, mine.data, full,
-             [&](int rank) { return full.rows() * rank / group.size() * full.cols(); });
+  reduce_scatter(group, x, cut);
+  all_gather(group, x, cut);
 }
 
 void exact_all_reduce(Group& group, ExactSum& total) {

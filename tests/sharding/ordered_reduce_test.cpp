@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include "comm/local/local_group.h"
-#include "core/error.h"
 #include "core/parallel.h"
 #include "tests/sharding/tree_reference.h"
 
@@ -57,44 +56,6 @@ TEST(OrderedReduce, SeveralWindows) {
       ASSERT_EQ(mine[static_cast<std::size_t>(i)], naive_sum<float>(0, 2, 2, i));
     }
   });
-}
-
-TEST(OrderedReduce, RowsTileAndGatherBack) {
-  for (int ranks = 1; ranks <= 6; ++ranks) {
-    for (const std::int64_t tokens : {1, 3, 7, 50}) {  // ranks without a row too
-      constexpr std::int64_t kWidth = 9;
-      const auto expected = naive_tree<float>(ranks, tokens * kWidth);
-      run_local_ranks(ranks, [&](Group& group) {
-        set_num_threads(1);
-        auto full = values_of<float>(group.rank(), tokens * kWidth);
-        const auto before = full;
-        const RowRange rows = rows_of(tokens, group.rank(), ranks);
-        std::vector<float> mine(static_cast<std::size_t>((rows.end - rows.begin) * kWidth) + 1);
-        const TensorView full_view(full.data(), DType::kF32, Shape{tokens, kWidth});
-        const TensorView mine_view(mine.data(), DType::kF32, Shape{rows.end - rows.begin, kWidth});
-        reduce_scatter_rows(group, full_view, mine_view);
-        ASSERT_EQ(full, before);
-        for (std::int64_t i = 0; i < mine_view.num_elements(); ++i) {
-          ASSERT_EQ(mine[static_cast<std::size_t>(i)],
-                    expected[static_cast<std::size_t>(rows.begin * kWidth + i)]);
-        }
-        all_gather_rows(group, mine_view, full_view);
-        ASSERT_EQ(full, expected);
-        // In place: this rank's rows lie in the matrix.
-        full = before;
-        reduce_scatter_rows(group, full_view, full_view.row_range(rows.begin, rows.end));
-        all_gather_rows(group, full_view.row_range(rows.begin, rows.end), full_view);
-        ASSERT_EQ(full, expected);
-      });
-    }
-  }
-}
-
-TEST(OrderedReduce, RowsOfAnotherCountAreRefused) {
-  const auto group = make_single_group();
-  std::vector<float> memory(12);
-  const TensorView full(memory.data(), DType::kF32, Shape{4, 3});
-  EXPECT_THROW(reduce_scatter_rows(*group, full, full.row_range(0, 3)), Error);
 }
 
 TEST(OrderedReduce, ExactSumsOfRanks) {

@@ -4,11 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/random.h"
 #include "core/tensor.h"
-#include "sharding/gradient_tree.h"
+#include "sharding/gradient_engine.h"
+#include "sharding/ordered_losses.h"
+#include "sharding/tree_order.h"
 
 namespace finescale {
 
@@ -46,21 +49,44 @@ std::vector<T> naive_tree(std::int64_t num_leaves, std::int64_t num_elements) {
   return sums;
 }
 
+// The engine of ZeRO stages 0 and 1 with one unit, gathered over the whole group.
+inline std::unique_ptr<GradientEngine> whole_sum_engine(Group& group, std::int64_t num_elements,
+                                                        DType dtype, std::int64_t max_leaves) {
+  return make_contiguous_engine({.group = &group,
+                                 .gather = &group,
+                                 .first = 0,
+                                 .last = group.size(),
+                                 .plan = ShardPlan({{0, num_elements}}, group.size()),
+                                 .dtype = dtype,
+                                 .max_micro_batches = max_leaves});
+}
+
 template <class T>
-std::vector<T> tree_sum(Group& group, GradientTree& tree, std::int64_t num_leaves,
+std::vector<T> tree_sum(GradientEngine& engine, std::int64_t num_leaves,
                         std::int64_t num_elements) {
-  const Stream stream;
-  tree.begin(num_leaves);
-  const MicroBatchRange range = micro_batches_of(num_leaves, group.rank(), group.size());
-  for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf) {
-    const TensorView view = tree.next_leaf(stream);
+  for (const std::int64_t leaf : engine.begin(num_leaves)) {
+    T* const values = engine.open_leaf()[0].as<T>();
     for (std::int64_t i = 0; i < num_elements; ++i) {
-      view.as<T>()[i] += leaf_value<T>(leaf, i);  // += shows that the leaf is cleared
+      values[i] = leaf_value<T>(leaf, i);
     }
-    tree.finish_leaf(stream);
+    engine.close_leaf();
   }
-  const TensorView sum = tree.reduce(stream);
+  engine.reduce_unit(0, 0);
+  const TensorView sum = engine.result(0);
   return {sum.as<T>(), sum.as<T>() + num_elements};
+}
+
+// ordered_sum_of of one leaf value per micro-batch, in contiguous ranges.
+inline double ordered_leaf_sum(Group& group, std::int64_t num_leaves) {
+  const MicroBatchRange range = micro_batches_of(num_leaves, group.rank(), group.size());
+  std::vector<std::int64_t> indices;
+  std::vector<double> values;
+  for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf) {
+    indices.push_back(leaf);
+    values.push_back(leaf_value<double>(leaf, 0));
+  }
+  const std::int64_t slots = (num_leaves + group.size() - 1) / group.size();
+  return ordered_sum_of(group, num_leaves, slots, indices, values);
 }
 
 }  // namespace finescale

@@ -3,8 +3,8 @@
 
 #include <utility>
 
-#include "sharding/gradient_tree.h"
 #include "sharding/ordered_losses.h"
+#include "sharding/tree_order.h"
 
 namespace finescale {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "sharding/gradient_tree.h"
+#include "sharding/tree_order.h"
 #include "worker/data/loader.h"
 #include "worker/eval/generate.h"
 

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sharding/gradient_tree.h"
-
 #include <cstring>
 
 #include <gtest/gtest.h>
@@ -29,9 +27,9 @@ void expect_one_rank_bits(DType dtype, std::int64_t num_elements) {
   for (int size = 1; size <= 8; ++size) {
     run_local_ranks(size, [&](Group& group) {
       set_num_threads(1);
-      GradientTree tree(group, num_elements, dtype, kMaxLeaves);
-      for (std::int64_t leaves = kMaxLeaves; leaves >= 1; --leaves) {  // one tree serves all
-        const auto sum = tree_sum<T>(group, tree, leaves, num_elements);
+      const auto engine = whole_sum_engine(group, num_elements, dtype, kMaxLeaves);
+      for (std::int64_t leaves = kMaxLeaves; leaves >= 1; --leaves) {  // one serves all
+        const auto sum = tree_sum<T>(*engine, leaves, num_elements);
         ASSERT_TRUE(same_bits(sum, expected[static_cast<std::size_t>(leaves)]))
             << leaves << " micro-batches on " << size << " ranks, rank " << group.rank();
       }
@@ -39,19 +37,19 @@ void expect_one_rank_bits(DType dtype, std::int64_t num_elements) {
   }
 }
 
-TEST(GradientTree, EveryNumberOfRanksGivesTheBitsOfOneF32) {
+TEST(ContiguousEngine, EveryNumberOfRanksGivesTheBitsOfOneF32) {
   expect_one_rank_bits<float>(DType::kF32, 203);  // slices of unequal length
 }
 
-TEST(GradientTree, EveryNumberOfRanksGivesTheBitsOfOneF64) {
+TEST(ContiguousEngine, EveryNumberOfRanksGivesTheBitsOfOneF64) {
   expect_one_rank_bits<double>(DType::kF64, 64);
 }
 
-TEST(GradientTree, FewerElementsThanRanks) {
+TEST(ContiguousEngine, FewerElementsThanRanks) {
   expect_one_rank_bits<float>(DType::kF32, 3);
 }
 
-TEST(GradientTree, TheLeavesAreSensitiveToOrder) {
+TEST(ContiguousEngine, TheLeavesAreSensitiveToOrder) {
   // Otherwise the tests above would prove nothing.
   const auto tree = naive_tree<float>(17, 200);
   int different = 0;
@@ -65,31 +63,32 @@ TEST(GradientTree, TheLeavesAreSensitiveToOrder) {
   EXPECT_GT(different, 50);
 }
 
-TEST(GradientTree, SeveralRoundsOfExchange) {
+TEST(ContiguousEngine, SeveralRoundsOfExchange) {
   constexpr std::int64_t kElements = 3 * (1 << 18) + 1001;  // two ranks: more than one round each
   constexpr std::int64_t kLeaves = 5;
   std::vector<float> one;
   run_local_ranks(1, [&](Group& group) {
-    GradientTree tree(group, kElements, DType::kF32, kLeaves);
-    one = tree_sum<float>(group, tree, kLeaves, kElements);
+    const auto engine = whole_sum_engine(group, kElements, DType::kF32, kLeaves);
+    one = tree_sum<float>(*engine, kLeaves, kElements);
   });
   run_local_ranks(2, [&](Group& group) {
-    GradientTree tree(group, kElements, DType::kF32, kLeaves);
-    ASSERT_TRUE(same_bits(tree_sum<float>(group, tree, kLeaves, kElements), one));
+    const auto engine = whole_sum_engine(group, kElements, DType::kF32, kLeaves);
+    ASSERT_TRUE(same_bits(tree_sum<float>(*engine, kLeaves, kElements), one));
   });
   EXPECT_EQ(one.back(), naive_sum<float>(0, 8, kLeaves, kElements - 1));
 }
 
-TEST(GradientTree, OneRankOneMicroBatchCopiesNothing) {
+TEST(ContiguousEngine, OneRankOneMicroBatchCopiesNothing) {
   const auto group = make_single_group();
-  GradientTree tree(*group, 10, DType::kF32, 1);
-  tree.begin(1);
-  const TensorView leaf = tree.next_leaf(Stream());
-  tree.finish_leaf(Stream());
-  EXPECT_EQ(tree.reduce(Stream()).data, leaf.data);
+  const auto engine = whole_sum_engine(*group, 10, DType::kF32, 1);
+  (void)engine->begin(1);
+  const void* const leaf = engine->open_leaf()[0].data;
+  engine->close_leaf();
+  engine->reduce_unit(0, 0);
+  EXPECT_EQ(engine->result(0).data, leaf);
 }
 
-TEST(GradientTree, HoldsLogarithmicallyManySums) {
+TEST(ContiguousEngine, HoldsLogarithmicallyManySums) {
   EXPECT_EQ(tree_needs(1, 0, 1).own_buffers, 1);
   EXPECT_EQ(tree_needs(2, 0, 1).own_buffers, 2);
   EXPECT_EQ(tree_needs(1024, 0, 1).own_buffers, 11);
@@ -100,15 +99,10 @@ TEST(GradientTree, HoldsLogarithmicallyManySums) {
   }
 }
 
-TEST(GradientTree, MisuseIsAnInternalError) {
+TEST(ContiguousEngine, MoreMicroBatchesThanPromisedAreAnInternalError) {
   const auto group = make_single_group();
-  GradientTree tree(*group, 10, DType::kF32, 2);
-  EXPECT_THROW(tree.begin(3), Error);
-  tree.begin(2);
-  (void)tree.next_leaf(Stream());
-  EXPECT_THROW((void)tree.next_leaf(Stream()), Error);
-  tree.finish_leaf(Stream());
-  EXPECT_THROW((void)tree.reduce(Stream()), Error);
+  const auto engine = whole_sum_engine(*group, 10, DType::kF32, 2);
+  EXPECT_THROW((void)engine->begin(3), Error);
 }
 
 TEST(MicroBatches, RangesAreContiguousAndBalanced) {
@@ -132,12 +126,7 @@ TEST(OrderedSum, FollowsTheSameTree) {
     for (std::int64_t leaves = 1; leaves <= 17; ++leaves) {
       const double expected = naive_tree<double>(leaves, 1)[0];
       run_local_ranks(size, [&](Group& group) {
-        const MicroBatchRange range = micro_batches_of(leaves, group.rank(), size);
-        std::vector<double> mine;
-        for (std::int64_t leaf = range.begin; leaf < range.end; ++leaf) {
-          mine.push_back(leaf_value<double>(leaf, 0));
-        }
-        ASSERT_EQ(ordered_sum(group, leaves, mine), expected) << leaves << " on " << size;
+        ASSERT_EQ(ordered_leaf_sum(group, leaves), expected) << leaves << " on " << size;
       });
     }
   }
