@@ -97,7 +97,7 @@ class CampaignLoop {
       handle_requests();
       for (const GangExit& exit : launcher_.ended()) {
         book_.remove_gang(exit.gang);
-        actions_.carry_out(reactor_.on_gang_exit(exit.gang, exit.code, clock_.now()));
+        actions_.carry_out(reactor_.on_gang_exit(exit.gang, exit.code, exit.reason, clock_.now()));
       }
       decide_tuning();
       actions_.carry_out(reactor_.on_tick(clock_.now()));

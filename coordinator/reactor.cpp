@@ -367,13 +367,16 @@ Outbox Reactor::on_fail(std::uint64_t request, const proto::FailRequest& message
   return out;
 }
 
-Outbox Reactor::on_gang_exit(std::int64_t id, int code, double now) {
+Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reason, double now) {
   Outbox out;
   const auto found = gangs_.find(id);
   if (found == gangs_.end() || found->second.state == GangState::kLost) {
     return out;
   }
-  lose_gang(found->second, "the gang exited with code " + std::to_string(code), now, out);
+  lose_gang(
+      found->second,
+      "the gang exited with code " + std::to_string(code) + (reason.empty() ? "" : ": " + reason),
+      now, out);
   return out;
 }
 

@@ -104,7 +104,8 @@ class Reactor {
                                  double now);
   [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message,
                                double now);
-  [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, double now);
+  [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, const std::string& reason,
+                                    double now);
 
   // The commit's artifact is published: the entry holds its final state (to be stored by the
   // caller); what else changes (dependents of a diverged stage) comes back as actions.

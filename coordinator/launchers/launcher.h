@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "configs/schema/sweep.pb.h"
@@ -24,7 +25,8 @@ struct GangLaunch {
 };
 struct GangExit {
   std::int64_t gang = 0;
-  int code = 0;  // 128 + signal when killed
+  int code = 0;        // 128 + signal when killed
+  std::string reason;  // which rank ended and how; empty when nothing is known
 };
 
 class Launcher {
@@ -44,6 +46,10 @@ class Launcher {
   Launcher(const Launcher&) = default;
   Launcher& operator=(const Launcher&) = default;
 };
+
+// The rank that ended a gang, from what mpirun and the ranks last wrote into its log:
+// "rank 3 on node a exited on signal 9 (Killed)". Empty when the text does not say.
+[[nodiscard]] std::string exit_reason(std::string_view log_end);
 
 [[nodiscard]] std::unique_ptr<Launcher> make_launcher(const config::Launcher& config);
 [[nodiscard]] std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config);

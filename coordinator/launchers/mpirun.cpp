@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -88,6 +89,19 @@ bool is_gang_process(std::int64_t pid) {
   return text.str().find("finescale-worker") != std::string::npos;
 }
 
+// The end of a gang's log: long enough for the words of many ranks.
+std::string end_of(const std::string& log_file) {
+  constexpr std::streamoff kLength = 16384;
+  std::ifstream in(log_file, std::ios::binary | std::ios::ate);
+  if (!in) {
+    return {};
+  }
+  in.seekg(std::max<std::streamoff>(0, in.tellg() - kLength));
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 class Mpirun final : public Launcher {
  public:
   explicit Mpirun(const config::Mpirun& config) : config_(config) {}
@@ -128,7 +142,7 @@ class Mpirun final : public Launcher {
       throw Error(ErrorKind::kLaunch,
                   std::string("cannot start ") + program + ": " + std::strerror(code));
     }
-    gangs_[launch.gang] = {pid, true};
+    gangs_[launch.gang] = {pid, true, launch.log_file};
     return pid;
   }
 
@@ -136,14 +150,14 @@ class Mpirun final : public Launcher {
     if (pid <= 0 || ::kill(static_cast<pid_t>(pid), 0) != 0 || !is_gang_process(pid)) {
       return false;
     }
-    gangs_[gang] = {static_cast<pid_t>(pid), false};
+    gangs_[gang] = {static_cast<pid_t>(pid), false, {}};
     return true;
   }
 
   std::vector<GangExit> ended() override {
     std::vector<GangExit> out;
     for (auto it = gangs_.begin(); it != gangs_.end();) {
-      const auto [pid, is_child] = it->second;
+      const auto& [pid, is_child, log_file] = it->second;
       int status = 0;
       const bool gone = is_child ? ::waitpid(pid, &status, WNOHANG) == pid : ::kill(pid, 0) != 0;
       if (!gone) {
@@ -153,7 +167,7 @@ class Mpirun final : public Launcher {
       const int code = !is_child           ? -1
                        : WIFEXITED(status) ? WEXITSTATUS(status)
                                            : 128 + WTERMSIG(status);
-      out.push_back({it->first, code});
+      out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of(log_file))});
       it = gangs_.erase(it);
     }
     return out;
@@ -170,6 +184,7 @@ class Mpirun final : public Launcher {
   struct Process {
     pid_t pid;
     bool is_child;
+    std::string log_file;  // of a child
   };
   config::Mpirun config_;
   std::map<std::int64_t, Process> gangs_;

@@ -399,7 +399,7 @@ TEST_F(ReactorTest, ABrokenLauncherIsNotTriedForEver) {
   for (int i = 0; i < 20; ++i) {
     for (const LaunchGang& gang : only<LaunchGang>(reactor_.on_tick(now_))) {
       ++launched;
-      (void)reactor_.on_gang_exit(gang.id, 1, now_);
+      (void)reactor_.on_gang_exit(gang.id, 1, "", now_);
     }
     now_ += 10;
   }
