@@ -55,6 +55,7 @@ want = rows[0]["memory"]
 got = max(json.load(open(work + "/result.json"))["train"]["memory"], key=lambda m: m["resident"])
 want["activations"] += want.pop("logits")
 base = want.pop("base")
+want.pop("snapshot")  # nothing is saved within these two steps
 mib = lambda b: b / 2**20
 sums = sum(want.values()), sum(got[k] for k in want)
 print(f"| {mesh} | {mib(sums[0]):.0f} | {mib(sums[1]):.0f} | {sums[0] / sums[1] - 1:+.1%} | {mib(sums[0] + base):.0f} | "

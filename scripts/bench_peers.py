@@ -30,7 +30,7 @@ import time, torch
 torch.set_num_threads({threads})
 a, b = torch.randn(768, 768), torch.randn(768, 768)
 best = 0
-for _ in range(30):
+for _ in range(200):
     t = time.perf_counter()
     for _ in range(4):
         a @ b
@@ -167,23 +167,35 @@ class Bench:
               flush=True)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description, shapes, methods, lengths):
+    """The options that every comparison takes, with its defaults."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=os.path.join(ROOT, "..", "shared", "bench", "peers"))
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--shapes", default="tiny,small,medium")
-    parser.add_argument("--methods", default="full,lora")
-    parser.add_argument("--lengths", default="ragged")
+    parser.add_argument("--shapes", default=shapes)
+    parser.add_argument("--methods", default=methods)
+    parser.add_argument("--lengths", default=lengths)
+    parser.add_argument("--isa", choices=["avx2", "avx512"], default="avx512" if "avx512f" in open("/proc/cpuinfo").read() else "avx2")
+    return parser
+
+
+def parsed(parser, program):
+    """The options, after a look whether the peers' program is there."""
+    options = parser.parse_args()
+    options.peers = os.path.abspath(options.peers)
+    if not os.path.exists(os.path.join(options.peers, program)):
+        fail(f"no peers' programs in {options.peers}: give --peers")
+    return options
+
+
+def main():
+    parser = parser_of(__doc__, "tiny,small,medium", "full,lora", "ragged")
     parser.add_argument("--opponents", default="best")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--micro-batch-tokens", type=int, default=2048)
-    parser.add_argument("--isa", choices=["avx2", "avx512"], default="avx512" if "avx512f" in open("/proc/cpuinfo").read() else "avx2")
-    options = parser.parse_args()
-    options.peers = os.path.abspath(options.peers)
-    if not os.path.exists(options.peers + "/torch_best.py"):
-        fail(f"no peers' programs in {options.peers}: give --peers")
+    options = parsed(parser, "torch_best.py")
     bench = Bench(options)
     print(f"isa {options.isa}, {options.threads} threads, {options.pairs} pairs; x = ours / theirs in useful tokens/s")
     for opponent in options.opponents.split(","):

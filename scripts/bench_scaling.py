@@ -9,15 +9,13 @@ Each round runs, in turn: ours on 1 rank x 2 threads, ours on 2 ranks x 1 thread
 instruction set, tokens, float32 and AdamW settings. Strong scaling: the same batch on two ranks; weak: twice the batch.
 An sgemm probe runs around every round: a row whose probe moves by more than 10% is void. Needs what bench_peers.py needs,
 and transformers. Prints medians of useful tokens per second and the median of the rounds' ratios with its range."""
-import argparse
 import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 
-from bench_peers import ROOT, STEPS, Bench, fail
+from bench_peers import STEPS, Bench, fail, parsed, parser_of
 
 FSDP = """
 import sys; sys.path.insert(0, {peers!r})
@@ -102,22 +100,12 @@ class Scaling(Bench):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peers", default=os.path.join(ROOT, "..", "shared", "bench", "peers"))
-    parser.add_argument("--python", default=sys.executable)
-    parser.add_argument("--build", default=os.path.join(ROOT, "build"))
-    parser.add_argument("--shapes", default="small,medium")
-    parser.add_argument("--methods", default="full")
-    parser.add_argument("--lengths", default="fixed,ragged")
+    parser = parser_of(__doc__, "small,medium", "full", "fixed,ragged")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--mesh", default="{data: 2}")
     parser.add_argument("--micro-batch-tokens", type=int, default=0, help="0: by shape, at least four a step")
-    parser.add_argument("--isa", choices=["avx2", "avx512"], default="avx512" if "avx512f" in open("/proc/cpuinfo").read() else "avx2")
-    options = parser.parse_args()
-    options.peers = os.path.abspath(options.peers)
+    options = parsed(parser, "torch_ddp.py")
     options.threads = 2
-    if not os.path.exists(options.peers + "/torch_ddp.py"):
-        fail(f"no peers' programs in {options.peers}: give --peers")
     bench = Scaling(options)
     with tempfile.NamedTemporaryFile("w", suffix=".py") as fsdp:
         fsdp.write(FSDP.format(peers=options.peers))
