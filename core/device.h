@@ -20,16 +20,22 @@ enum class Isa { kScalar, kAvx2, kAvx512 };
 // alike). Throws kConfig for another word.
 [[nodiscard]] Isa active_isa();
 
+class KernelObserver;
+
 class Stream {
  public:
-  explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr) noexcept
-      : type_(type), native_(native) {}
+  explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr,
+                  KernelObserver* observer = nullptr) noexcept
+      : type_(type), native_(native), observer_(observer) {}
   [[nodiscard]] DeviceType type() const noexcept { return type_; }
   [[nodiscard]] void* native() const noexcept { return native_; }  // cudaStream_t
+  // Told of every kernel; null: nobody asks. Outlives the stream.
+  [[nodiscard]] KernelObserver* observer() const noexcept { return observer_; }
 
  private:
   DeviceType type_;
   void* native_;
+  KernelObserver* observer_;
 };
 
 }  // namespace finescale

@@ -3,13 +3,34 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
+
+namespace {
+
+// FLOPs of `count` products of the causal halves of all segments.
+double products(const AttentionShape& shape, std::span<const std::int32_t> segments, int count) {
+  double pairs = 0;
+  for (std::size_t s = 0; s + 1 < segments.size(); ++s) {
+    const double length = segments[s + 1] - segments[s];
+    pairs += length * (length + 1) / 2;
+  }
+  return 2.0 * count * pairs * shape.num_heads * shape.head_dim;
+}
+
+}  // namespace
 
 void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                        const TensorView& k, const TensorView& v,
                        std::span<const std::int32_t> segments, const TensorView& out,
                        const TensorView& lse) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"attention_forward",
+                      {q.rows(), shape.num_heads, shape.head_dim},
+                      products(shape, segments, 2),
+                      bytes_of(q, k, v, out, lse)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::attention_forward(stream, shape, q, k, v, segments, out, lse);
@@ -24,6 +45,12 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
                         const TensorView& out, const TensorView& lse,
                         std::span<const std::int32_t> segments, const TensorView& dq,
                         const TensorView& dk, const TensorView& dv) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"attention_backward",
+                      {q.rows(), shape.num_heads, shape.head_dim},
+                      products(shape, segments, 5),
+                      bytes_of(dout, q, k, v, out, lse, dq, dk, dv)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::attention_backward(stream, shape, dout, q, k, v, out, lse, segments, dq, dk, dv);
@@ -37,6 +64,18 @@ void attention_decode(const Stream& stream, const AttentionShape& shape, const T
                       const TensorView& k_cache, const TensorView& v_cache,
                       std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
                       const TensorView& out) {
+  const KernelSpan span(stream, [&] {
+    double positions = 0;
+    for (const std::int32_t length : lengths) {
+      positions += length;
+    }
+    const double width = static_cast<double>(shape.head_dim);
+    return KernelCall{"attention_decode",
+                      {q.rows(), shape.num_heads, shape.head_dim},
+                      4 * positions * shape.num_heads * width,
+                      bytes_of(q, out) + 2 * positions * shape.num_kv_heads * width *
+                                             static_cast<double>(dtype_size(q.dtype))};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::attention_decode(stream, shape, q, k_cache, v_cache, positions_per_sequence, lengths,

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
 
@@ -20,6 +21,12 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
                           const VocabularyPart* part) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"head_and_loss",
+                      {x.rows(), weight.rows(), weight.cols()},
+                      0,
+                      bytes_of(gathered) * 2 + bytes_of(dx)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
@@ -33,6 +40,12 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
 void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
                             const TensorView& losses, bool want_gradient) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"cross_entropy",
+                      {logits.rows(), logits.cols()},
+                      0,
+                      (want_gradient ? 2 : 1) * bytes_of(logits)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
@@ -45,6 +58,12 @@ void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
 void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
                               const TensorView& labels, const TensorView& statistics,
                               bool want_gradient) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"cross_entropy_statistics",
+                      {logits.rows(), logits.cols()},
+                      0,
+                      (want_gradient ? 2 : 1) * bytes_of(logits)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::cross_entropy_statistics(stream, logits, labels, statistics, want_gradient);
@@ -57,6 +76,12 @@ void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
 void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
                           const TensorView& weights, double scale, const TensorView& own,
                           const TensorView& whole, const TensorView& losses, bool want_gradient) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"cross_entropy_finish",
+                      {logits.rows(), logits.cols()},
+                      0,
+                      want_gradient ? 2 * bytes_of(logits) : 0};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::cross_entropy_finish(stream, logits, labels, weights, scale, own, whole, losses,

@@ -3,11 +3,15 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
 
 void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"embedding_forward", {y.rows(), y.cols()}, 0, 2 * bytes_of(y)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::embedding_forward(stream, tokens, weight, y);
@@ -19,6 +23,9 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
 
 void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
                         const TensorView& to) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"embedding_backward", {dy.rows(), dy.cols()}, 0, 3 * bytes_of(dy)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::embedding_backward(stream, tokens, dy, to);
@@ -31,6 +38,9 @@ void embedding_backward(const Stream& stream, const TensorView& tokens, const Te
 std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& tokens,
                                        const TensorView& dy, const TensorView& ids,
                                        const TensorView& rows) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"embedding_gather", {dy.rows(), dy.cols()}, 0, 2 * bytes_of(dy)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       return cpu::embedding_gather_gradient(stream, tokens, dy, ids, rows);
@@ -42,6 +52,9 @@ std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& t
 
 void add_rows(const Stream& stream, const TensorView& ids, const TensorView& rows,
               const TensorView& to) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"add_rows", {rows.rows(), rows.cols()}, 0, 3 * bytes_of(rows)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::add_rows(stream, ids, rows, to);

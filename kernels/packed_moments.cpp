@@ -3,11 +3,16 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
 
 void adamw_update_packed(const Stream& stream, const AdamwStep& step, const TensorView& weight,
                          const TensorView& gradient, const PackedMoments& moments) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{
+        "adamw_packed", {weight.num_elements()}, 0, bytes_of(gradient) + 2 * bytes_of(weight)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::adamw_update_packed(stream, step, weight, gradient, moments);

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
 
@@ -17,6 +18,9 @@ double squared_norm(const Stream& stream, const TensorView& x) {
 }
 
 void squared_norm_blocks(const Stream& stream, const TensorView& x, ExactSum& total) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"squared_norm", {x.num_elements()}, 0, bytes_of(x)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::squared_norm_blocks(stream, x, total);
@@ -37,6 +41,9 @@ double sum(const Stream& stream, const TensorView& x) {
 }
 
 void add_in_place(const Stream& stream, const TensorView& x, const TensorView& y) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"add", {y.num_elements()}, 0, bytes_of(x) + 2 * bytes_of(y)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::add_in_place(stream, x, y);
@@ -57,6 +64,9 @@ void axpy(const Stream& stream, double alpha, const TensorView& x, const TensorV
 }
 
 void fill_zero(const Stream& stream, const TensorView& x) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"fill_zero", {x.num_elements()}, 0, bytes_of(x)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::fill_zero(stream, x);
@@ -67,6 +77,9 @@ void fill_zero(const Stream& stream, const TensorView& x) {
 }
 
 void copy(const Stream& stream, const TensorView& from, const TensorView& to) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"copy", {to.num_elements()}, 0, bytes_of(from, to)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::copy(stream, from, to);
@@ -77,6 +90,9 @@ void copy(const Stream& stream, const TensorView& from, const TensorView& to) {
 }
 
 void argmax_rows(const Stream& stream, const TensorView& logits, const TensorView& indices) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"argmax_rows", {logits.rows(), logits.cols()}, 0, bytes_of(logits)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::argmax_rows(stream, logits, indices);

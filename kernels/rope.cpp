@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
 
 namespace finescale {
 
@@ -36,6 +37,9 @@ void rope_table(double theta, const TensorView& cos, const TensorView& sin) {
 
 void rope_apply(const Stream& stream, const TensorView& x, const TensorView& positions,
                 const TensorView& cos, const TensorView& sin, bool inverse) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"rope", {x.rows(), x.cols()}, 0, 2 * bytes_of(x)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::rope_apply(stream, x, positions, cos, sin, inverse);

@@ -23,6 +23,7 @@ struct Engine {
   int zero_stage = 0;  // 0 unless the shard axis is larger than 1
   int chunks = 1;      // pieces of the model on each pipeline rank
   Recompute recompute = Recompute::kNone;
+  Stream stream = Stream();           // where this rank's kernels run
   CommQueue* reductions = nullptr;    // gradients and gathered units; null: nothing overlaps
   MessageQueues* messages = nullptr;  // null with one pipeline rank
 

@@ -24,6 +24,7 @@ MeasuredModel::MeasuredModel(const Engine& engine, AdaptedModel model) : model_(
   for (std::size_t i = 0; i < model_.base->pieces.size(); ++i) {
     BasePiece& piece = *model_.base->pieces[i];
     TransformerOptions options;
+    options.stream = engine.stream;
     options.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
     options.hooks = hooks_of(piece);
     transformers_.push_back(

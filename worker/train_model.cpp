@@ -57,7 +57,7 @@ double TrainModel::gradient_norm() {
   ExactSum total;
   for (const auto& piece : pieces_) {
     piece->owned().sum_over_copies();
-    piece->owned().add_squares(Stream(), total);
+    piece->owned().add_squares(engine_.stream, total);
   }
   exact_all_reduce(engine_.mesh->world(), total);
   return std::sqrt(total.value());
@@ -65,7 +65,7 @@ double TrainModel::gradient_norm() {
 
 void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
   for (const auto& piece : pieces_) {
-    piece->owned().update(Stream(), optimizer_, step, learning_rate, norm);
+    piece->owned().update(engine_.stream, optimizer_, step, learning_rate, norm);
   }
   publish();
 }

@@ -66,6 +66,7 @@ void Trainable::make_model(const Engine& engine) {
   TransformerOptions options;
   options.tensor = mesh_->shape().tensor > 1 ? &mesh_->tensor() : nullptr;
   options.recompute = engine.recompute;
+  options.stream = engine.stream;
   options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),

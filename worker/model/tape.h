@@ -43,6 +43,7 @@ struct TapeOptions {
   Group* tensor = nullptr;  // null: not tensor parallel
   Recompute recompute = Recompute::kNone;
   const UnitHooks* hooks = nullptr;  // outlives the tape
+  Stream stream = Stream();
 };
 
 class Tape {
@@ -51,7 +52,8 @@ class Tape {
       : dtype_(dtype),
         exchange_(options.tensor),
         recompute_(options.recompute),
-        hooks_(options.hooks) {}
+        hooks_(options.hooks),
+        stream_(options.stream) {}
 
   // Empties the tape for a micro-batch of T tokens; gradients will be recorded when `training`.
   // max_tokens bounds every later T: buffers are cut for it once. Tokens, positions [T], segments

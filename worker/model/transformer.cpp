@@ -31,9 +31,10 @@ Transformer::Transformer(const ModelLayout& layout, const ParameterSet& weights,
 }
 
 Tape Transformer::make_tape() const {
-  return Tape(
-      weights_->dtype(),
-      {.tensor = options_.tensor, .recompute = options_.recompute, .hooks = &options_.hooks});
+  return Tape(weights_->dtype(), {.tensor = options_.tensor,
+                                  .recompute = options_.recompute,
+                                  .hooks = &options_.hooks,
+                                  .stream = options_.stream});
 }
 
 void Transformer::make_rope_tables() {
@@ -196,7 +197,7 @@ TensorView Transformer::backward(Tape& tape) {
 
 void Transformer::add_embedding_rows(const Tape::EmbeddingRows& found) {
   FS_CHECK(layout_->head_is_copy() && !head_.gradient.empty(), "no copy of the embedding trains");
-  add_rows(Stream(), found.ids, found.rows, head_.gradient);
+  add_rows(options_.stream, found.ids, found.rows, head_.gradient);
   if (options_.hooks.leave) {
     options_.hooks.leave(head_unit(), true);
   }

@@ -33,6 +33,7 @@ struct TransformerOptions {
   Group* tensor = nullptr;  // ranks that share every layer; null: none
   Recompute recompute = Recompute::kNone;
   UnitHooks hooks;
+  Stream stream = Stream();
 };
 
 class Transformer {

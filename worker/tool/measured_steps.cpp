@@ -18,19 +18,13 @@ double seconds_since(Clock::time_point begin) {
 
 constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 
-Engine engine_of(Mesh& mesh) {
-  Engine engine;
-  engine.mesh = &mesh;
-  return engine;
-}
-
 }  // namespace
 
 MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
                              const TrainLoader& loader)
     : group_(make_single_group()),
-      mesh_(std::make_unique<Mesh>(*group_, MeshShape{})),
-      engine_(engine_of(*mesh_)),
+      engines_(*group_),
+      engine_(engines_.get(config::Mesh())),
       base_(make_base_model(
           engine_, config, train.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32)),
       loader_(&loader),

@@ -9,6 +9,7 @@
 
 #include "configs/schema/model.pb.h"
 #include "configs/schema/train.pb.h"
+#include "worker/engines.h"
 #include "worker/train_model.h"
 
 namespace finescale {
@@ -27,7 +28,7 @@ class MeasuredSteps {
 
  private:
   std::unique_ptr<Group> group_;
-  std::unique_ptr<Mesh> mesh_;
+  Engines engines_;
   Engine engine_;
   BaseModel base_;
   std::unique_ptr<TrainModel> model_;

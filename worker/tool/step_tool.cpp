@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -69,7 +70,7 @@ void dump(const std::string& path, Group& group, TrainModel& model) {
   write_checkpoint(group, path, {}, tensors);
 }
 
-std::string run(const nlohmann::json& request, Group& world) {
+std::string run(const nlohmann::json& request, Group& world, KernelProfile* profile) {
   set_num_threads(request.value("threads", 1));
   config::ModelConfig config;
   const std::string path =
@@ -91,7 +92,8 @@ std::string run(const nlohmann::json& request, Group& world) {
   config::Mesh mesh;
   parse_yaml(request.value("mesh", "{}"), "mesh", mesh);
   Engines engines(world);
-  const Engine engine = engines.get(mesh);
+  Engine engine = engines.get(mesh);
+  engine.stream = Stream(DeviceType::kCpu, nullptr, profile);
   BaseModel base = make_base_model(engine, config, DType::kF32);
   initialize(base, 1);
   TrainModel model(engine, base, train, 1, loader);
@@ -102,6 +104,9 @@ std::string run(const nlohmann::json& request, Group& world) {
   double norm = 0;
   const auto warmup = request.value("warmup", std::int64_t{3});
   for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
+    if (step == warmup && profile != nullptr) {
+      profile->clear();
+    }
     const Clock::time_point begin = Clock::now();
     loader.fill(step, batch);
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
@@ -121,6 +126,8 @@ std::string run(const nlohmann::json& request, Group& world) {
   FS_CHECK(!rates.empty(), "more steps than warm-up are needed");
   return nlohmann::json{{"tok_s", median(rates)},
                         {"ms_step", median(times)},
+                        {"ms_total", std::accumulate(times.begin(), times.end(), 0.0)},
+                        {"steps", times.size()},
                         {"loss", loss},
                         {"gradient_norm", norm},
                         {"isa", isa_name(active_isa())},
@@ -130,9 +137,9 @@ std::string run(const nlohmann::json& request, Group& world) {
 
 }  // namespace
 
-std::string step_tool(const std::string& request, Group& world) {
+std::string step_tool(const std::string& request, Group& world, KernelProfile* profile) {
   try {
-    return run(nlohmann::json::parse(request), world);
+    return run(nlohmann::json::parse(request), world, profile);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kConfig, std::string("tool step: ") + error.what());
   }

@@ -3,7 +3,8 @@
 // {"preset", "method": "full"|"lora", "sequences": [[id, ...], ...] or "lengths": [tokens, ...] for
 // random ones, "sequences_per_step", "steps", "warmup", "threads", "micro_batch_tokens", "dump":
 // path of an HDF5 file for the first weights and gradient}; answers {"tok_s" (median over steps),
-// "ms_step", "loss", "gradient_norm", "isa", "memory_bytes"}. AdamW as PyTorch has it: decay 0.01
+// "ms_step", "ms_total" of "steps" after the warm-up, "loss", "gradient_norm", "isa",
+// "memory_bytes"}. AdamW as PyTorch has it: decay 0.01
 // everywhere. `finescale-worker --step FILE` does the same on the ranks of an MPI job, spread as
 // "mesh" (as in a sweep file; absent: data) says.
 #pragma once
@@ -11,10 +12,13 @@
 #include <string>
 
 #include "comm/group.h"
+#include "kernels/kernel_profile.h"
 
 namespace finescale {
 
-// The same answer on every rank. Collective over the world.
-[[nodiscard]] std::string step_tool(const std::string& request, Group& world);
+// The same answer on every rank. profile, when given, holds this rank's kernels of the steps after
+// the warm-up. Collective over the world.
+[[nodiscard]] std::string step_tool(const std::string& request, Group& world,
+                                    KernelProfile* profile = nullptr);
 
 }  // namespace finescale

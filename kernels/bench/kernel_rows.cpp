@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// finescale-bench: every kernel at the shapes of the presets, against the roofline of this machine,
+// Every kernel at the shapes of the presets, against the roofline of this machine,
 // threads and instruction set, measured in the same process.
+#include "kernels/bench/kernel_rows.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -284,6 +286,7 @@ int run(int argc, char** argv) {
     if (argument == "--help" || argument == "-h") {
       std::puts(
           "finescale-bench: kernels against the roofline of this machine\n"
+          "  finescale-bench step --help  a whole training step instead\n"
           "  --threads=N                  threads of the kernels and of the roofline (default 1)\n"
           "  --benchmark_filter=REGEX     e.g. 'gemm.*/small'\n"
           "  --benchmark_format=json      and the other flags of Google Benchmark\n"
@@ -315,14 +318,9 @@ int run(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace finescale::bench
 
-int main(int argc, char** argv) {
-  finescale::limit_spinning(argv);
-  try {
-    return finescale::bench::run(argc, argv);
-  } catch (const finescale::Error& error) {
-    std::fprintf(stderr, "%s\n", finescale::describe(error).c_str());
-    return finescale::exit_code(error.kind());
-  }
+int run_kernel_rows(int argc, char** argv) {
+  return run(argc, argv);
 }
+
+}  // namespace finescale::bench
