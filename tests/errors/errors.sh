@@ -82,6 +82,8 @@ mesh() {
   expect "$name" 2 "$wanted" "$finescale" plan s/sweep.yaml --set mesh="$mesh" --set resources.ranks_per_gang="$ranks" --set output=mesh "$@"
 }
 mesh "tensor that does not divide the heads" 'attention heads: use' '{tensor: 3}' 3
+mesh "tensor that does not divide the key/value heads" 'key/value heads' '{tensor: 2}' 2 --set base.architecture='{llama: {num_heads: 6, num_kv_heads: 3, hidden_size: 48}}'
+mesh "tensor that does not divide the feed-forward width" 'intermediate_size is 130' '{tensor: 4}' 4 --set base.architecture='{llama: {intermediate_size: 130}}'
 mesh "tensor that does not divide the vocabulary" "vocab_size is 511" '{tensor: 2}' 2 --set base.architecture='{llama: {vocab_size: 511}}'
 mesh "more pipeline ranks than layers" 'layers: use at most' '{pipeline: 16}' 16
 mesh "more pieces than layers" 'mesh.interleave is 8 on pipeline 2' '{pipeline: 2, interleave: 8}' 2
