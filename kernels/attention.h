@@ -17,6 +17,7 @@ struct AttentionShape {
   int num_kv_heads = 0;  // K divides H: grouped-query attention
   int head_dim = 0;      // D
   double scale = 0;      // 1 / sqrt(D) unless the model says otherwise
+  int window = 0;        // a token sees so many, itself included; 0: all before it
 };
 
 // q [T, H*D], k and v [T, K*D] (row strides respected: they may be columns of one qkv matrix), out
