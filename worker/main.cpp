@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -92,8 +93,12 @@ int run(int argc, char** argv) {
   for (const std::string& setting : settings) {
     options.overrides.push_back(parse_override(setting));
   }
-  const MpiSession session(&argc, &argv);
-  const auto world = make_world_group();
+  // A run that no launcher started is one rank and needs no MPI: it starts a second sooner.
+  std::optional<MpiSession> session;
+  if (options.file.empty() || is_launched_rank()) {
+    session.emplace(&argc, &argv);
+  }
+  const auto world = session ? make_world_group() : make_single_group();
   try {
     if (!step_file.empty()) {
       const std::string figures = step_tool(read_file(step_file), *world);

@@ -2,7 +2,9 @@
 #include "comm/mpi/mpi_group.h"
 
 #include <algorithm>
+#include <array>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -204,6 +206,14 @@ MpiSession::~MpiSession() {
   if (finalized == 0) {
     MPI_Finalize();
   }
+}
+
+bool is_launched_rank() noexcept {
+  // Open MPI, PMIx, PMI-1 and -2, Intel MPI and MPICH (Hydra), MVAPICH.
+  constexpr std::array kVariables = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
+                                     "MPI_LOCALRANKID", "MV2_COMM_WORLD_RANK"};
+  return std::any_of(kVariables.begin(), kVariables.end(),
+                     [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
 std::unique_ptr<Group> make_world_group() {

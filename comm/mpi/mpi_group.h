@@ -17,6 +17,9 @@ class MpiSession {
   MpiSession& operator=(const MpiSession&) = delete;
 };
 
+// Whether a launcher (mpirun, srun, Hydra) started this process as a rank of a job.
+[[nodiscard]] bool is_launched_rank() noexcept;
+
 [[nodiscard]] std::unique_ptr<Group> make_world_group();  // duplicates MPI_COMM_WORLD
 [[nodiscard]] void* native_communicator(
     const Group& group);  // MPI_Comm*, for parallel HDF5; null when not MPI
