@@ -85,6 +85,8 @@ void TrialRules::check_shape() const {
   if (base.has_model()) {
     return;
   }
+  require(base.architecture().kind_case() <= config::ModelConfig::kLlama, "base.architecture",
+          "base.architecture: only llama can be trained");
   const config::Llama& llama = base.architecture().llama();
   const std::string path = "base.architecture.llama";
   const int heads = llama.num_heads();
