@@ -3,13 +3,14 @@
 """Training speed beside PyTorch programs, in interleaved pairs on the same machine in the same minutes.
 
   scripts/bench_peers.py [--peers DIR] [--python EXE] [--shapes tiny,small,medium] [--methods full,lora]
-                         [--lengths ragged] [--pairs 5] [--threads 2] [--isa avx2|avx512] [--opponents best,trl]
+                         [--lengths ragged] [--pairs 5] [--threads 2] [--isa avx2|avx512] [--opponents best,compiled,trl,trl_default,trainer]
 
 Same instruction set, threads, token sequences, float32 and AdamW settings on both sides. Before the pairs the gradients of
 the first step are compared on equal weights and tokens (relative L2 below 1e-4, else the row is void). An sgemm probe runs
 before and after every pair: a row whose probe moves by more than 10% is void. Needs a directory with the peers' programs
 (torch_best.py, trl_sft.py, common.py) and a Python with torch, h5py, numpy and, for trl, trl; exits 3 without them.
-Prints one line per row: median ratio ours / theirs, its range, and both medians in useful tokens per second."""
+Prints one line per row: median ratio ours / theirs, its range, both medians in useful tokens per second, peak resident memory, and
+seconds from the start of the process to the end of its first step."""
 import argparse
 import json
 import os
@@ -21,6 +22,9 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOKENS = {"tiny": 4096, "small": 4096, "medium": 1024, "smollm2-135m": 1024}
 STEPS = {"tiny": 40, "small": 16, "medium": 14, "smollm2-135m": 6}
+# best and compiled: hand-tuned PyTorch, no padding; trl: SFTTrainer with packing; trl_default and trainer pad.
+PROGRAMS = {"best": ["torch_best.py"], "compiled": ["torch_best.py", "--compile", "model"], "trl": ["trl_sft.py", "--packing"],
+            "trl_default": ["trl_sft.py"], "trainer": ["hf_trainer.py"]}
 TORCH_ISA = {"avx2": "avx2", "avx512": "avx512"}
 ONEDNN_ISA = {"avx2": "AVX2", "avx512": "AVX512_CORE"}
 MKL_ISA = {"avx2": "AVX2", "avx512": "AVX512"}
@@ -122,7 +126,7 @@ class Bench:
         return json.loads(out.stdout)
 
     def theirs(self, opponent, shape, method, lengths, steps):
-        program = {"best": ["torch_best.py"], "trl": ["trl_sft.py", "--packing"]}[opponent]
+        program = PROGRAMS[opponent]
         out = subprocess.run([self.o.python, os.path.join(self.o.peers, program[0]), *program[1:], "--shape", shape, "--method", method,
                               "--lengths", lengths, "--steps", str(steps), "--threads", str(self.o.threads), "--json"],
                              env=self.env, capture_output=True, text=True)
@@ -148,21 +152,29 @@ class Bench:
         difference, compared = self.gradient_difference(shape, method, lengths)
         steps = STEPS[shape]
         probes, ratios, ours, theirs = [self.probe()], [], [], []
+        memory, first = ([], []), ([], [])
         for pair in range(self.o.pairs):
             order = [0, 1] if pair % 2 == 0 else [1, 0]
             for side in order:
                 if side == 0:
-                    ours.append(self.ours(shape, method, lengths, steps)["tok_s"])
+                    result = self.ours(shape, method, lengths, steps)
+                    ours.append(result["tok_s"])
+                    memory[0].append(result["peak_rss_mib"])
+                    first[0].append(result["first_step_s"])
                 else:
                     result = self.theirs(opponent, shape, method, lengths, steps)
                     theirs.append(result["tok_s"])
                     name = result["peer"]
+                    memory[1].append(result["rss_mb"])
+                    first[1].append(result["first_step_s"])
             ratios.append(ours[-1] / theirs[-1])
             probes.append(self.probe())
         spread = max(probes) / min(probes) - 1
         void = "; void: probe" if spread > 0.10 else "; void: gradients" if difference > 1e-4 else ""
         print(f"{shape:13} {method:4} {lengths:6} {name:24} x{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]  "
               f"ours {statistics.median(ours):8.0f} theirs {statistics.median(theirs):8.0f} tok/s  "
+              f"memory {statistics.median(memory[0]):.0f} / {statistics.median(memory[1]):.0f} MiB  "
+              f"first step {statistics.median(first[0]):.2f} / {statistics.median(first[1]):.2f} s  "
               f"gradients {difference:.1e} ({compared} tensors)  probe {statistics.median(probes):.0f} GFLOP/s +-{100 * spread / 2:.0f}%{void}",
               flush=True)
 

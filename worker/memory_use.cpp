@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/memory_use.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <fstream>
 #include <span>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -25,6 +28,24 @@ std::int64_t resident_peak() {
 
 void reset_resident_peak() {
   std::ofstream("/proc/self/clear_refs") << "5";  // proc(5)
+}
+
+double process_age() {
+  std::ifstream uptime("/proc/uptime");
+  std::ifstream stat("/proc/self/stat");
+  double up = 0;
+  std::string text;
+  if (!(uptime >> up) || !std::getline(stat, text) || text.rfind(')') == std::string::npos) {
+    return 0;
+  }
+  // proc(5): field 22, the 20th behind the name in brackets, is the start in clock ticks.
+  std::istringstream fields(text.substr(text.rfind(')') + 1));
+  constexpr int kStartField = 20;
+  std::string word;
+  for (int i = 0; i < kStartField; ++i) {
+    fields >> word;
+  }
+  return up - std::stod(word) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
 void add_memory(Group& group, const MemoryUse& mine, proto::StageResult& result) {

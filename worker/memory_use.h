@@ -29,6 +29,9 @@ struct MemoryUse {                 // bytes
 [[nodiscard]] std::int64_t resident_peak();
 void reset_resident_peak();  // a kernel that refuses leaves the mark of the whole process
 
+// Seconds since the kernel started this process (resolution 10 ms); 0 where /proc is not served.
+[[nodiscard]] double process_age();
+
 // Every rank's use, in rank order, into the result. Collective over the group.
 void add_memory(Group& group, const MemoryUse& mine, proto::StageResult& result);
 // The rank with the largest resident set; null: the result has none.

@@ -75,6 +75,36 @@ Least least_of(const KernelProfile::Row& row, double mean_length) {
           compute + bytes / bandwidth(working_set)};
 }
 
+// Micro-batches of ragged examples differ in their number of tokens: rows of one kernel whose
+// extents are nearly the same become one, under the largest.
+std::vector<KernelProfile::Row> merged(const std::vector<KernelProfile::Row>& rows) {
+  constexpr double kNearly = 0.15;
+  std::vector<KernelProfile::Row> out;
+  for (const KernelProfile::Row& row : rows) {
+    const auto is_near = [&](const KernelProfile::Row& other) {
+      bool near = row.name == other.name;
+      for (std::size_t i = 0; i < row.shape.size(); ++i) {
+        const auto [less, more] = std::minmax(row.shape[i], other.shape[i]);
+        near = near && static_cast<double>(more - less) <= kNearly * static_cast<double>(more);
+      }
+      return near;
+    };
+    const auto found = std::find_if(out.begin(), out.end(), is_near);
+    if (found == out.end()) {
+      out.push_back(row);
+      continue;
+    }
+    for (std::size_t i = 0; i < row.shape.size(); ++i) {
+      found->shape[i] = std::max(found->shape[i], row.shape[i]);
+    }
+    found->calls += row.calls;
+    found->seconds += row.seconds;
+    found->flops += row.flops;
+    found->bytes += row.bytes;
+  }
+  return out;
+}
+
 std::string shape_text(const KernelProfile::Row& row) {
   std::string text;
   for (const std::int64_t extent : row.shape) {
@@ -87,7 +117,7 @@ std::string shape_text(const KernelProfile::Row& row) {
 
 nlohmann::json report(const StepOptions& options, const nlohmann::json& figures,
                       const KernelProfile& profile, double mean_length) {
-  std::vector<KernelProfile::Row> rows = profile.rows();
+  std::vector<KernelProfile::Row> rows = merged(profile.rows());
   std::sort(rows.begin(), rows.end(),
             [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
   const double steps = figures.at("steps");

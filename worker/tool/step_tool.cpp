@@ -17,6 +17,7 @@
 #include "core/random.h"
 #include "worker/data/loader.h"
 #include "worker/engines.h"
+#include "worker/memory_use.h"
 #include "worker/train_model.h"
 
 namespace finescale {
@@ -102,6 +103,7 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   std::vector<double> times;
   double loss = 0;
   double norm = 0;
+  double first_step_s = 0;
   const auto warmup = request.value("warmup", std::int64_t{3});
   for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
     if (step == warmup && profile != nullptr) {
@@ -117,6 +119,7 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
       dump(request.at("dump"), world, model);
     }
     model.update(step + 1, train.learning_rate(), norm);
+    first_step_s = step == 0 ? process_age() : first_step_s;
     const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     if (step >= warmup) {
       rates.push_back(static_cast<double>(batch.num_tokens) / seconds);
@@ -129,6 +132,8 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
                         {"ms_total", std::accumulate(times.begin(), times.end(), 0.0)},
                         {"steps", times.size()},
                         {"loss", loss},
+                        {"first_step_s", first_step_s},
+                        {"peak_rss_mib", static_cast<double>(resident_peak()) / 0x1p20},
                         {"gradient_norm", norm},
                         {"isa", isa_name(active_isa())},
                         {"memory_bytes", model.activation_bytes()}}

@@ -4,9 +4,10 @@
 // random ones, "sequences_per_step", "steps", "warmup", "threads", "micro_batch_tokens", "dump":
 // path of an HDF5 file for the first weights and gradient}; answers {"tok_s" (median over steps),
 // "ms_step", "ms_total" of "steps" after the warm-up, "loss", "gradient_norm", "isa",
-// "memory_bytes"}. AdamW as PyTorch has it: decay 0.01
-// everywhere. `finescale-worker --step FILE` does the same on the ranks of an MPI job, spread as
-// "mesh" (as in a sweep file; absent: data) says.
+// "first_step_s" (from the process's start to the end of the first step), "peak_rss_mib",
+// "memory_bytes"}. AdamW as PyTorch has it: decay 0.01 everywhere. `finescale-worker --step FILE`
+// does the same on the ranks of an MPI job, spread as "mesh" (as in a sweep file; absent: data)
+// says.
 #pragma once
 
 #include <string>
