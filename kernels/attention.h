@@ -22,7 +22,8 @@ struct AttentionShape {
 
 // q [T, H*D], k and v [T, K*D] (row strides respected: they may be columns of one qkv matrix), out
 // [T, H*D], lse [T, H] log-sum-exp for the backward pass. segments: S+1 ascending offsets,
-// segments[0] = 0, segments[S] = T; a token sees the tokens of its own segment up to itself.
+// segments[0] = 0, segments[S] = T; a token sees the tokens of its own segment up to itself,
+// the last `window` of them when there is one.
 void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                        const TensorView& k, const TensorView& v,
                        std::span<const std::int32_t> segments, const TensorView& out,
@@ -36,7 +37,8 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
                         const TensorView& dk, const TensorView& dv);
 
 // One new token per sequence against a cache, for generation. q [B, H*D]; k_cache, v_cache [B * P,
-// K*D] with lengths[b] filled positions (the new token's own included); out [B, H*D].
+// K*D] with lengths[b] filled positions (the new token's own included), of which the window's are
+// read; out [B, H*D].
 void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                       const TensorView& k_cache, const TensorView& v_cache,
                       std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,

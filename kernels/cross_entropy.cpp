@@ -20,7 +20,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part) {
+                          const VocabularyPart* part, const HeadBias* bias) {
   const KernelSpan span(stream, [&] {
     return KernelCall{"head_and_loss",
                       {x.rows(), weight.rows(), weight.cols()},
@@ -30,7 +30,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
-                                gathered, scratch, part);
+                                gathered, scratch, part, bias);
       return;
     case DeviceType::kCuda:
       no_kernel("linear_cross_entropy");

@@ -27,6 +27,12 @@ struct VocabularyPart {
   std::function<void(const TensorView& statistics)> combine;
 };
 
+// Added to every row of logits: value [V]; gradient [V] += or empty.
+struct HeadBias {
+  TensorView value;
+  TensorView gradient;
+};
+
 // x [T, C], weight [V, C], labels [T] i32 (kIgnoreLabel: not scored), weights [T] or empty: factor
 // of each token's loss. losses [T] out: weighted negative log-likelihood, 0 where not scored.
 // scratch [chunk, V]. Rows without a label cost nothing: they are gathered out in front of the head
@@ -38,7 +44,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part = nullptr);
+                          const VocabularyPart* part = nullptr, const HeadBias* bias = nullptr);
 
 // Softmax cross-entropy of given logits [R, V] in place: logits become scale * weights * (softmax -
 // onehot); losses [R]. labels [R] all valid. Used per chunk by the above; the CUDA twin is the same

@@ -433,9 +433,11 @@ void attention_decode(const Stream& /*stream*/, const AttentionShape& shape, con
                            .kv_head = 0};
   parallel_items(static_cast<std::int64_t>(lengths.size()) * heads, [&](std::int64_t item) {
     const std::int64_t sequence = item / heads;
+    const std::int64_t length = lengths[static_cast<std::size_t>(sequence)];
+    const std::int64_t seen =
+        shape.window == 0 ? length : std::min<std::int64_t>(length, shape.window);
     HWY_DYNAMIC_DISPATCH(decode)
-    (task, sequence, item % heads, sequence * positions_per_sequence,
-     lengths[static_cast<std::size_t>(sequence)]);
+    (task, sequence, item % heads, sequence * positions_per_sequence + length - seen, seen);
   });
 }
 

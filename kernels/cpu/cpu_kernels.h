@@ -4,9 +4,13 @@
 
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/gelu.h"
 #include "kernels/gemm.h"
+#include "kernels/head_norm.h"
+#include "kernels/layernorm.h"
 #include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
@@ -18,6 +22,17 @@ namespace finescale::cpu {
 decltype(finescale::gemm) gemm;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
+decltype(finescale::layernorm_forward) layernorm_forward;
+decltype(finescale::layernorm_backward) layernorm_backward;
+decltype(finescale::head_norm_forward) head_norm_forward;
+decltype(finescale::head_norm_backward) head_norm_backward;
+decltype(finescale::bias_add) bias_add;
+decltype(finescale::bias_gradient) bias_gradient;
+decltype(finescale::affine_in_place) affine_in_place;
+decltype(finescale::gelu_forward) gelu_forward;
+decltype(finescale::gelu_backward) gelu_backward;
+decltype(finescale::geglu_forward) geglu_forward;
+decltype(finescale::geglu_backward) geglu_backward;
 decltype(finescale::rope_apply) rope_apply;
 decltype(finescale::swiglu_forward) swiglu_forward;
 decltype(finescale::swiglu_backward) swiglu_backward;

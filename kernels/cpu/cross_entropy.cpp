@@ -88,7 +88,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part) {
+                          const VocabularyPart* part, const HeadBias* bias) {
   thread_local Gathered work;
   gather_labels(labels, weights, work);
   const auto scored = static_cast<std::int64_t>(work.rows.size());
@@ -107,6 +107,9 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
     const TensorView rows = compact_x.row_range(begin, end);
     const TensorView logits = scratch.row_range(0, end - begin);
     finescale::gemm(stream, Transpose::kNo, Transpose::kYes, 1, rows, weight, 0, logits);
+    if (bias != nullptr) {
+      finescale::bias_add(stream, bias->value, logits);
+    }
     const TensorView chunk_labels(work.labels.data() + begin, DType::kI32, {end - begin});
     TensorView chunk_weights;
     if (!weights.empty()) {
@@ -123,6 +126,9 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                     *part, work);
     }
     if (want_gradient) {
+      if (bias != nullptr && !bias->gradient.empty()) {
+        finescale::bias_gradient(stream, logits, bias->gradient);
+      }
       if (!dweight.empty()) {
         finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, logits, rows, 1, dweight);
       }

@@ -4,7 +4,11 @@
 #include <tuple>
 
 #include "kernels/cuda/adamw.h"
+#include "kernels/cuda/bias.h"
 #include "kernels/cuda/cross_entropy.h"
+#include "kernels/cuda/gelu.h"
+#include "kernels/cuda/head_norm.h"
+#include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 #include "tests/kernels/kernel_fixture.h"
@@ -65,6 +69,127 @@ TEST_P(Twins, RmsNorm) {
       expect_near(dx2, dx);
       expect_near(dweight2, dweight);
     }
+  }
+}
+
+TEST_P(Twins, LayerNorm) {
+  for (const auto& [rows, cols] : {std::pair{1, 2}, {3, 75}, {70, 33}, {2, 1000}}) {
+    for (const bool has_residual : {false, true}) {
+      Tensor x(dtype(), rows, cols, 3);
+      Tensor residual(dtype(), rows, cols, 1);
+      Tensor weight(dtype(), 0, cols);
+      Tensor bias(dtype(), 0, cols);
+      Tensor dy(dtype(), rows, cols, 2);
+      Tensor y(dtype(), rows, cols, 2);
+      Tensor statistics(dtype(), rows, 2);
+      Tensor dx(dtype(), rows, cols, 1);
+      Tensor dweight(dtype(), 0, cols);
+      x.random(1);
+      residual.random(2);
+      weight.random(3);
+      bias.random(4);
+      dy.random(5);
+      dx.random(6);
+      dweight.random(7);
+      Tensor x2 = x;
+      Tensor y2 = y;
+      Tensor statistics2 = statistics;
+      Tensor dx2 = dx;
+      Tensor dweight2 = dweight;
+      const TensorView added = has_residual ? residual.view() : TensorView();
+      layernorm_forward(cpu_, x.view(), added, weight.view(), bias.view(), 1e-2, y.view(),
+                        statistics.view());
+      layernorm_backward(cpu_, dy.view(), x.view(), weight.view(), statistics.view(), dx.view(),
+                         dweight.view());
+      cuda::layernorm_forward(gpu_, x2.view(), added, weight.view(), bias.view(), 1e-2, y2.view(),
+                              statistics2.view());
+      cuda::layernorm_backward(gpu_, dy.view(), x2.view(), weight.view(), statistics2.view(),
+                               dx2.view(), dweight2.view());
+      expect_near(x2, x);
+      expect_near(y2, y);
+      expect_near(statistics2, statistics);
+      expect_near(dx2, dx);
+      expect_near(dweight2, dweight);
+    }
+  }
+}
+
+TEST_P(Twins, HeadNorm) {
+  for (const auto& [rows, heads, width] :
+       {std::tuple{1, 1, 2}, {3, 2, 40}, {70, 3, 16}, {2, 1, 100}}) {
+    Tensor x(dtype(), rows, heads * width, 3);
+    Tensor weight(dtype(), 0, width);
+    Tensor dy(dtype(), rows, heads * width, 2);
+    Tensor y(dtype(), rows, heads * width, 2);
+    Tensor rstd(dtype(), rows, heads);
+    Tensor dweight(dtype(), 0, width);
+    x.random(1);
+    weight.random(2);
+    dy.random(3);
+    dweight.random(4);
+    Tensor y2 = y;
+    Tensor rstd2 = rstd;
+    Tensor dy2 = dy;
+    Tensor dweight2 = dweight;
+    head_norm_forward(cpu_, x.view(), weight.view(), 1e-2, y.view(), rstd.view());
+    cuda::head_norm_forward(gpu_, x.view(), weight.view(), 1e-2, y2.view(), rstd2.view());
+    head_norm_backward(cpu_, dy.view(), x.view(), weight.view(), rstd.view(), dy.view(),
+                       dweight.view());
+    cuda::head_norm_backward(gpu_, dy2.view(), x.view(), weight.view(), rstd2.view(), dy2.view(),
+                             dweight2.view());
+    expect_near(y2, y);
+    expect_near(rstd2, rstd);
+    expect_near(dy2, dy);
+    expect_near(dweight2, dweight);
+  }
+}
+
+TEST_P(Twins, GeluPlainAndGated) {
+  for (const Gelu kind : {Gelu::kTanh, Gelu::kErf}) {
+    for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 75}, {2, 300}}) {
+      Tensor x(dtype(), rows, 2 * cols, 3);
+      Tensor dy(dtype(), rows, cols, 1);
+      Tensor y(dtype(), rows, cols, 2);
+      x.random(1, 2);
+      dy.random(2);
+      Tensor x2 = x;
+      Tensor y2 = y;
+      geglu_forward(cpu_, kind, x.view(), y.view());
+      cuda::geglu_forward(gpu_, kind, x.view(), y2.view());
+      expect_near(y2, y);
+      geglu_backward(cpu_, kind, dy.view(), x.view(), x.view());
+      cuda::geglu_backward(gpu_, kind, dy.view(), x2.view(), x2.view());
+      expect_near(x2, x);
+      gelu_forward(cpu_, kind, dy.view(), y.view());
+      cuda::gelu_forward(gpu_, kind, dy.view(), y2.view());
+      expect_near(y2, y);
+      Tensor in_place = dy;
+      gelu_backward(cpu_, kind, y.view(), dy.view(), y.view());
+      cuda::gelu_backward(gpu_, kind, y2.view(), in_place.view(), in_place.view());
+      expect_near(in_place, y);
+    }
+  }
+}
+
+TEST_P(Twins, BiasAndAffine) {
+  for (const auto& [rows, cols] : {std::pair{1, 1}, {3, 75}, {200, 33}}) {
+    Tensor bias(dtype(), 0, cols);
+    Tensor dbias(dtype(), 0, cols);
+    Tensor y(dtype(), rows, cols, 3);
+    bias.random(1);
+    dbias.random(2);
+    y.random(3);
+    Tensor y2 = y;
+    Tensor dbias2 = dbias;
+    bias_add(cpu_, bias.view(), y.view());
+    cuda::bias_add(gpu_, bias.view(), y2.view());
+    EXPECT_TRUE(y2.bytes() == y.bytes());
+    bias_gradient(cpu_, y.view(), dbias.view());
+    cuda::bias_gradient(gpu_, y2.view(), dbias2.view());
+    expect_near(dbias2, dbias);
+    affine_in_place(cpu_, 1.7, -0.3, y.view());
+    cuda::affine_in_place(gpu_, 1.7, -0.3, y2.view());
+    expect_near(y2, y);
   }
 }
 

@@ -11,6 +11,7 @@ using Attention = Kernel;
 struct Case {
   int heads, kv_heads, dim;
   std::vector<std::int32_t> lengths;
+  int window = 0;
 };
 
 const std::vector<Case>& cases() {
@@ -18,7 +19,10 @@ const std::vector<Case>& cases() {
                                         {4, 4, 16, {5, 1, 19, 8}},
                                         {4, 2, 32, {33, 2, 70}},
                                         {6, 1, 24, {17, 64, 65}},
-                                        {2, 2, 64, {200, 3}}};
+                                        {2, 2, 64, {200, 3}},
+                                        {1, 1, 8, {40}, 1},
+                                        {4, 2, 16, {5, 1, 90, 8}, 7},
+                                        {2, 2, 32, {200, 3}, 33}};
   return all;
 }
 
@@ -29,7 +33,8 @@ struct Inputs {
         shape{.num_heads = c.heads,
               .num_kv_heads = c.kv_heads,
               .head_dim = c.dim,
-              .scale = 1 / std::sqrt(c.dim)},
+              .scale = 1 / std::sqrt(c.dim),
+              .window = c.window},
         segments{0},
         qkv(dtype, total(c), std::int64_t{c.heads + 2 * c.kv_heads} * c.dim, 3) {
     for (const std::int32_t length : c.lengths) {
@@ -63,7 +68,7 @@ struct Inputs {
     attention_forward(stream, shape, q(qkv), k(qkv), v(qkv), segments, out.view(), lse.view());
   }
 
-  // Softmax row of token t and head h over its segment, and where that segment begins.
+  // Softmax row of token t and head h over what it sees, and where that begins.
   [[nodiscard]] std::vector<double> softmax(std::int64_t t, int h, std::int64_t* begin,
                                             double* lse) const {
     const int group = h / (shape.num_heads / shape.num_kv_heads);
@@ -72,6 +77,9 @@ struct Inputs {
       ++s;
     }
     *begin = segments[s];
+    if (shape.window > 0) {
+      *begin = std::max<std::int64_t>(*begin, t - shape.window + 1);
+    }
     std::vector<double> row;
     double largest = -INFINITY;
     for (std::int64_t j = *begin; j <= t; ++j) {

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementwise by rows; the gradient is summed by columns. Letters: T tokens, C columns.
+#include "kernels/cuda/bias.h"
+
+#include "kernels/cuda/gpu.h"
+
+namespace finescale::cuda {
+
+namespace {
+
+constexpr int kRowThreads = 256;
+// dbias: a warp reads 32 neighbouring columns, 16 warps take turns at blocks of rows.
+constexpr int kColumns = 32;
+constexpr int kSlices = 16;
+constexpr std::int64_t kRowBlock = 64;  // rounding grows with T / 64, as in the CPU twin
+
+template <class T>
+__global__ void __launch_bounds__(kRowThreads)
+    add_rows_of(const T* __restrict__ bias, T* y, std::int64_t y_stride, std::int64_t width) {
+  T* row = y + static_cast<std::int64_t>(blockIdx.x) * y_stride;
+  for (std::int64_t c = threadIdx.x; c < width; c += kRowThreads) {
+    row[c] += bias[c];
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kRowThreads)
+    affine_rows(T factor, T addend, T* x, std::int64_t x_stride, std::int64_t width) {
+  T* row = x + static_cast<std::int64_t>(blockIdx.x) * x_stride;
+  for (std::int64_t c = threadIdx.x; c < width; c += kRowThreads) {
+    row[c] = fma(row[c], factor, addend);
+  }
+}
+
+// Warp s of a block sums the row blocks s, s + 16, ...; the 16 sums are then added in order.
+template <class T>
+__global__ void __launch_bounds__(kColumns* kSlices)
+    sum_columns(const T* __restrict__ dy, std::int64_t dy_stride, T* __restrict__ dbias,
+                std::int64_t rows, std::int64_t width) {
+  GPU_SHARED(T, sums, [kSlices][kColumns]);
+  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
+  T total = 0;
+  if (c < width) {
+    for (std::int64_t begin = threadIdx.y * kRowBlock; begin < rows; begin += kSlices * kRowBlock) {
+      const std::int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
+      T sum = 0;
+      for (std::int64_t t = begin; t < end; ++t) {
+        sum += dy[t * dy_stride + c];
+      }
+      total += sum;
+    }
+  }
+  sums[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y == 0 && c < width) {
+    T sum = sums[0][threadIdx.x];
+    for (int slice = 1; slice < kSlices; ++slice) {
+      sum += sums[slice][threadIdx.x];
+    }
+    dbias[c] += sum;
+  }
+}
+
+template <class T>
+void add(const Stream& stream, const TensorView& bias, const TensorView& y) {
+  gpu_launch(stream, add_rows_of<T>, dim3(static_cast<unsigned>(y.rows())), dim3(kRowThreads), 0,
+             bias.as<T>(), y.as<T>(), y.row_stride, y.cols());
+}
+
+template <class T>
+void gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
+  gpu_launch(stream, sum_columns<T>, dim3(blocks_for(dy.cols(), kColumns)), dim3(kColumns, kSlices),
+             0, dy.as<T>(), dy.row_stride, dbias.as<T>(), dy.rows(), dy.cols());
+}
+
+template <class T>
+void affine(const Stream& stream, double factor, double addend, const TensorView& x) {
+  gpu_launch(stream, affine_rows<T>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads), 0,
+             static_cast<T>(factor), static_cast<T>(addend), x.as<T>(), x.row_stride, x.cols());
+}
+
+}  // namespace
+
+void bias_add(const Stream& stream, const TensorView& bias, const TensorView& y) {
+  if (y.rows() == 0) {
+    return;
+  }
+  y.dtype == DType::kF64 ? add<double>(stream, bias, y) : add<float>(stream, bias, y);
+}
+
+void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
+  if (dy.rows() == 0) {
+    return;
+  }
+  dy.dtype == DType::kF64 ? gradient<double>(stream, dy, dbias)
+                          : gradient<float>(stream, dy, dbias);
+}
+
+void affine_in_place(const Stream& stream, double factor, double addend, const TensorView& x) {
+  if (x.rows() == 0) {
+    return;
+  }
+  x.dtype == DType::kF64 ? affine<double>(stream, factor, addend, x)
+                         : affine<float>(stream, factor, addend, x);
+}
+
+}  // namespace finescale::cuda

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA twins of the operations of kernels/bias.h: the same argument lists, f32 and f64, enqueued
+// on the stream. Equal inputs give equal bits.
+#pragma once
+
+#include "kernels/bias.h"
+
+namespace finescale::cuda {
+
+decltype(finescale::bias_add) bias_add;
+decltype(finescale::bias_gradient) bias_gradient;
+decltype(finescale::affine_in_place) affine_in_place;
+
+}  // namespace finescale::cuda

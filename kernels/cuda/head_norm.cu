@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// One warp per head of a token forward and backward; the weight's gradient is summed by columns.
+// Letters: T tokens, N heads, D head width.
+#include "kernels/cuda/head_norm.h"
+
+#include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/gpu.h"
+
+namespace finescale::cuda {
+
+namespace {
+
+// dweight: a warp reads 32 neighbouring columns, 16 warps take turns at blocks of rows.
+constexpr int kColumns = 32;
+constexpr int kSlices = 16;
+constexpr std::int64_t kRowBlock = 64;  // of tokens, as in the CPU twin
+
+// Block (t, head).
+template <class T>
+__global__ void __launch_bounds__(kWarp)
+    forward_heads(const T* x, std::int64_t x_stride, const T* __restrict__ weight, T eps, T* y,
+                  std::int64_t y_stride, T* rstd, std::int64_t width) {
+  const std::int64_t t = blockIdx.x;
+  const std::int64_t head = blockIdx.y;
+  const T* row = x + t * x_stride + head * width;
+  T* out = y + t * y_stride + head * width;
+  T squares = 0;
+  for (std::int64_t c = threadIdx.x; c < width; c += kWarp) {
+    squares += row[c] * row[c];
+  }
+  const T scale = T(1) / sqrt(warp_sum(squares) / static_cast<T>(width) + eps);
+  if (threadIdx.x == 0) {
+    rstd[t * gridDim.y + head] = scale;
+  }
+  for (std::int64_t c = threadIdx.x; c < width; c += kWarp) {
+    out[c] = row[c] * scale * weight[c];
+  }
+}
+
+// dx = rstd (dy w) - x rstd^3 / D sum(dy w x); a thread reads of dy what it writes of dx.
+template <class T>
+__global__ void __launch_bounds__(kWarp)
+    backward_heads(const T* dy, std::int64_t dy_stride, const T* __restrict__ x,
+                   std::int64_t x_stride, const T* __restrict__ weight, const T* __restrict__ rstd,
+                   T* dx, std::int64_t dx_stride, std::int64_t width) {
+  const std::int64_t t = blockIdx.x;
+  const std::int64_t head = blockIdx.y;
+  const T* grad = dy + t * dy_stride + head * width;
+  const T* row = x + t * x_stride + head * width;
+  T* out = dx + t * dx_stride + head * width;
+  T dot = 0;
+  for (std::int64_t c = threadIdx.x; c < width; c += kWarp) {
+    dot += grad[c] * weight[c] * row[c];
+  }
+  const T scale = rstd[t * gridDim.y + head];
+  const T back = -warp_sum(dot) * scale * scale * scale / static_cast<T>(width);
+  for (std::int64_t c = threadIdx.x; c < width; c += kWarp) {
+    out[c] = grad[c] * weight[c] * scale + row[c] * back;
+  }
+}
+
+// Warp s of a block sums the token blocks s, s + 16, ...; the 16 sums are then added in order.
+template <class T>
+__global__ void __launch_bounds__(kColumns* kSlices)
+    weight_columns(const T* dy, std::int64_t dy_stride, const T* __restrict__ x,
+                   std::int64_t x_stride, const T* __restrict__ rstd, T* __restrict__ dweight,
+                   std::int64_t rows, std::int64_t heads, std::int64_t width) {
+  GPU_SHARED(T, sums, [kSlices][kColumns]);
+  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
+  T total = 0;
+  if (c < width) {
+    for (std::int64_t begin = threadIdx.y * kRowBlock; begin < rows; begin += kSlices * kRowBlock) {
+      const std::int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
+      T sum = 0;
+      for (std::int64_t t = begin; t < end; ++t) {
+        for (std::int64_t head = 0; head < heads; ++head) {
+          const std::int64_t column = head * width + c;
+          sum += dy[t * dy_stride + column] * (x[t * x_stride + column] * rstd[t * heads + head]);
+        }
+      }
+      total += sum;
+    }
+  }
+  sums[threadIdx.y][threadIdx.x] = total;
+  __syncthreads();
+  if (threadIdx.y == 0 && c < width) {
+    T sum = sums[0][threadIdx.x];
+    for (int slice = 1; slice < kSlices; ++slice) {
+      sum += sums[slice][threadIdx.x];
+    }
+    dweight[c] += sum;
+  }
+}
+
+template <class T>
+void forward(const Stream& stream, const TensorView& x, const TensorView& weight, double eps,
+             const TensorView& y, const TensorView& rstd) {
+  gpu_launch(stream, forward_heads<T>,
+             dim3(static_cast<unsigned>(x.rows()), static_cast<unsigned>(rstd.cols())), dim3(kWarp),
+             0, x.as<T>(), x.row_stride, weight.as<T>(), static_cast<T>(eps), y.as<T>(),
+             y.row_stride, rstd.as<T>(), weight.cols());
+}
+
+template <class T>
+void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+              const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+              const TensorView& dweight) {
+  if (!dweight.empty()) {  // first: dx may overwrite dy
+    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(weight.cols(), kColumns)),
+               dim3(kColumns, kSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
+               rstd.as<T>(), dweight.as<T>(), x.rows(), rstd.cols(), weight.cols());
+  }
+  if (!dx.empty()) {
+    gpu_launch(stream, backward_heads<T>,
+               dim3(static_cast<unsigned>(x.rows()), static_cast<unsigned>(rstd.cols())),
+               dim3(kWarp), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride, weight.as<T>(),
+               rstd.as<T>(), dx.as<T>(), dx.row_stride, weight.cols());
+  }
+}
+
+}  // namespace
+
+void head_norm_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+                       double eps, const TensorView& y, const TensorView& rstd) {
+  if (x.rows() == 0) {
+    return;
+  }
+  x.dtype == DType::kF64 ? forward<double>(stream, x, weight, eps, y, rstd)
+                         : forward<float>(stream, x, weight, eps, y, rstd);
+}
+
+void head_norm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+                        const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+                        const TensorView& dweight) {
+  if (x.rows() == 0) {
+    return;
+  }
+  x.dtype == DType::kF64 ? backward<double>(stream, dy, x, weight, rstd, dx, dweight)
+                         : backward<float>(stream, dy, x, weight, rstd, dx, dweight);
+}
+
+}  // namespace finescale::cuda
