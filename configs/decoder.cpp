@@ -56,6 +56,9 @@ std::optional<ShapeFault> fault_of(const DecoderShape& s) {
                                        ", must be a multiple of num_heads (" + number(s.num_heads) +
                                        "), or give head_dim"};
   }
+  if (s.tied && s.head_bias) {
+    return ShapeFault{"tie_embeddings", "tie_embeddings is true, but the head has a bias"};
+  }
   return find_rope_fault(s);
 }
 
@@ -132,10 +135,19 @@ class TensorList {
  public:
   explicit TensorList(const DecoderShape& shape) : shape_(shape) {}
 
-  void matrix(const std::string& module, std::int64_t rows, std::int64_t columns, bool bias) {
-    out.push_back({module + ".weight", rows, columns});
-    if (bias) {
-      out.push_back({module + ".bias", rows, 0});
+  struct Matrix {
+    std::string module;
+    std::int64_t rows, columns;
+  };
+  // Matrices that read the same input, then their biases.
+  void stack(std::initializer_list<Matrix> matrices, bool bias) {
+    for (const Matrix& matrix : matrices) {
+      out.push_back({matrix.module + ".weight", matrix.rows, matrix.columns});
+    }
+    for (const Matrix& matrix : matrices) {
+      if (bias) {
+        out.push_back({matrix.module + ".bias", matrix.rows, 0});
+      }
     }
   }
   void norm(const std::string& module, std::int64_t width) {
@@ -148,22 +160,25 @@ class TensorList {
     const DecoderShape& s = shape_;
     const std::string prefix = "model.layers." + std::to_string(index) + ".";
     norm(prefix + "input_layernorm", s.hidden_size);
-    matrix(prefix + "self_attn.q_proj", s.query(), s.hidden_size, s.qkv_bias);
-    matrix(prefix + "self_attn.k_proj", s.key(), s.hidden_size, s.qkv_bias);
-    matrix(prefix + "self_attn.v_proj", s.key(), s.hidden_size, s.qkv_bias);
+    stack({{prefix + "self_attn.q_proj", s.query(), s.hidden_size},
+           {prefix + "self_attn.k_proj", s.key(), s.hidden_size},
+           {prefix + "self_attn.v_proj", s.key(), s.hidden_size}},
+          s.qkv_bias);
     if (s.qk_norm) {
       out.push_back({prefix + "self_attn.q_norm.weight", s.head_dim, 0});
       out.push_back({prefix + "self_attn.k_norm.weight", s.head_dim, 0});
     }
-    matrix(prefix + "self_attn.o_proj", s.hidden_size, s.query(), s.o_bias);
+    stack({{prefix + "self_attn.o_proj", s.hidden_size, s.query()}}, s.o_bias);
     if (!s.shared_norm) {
       norm(prefix + "post_attention_layernorm", s.hidden_size);
     }
+    const Matrix up{prefix + "mlp.up_proj", s.intermediate_size, s.hidden_size};
     if (s.gated) {
-      matrix(prefix + "mlp.gate_proj", s.intermediate_size, s.hidden_size, s.mlp_bias);
+      stack({{prefix + "mlp.gate_proj", s.intermediate_size, s.hidden_size}, up}, s.mlp_bias);
+    } else {
+      stack({up}, s.mlp_bias);
     }
-    matrix(prefix + "mlp.up_proj", s.intermediate_size, s.hidden_size, s.mlp_bias);
-    matrix(prefix + "mlp.down_proj", s.hidden_size, s.intermediate_size, s.mlp_bias);
+    stack({{prefix + "mlp.down_proj", s.hidden_size, s.intermediate_size}}, s.mlp_bias);
   }
 
   std::vector<LogicalShape> out;
@@ -176,18 +191,16 @@ class TensorList {
 
 std::vector<LogicalShape> logical_tensors(const DecoderShape& shape) {
   TensorList list(shape);
-  list.matrix("model.embed_tokens", shape.vocab_size, shape.hidden_size, false);
+  list.stack({{"model.embed_tokens", shape.vocab_size, shape.hidden_size}}, false);
   if (shape.learned_positions) {
-    list.matrix("model.embed_positions", shape.max_positions, shape.hidden_size, false);
+    list.stack({{"model.embed_positions", shape.max_positions, shape.hidden_size}}, false);
   }
   for (int layer = 0; layer < shape.num_layers; ++layer) {
     list.layer(layer);
   }
   list.norm("model.norm", shape.hidden_size);
   if (!shape.tied) {
-    list.matrix("lm_head", shape.vocab_size, shape.hidden_size, shape.head_bias);
-  } else if (shape.head_bias) {
-    list.out.push_back({"lm_head.bias", shape.vocab_size, 0});
+    list.stack({{"lm_head", shape.vocab_size, shape.hidden_size}}, shape.head_bias);
   }
   return list.out;
 }

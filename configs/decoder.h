@@ -86,9 +86,9 @@ struct ShapeFault {
 // Angle per position of each rotated pair, [rotary_dim / 2].
 [[nodiscard]] std::vector<double> inverse_frequencies(const DecoderShape& shape);
 
-// Every tensor of a model, in the order of its layers: logical names are those of the Hugging Face
-// layout of llama for every family. All matrices are [out, in]. An absent activation gate, bias or
-// norm has no tensor, a tied head neither.
+// Every tensor of a model, in the order in which checkpoints hold them: logical names are those of
+// the Hugging Face layout of llama for every family. All matrices are [out, in]. An absent
+// activation gate, bias or norm has no tensor, a tied head neither.
 struct LogicalShape {
   std::string name;
   std::int64_t rows = 0;

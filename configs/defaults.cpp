@@ -36,7 +36,7 @@ void resolve_base(config::Base& base) {
   }
   if (base.tokenizer().has_train() && !base.tokenizer().train().has_vocab_size()) {
     base.mutable_tokenizer()->mutable_train()->set_vocab_size(
-        base.architecture().llama().vocab_size());
+        unchecked_shape(base.architecture()).vocab_size);
   }
 }
 

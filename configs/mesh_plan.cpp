@@ -51,25 +51,34 @@ std::string mesh_text(const planner::Axes& axes) {
   return "{" + (text.empty() ? "data: 1" : text) + "}";
 }
 
-std::string nearest_text(const config::Llama& llama, const planner::Axes& axes, int ranks) {
+std::string nearest_text(const DecoderShape& model, const planner::Axes& axes, int ranks) {
   return "nearest mesh of " + std::to_string(ranks) + (ranks == 1 ? " rank: " : " ranks: ") +
-         mesh_text(planner::nearest_legal(model_shape(llama), axes, ranks));
+         mesh_text(planner::nearest_legal(model_shape(model), axes, ranks));
 }
 
 }  // namespace
 
-planner::ModelShape model_shape(const config::Llama& llama) {
+planner::ModelShape model_shape(const DecoderShape& model) {
   planner::ModelShape shape;
-  shape.vocab = llama.vocab_size();
-  shape.hidden = llama.hidden_size();
-  shape.layers = llama.num_layers();
-  shape.heads = llama.num_heads();
-  shape.kv_heads = llama.num_kv_heads() == 0 ? llama.num_heads() : llama.num_kv_heads();
-  shape.head_dim =
-      llama.head_dim() == 0 ? llama.hidden_size() / llama.num_heads() : llama.head_dim();
-  shape.intermediate = llama.intermediate_size();
-  shape.positions = llama.max_positions();
-  shape.tied = llama.tie_embeddings();
+  shape.vocab = model.vocab_size;
+  shape.hidden = model.hidden_size;
+  shape.layers = model.num_layers;
+  shape.heads = model.num_heads;
+  shape.kv_heads = model.num_kv_heads;
+  shape.head_dim = model.head_dim;
+  shape.intermediate = model.intermediate_size;
+  shape.positions = model.max_positions;
+  shape.tied = model.tied;
+  shape.gated = model.gated;
+  shape.norm_bias = model.norm == DecoderShape::Norm::kLayer;
+  shape.shared_norm = model.shared_norm;
+  shape.parallel = model.parallel_residual;
+  shape.qk_norm = model.qk_norm;
+  shape.qkv_bias = model.qkv_bias;
+  shape.o_bias = model.o_bias;
+  shape.mlp_bias = model.mlp_bias;
+  shape.head_bias = model.head_bias;
+  shape.learned_positions = model.learned_positions;
   return shape;
 }
 
@@ -95,10 +104,10 @@ planner::MethodShape method_shape(const config::Method& method) {
   return shape;
 }
 
-planner::Workload workload(const config::Train& train, const config::Llama& llama,
+planner::Workload workload(const config::Train& train, const DecoderShape& model,
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
-  w.model = model_shape(llama);
+  w.model = model_shape(model);
   w.method = method_shape(train.method());
   w.batch = batch;
   const double element = train.precision() == config::PRECISION_F64 ? 8 : 4;
@@ -192,15 +201,15 @@ void resolve_mesh(config::Mesh& mesh) {
 
 std::string nearest_mesh_hint(const config::Sweep& sweep, int ranks) {
   return sweep.base().has_model() ? ""
-                                  : nearest_text(sweep.base().architecture().llama(),
+                                  : nearest_text(unchecked_shape(sweep.base().architecture()),
                                                  mesh_plan(sweep.mesh()).axes, ranks);
 }
 
-void check_mesh(const config::Llama& llama, const config::Mesh& mesh) {
+void check_mesh(const DecoderShape& model, const config::Mesh& mesh) {
   const planner::Plan plan = mesh_plan(mesh);
-  if (const auto fault = planner::find_fault(model_shape(llama), plan)) {
+  if (const auto fault = planner::find_fault(model_shape(model), plan)) {
     throw Error(ErrorKind::kConfig, fault->message, "mesh." + fault->field,
-                nearest_text(llama, plan.axes, plan.axes.ranks()));
+                nearest_text(model, plan.axes, plan.axes.ranks()));
   }
 }
 

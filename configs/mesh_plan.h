@@ -6,15 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "configs/decoder.h"
 #include "configs/schema/sweep.pb.h"
 #include "sharding/planner/mesh_table.h"
 
 namespace finescale {
 
-[[nodiscard]] planner::ModelShape model_shape(const config::Llama& llama);
+[[nodiscard]] planner::ModelShape model_shape(const DecoderShape& shape);
 [[nodiscard]] planner::MethodShape method_shape(const config::Method& method);
 // batch and steps are what the data make of the stage.
-[[nodiscard]] planner::Workload workload(const config::Train& train, const config::Llama& llama,
+[[nodiscard]] planner::Workload workload(const config::Train& train, const DecoderShape& model,
                                          const planner::BatchShape& batch, double steps);
 
 // Axes and levers as written; `overlap: auto` is off until it is decided.
@@ -34,7 +35,7 @@ void resolve_mesh(config::Mesh& mesh);
 // "nearest mesh of 6 ranks: {data: 3, tensor: 2}", for models that are known from the sweep.
 [[nodiscard]] std::string nearest_mesh_hint(const config::Sweep& sweep, int ranks);
 // For a model that is known only later (base.model). Throws kConfig; `where` is the field's path.
-void check_mesh(const config::Llama& llama, const config::Mesh& mesh);
+void check_mesh(const DecoderShape& model, const config::Mesh& mesh);
 
 // 1500, 8GiB, 1.5 GiB; nothing for anything else.
 [[nodiscard]] std::optional<double> parse_bytes(const std::string& text);

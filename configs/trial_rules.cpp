@@ -85,37 +85,26 @@ void TrialRules::check_shape() const {
   if (base.has_model()) {
     return;
   }
-  require(base.architecture().kind_case() <= config::ModelConfig::kLlama, "base.architecture",
-          "base.architecture: only llama can be trained");
-  const config::Llama& llama = base.architecture().llama();
-  const std::string path = "base.architecture.llama";
-  const int heads = llama.num_heads();
-  const int kv_heads = llama.num_kv_heads() == 0 ? heads : llama.num_kv_heads();
-  require(heads % kv_heads == 0, path + ".num_kv_heads",
-          path + ".num_heads is " + std::to_string(heads) +
-              ", must be a multiple of num_kv_heads (" + std::to_string(kv_heads) + ")");
-  require(llama.head_dim() != 0 || llama.hidden_size() % heads == 0, path + ".num_heads",
-          path + ".hidden_size is " + std::to_string(llama.hidden_size()) +
-              ", must be a multiple of num_heads (" + std::to_string(heads) +
-              "), or give head_dim");
-  const int head_dim = llama.head_dim() != 0 ? llama.head_dim() : llama.hidden_size() / heads;
-  require(
-      head_dim % 2 == 0, path + ".head_dim",
-      path + ".head_dim is " + std::to_string(head_dim) + ", must be even for rotary positions");
-  require(sweep_.data().max_length() <= llama.max_positions(), "data.max_length",
+  const config::ModelConfig& architecture = base.architecture();
+  const std::string path = "base.architecture." + family_name(architecture);
+  if (const auto fault = find_shape_fault(architecture)) {
+    fail(path + "." + fault->field, path + "." + fault->message);
+  }
+  const DecoderShape model = decoder_shape(architecture);
+  require(sweep_.data().max_length() <= model.max_positions, "data.max_length",
           "data.max_length is " + std::to_string(sweep_.data().max_length()) +
-              ", must be <= max_positions of the model (" + std::to_string(llama.max_positions()) +
+              ", must be <= max_positions of the model (" + std::to_string(model.max_positions) +
               ")");
-  if (const auto fault = planner::find_fault(model_shape(llama), mesh_plan(sweep_.mesh()))) {
+  if (const auto fault = planner::find_fault(model_shape(model), mesh_plan(sweep_.mesh()))) {
     fail("mesh." + fault->field, fault->message,
          nearest_mesh_hint(sweep_, mesh_plan(sweep_.mesh()).axes.ranks()));
   }
   require(
-      !base.tokenizer().has_train() || base.tokenizer().train().vocab_size() <= llama.vocab_size(),
+      !base.tokenizer().has_train() || base.tokenizer().train().vocab_size() <= model.vocab_size,
       "base.tokenizer.train.vocab_size",
       "base.tokenizer.train.vocab_size is " +
           std::to_string(base.tokenizer().train().vocab_size()) +
-          ", must be <= vocab_size of the model (" + std::to_string(llama.vocab_size()) + ")");
+          ", must be <= vocab_size of the model (" + std::to_string(model.vocab_size) + ")");
 }
 
 void TrialRules::check_data() const {

@@ -6,14 +6,13 @@ namespace finescale {
 double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters,
                    std::int64_t tokens, std::int64_t labels, double sum_squared_lengths) {
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
-  const double head =
-      static_cast<double>(layout.config().vocab_size()) * layout.config().hidden_size();
-  const config::Llama& config = layout.config();
+  const DecoderShape& shape = layout.shape();
+  const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
   const double passes = trains_base ? 6 : 4;
   const double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
   return static_cast<double>(tokens) * per_token + static_cast<double>(labels) * passes * head +
-         6.0 * config.num_layers() * config.num_heads() * config.head_dim() * sum_squared_lengths;
+         6.0 * shape.num_layers * static_cast<double>(shape.query()) * sum_squared_lengths;
 }
 
 }  // namespace finescale

@@ -26,9 +26,9 @@ PassingUnits layer_units(const ModelLayout& layout) {
 
 }  // namespace
 
-BasePiece::BasePiece(const Engine& engine, const config::Llama& config, const ModelPart& part,
+BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part,
                      DType dtype)
-    : layout(config, part),
+    : layout(shape, part),
       weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord())),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
       store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions) {}
@@ -36,9 +36,9 @@ BasePiece::BasePiece(const Engine& engine, const config::Llama& config, const Mo
 BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype) {
   BaseModel model;
   model.config = config;
-  const config::Llama& llama = config.llama();
+  const DecoderShape decoder = decoder_shape(config);
   const int pieces = engine.num_pieces();
-  const std::vector<LayerRange> ranges = planner::layers_of_pieces(model_shape(llama), pieces);
+  const std::vector<LayerRange> ranges = planner::layers_of_pieces(model_shape(decoder), pieces);
   const MeshShape& shape = engine.mesh->shape();
   for (int chunk = 0; chunk < engine.chunks; ++chunk) {
     const int piece = chunk * shape.pipeline + engine.mesh->coord().pipeline;
@@ -49,7 +49,7 @@ BaseModel make_base_model(const Engine& engine, const config::ModelConfig& confi
                          .num_layers = range.end - range.begin,
                          .has_embedding = piece == 0,
                          .has_head = piece == pieces - 1};
-    model.pieces.push_back(std::make_unique<BasePiece>(engine, llama, part, dtype));
+    model.pieces.push_back(std::make_unique<BasePiece>(engine, decoder, part, dtype));
   }
   return model;
 }
@@ -60,7 +60,7 @@ void initialize(BaseModel& model, std::int64_t seed) {
       const LogicalTensor& tensor = piece->weights.tensor(index);
       piece->store.fill(piece->weights.part(index), piece->weights.offset(index),
                         [&](const LocalPart& slab, const TensorView& values) {
-                          initialize_tensor(piece->layout.config(), seed, tensor, slab, values);
+                          initialize_tensor(piece->layout.shape(), seed, tensor, slab, values);
                         });
     }
   }
@@ -84,7 +84,7 @@ BaseModel copy_of(const Engine& engine, const BaseModel& model) {
   return copy;
 }
 
-std::int64_t num_parameters(const config::Llama& config) {
+std::int64_t num_parameters(const config::ModelConfig& config) {
   ModelLayout layout(config);
   ParameterSet weights(DType::kF32);
   layout.declare(weights);

@@ -19,7 +19,7 @@ namespace finescale {
 
 struct BasePiece {
   // Values are zero. Collective over the shard axis.
-  BasePiece(const Engine& engine, const config::Llama& config, const ModelPart& part, DType dtype);
+  BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype);
   BasePiece(const BasePiece&) = delete;
   BasePiece& operator=(const BasePiece&) = delete;
 
@@ -46,7 +46,7 @@ void initialize(BaseModel& model, std::int64_t seed);
 void read_base(CheckpointReader& reader, BaseModel& model);
 
 // Elements of the whole model.
-[[nodiscard]] std::int64_t num_parameters(const config::Llama& config);
+[[nodiscard]] std::int64_t num_parameters(const config::ModelConfig& config);
 
 // What a rank keeps of a set's tensors in `store`, below `group`, as a checkpoint reads it.
 [[nodiscard]] std::vector<CheckpointTensor> kept_tensors(const std::string& group,

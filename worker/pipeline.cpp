@@ -113,7 +113,7 @@ void Pipeline::make_room() {
 }
 
 void Pipeline::make_row_buffers(Trainable& first) {
-  const std::int64_t width = first.base().layout.config().hidden_size();
+  const std::int64_t width = first.base().layout.shape().hidden_size;
   const std::size_t bytes =
       static_cast<std::size_t>(max_tokens_ * width) * dtype_size(first.base().weights.dtype());
   while (std::ssize(outgoing_rows_) < window_) {
@@ -241,7 +241,7 @@ void Pipeline::send_rows(const InFlight& flight, std::int64_t index) {
 
 void Pipeline::receive_rows(Trainable& last, std::int64_t index) {
   const std::int64_t tokens = batch(index).num_tokens();
-  const std::int64_t width = last.base().layout.config().hidden_size();
+  const std::int64_t width = last.base().layout.shape().hidden_size;
   const DType dtype = last.base().weights.dtype();
   row_ids_.resize(static_cast<std::size_t>(tokens) + 1);
   links_.receive(as_view(row_ids_), 0, index, PieceLinks::Kind::kRowIds);

@@ -42,7 +42,7 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
     Trainable* piece = pieces_[chunk].get();
     const ParameterSet& set = piece->trainable();
     for (int index = 0; index < set.size(); ++index) {
-      const bool is_copy = piece->has_head_copy() && index == piece->base().layout.head();
+      const bool is_copy = piece->has_head_copy() && index == piece->base().layout.head().first;
       own += is_copy ? 0 : set.tensor(index).shape.num_elements();
     }
     eval.push_back({&piece->model(), [piece] { piece->idle_eval(); }});

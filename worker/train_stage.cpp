@@ -90,7 +90,7 @@ class TrainStage {
       copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
       base_ = copy_.get();
     }
-    const int vocab = base_->config.llama().vocab_size();
+    const int vocab = decoder_shape(base_->config).vocab_size;
     if (tokenizer_->vocab_size() > vocab) {
       throw Error(ErrorKind::kConfig,
                   "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
@@ -232,7 +232,7 @@ class TrainStage {
     out.set_truncated_examples(data_->counts().truncated);
     const std::int64_t trainable = model_->num_trainable();
     out.set_trainable_parameters(trainable);
-    out.set_total_parameters(num_parameters(base_->config.llama()) +
+    out.set_total_parameters(num_parameters(base_->config) +
                              (model_->method().trains_base() ? 0 : trainable));
     return out;
   }

@@ -80,7 +80,7 @@ void Trainable::make_model(const Engine& engine) {
 bool Trainable::is_lent(int unit) const noexcept {
   const ModelPart& part = base_->layout.part();
   return unit == 0 && part.has_embedding && !part.has_head && method_->trains_base() &&
-         base_->layout.config().tie_embeddings();
+         base_->layout.shape().tied;
 }
 
 std::vector<TrainedUnit> Trainable::trained_units() const {
@@ -189,7 +189,8 @@ void Trainable::make_head_buffers(int count) {
 TensorView Trainable::head_buffer(std::int64_t micro_batch) const {
   const AlignedBuffer& buffer =
       head_buffers_[static_cast<std::size_t>(micro_batch % std::ssize(head_buffers_))];
-  return {buffer.data(), base_->weights.dtype(), base_->weights.local_shape(base_->layout.head())};
+  return {buffer.data(), base_->weights.dtype(),
+          base_->weights.local_shape(base_->layout.head().first)};
 }
 
 void Trainable::begin_head(std::int64_t micro_batch) {

@@ -6,7 +6,7 @@ namespace finescale {
 namespace {
 
 int head_unit(const ModelLayout& layout) {
-  if (!layout.config().tie_embeddings()) {
+  if (!layout.shape().tied) {
     return layout.final_unit();
   }
   return layout.head_is_copy() ? layout.final_unit() + 1 : 0;
@@ -25,6 +25,9 @@ UnitEvents unit_events(const ModelLayout& layout, Trains trains) {
   UnitEvents events;
   if (part.has_embedding) {
     pass_through(events.forward, 0, false);
+  }
+  if (layout.has_positions()) {
+    pass_through(events.forward, layout.positions_unit(), false);
   }
   for (int i = 0; i < layout.num_layers(); ++i) {
     pass_through(events.forward, layout.layer_unit(i), false);
@@ -50,6 +53,9 @@ UnitEvents unit_events(const ModelLayout& layout, Trains trains) {
   }
   for (int i = layout.num_layers() - 1; i >= 0; --i) {
     pass_through(events.backward, layout.layer_unit(i), true);
+  }
+  if (base && layout.has_positions()) {
+    pass_through(events.backward, layout.positions_unit(), true);
   }
   if (base && part.has_embedding) {
     const bool is_open = part.has_head && head_unit(layout) == 0;

@@ -3,6 +3,7 @@
 // threads and instruction set, measured in the same process.
 #include "kernels/bench/kernel_rows.h"
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,9 +21,13 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/bench/roofline.h"
+#include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/gelu.h"
 #include "kernels/gemm.h"
+#include "kernels/head_norm.h"
+#include "kernels/layernorm.h"
 #include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
@@ -147,12 +152,53 @@ void add_norms_and_pointwise(const Model& m) {
   for (std::int64_t t = 0; t < m.T; ++t) {
     positions->push_back(static_cast<std::int32_t>(t % kSegment));
   }
-  rope_table(10000, (*r)[1].view(), (*r)[2].view());
+  std::vector<double> frequencies;
+  for (std::int64_t i = 0; i < dim / 2; ++i) {
+    frequencies.push_back(std::pow(10000.0, -2.0 * d(i) / d(dim)));
+  }
+  rope_table(frequencies, (*r)[1].view(), (*r)[2].view());
   const TensorView places(positions->data(), DType::kI32, Shape{m.T});
   add("rope" + at, {3 * tokens * d(m.C), size(2 * m.T * m.C), size(m.T * m.C)},
       [=, keep = positions] {
-        rope_apply(Stream(), (*r)[0].view(), places, (*r)[1].view(), (*r)[2].view(), false);
+        rope_apply(Stream(), (*r)[0].view(), dim, places, (*r)[1].view(), (*r)[2].view(), false);
       });
+}
+
+// What other families than llama use in their place.
+void add_other_norms_and_pointwise(const Model& m) {
+  const std::string at = std::string("/") + m.name;
+  const double tokens = d(m.T);
+  auto n = arrays(Shape{m.T, m.C}, Shape{m.T, m.C}, Shape{m.C}, Shape{m.C}, Shape{m.T, m.C},
+                  Shape{m.T, 2}, Shape{m.T, m.H}, Shape{m.C / m.H});
+  add("layernorm_forward" + at, {8 * tokens * d(m.C), size(2 * m.T * m.C)}, [=] {
+    layernorm_forward(Stream(), (*n)[0].view(), {}, (*n)[2].view(), (*n)[3].view(), 1e-5,
+                      (*n)[1].view(), (*n)[5].view());
+  });
+  add("layernorm_backward" + at, {18 * tokens * d(m.C), size(4 * m.T * m.C)}, [=] {
+    layernorm_backward(Stream(), (*n)[1].view(), (*n)[0].view(), (*n)[2].view(), (*n)[5].view(),
+                       (*n)[4].view(), (*n)[3].view());
+  });
+  add("head_norm_forward" + at, {5 * tokens * d(m.C), size(2 * m.T * m.C)}, [=] {
+    head_norm_forward(Stream(), (*n)[0].view(), (*n)[7].view(), 1e-6, (*n)[1].view(),
+                      (*n)[6].view());
+  });
+  add("head_norm_backward" + at, {12 * tokens * d(m.C), size(3 * m.T * m.C)}, [=] {
+    head_norm_backward(Stream(), (*n)[1].view(), (*n)[0].view(), (*n)[7].view(), (*n)[6].view(),
+                       (*n)[4].view(), (*n)[7].view());
+  });
+  add("bias_add" + at, {tokens * d(m.C), size(2 * m.T * m.C)},
+      [=] { bias_add(Stream(), (*n)[2].view(), (*n)[1].view()); });
+  add("bias_gradient" + at, {tokens * d(m.C), size(m.T * m.C)},
+      [=] { bias_gradient(Stream(), (*n)[1].view(), (*n)[3].view()); });
+  auto s = arrays(Shape{m.T, 2 * m.F}, Shape{m.T, m.F}, Shape{m.T, 2 * m.F}, Shape{m.T, m.F});
+  for (const auto& [kind, word] : {std::pair{Gelu::kTanh, "tanh"}, {Gelu::kErf, "erf"}}) {
+    add(std::string("gelu_forward_") + word + at, {14 * tokens * d(m.F), size(2 * m.T * m.F)},
+        [=, kind = kind] { gelu_forward(Stream(), kind, (*s)[1].view(), (*s)[3].view()); });
+    add(std::string("geglu_backward_") + word + at, {24 * tokens * d(m.F), size(5 * m.T * m.F)},
+        [=, kind = kind] {
+          geglu_backward(Stream(), kind, (*s)[1].view(), (*s)[0].view(), (*s)[2].view());
+        });
+  }
 }
 
 void add_attention(const Model& m) {
@@ -272,6 +318,7 @@ void add_all() {
     add_gemm(m, "dw_gate_up", yes, no, 2 * m.F, m.C, m.T);
     add_gemm(m, "lora_a", no, yes, m.T, 24, m.C);
     add_norms_and_pointwise(m);
+    add_other_norms_and_pointwise(m);
     add_attention(m);
     add_embedding_and_head(m);
     add_update(m, m.V * m.C + 4 * (4 * m.C * m.C + 3 * m.C * m.F));

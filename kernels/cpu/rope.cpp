@@ -23,19 +23,20 @@ namespace {
 // Row t: for each head, (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin); `inverse`
 // flips the sign of sin.
 template <class T>
-void rotate_rows(const TensorView& x, const TensorView& positions, const TensorView& cos,
-                 const TensorView& sin, bool inverse, std::int64_t begin, std::int64_t end) {
+void rotate_rows(const TensorView& x, std::int64_t head_dim, const TensorView& positions,
+                 const TensorView& cos, const TensorView& sin, bool inverse, std::int64_t begin,
+                 std::int64_t end) {
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const std::size_t half = static_cast<std::size_t>(cos.cols());
-  const std::int64_t heads = x.cols() / static_cast<std::int64_t>(2 * half);
+  const std::int64_t heads = x.cols() / head_dim;
   const T sign = inverse ? T(-1) : T(1);
   for (std::int64_t t = begin; t < end; ++t) {
     const std::int64_t position = positions.as<std::int32_t>()[t];
     const T* c = cos.as<T>() + position * cos.row_stride;
     const T* s = sin.as<T>() + position * sin.row_stride;
     for (std::int64_t head = 0; head < heads; ++head) {
-      T* row = x.as<T>() + t * x.row_stride + head * static_cast<std::int64_t>(2 * half);
+      T* row = x.as<T>() + t * x.row_stride + head * head_dim;
       if (half % lanes == 0) {
         for (std::size_t i = 0; i < half; i += lanes) {
           const auto a = hn::LoadU(d, row + i);
@@ -57,10 +58,12 @@ void rotate_rows(const TensorView& x, const TensorView& positions, const TensorV
   }
 }
 
-void rotate(const TensorView& x, const TensorView& positions, const TensorView& cos,
-            const TensorView& sin, bool inverse, std::int64_t begin, std::int64_t end) {
-  x.dtype == DType::kF64 ? rotate_rows<double>(x, positions, cos, sin, inverse, begin, end)
-                         : rotate_rows<float>(x, positions, cos, sin, inverse, begin, end);
+void rotate(const TensorView& x, std::int64_t head_dim, const TensorView& positions,
+            const TensorView& cos, const TensorView& sin, bool inverse, std::int64_t begin,
+            std::int64_t end) {
+  x.dtype == DType::kF64
+      ? rotate_rows<double>(x, head_dim, positions, cos, sin, inverse, begin, end)
+      : rotate_rows<float>(x, head_dim, positions, cos, sin, inverse, begin, end);
 }
 
 }  // namespace
@@ -72,11 +75,12 @@ namespace finescale::cpu {
 
 HWY_EXPORT(rotate);
 
-void rope_apply(const Stream& /*stream*/, const TensorView& x, const TensorView& positions,
-                const TensorView& cos, const TensorView& sin, bool inverse) {
+void rope_apply(const Stream& /*stream*/, const TensorView& x, std::int64_t head_dim,
+                const TensorView& positions, const TensorView& cos, const TensorView& sin,
+                bool inverse) {
   ensure_isa();
   parallel_for(x.rows(), 1 + 16384 / (x.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(rotate)(x, positions, cos, sin, inverse, begin, end);
+    HWY_DYNAMIC_DISPATCH(rotate)(x, head_dim, positions, cos, sin, inverse, begin, end);
   });
 }
 

@@ -38,10 +38,18 @@ double backward_pool(const Widths& w, int tensor) {
 
 double layer_activations(const Workload& workload, int tensor) {
   const Widths w(workload, tensor);
-  // Both norms; two projections onto the stream, which become it; q k v, attention's output and log
-  // sums; gate and up, SwiGLU; the norms' scales; adapters.
-  return 2 * w.norm + 2 * w.own + (w.query + 2 * w.key) + w.query + w.heads + 3 * w.inner +
-         2.0 / tensor + w.low;
+  // The norms; two projections onto the stream, which become it; q k v (again with norms of their
+  // own), attention's output and log sums; gate and up, activation; the norms' statistics;
+  // adapters.
+  const ModelShape& m = workload.model;
+  const auto norms = static_cast<double>(m.norms());
+  const double qk_norm =
+      m.qk_norm ? w.query + 2 * w.key + w.heads +
+                      static_cast<double>(m.local_key(tensor)) / static_cast<double>(m.head_dim)
+                : 0;
+  return norms * w.norm + 2 * w.own + (w.query + 2 * w.key) + w.query + w.heads +
+         static_cast<double>(m.matrices_of_inner()) * w.inner +
+         norms * (m.norm_bias ? 2.0 : 1.0) / tensor + qk_norm + w.low;
 }
 
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
@@ -58,10 +66,15 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
     case Recompute::kNone:
       kept += piece.layers * layer;
       break;
-    case Recompute::kSelective:  // one block for all norms, one for all SwiGLU
-      kept += piece.layers * (layer - 2 * w.norm - w.inner) + w.norm + w.inner;
+    case Recompute::kSelective: {  // a block for all norms, two where two are needed at once; one
+                                   // for all activations
+      const auto norms = static_cast<double>(workload.model.norms());
+      const bool at_once = workload.model.parallel && !workload.model.shared_norm;
+      kept +=
+          piece.layers * (layer - norms * w.norm - w.inner) + (at_once ? 2 : 1) * w.norm + w.inner;
       head -= piece.has_head ? w.norm : 0;
       break;
+    }
     case Recompute::kFull:  // a layer's output each; the layer in work, whose blocks the head takes
       kept += piece.layers * w.own + layer;
       head = 0;

@@ -57,17 +57,23 @@ class Piece {
   [[nodiscard]] const ModelShape& model() const { return w_.model; }
   [[nodiscard]] int tensor() const { return plan_.axes.tensor; }
   [[nodiscard]] std::int64_t table() const { return model().embedding(tensor()); }
+  [[nodiscard]] std::int64_t head() const {
+    return model().tied ? table() : model().head(tensor());
+  }
   // A tied embedding lies on the first and on the last piece: the last one sums and updates it.
   [[nodiscard]] bool is_shared() const { return model().tied && plan_.axes.pipeline > 1; }
   [[nodiscard]] bool has_head_copy() const {
     return is_shared() && has_head_ && w_.method.trains_base;
   }
 
-  [[nodiscard]] Units units(std::int64_t embedding, std::int64_t layer, std::int64_t norm,
-                            std::int64_t head) const {
+  [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions, std::int64_t layer,
+                            std::int64_t norm, std::int64_t head) const {
     Units all;
     if (has_embedding_) {
       all.add(embedding);
+    }
+    if (has_embedding_ && model().learned_positions) {
+      all.add(positions);
     }
     all.first_layer = static_cast<int>(all.ranges.size());
     all.layers = num_layers_;
@@ -83,15 +89,16 @@ class Piece {
     return all;
   }
   [[nodiscard]] Units held() const {
-    return units(table(), model().layer(tensor()), model().hidden, table());
+    return units(table(), model().position_table(), model().layer(tensor()), model().norm(),
+                 head());
   }
   // What is summed as layers are.
   [[nodiscard]] Units trained() const {
     if (!w_.method.trains_base) {
-      return units(0, w_.method.adapters_of_layer(model(), tensor()), 0, 0);
+      return units(0, 0, w_.method.adapters_of_layer(model(), tensor()), 0, 0);
     }
-    return units(is_shared() ? 0 : table(), model().layer(tensor()), model().hidden,
-                 is_shared() ? 0 : table());
+    return units(is_shared() ? 0 : table(), model().position_table(), model().layer(tensor()),
+                 model().norm(), is_shared() ? 0 : head());
   }
   static double size(const Units& units) {
     return units.ranges.empty() ? 0 : static_cast<double>(units.ranges.back().end);
@@ -109,8 +116,9 @@ class Piece {
     }
     const double adapters = w_.method.trains_base ? 0 : size(trained());  // whole on every rank
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
-    memory.base +=
-        4.0 * static_cast<double>(model().positions * model().head_dim);  // rotary tables
+    if (!model().learned_positions) {  // rotary tables, of whole heads at most
+      memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
+    }
   }
 
   void add_reducer(Memory& memory, const Units& units) const {
@@ -163,10 +171,11 @@ class Piece {
     updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
     memory.optimizer += updated * (w_.bytes.optimizer + w_.bytes.master);
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
-    if (tensor() > 1 && w_.method.trains_base) {  // norms: partial gradients, packed to be summed
-      memory.communication += (2.0 * num_layers_ + (has_head_ ? 1 : 0)) *
-                              static_cast<double>(model().hidden) * w_.bytes.gradient /
-                              (plan_.zero > 0 ? plan_.axes.shard : 1);
+    if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
+      const double vectors = static_cast<double>(num_layers_ * model().shared_vectors() +
+                                                 (has_head_ ? model().norm() : 0) +
+                                                 (has_embedding_ ? model().position_table() : 0));
+      memory.communication += vectors * w_.bytes.gradient / (plan_.zero > 0 ? plan_.axes.shard : 1);
     }
   }
 

@@ -76,8 +76,9 @@ class Model {
   // Norms, rotations, SwiGLU, sums of a layer: each value is written once and read about twice.
   [[nodiscard]] double traffic_seconds() const {
     const double c = static_cast<double>(m_.hidden) / (w_.sequence_parallel ? axes_.tensor : 1);
-    const double elements = 6 * c + static_cast<double>(2 * m_.query() / axes_.tensor +
-                                                        3 * m_.intermediate / axes_.tensor);
+    const double elements =
+        6 * c + static_cast<double>(2 * m_.query() / axes_.tensor +
+                                    m_.matrices_of_inner() * m_.intermediate / axes_.tensor);
     return 2 * elements * tokens_ * w_.bytes.activation / machine_.memory_bandwidth;
   }
   [[nodiscard]] double head_elements(int stage) const {

@@ -14,7 +14,7 @@ std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor)
   const std::array<std::int64_t, 7> in_plus_out = {c + q, c + k, c + k, q + c, c + i, c + i, i + c};
   std::int64_t elements = 0;
   for (std::size_t module = 0; module < targets.size(); ++module) {
-    elements += targets[module] ? rank * in_plus_out[module] : 0;
+    elements += targets[module] && (module != 4 || model.gated) ? rank * in_plus_out[module] : 0;
   }
   return elements;
 }

@@ -21,6 +21,16 @@ struct ModelShape {
   std::int64_t intermediate = 0;
   std::int64_t positions = 0;
   bool tied = true;
+  bool gated = true;         // gate, up and down, else up and down
+  bool norm_bias = false;    // LayerNorm
+  bool parallel = false;     // attention and feed-forward layer side by side
+  bool shared_norm = false;  // with one norm for both
+  bool qk_norm = false;
+  bool qkv_bias = false;
+  bool o_bias = false;
+  bool mlp_bias = false;
+  bool head_bias = false;
+  bool learned_positions = false;  // a table instead of rotations
 
   [[nodiscard]] std::int64_t query() const noexcept { return heads * head_dim; }
   [[nodiscard]] std::int64_t key() const noexcept { return kv_heads * head_dim; }
@@ -31,16 +41,35 @@ struct ModelShape {
   // Elements of the matrices of one layer on one tensor rank.
   [[nodiscard]] std::int64_t layer_matrices(int tensor = 1) const noexcept {
     return hidden * (2 * query() / tensor + 2 * local_key(tensor)) +
-           3 * hidden * intermediate / tensor;
+           matrices_of_inner() * hidden * intermediate / tensor;
+  }
+  // Of the vectors of one layer: those that every tensor rank holds whole, and all.
+  [[nodiscard]] std::int64_t shared_vectors() const noexcept {
+    return norms() * norm() + (qk_norm ? 2 * head_dim : 0) + (o_bias ? hidden : 0) +
+           (mlp_bias ? hidden : 0);
+  }
+  [[nodiscard]] std::int64_t layer_vectors(int tensor = 1) const noexcept {
+    return shared_vectors() + (qkv_bias ? query() / tensor + 2 * local_key(tensor) : 0) +
+           (mlp_bias ? (matrices_of_inner() - 1) * intermediate / tensor : 0);
   }
   [[nodiscard]] std::int64_t layer(int tensor = 1) const noexcept {
-    return layer_matrices(tensor) + 2 * hidden;
+    return layer_matrices(tensor) + layer_vectors(tensor);
+  }
+  [[nodiscard]] std::int64_t matrices_of_inner() const noexcept { return gated ? 3 : 2; }
+  [[nodiscard]] std::int64_t norms() const noexcept { return shared_norm ? 1 : 2; }  // of a layer
+  [[nodiscard]] std::int64_t norm() const noexcept { return norm_bias ? 2 * hidden : hidden; }
+  [[nodiscard]] std::int64_t position_table() const noexcept {
+    return learned_positions ? positions * hidden : 0;
+  }
+  // An untied head with its bias.
+  [[nodiscard]] std::int64_t head(int tensor = 1) const noexcept {
+    return embedding(tensor) + (head_bias ? vocab / tensor : 0);
   }
   [[nodiscard]] std::int64_t embedding(int tensor = 1) const noexcept {
     return vocab * hidden / tensor;
   }
   [[nodiscard]] std::int64_t parameters() const noexcept {
-    return layers * layer() + embedding() * (tied ? 1 : 2) + hidden;
+    return layers * layer() + embedding() + position_table() + (tied ? 0 : head()) + norm();
   }
 };
 

@@ -105,32 +105,43 @@ FINESCALE_FOR_ALL_TARGETS(Embedding);
 
 using Rope = Kernel;
 
+// Heads of `dim` columns of which the first `turned` are rotated.
 TEST_P(Rope, RotatesPairsHalfAWidthApart) {
-  for (const int dim : {2, 8, 34, 64}) {
+  for (const auto& [dim, turned] :
+       {std::pair{2, 2}, {8, 8}, {34, 34}, {64, 64}, {10, 4}, {64, 32}}) {
     const int heads = 3;
-    Tensor cosine(dtype(), 50, dim / 2);
-    Tensor sine(dtype(), 50, dim / 2);
-    rope_table(10000, cosine.view(), sine.view());
+    Tensor cosine(dtype(), 50, turned / 2);
+    Tensor sine(dtype(), 50, turned / 2);
+    std::vector<double> frequencies;
+    for (int i = 0; i < turned / 2; ++i) {
+      frequencies.push_back(std::pow(10000.0, -2.0 * i / turned));
+    }
+    rope_table(frequencies, cosine.view(), sine.view());
     std::vector<std::int32_t> positions = random_tokens(21, 50);
     Tensor x(dtype(), 21, heads * dim, 5);
     x.random(1);
     const Tensor before = x;
-    rope_apply(stream_, x.view(), indices(positions), cosine.view(), sine.view(), false);
+    rope_apply(stream_, x.view(), dim, indices(positions), cosine.view(), sine.view(), false);
+    const std::int64_t width = dim;
+    const std::int64_t half = turned / 2;
     const auto rotated = [&](std::int64_t t, std::int64_t c) {
-      const std::int64_t head = c / dim * dim;
-      const std::int64_t i = c % dim;
-      const std::int64_t pair = i % (dim / 2);
-      const double angle = positions[static_cast<std::size_t>(t)] *
-                           std::pow(10000.0, -2.0 * static_cast<double>(pair) / dim);
+      const std::int64_t head = c / width * width;
+      const std::int64_t i = c % width;
+      if (i >= 2 * half) {
+        return before.at(t, c);
+      }
+      const std::int64_t pair = i % half;
+      const double angle =
+          positions[static_cast<std::size_t>(t)] * frequencies[static_cast<std::size_t>(pair)];
       const double a = before.at(t, head + pair);
-      const double b = before.at(t, head + pair + dim / 2);
-      return i < dim / 2 ? a * std::cos(angle) - b * std::sin(angle)
-                         : b * std::cos(angle) + a * std::sin(angle);
+      const double b = before.at(t, head + pair + half);
+      return i < half ? a * std::cos(angle) - b * std::sin(angle)
+                      : b * std::cos(angle) + a * std::sin(angle);
     };
     EXPECT_LT(error_of(x, rotated), tolerance(dtype()));
     EXPECT_TRUE(x.gaps_untouched());
     // A rotation's gradient is the rotation back.
-    rope_apply(stream_, x.view(), indices(positions), cosine.view(), sine.view(), true);
+    rope_apply(stream_, x.view(), dim, indices(positions), cosine.view(), sine.view(), true);
     EXPECT_LT(error_of(x, [&](auto t, auto c) { return before.at(t, c); }), tolerance(dtype()));
   }
 }

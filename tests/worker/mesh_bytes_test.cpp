@@ -134,8 +134,7 @@ class Formula {
   // The last pipeline rank sums the tied embedding's gradient; the first one has none.
   void gradients(BasePiece& piece) {
     const ModelPart& part = piece.layout.part();
-    const bool lent =
-        piece.layout.config().tie_embeddings() && part.has_embedding && !part.has_head;
+    const bool lent = piece.layout.shape().tied && part.has_embedding && !part.has_head;
     gradients_of(piece.plan, lent ? 1 : 0, piece.plan.num_units());
   }
 
@@ -219,7 +218,7 @@ class Formula {
     std::int64_t elements = part.has_head ? 0 : state;
     if (!part.has_embedding) {
       elements += state;
-    } else if (piece.layout.config().tie_embeddings()) {
+    } else if (piece.layout.shape().tied) {
       const int begin = kVocab * mesh_.tensor().rank() / case_.tensor;
       const int end = kVocab * (mesh_.tensor().rank() + 1) / case_.tensor;
       std::set<std::int32_t> ids;

@@ -13,6 +13,7 @@ struct Variant {
   std::string name;
   std::string architecture;
   std::string method;
+  std::string family = "llama";
 };
 
 inline const Variant kFullTied{"full, tied", "num_heads: 4, num_kv_heads: 4, tie_embeddings: true",
@@ -25,6 +26,15 @@ inline const Variant kLoraTied{"lora, tied, grouped",
 inline const Variant kLoraUntied{"lora, untied",
                                  "num_heads: 4, num_kv_heads: 4, tie_embeddings: false",
                                  "{lora: {rank: 2, target_modules: [q_proj, v_proj, down_proj]}}"};
+inline const Variant kFamilies[] = {
+    {"gpt2, tied", "num_heads: 4", "full", "gpt2"},
+    {"gpt_neox", "num_heads: 4, tie_embeddings: false, rotary_fraction: 0.5", "full", "gpt_neox"},
+    {"phi", "num_heads: 4, num_kv_heads: 2", "full", "phi"},
+    {"gemma, tied", "num_heads: 4, num_kv_heads: 2, head_dim: 8", "full", "gemma"},
+    {"qwen3, windows, lora",
+     "num_heads: 4, num_kv_heads: 2, sliding_window: 9, first_window_layer: 2", "{lora: {rank: 4}}",
+     "qwen3"},
+    {"gpt2, lora", "num_heads: 4", "{lora: {rank: 2}}", "gpt2"}};
 inline const Variant kVariants[] = {kFullTied, kFullUntied, kLoraTied, kLoraUntied};
 
 struct MeshCase {
@@ -55,27 +65,30 @@ class MeshTest : public StageTest {
   [[nodiscard]] TrialStages stages(const Variant& variant, const MeshCase& mesh,
                                    const MeshRun& run = {}) {
     const std::string path = directory_ + "/run-" + std::to_string(world_->rank()) + ".yaml";
-    write_file_atomically(path, R"(name: meshes
+    write_file_atomically(
+        path,
+        R"(name: meshes
 base:
-  architecture: {llama: {hidden_size: 32, intermediate_size: 64, num_layers: 4, vocab_size: 288, max_positions: 64, )" +
-                                    variant.architecture + R"(}}
+  architecture: {)" +
+            variant.family +
+            R"(: {hidden_size: 32, intermediate_size: 64, num_layers: 4, vocab_size: 288, max_positions: 64, )" +
+            variant.architecture + R"(}}
   tokenizer: {train: {vocab_size: 280}}
   pretrain: {data: text.jsonl, train: {steps: 2, learning_rate: 3e-3, batch: {tokens: 256}, precision: )" +
-                                    run.precision + R"(}}
+            run.precision + R"(}}
 data:
   train: train.jsonl
   eval: [{name: held_out, path: eval.jsonl}]
   max_length: 64
 trial:
   stages:
-    - train: {method: )" + variant.method +
-                                    ", steps: " + std::to_string(run.steps) +
-                                    ", learning_rate: " + run.learning_rate +
-                                    R"(, batch: {examples: 12},
+    - train: {method: )" +
+            variant.method + ", steps: " + std::to_string(run.steps) +
+            ", learning_rate: " + run.learning_rate +
+            R"(, batch: {examples: 12},
               micro_batch_tokens: 40, weight_decay: 0.01, eval_every: 10, precision: )" +
-                                    run.precision + ", optimizer_state: " + run.optimizer_state +
-                                    "}\nmesh: " + mesh.text() + "\nresources: {ranks_per_gang: " +
-                                    std::to_string(mesh.ranks()) + "}\n");
+            run.precision + ", optimizer_state: " + run.optimizer_state + "}\nmesh: " +
+            mesh.text() + "\nresources: {ranks_per_gang: " + std::to_string(mesh.ranks()) + "}\n");
     return expand_run(load_run(path, {}), [](const std::string& file) { return hash_file(file); });
   }
 

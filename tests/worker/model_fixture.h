@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "comm/local/local_group.h"
+#include "core/error.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "kernels/cross_entropy.h"
@@ -24,21 +25,68 @@ struct Shape4 {
   bool tied = true;
   bool lora = false;
   int layers = 3;
+  std::string family = "llama";
 };
 
-inline config::Llama llama(const Shape4& shape) {
-  config::Llama config;
+template <class M>
+M sized(const Shape4& shape) {
+  M config;
   config.set_vocab_size(44);
   config.set_hidden_size(16);
   config.set_num_layers(shape.layers);
   config.set_num_heads(shape.heads);
-  config.set_num_kv_heads(shape.kv_heads);
-  config.set_head_dim(6);
   config.set_intermediate_size(24);
   config.set_tie_embeddings(shape.tied);
   config.set_max_positions(64);
   config.set_initializer_range(0.3);  // attention far from uniform
+  if constexpr (requires { config.set_num_kv_heads(1); }) {
+    config.set_num_kv_heads(shape.kv_heads);
+  }
+  if constexpr (requires { config.set_head_dim(1); }) {
+    config.set_head_dim(6);
+  }
   return config;
+}
+
+// A family's model with its knobs away from what they are by default.
+inline config::ModelConfig model_config(const Shape4& shape) {
+  config::ModelConfig config;
+  if (shape.family == "llama") {
+    *config.mutable_llama() = sized<config::Llama>(shape);
+  } else if (shape.family == "llama_biased") {
+    *config.mutable_llama() = sized<config::Llama>(shape);
+    config.mutable_llama()->set_attention_bias(true);
+    config.mutable_llama()->set_mlp_bias(true);
+    config.mutable_llama()->mutable_rope_scaling()->mutable_llama3()->set_original_positions(16);
+  } else if (shape.family == "mistral") {
+    *config.mutable_mistral() = sized<config::Mistral>(shape);
+    config.mutable_mistral()->set_sliding_window(5);
+  } else if (shape.family == "qwen2") {
+    *config.mutable_qwen2() = sized<config::Qwen2>(shape);
+    config.mutable_qwen2()->set_sliding_window(3);
+    config.mutable_qwen2()->set_first_window_layer(1);
+  } else if (shape.family == "qwen3") {
+    *config.mutable_qwen3() = sized<config::Qwen3>(shape);
+  } else if (shape.family == "gemma") {
+    *config.mutable_gemma() = sized<config::Gemma>(shape);
+  } else if (shape.family == "gpt2") {
+    *config.mutable_gpt2() = sized<config::Gpt2>(shape);
+  } else if (shape.family == "gpt_neox" || shape.family == "gpt_neox_sequential") {
+    *config.mutable_gpt_neox() = sized<config::GptNeox>(shape);
+    config.mutable_gpt_neox()->set_rotary_fraction(0.5);
+    config.mutable_gpt_neox()->set_parallel_residual(shape.family == "gpt_neox");
+  } else {
+    FS_CHECK(shape.family == "phi", "no such family");
+    *config.mutable_phi() = sized<config::Phi>(shape);
+  }
+  return config;
+}
+
+inline const std::vector<std::string>& other_families() {
+  static const std::vector<std::string> kFamilies = {
+      "llama_biased",        "mistral", "qwen2", "qwen3", "gemma", "gpt2", "gpt_neox",
+      "gpt_neox_sequential", "phi"};
+  return kFamilies;
 }
 
 // Segments of which one is a single token; tokens repeat, so that rows of the embedding meet.
@@ -80,7 +128,7 @@ inline void perturb(ParameterSet& set, double size) {
 struct Held {
   Held(const Shape4& shape, DType dtype, const ModelPart& part = {},
        TransformerOptions options = {})
-      : layout(llama(shape), part), weights(dtype, part.tensor_rank, part.tensor_size) {
+      : layout(model_config(shape), part), weights(dtype, part.tensor_rank, part.tensor_size) {
     layout.declare(weights);
     weights.allocate();
     initialize_weights(layout, 3, weights);

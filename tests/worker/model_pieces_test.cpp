@@ -248,7 +248,15 @@ INSTANTIATE_TEST_SUITE_P(
     Models, ModelPieces,
     testing::Values(Case{"tied", {}}, Case{"untied", {.tied = false}},
                     Case{"grouped", {.kv_heads = 2}}, Case{"lora", {.lora = true}},
-                    Case{"lora_untied", {.kv_heads = 1, .tied = false, .lora = true}}),
+                    Case{"lora_untied", {.kv_heads = 1, .tied = false, .lora = true}},
+                    Case{"mistral", {.kv_heads = 2, .family = "mistral"}},
+                    Case{"qwen3", {.kv_heads = 2, .family = "qwen3"}},
+                    Case{"gemma", {.kv_heads = 1, .family = "gemma"}},
+                    Case{"gpt2", {.family = "gpt2"}},
+                    Case{"gpt2_lora", {.lora = true, .family = "gpt2"}},
+                    Case{"gpt_neox", {.tied = false, .family = "gpt_neox"}},
+                    Case{"phi", {.kv_heads = 2, .tied = false, .family = "phi"}},
+                    Case{"phi_lora", {.tied = false, .lora = true, .family = "phi"}}),
     [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

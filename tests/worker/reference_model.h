@@ -16,7 +16,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "configs/schema/model.pb.h"
+#include "configs/decoder.h"
+#include "configs/tensor_names.h"
 #include "core/files.h"
 
 namespace finescale::reference {
@@ -33,7 +34,7 @@ struct Array {
   std::vector<float> values;
 };
 
-// Float32 tensors of every .safetensors file of a directory whose name begins with `prefix`.
+// Tensors (F32, BF16) of every .safetensors file of a directory whose name begins with `prefix`.
 inline std::map<std::string, Array> read_tensors(const std::string& where,
                                                  const std::string& prefix) {
   std::map<std::string, Array> tensors;
@@ -50,15 +51,27 @@ inline std::map<std::string, Array> read_tensors(const std::string& where,
       if (key == "__metadata__") {
         continue;
       }
-      if (value.at("dtype") != "F32") {
-        throw std::runtime_error(key + " is not F32");
+      const bool is_bf16 = value.at("dtype") == "BF16";
+      if (!is_bf16 && value.at("dtype") != "F32") {
+        throw std::runtime_error(key + " is neither F32 nor BF16");
       }
       const auto begin = value.at("data_offsets")[0].get<std::size_t>();
       const auto end = value.at("data_offsets")[1].get<std::size_t>();
       Array& array = tensors[key];
       array.shape = value.at("shape").get<std::vector<std::int64_t>>();
-      array.values.resize((end - begin) / sizeof(float));
-      std::memcpy(array.values.data(), bytes.data() + 8 + header_size + begin, end - begin);
+      const char* data = bytes.data() + 8 + header_size + begin;
+      if (is_bf16) {  // the upper half of an f32
+        array.values.resize((end - begin) / 2);
+        for (std::size_t i = 0; i < array.values.size(); ++i) {
+          std::uint16_t upper = 0;
+          std::memcpy(&upper, data + 2 * i, sizeof upper);
+          const std::uint32_t bits = std::uint32_t{upper} << 16;
+          std::memcpy(&array.values[i], &bits, sizeof bits);
+        }
+      } else {
+        array.values.resize((end - begin) / sizeof(float));
+        std::memcpy(array.values.data(), data, end - begin);
+      }
     }
   }
   return tensors;
@@ -68,23 +81,38 @@ inline nlohmann::json read_json(const std::string& path) {
   return nlohmann::json::parse(read_file(path));
 }
 
-inline config::Llama read_config(const std::string& where) {
-  const nlohmann::json json = read_json(where + "/config.json");
-  config::Llama llama;
-  llama.set_vocab_size(json.at("vocab_size"));
-  llama.set_hidden_size(json.at("hidden_size"));
-  llama.set_num_layers(json.at("num_hidden_layers"));
-  llama.set_num_heads(json.at("num_attention_heads"));
-  llama.set_num_kv_heads(json.at("num_key_value_heads"));
-  llama.set_head_dim(json.value("head_dim", 0));
-  llama.set_intermediate_size(json.at("intermediate_size"));
-  llama.set_rope_theta(json.contains("rope_theta")
-                           ? json.at("rope_theta").get<double>()
-                           : json.at("rope_parameters").at("rope_theta").get<double>());
-  llama.set_rms_norm_eps(json.at("rms_norm_eps"));
-  llama.set_tie_embeddings(json.at("tie_word_embeddings"));
-  llama.set_max_positions(json.at("max_position_embeddings"));
-  return llama;
+inline config::ModelConfig read_config(const std::string& where) {
+  return model_config_from_json(read_json(where + "/config.json"), where + "/config.json");
+}
+
+// A logical tensor out of what a family's files hold: unpacked, and transposed where they lie [in,
+// out]. Throws when no accepted name is there.
+inline std::vector<float> logical_values(const config::ModelConfig& config,
+                                         const LogicalShape& tensor,
+                                         const std::map<std::string, Array>& files,
+                                         const std::string& prefix = "") {
+  const FileTensor file = hf_tensor(config, tensor.name);
+  auto found = files.find(prefix + file.name);
+  for (std::size_t i = 0; found == files.end() && i < file.also.size(); ++i) {
+    found = files.find(prefix + file.also[i]);
+  }
+  if (found == files.end()) {
+    throw std::runtime_error("the files have no " + prefix + file.name);
+  }
+  const std::vector<float>& values = found->second.values;
+  const std::int64_t columns = std::max<std::int64_t>(1, tensor.columns);
+  if (static_cast<std::int64_t>(values.size()) != file.file_rows * columns) {
+    throw std::runtime_error(file.name + " has another size");
+  }
+  std::vector<float> out;
+  for (std::int64_t r = 0; r < tensor.rows; ++r) {
+    const std::int64_t row = file.first_row + r / file.block * file.stride + r % file.block;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      out.push_back(values[static_cast<std::size_t>(file.transposed ? c * file.file_rows + row
+                                                                    : row * columns + c)]);
+    }
+  }
+  return out;
 }
 
 }  // namespace finescale::reference

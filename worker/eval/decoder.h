@@ -28,10 +28,14 @@ class Decoder {
  private:
   [[nodiscard]] TensorView make(std::int64_t rows, std::int64_t columns);
   void embed(const TensorView& y);
+  void add_positions(const TensorView& y);
   void layer(int index, TensorView& delta, TensorView& residual);
+  void attend(int index, const TensorView& normed, const TensorView& y);
+  void feed_forward(int index, const TensorView& normed, const TensorView& y);
   void linear(const TensorView& x, const Weight& weight, const LowRank* adapter,
               const TensorView& y, Split split);
-  void norm(const TensorView& x, const TensorView& residual, const Weight& weight);
+  void norm(const TensorView& x, const TensorView& residual, const Weight& weight,
+            const TensorView& y);
   void sum_over_ranks(const TensorView& y);
   void make_logits();
 
@@ -41,8 +45,8 @@ class Decoder {
   std::int64_t batch_size_;
   std::int64_t capacity_;
   std::vector<AlignedBuffer> memory_;
-  TensorView state_, delta_, residual_, normed_, qkv_, mixed_, gate_up_, inner_, projected_,
-      logits_, rstd_;
+  TensorView state_, delta_, residual_, branch_, normed_, second_, qkv_, mixed_, gate_up_, inner_,
+      projected_, logits_, statistics_, head_rstd_, shifted_;
   std::vector<TensorView> keys_, values_;  // per layer [B * positions, K * D]
   std::vector<TensorView> received_;
   TensorView candidates_;  // [B, 2]: this rank's best logit and its token

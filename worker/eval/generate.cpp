@@ -63,7 +63,7 @@ std::vector<std::vector<std::int32_t>> Generator::greedy(
   }
   const ModelLayout& layout = model_->pieces().front().model->layout();
   const std::int64_t capacity =
-      std::min<std::int64_t>(longest + max_new, layout.config().max_positions());
+      std::min<std::int64_t>(longest + max_new, layout.shape().max_positions);
   PieceDecoders decoder(*model_, batch, capacity);
   std::vector<std::vector<std::int32_t>> answers(prompts.size());
   std::vector<bool> done(prompts.size(), false);

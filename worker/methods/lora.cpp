@@ -34,7 +34,7 @@ class LoraMethod final : public Method {
   LoraMethod(const config::Lora& config, const ModelLayout& layout, const ParameterSet& base,
              std::int64_t seed)
       : config_(config), parameters_(base.dtype(), base.tensor_rank(), base.tensor_size()) {
-    if (layout.part().has_embedding) {
+    for (int unit = 0; unit < layout.layer_unit(0); ++unit) {
       parameters_.begin_unit();
     }
     for (int i = 0; i < layout.num_layers(); ++i) {
@@ -42,10 +42,10 @@ class LoraMethod final : public Method {
       const LayerIndex& layer = layout.layer(i);
       const std::array<Target, 3> qkv = {
           Target{"q_proj", layer.q}, {"k_proj", layer.k}, {"v_proj", layer.v}};
-      const std::array<Target, 1> o = {Target{"o_proj", layer.o}};
+      const std::array<Target, 1> o = {Target{"o_proj", layer.o.first}};
       const std::array<Target, 2> gate_up = {Target{"gate_proj", layer.gate},
                                              {"up_proj", layer.up}};
-      const std::array<Target, 1> down = {Target{"down_proj", layer.down}};
+      const std::array<Target, 1> down = {Target{"down_proj", layer.down.first}};
       layers_.push_back(
           {declare(base, qkv), declare(base, o), declare(base, gate_up), declare(base, down)});
     }
@@ -118,6 +118,9 @@ class LoraMethod final : public Method {
     std::vector<int> chosen;
     std::int64_t row = 0;
     for (const Target& target : stack) {
+      if (target.base < 0) {  // a feed-forward layer without a gate
+        continue;
+      }
       const Shape shape = base.local_shape(target.base);
       if (targets(target.module)) {
         chosen.push_back(target.base);

@@ -56,20 +56,21 @@ void fill_normal(T* out, std::int64_t first, std::int64_t count, std::int64_t se
 
 }  // namespace
 
-void initialize_tensor(const config::Llama& config, std::int64_t seed, const LogicalTensor& tensor,
+void initialize_tensor(const DecoderShape& model, std::int64_t seed, const LogicalTensor& tensor,
                        const LocalPart& part, const TensorView& out) {
   const bool f64 = out.dtype == DType::kF64;
   if (tensor.shape.rank == 1) {
     const std::int64_t count = part.shape.num_elements();
+    const double value = tensor.name.ends_with(".bias") ? 0 : 1 - model.norm_offset;
     if (f64) {
-      std::fill_n(out.as<double>(), count, 1.0);
+      std::fill_n(out.as<double>(), count, value);
     } else {
-      std::fill_n(out.as<float>(), count, 1.0F);
+      std::fill_n(out.as<float>(), count, static_cast<float>(value));
     }
     return;
   }
   const std::uint64_t stream = name_stream(tensor.name);
-  const double deviation = config.initializer_range();
+  const double deviation = model.initializer_range;
   for_each_run(
       tensor.shape, part, [&](std::int64_t logical, std::int64_t local, std::int64_t count) {
         f64 ? fill_normal(out.as<double>() + local, logical, count, seed, stream, deviation)
@@ -79,7 +80,7 @@ void initialize_tensor(const config::Llama& config, std::int64_t seed, const Log
 
 void initialize_weights(const ModelLayout& layout, std::int64_t seed, ParameterSet& weights) {
   for (int index = 0; index < weights.size(); ++index) {
-    initialize_tensor(layout.config(), seed, weights.tensor(index), weights.part(index),
+    initialize_tensor(layout.shape(), seed, weights.tensor(index), weights.part(index),
                       weights.view(index));
   }
 }

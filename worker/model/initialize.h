@@ -20,8 +20,9 @@ void for_each_run(const Shape& whole, const LocalPart& part, const RunBody& body
 // Counter of the random numbers of a tensor.
 [[nodiscard]] std::uint64_t name_stream(const std::string& name);
 
-// Normal(0, initializer_range), norms 1. out: the part, dense.
-void initialize_tensor(const config::Llama& config, std::int64_t seed, const LogicalTensor& tensor,
+// Matrices normal(0, initializer_range), biases 0, norms so that they multiply by 1. out: the part,
+// dense.
+void initialize_tensor(const DecoderShape& model, std::int64_t seed, const LogicalTensor& tensor,
                        const LocalPart& part, const TensorView& out);
 
 // Every tensor of the set, which must have been allocated.

@@ -13,6 +13,8 @@ namespace finescale {
 struct Weight {
   TensorView value;
   TensorView gradient;  // where it is added; bound before the pass that makes it
+  TensorView bias;      // empty: none. Trains with the weight
+  TensorView bias_gradient;
   bool trains = false;
 };
 
@@ -34,7 +36,8 @@ struct LowRank {
 // whole for them) or of its inputs (columns of W; y is a sum over ranks).
 enum class Split { kOutputs, kInputs };
 
-// y = x W^T, plus the low-rank branch when there is one; projected [T, parts * r] receives x A^T.
+// y = x W^T without the bias, plus the low-rank branch when there is one; projected [T, parts * r]
+// receives x A^T.
 void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y);
 

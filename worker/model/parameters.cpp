@@ -100,15 +100,17 @@ TensorView ParameterSet::view_in(const UnitBlocks& blocks, int index) const {
   return {at(blocks[unit], offset(index) - units_[unit].begin), dtype_, local_shape(index)};
 }
 
-TensorView ParameterSet::stacked(TensorView top, int first, int last) const {
+TensorView ParameterSet::stacked(const TensorView& top, int first, int last) const {
   std::int64_t rows = 0;
+  const Shape& shape = local_shape(first);
   for (int index = first; index <= last; ++index) {
-    FS_CHECK(local_shape(index)[1] == local_shape(first)[1] && unit_of(index) == unit_of(first),
+    const Shape& other = local_shape(index);
+    FS_CHECK(other.rank == shape.rank && (other.rank == 1 || other[1] == shape[1]) &&
+                 unit_of(index) == unit_of(first),
              "stacked tensors differ in columns or unit");
-    rows += local_shape(index)[0];
+    rows += other[0];
   }
-  top.shape = Shape{rows, local_shape(first)[1]};
-  return top;
+  return {top.data, top.dtype, shape.rank == 1 ? Shape{rows} : Shape{rows, shape[1]}};
 }
 
 TensorView ParameterSet::stack_in(const TensorView& block, int first, int last) const {

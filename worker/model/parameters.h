@@ -74,8 +74,8 @@ class ParameterSet {
   // by unit.
   [[nodiscard]] TensorView view_in(const TensorView& block, int index) const;
   [[nodiscard]] TensorView view_in(const UnitBlocks& blocks, int index) const;
-  // Tensors first..last as one matrix [sum of rows, columns]; they must be neighbours with equal
-  // columns, in one unit.
+  // Tensors first..last as one matrix [sum of rows, columns], or vectors as one vector; they must
+  // be neighbours with equal columns, in one unit.
   [[nodiscard]] TensorView stack_in(const TensorView& block, int first, int last) const;
   [[nodiscard]] TensorView stack_in(const UnitBlocks& blocks, int first, int last) const;
   [[nodiscard]] TensorView stack(int first, int last) const {
@@ -85,7 +85,7 @@ class ParameterSet {
   void split(const TensorView& block, UnitBlocks& blocks) const;
 
  private:
-  [[nodiscard]] TensorView stacked(TensorView top, int first, int last) const;
+  [[nodiscard]] TensorView stacked(const TensorView& top, int first, int last) const;
 
   DType dtype_;
   int tensor_rank_;

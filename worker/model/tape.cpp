@@ -62,12 +62,24 @@ TensorView Tape::allocate(std::int64_t columns, Rows rows) {
   return block_view(pool, pool.next++, columns, rows);
 }
 
-TensorView Tape::shared_block(std::int64_t columns) {
+TensorView Tape::shared_block(std::int64_t columns, std::size_t slot) {
   Pool& pool = pool_of(shared_, columns, Rows::kAll);
-  if (pool.blocks.empty()) {
+  while (pool.blocks.size() <= slot) {
     add_block(pool, max_tokens_ * columns);
   }
-  return block_view(pool, 0, columns, Rows::kAll);
+  return block_view(pool, slot, columns, Rows::kAll);
+}
+
+TensorView Tape::shifted(const NormRule& rule, std::int64_t columns) {
+  if (rule.offset == 0) {
+    return {};
+  }
+  const std::size_t bytes = static_cast<std::size_t>(columns) * dtype_size(dtype_);
+  if (shifted_.size_bytes() < bytes) {
+    shifted_ = AlignedBuffer(bytes);
+    ++num_allocations_;
+  }
+  return {shifted_.data(), dtype_, Shape{columns}};
 }
 
 TensorView Tape::gradient_buffer(std::int64_t columns, Rows rows) {
@@ -91,8 +103,8 @@ void Tape::give_back(const TensorView& buffer, Rows rows) {
   }
 }
 
-// Gradients of the residual stream go on living under another value, and a SwiGLU input's lies in
-// its own data: only a block of the pool that no other value refers to goes back.
+// Gradients of the residual stream go on living under another value, and an activation's
+// input's lies in its own data: only a block of the pool that no other value refers to goes back.
 void Tape::release_gradient(Value value) {
   TensorView& released = gradient(value);
   int references = 0;

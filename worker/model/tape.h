@@ -20,6 +20,7 @@
 #include "kernels/attention.h"
 #include "worker/model/linear.h"
 #include "worker/model/parameters.h"
+#include "worker/model/pointwise.h"
 #include "worker/model/row_exchange.h"
 
 namespace finescale {
@@ -36,7 +37,7 @@ struct UnitHooks {
 };
 
 // What the backward pass makes again instead of keeping it, with the same bits. kSelective: outputs
-// of norms and SwiGLU. kFull: all of a layer but its input.
+// of norms and activations. kFull: all of a layer but its input.
 enum class Recompute { kNone, kSelective, kFull };
 
 struct TapeOptions {
@@ -71,26 +72,36 @@ class Tape {
   // Hidden state of the piece in front: this rank's rows [own, C], to be filled by the caller.
   Value input(std::int64_t columns);
   [[nodiscard]] Value input_value() const noexcept { return input_; }
-  // weight: rows [first_token, ...) of the vocabulary.
+  // weight: rows [first_token, ...) of the vocabulary; its rows are multiplied by `scale`.
   [[nodiscard]] Value embedding(std::span<const std::int32_t> tokens, const Weight& weight,
-                                std::int64_t first_token = 0);
+                                std::int64_t first_token = 0, double scale = 1);
+  // x plus the rows of learned positions, in x's memory.
+  [[nodiscard]] Value add_positions(Value x, std::span<const std::int32_t> positions,
+                                    const Weight& weight);
   // Adds `residual` (or kNoValue) to x and normalises: returns y (all rows); *sum is the new
-  // residual stream.
-  [[nodiscard]] Value add_norm(Value x, Value residual, const Weight& weight, double eps,
-                               Value* sum);
+  // residual stream. Norms whose outputs are needed at the same time take different slots.
+  [[nodiscard]] Value add_norm(Value x, Value residual, const Weight& weight, const NormRule& rule,
+                               Value* sum, std::size_t slot = 0);
   // x + residual, in x's memory unless a unit's output is kept (then it is what add() must make).
   [[nodiscard]] Value add(Value x, Value residual);
+  // The same for two branches inside a unit, always in x's memory. Forward, both branches' inputs
+  // must have been made before either branch: their gradients go into one buffer.
+  [[nodiscard]] Value join(Value x, Value other);
   [[nodiscard]] bool keeps_sum() const noexcept { return !kept_.empty(); }
   [[nodiscard]] bool training() const noexcept { return training_; }
   [[nodiscard]] Value linear(Value x, const Weight& weight, const LowRank* adapter,
                              Split split = Split::kOutputs);
-  // Rotates the first `columns` columns of x in place.
-  void rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
-            const TensorView& cos, const TensorView& sin);
+  // RMSNorm of every head of q and k in qkv [T, (H + 2 K) D]; v as it is.
+  [[nodiscard]] Value head_norm(Value qkv, const AttentionShape& shape, const Weight& q,
+                                const Weight& k, double eps);
+  // Rotates heads of head_dim in the first `columns` columns of x in place, each as far as the
+  // tables go.
+  void rope(Value x, std::int64_t columns, std::int64_t head_dim,
+            std::span<const std::int32_t> positions, const TensorView& cos, const TensorView& sin);
   // qkv [T, (H + 2 K) D] -> [T, H D].
   [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape,
                                 std::span<const std::int32_t> segments);
-  [[nodiscard]] Value swiglu(Value gate_up);
+  [[nodiscard]] Value activation(Value x, const ActivationRule& rule);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
   // sum is made on the way. head: rows [first_token, ...) of the vocabulary.
   [[nodiscard]] double cross_entropy(Value x, const Weight& head,
@@ -146,12 +157,18 @@ class Tape {
     Value y;
     std::span<const std::int32_t> tokens;  // relative to the rows of the weight
     const Weight* weight;
+    double scale;
+  };
+  struct PositionsOp {
+    Value x, y;
+    std::span<const std::int32_t> positions;  // of this rank's rows
+    const Weight* weight;
   };
   struct AddNormOp {
     Value x, residual, sum, y;
     const Weight* weight;
-    double eps;
-    TensorView rstd;
+    NormRule rule;
+    TensorView statistics;
   };
   struct AddOp {
     Value x, residual, y;
@@ -163,9 +180,18 @@ class Tape {
     TensorView projected;
     Split split;
   };
+  struct HeadNormOp {
+    Value x, y;
+    AttentionShape shape;
+    const Weight* q;
+    const Weight* k;
+    double eps;
+    TensorView q_rstd, k_rstd;
+  };
   struct RopeOp {
     Value x;
     std::int64_t columns;
+    std::int64_t head_dim;
     std::span<const std::int32_t> positions;
     TensorView cos, sin;
   };
@@ -175,11 +201,12 @@ class Tape {
     std::span<const std::int32_t> segments;
     TensorView lse;
   };
-  struct SwigluOp {
-    Value gate_up, y;
+  struct ActivationOp {
+    Value x, y;
+    ActivationRule rule;
   };
-  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, AddNormOp, AddOp, LinearOp, RopeOp,
-                          AttentionOp, SwigluOp>;
+  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, LinearOp,
+                          HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
   // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
   struct Pool {
     std::vector<AlignedBuffer> blocks;
@@ -195,8 +222,10 @@ class Tape {
   [[nodiscard]] TensorView block_view(const Pool& pool, std::size_t block, std::int64_t columns,
                                       Rows rows) const;
   [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll);
-  [[nodiscard]] TensorView shared_block(std::int64_t columns);  // overwritten by its next user
-  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);  // not zeroed
+  // Overwritten by its slot's next user.
+  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0);
+  [[nodiscard]] TensorView shifted(const NormRule& rule, std::int64_t columns);  // scratch of norms
+  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);     // not zeroed
   void give_back(const TensorView& buffer, Rows rows);
   void release_gradient(Value value);
   Value add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker = -1);
@@ -215,24 +244,28 @@ class Tape {
   void run_forward(const EnterOp& op);
   void run_forward(const LeaveOp& op);
   void run_forward(const EmbeddingOp& op);
+  void run_forward(const PositionsOp& op);
   void run_forward(const AddNormOp& op);
   void run_forward(const AddOp& op);
   void run_forward(const LinearOp& op);
+  void run_forward(const HeadNormOp& op);
   void run_forward(const RopeOp& op);
   void run_forward(const AttentionOp& op);
-  void run_forward(const SwigluOp& op);
+  void run_forward(const ActivationOp& op);
   void make_again(Value value);  // its data, when they were not kept
   void sum_rows(const TensorView& partial, const TensorView& sum);  // reduce-scatter
 
   void run_backward(const EnterOp& op);
   void run_backward(const LeaveOp& op);
   void run_backward(const EmbeddingOp& op);
+  void run_backward(const PositionsOp& op);
   void run_backward(const AddNormOp& op);
   void run_backward(const AddOp& op);
   void run_backward(const LinearOp& op);
+  void run_backward(const HeadNormOp& op);
   void run_backward(const RopeOp& op);
   void run_backward(const AttentionOp& op);
-  void run_backward(const SwigluOp& op);
+  void run_backward(const ActivationOp& op);
   void adapter_backward(const LinearOp& op, const TensorView& dy);
 
   DType dtype_;
@@ -254,6 +287,7 @@ class Tape {
   Pools activations_;
   Pools shared_;
   Pools gradients_;
+  AlignedBuffer shifted_;
   std::vector<TensorView> received_;
   std::vector<std::int32_t> local_tokens_;
   std::vector<std::int32_t> row_ids_;

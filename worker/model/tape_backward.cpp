@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/error.h"
+#include "kernels/bias.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/head_norm.h"
 #include "kernels/reduce.h"
-#include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
-#include "kernels/swiglu.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -32,6 +32,9 @@ void Tape::run_backward(const EmbeddingOp& op) {
     return;
   }
   TensorView dy = gradient(op.y);
+  if (op.scale != 1) {  // nobody else reads it any more
+    affine_in_place(stream_, op.scale, 0, dy);
+  }
   if (exchange_.active()) {
     dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
     copy(stream_, gradient(op.y), exchange_.own(dy));
@@ -49,6 +52,21 @@ void Tape::run_backward(const EmbeddingOp& op) {
   embedding_rows_ = {TensorView(row_ids_.data(), DType::kI32, {count}), dy.row_range(0, count)};
 }
 
+// Each rank's rows make a part of the sum over ranks.
+void Tape::run_backward(const PositionsOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  if (op.weight->trains) {
+    const TensorView positions(const_cast<std::int32_t*>(op.positions.data()), DType::kI32,
+                               {static_cast<std::int64_t>(op.positions.size())});
+    embedding_backward(stream_, positions, gradient(op.y), op.weight->gradient);
+  }
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = gradient(op.y);
+  }
+}
+
 // The gradient of the residual stream is one buffer all the way down: what is added here by the
 // norm is seen by the projection that made x (it runs next) and by the earlier norm (it adds to the
 // same buffer later).
@@ -63,9 +81,8 @@ void Tape::run_backward(const AddNormOp& op) {
       dy = gradient_buffer(data(op.y).cols(), Rows::kOwn);
       sum_rows(gradient(op.y), dy);
     }
-    rmsnorm_backward(stream_, dy, data(op.sum), op.weight->value, op.rstd,
-                     needs_gradient(op.sum) ? gradient(op.sum) : TensorView(),
-                     op.weight->trains ? op.weight->gradient : TensorView());
+    norm_backward(stream_, op.rule, dy, data(op.sum), *op.weight, shifted(op.rule, dy.cols()),
+                  op.statistics, needs_gradient(op.sum) ? gradient(op.sum) : TensorView());
     if (exchange_.active()) {
       give_back(dy, Rows::kOwn);
     }
@@ -131,10 +148,17 @@ void Tape::run_backward(const LinearOp& op) {
   }
   if (op.weight->trains) {
     gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight->gradient);
+    if (!op.weight->bias.empty()) {  // of rows that this rank owns, when y is a sum over ranks
+      bias_gradient(stream_, gradient(op.y), op.weight->bias_gradient);
+    }
   }
   if (needs_gradient(op.x)) {
-    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, 0, gradient(op.x));
+    const bool is_first = gradient(op.x).empty();  // of the operations that read x
+    if (is_first) {
+      gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
+    }
+    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, is_first ? 0 : 1,
+         gradient(op.x));
   }
   if (op.adapter != nullptr) {
     adapter_backward(op, dy);
@@ -145,11 +169,35 @@ void Tape::run_backward(const LinearOp& op) {
   release_gradient(op.y);
 }
 
+// In the memory of y's gradient: v's columns stay as they are.
+void Tape::run_backward(const HeadNormOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView dy = gradient(op.y);
+  const auto part = [&](std::int64_t begin, std::int64_t end, const Weight& weight,
+                        const TensorView& rstd) {
+    head_norm_backward(stream_, dy.columns(begin, end), data(op.x).columns(begin, end),
+                       weight.value, rstd,
+                       needs_gradient(op.x) ? dy.columns(begin, end) : TensorView(),
+                       weight.trains ? weight.gradient : TensorView());
+  };
+  part(0, query, *op.q, op.q_rstd);
+  part(query, query + key, *op.k, op.k_rstd);
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = dy;
+  }
+  release_gradient(op.y);
+}
+
 void Tape::run_backward(const RopeOp& op) {
   if (!gradient(op.x).empty()) {
     const TensorView positions(const_cast<std::int32_t*>(op.positions.data()), DType::kI32,
                                {tokens_});
-    rope_apply(stream_, gradient(op.x).columns(0, op.columns), positions, op.cos, op.sin, true);
+    rope_apply(stream_, gradient(op.x).columns(0, op.columns), op.head_dim, positions, op.cos,
+               op.sin, true);
   }
 }
 
@@ -169,13 +217,13 @@ void Tape::run_backward(const AttentionOp& op) {
   release_gradient(op.y);
 }
 
-void Tape::run_backward(const SwigluOp& op) {
+void Tape::run_backward(const ActivationOp& op) {
   if (gradient(op.y).empty()) {
     return;
   }
   // The gradient takes the memory of its input, which nobody reads again.
-  gradient(op.gate_up) = data(op.gate_up);
-  swiglu_backward(stream_, gradient(op.y), data(op.gate_up), gradient(op.gate_up), TensorView());
+  gradient(op.x) = data(op.x);
+  activation_backward(stream_, op.rule, gradient(op.y), data(op.x), gradient(op.x));
   release_gradient(op.y);
 }
 

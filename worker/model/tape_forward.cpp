@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recording and carrying out the operations.
+#include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/head_norm.h"
 #include "kernels/reduce.h"
-#include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
-#include "kernels/swiglu.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -29,7 +29,7 @@ Value Tape::input(std::int64_t columns) {
 }
 
 Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight,
-                      std::int64_t first_token) {
+                      std::int64_t first_token, double scale) {
   const Value y = add_value(allocate(weight.value.cols(), Rows::kOwn), Rows::kOwn, weight.trains);
   if (exchange_.active()) {
     local_tokens_.clear();
@@ -40,38 +40,58 @@ Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight
     }
     tokens = local_tokens_;
   }
-  record(EmbeddingOp{y, tokens, &weight});
+  record(EmbeddingOp{y, tokens, &weight, scale});
   return y;
 }
 
 void Tape::run_forward(const EmbeddingOp& op) {
   if (!exchange_.active()) {
     embedding_forward(stream_, as_view(op.tokens), op.weight->value, data(op.y));
-    return;
+  } else {
+    const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
+    embedding_forward(stream_, as_view(op.tokens), op.weight->value, partial);
+    sum_rows(partial, data(op.y));
+    give_back(partial, Rows::kAll);
   }
-  const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-  embedding_forward(stream_, as_view(op.tokens), op.weight->value, partial);
-  sum_rows(partial, data(op.y));
-  give_back(partial, Rows::kAll);
+  if (op.scale != 1) {
+    affine_in_place(stream_, op.scale, 0, data(op.y));
+  }
 }
 
-Value Tape::add_norm(Value x, Value residual, const Weight& weight, double eps, Value* sum) {
+Value Tape::add_positions(Value x, std::span<const std::int32_t> positions, const Weight& weight) {
+  const Value y = add_value(data(x), Rows::kOwn, needs_gradient(x) || weight.trains);
+  const auto first = static_cast<std::size_t>(exchange_.begin(tokens_, exchange_.rank()));
+  const auto count = static_cast<std::size_t>(data(x).rows());
+  record(PositionsOp{x, y, positions.subspan(first, count), &weight});
+  return y;
+}
+
+void Tape::run_forward(const PositionsOp& op) {
+  const TensorView rows = gradient_buffer(data(op.y).cols(), Rows::kOwn);
+  embedding_forward(stream_, as_view(op.positions), op.weight->value, rows);
+  add_in_place(stream_, rows, data(op.y));
+  give_back(rows, Rows::kOwn);
+}
+
+Value Tape::add_norm(Value x, Value residual, const Weight& weight, const NormRule& rule,
+                     Value* sum, std::size_t slot) {
   const bool stream_needs = needs_gradient(x) || needs_gradient(residual);
   const std::int64_t width = data(x).cols();
   const bool shared = recompute_ == Recompute::kSelective;
   const Value y =
-      add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
+      add_value(shared ? shared_block(width, slot) : allocate(width), Rows::kAll,
                 stream_needs || weight.trains, shared ? static_cast<int>(ops_.size()) : -1);
-  const TensorView rstd = as_vector(allocate(1, Rows::kOwn));
+  const TensorView statistics = allocate(rule.num_statistics(), Rows::kOwn);
   // x's memory becomes the residual stream: nothing else reads a projection's output again.
   *sum = add_value(data(x), Rows::kOwn, stream_needs);
-  record(AddNormOp{x, residual, *sum, y, &weight, eps, rstd});
+  record(AddNormOp{x, residual, *sum, y, &weight, rule, statistics});
   return y;
 }
 
 void Tape::run_forward(const AddNormOp& op) {
-  rmsnorm_forward(stream_, data(op.x), op.residual == kNoValue ? TensorView() : data(op.residual),
-                  op.weight->value, op.eps, exchange_.own(data(op.y)), op.rstd);
+  norm_forward(stream_, op.rule, data(op.x),
+               op.residual == kNoValue ? TensorView() : data(op.residual), *op.weight,
+               shifted(op.rule, data(op.x).cols()), exchange_.own(data(op.y)), op.statistics);
   exchange_.all_gather(data(op.y));
 }
 
@@ -83,6 +103,12 @@ Value Tape::add(Value x, Value residual) {
   }
   const Value y = add_value(place, Rows::kOwn, needs_gradient(x) || needs_gradient(residual));
   record(AddOp{x, residual, y});
+  return y;
+}
+
+Value Tape::join(Value x, Value other) {
+  const Value y = add_value(data(x), Rows::kOwn, needs_gradient(x) || needs_gradient(other));
+  record(AddOp{x, other, y});
   return y;
 }
 
@@ -107,22 +133,47 @@ Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split 
 void Tape::run_forward(const LinearOp& op) {
   if (op.split == Split::kOutputs || !exchange_.active()) {
     linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, data(op.y));
-    return;
+  } else {
+    const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
+    linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, partial);
+    sum_rows(partial, data(op.y));
+    give_back(partial, Rows::kAll);
   }
-  const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-  linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, partial);
-  sum_rows(partial, data(op.y));
-  give_back(partial, Rows::kAll);
+  if (!op.weight->bias.empty()) {  // of a sum over ranks once: to this rank's rows
+    bias_add(stream_, op.weight->bias, data(op.y));
+  }
 }
 
-void Tape::rope(Value x, std::int64_t columns, std::span<const std::int32_t> positions,
-                const TensorView& cos, const TensorView& sin) {
-  record(RopeOp{x, columns, positions, cos, sin});
+Value Tape::head_norm(Value qkv, const AttentionShape& shape, const Weight& q, const Weight& k,
+                      double eps) {
+  const Value y = add_value(allocate(data(qkv).cols()), Rows::kAll,
+                            needs_gradient(qkv) || q.trains || k.trains);
+  record(HeadNormOp{qkv, y, shape, &q, &k, eps, allocate(shape.num_heads),
+                    allocate(shape.num_kv_heads)});
+  return y;
+}
+
+void Tape::run_forward(const HeadNormOp& op) {
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView& x = data(op.x);
+  const TensorView& y = data(op.y);
+  head_norm_forward(stream_, x.columns(0, query), op.q->value, op.eps, y.columns(0, query),
+                    op.q_rstd);
+  head_norm_forward(stream_, x.columns(query, query + key), op.k->value, op.eps,
+                    y.columns(query, query + key), op.k_rstd);
+  copy(stream_, x.columns(query + key, query + 2 * key), y.columns(query + key, query + 2 * key));
+}
+
+void Tape::rope(Value x, std::int64_t columns, std::int64_t head_dim,
+                std::span<const std::int32_t> positions, const TensorView& cos,
+                const TensorView& sin) {
+  record(RopeOp{x, columns, head_dim, positions, cos, sin});
 }
 
 void Tape::run_forward(const RopeOp& op) {
-  rope_apply(stream_, data(op.x).columns(0, op.columns), as_view(op.positions), op.cos, op.sin,
-             false);
+  rope_apply(stream_, data(op.x).columns(0, op.columns), op.head_dim, as_view(op.positions), op.cos,
+             op.sin, false);
 }
 
 Value Tape::attention(Value qkv, const AttentionShape& shape,
@@ -142,17 +193,17 @@ void Tape::run_forward(const AttentionOp& op) {
                     x.columns(query + key, query + 2 * key), op.segments, data(op.y), op.lse);
 }
 
-Value Tape::swiglu(Value gate_up) {
-  const std::int64_t width = data(gate_up).cols() / 2;
+Value Tape::activation(Value x, const ActivationRule& rule) {
+  const std::int64_t width = data(x).cols() / rule.num_inputs();
   const bool shared = recompute_ == Recompute::kSelective;
   const Value y = add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
-                            needs_gradient(gate_up), shared ? static_cast<int>(ops_.size()) : -1);
-  record(SwigluOp{gate_up, y});
+                            needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
+  record(ActivationOp{x, y, rule});
   return y;
 }
 
-void Tape::run_forward(const SwigluOp& op) {
-  swiglu_forward(stream_, data(op.gate_up), data(op.y));
+void Tape::run_forward(const ActivationOp& op) {
+  activation_forward(stream_, op.rule, data(op.x), data(op.y));
 }
 
 void Tape::make_again(Value value) {
@@ -162,11 +213,12 @@ void Tape::make_again(Value value) {
   }
   const Op& op = ops_[static_cast<std::size_t>(maker)];
   if (const auto* norm = std::get_if<AddNormOp>(&op)) {  // the sum is made already
-    rmsnorm_forward(stream_, data(norm->sum), TensorView(), norm->weight->value, norm->eps,
-                    exchange_.own(data(norm->y)), norm->rstd);
+    norm_forward(stream_, norm->rule, data(norm->sum), TensorView(), *norm->weight,
+                 shifted(norm->rule, data(norm->sum).cols()), exchange_.own(data(norm->y)),
+                 norm->statistics);
     exchange_.all_gather(data(norm->y));
   } else {
-    run_forward(std::get<SwigluOp>(op));
+    run_forward(std::get<ActivationOp>(op));
   }
 }
 
@@ -211,10 +263,11 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   if (want) {
     gradient(x) = gradient_buffer(width, Rows::kAll);
   }
+  const HeadBias bias{head.bias, want && head.trains ? head.bias_gradient : TensorView()};
   linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale,
                        token_losses, want ? gradient(x) : TensorView(),
                        want && head.trains ? head.gradient : TensorView(), gathered, logits,
-                       exchange_.active() ? &part : nullptr);
+                       exchange_.active() ? &part : nullptr, head.bias.empty() ? nullptr : &bias);
   if (losses != nullptr) {
     *losses = token_losses;
   }

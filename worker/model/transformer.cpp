@@ -38,70 +38,94 @@ Tape Transformer::make_tape() const {
 }
 
 void Transformer::make_rope_tables() {
-  const std::int64_t half = layout_->config().head_dim() / 2;
-  const std::int64_t positions = layout_->config().max_positions();
+  const DecoderShape& shape = layout_->shape();
+  if (!shape.has_rotation()) {
+    return;
+  }
+  const std::int64_t half = shape.rotary_dim / 2;
+  const std::int64_t positions = shape.max_positions;
   const DType dtype = weights_->dtype();
   rope_memory_ = AlignedBuffer(static_cast<std::size_t>(2 * positions * half) * dtype_size(dtype));
   const TensorView table(rope_memory_.data(), dtype, Shape{2 * positions, half});
   cos_ = table.row_range(0, positions);
   sin_ = table.row_range(positions, 2 * positions);
-  rope_table(layout_->config().rope_theta(), cos_, sin_);
+  rope_table(inverse_frequencies(shape), cos_, sin_);
 }
 
 template <class Set>
 void Transformer::for_each_weight(Set&& set) {
+  const auto set_if = [&](Weight& weight, const StackIndex& index) {
+    if (index.first >= 0) {
+      set(weight, index);
+    }
+  };
   if (layout_->part().has_embedding) {
-    set(embedding_, layout_->embedding(), layout_->embedding());
+    set(embedding_, layout_->embedding());
+    set_if(positions_, layout_->positions());
   }
   for (int i = 0; i < layout_->num_layers(); ++i) {
     const LayerIndex& index = layout_->layer(i);
     LayerWeights& layer = layers_[static_cast<std::size_t>(i)];
-    set(layer.input_norm, index.input_norm, index.input_norm);
-    set(layer.qkv, index.q, index.v);
-    set(layer.o, index.o, index.o);
-    set(layer.post_norm, index.post_norm, index.post_norm);
-    set(layer.gate_up, index.gate, index.up);
-    set(layer.down, index.down, index.down);
+    set(layer.input_norm, index.input_norm);
+    set(layer.qkv, index.qkv);
+    set_if(layer.q_norm, index.q_norm);
+    set_if(layer.k_norm, index.k_norm);
+    set(layer.o, index.o);
+    set_if(layer.post_norm, index.post_norm);
+    set(layer.gate_up, index.gate_up);
+    set(layer.down, index.down);
   }
   if (layout_->part().has_head) {
-    set(final_norm_, layout_->final_norm(), layout_->final_norm());
-    set(head_, layout_->head(), layout_->head());
+    set(final_norm_, layout_->final_norm());
+    set(head_, layout_->head());
   }
 }
 
+namespace {
+
+// Tensors first..last in the blocks; empty when there are none.
+TensorView tensors_in(const ParameterSet& weights, const UnitBlocks& blocks, int first, int last) {
+  if (first < 0) {
+    return {};
+  }
+  return first == last ? weights.view_in(blocks, first) : weights.stack_in(blocks, first, last);
+}
+
+}  // namespace
+
 void Transformer::bind_values(const UnitBlocks& values) {
-  for_each_weight([&](Weight& weight, int first, int last) {
-    weight.value =
-        first == last ? weights_->view_in(values, first) : weights_->stack_in(values, first, last);
+  for_each_weight([&](Weight& weight, const StackIndex& index) {
+    weight.value = tensors_in(*weights_, values, index.first, index.last);
+    weight.bias = tensors_in(*weights_, values, index.bias_first, index.bias_last);
   });
 }
 
 void Transformer::set_trains(bool trains) {
-  for_each_weight([&](Weight& weight, int, int) { weight.trains = trains; });
+  for_each_weight([&](Weight& weight, const StackIndex&) { weight.trains = trains; });
 }
 
 void Transformer::bind_gradient(const UnitBlocks& blocks) {
   set_trains(!blocks.empty());
-  for_each_weight([&](Weight& weight, int first, int last) {
+  for_each_weight([&](Weight& weight, const StackIndex& index) {
     if (blocks.empty()) {
-      weight.gradient = TensorView();
+      weight.gradient = weight.bias_gradient = TensorView();
     } else {
-      weight.gradient = first == last ? weights_->view_in(blocks, first)
-                                      : weights_->stack_in(blocks, first, last);
+      weight.gradient = tensors_in(*weights_, blocks, index.first, index.last);
+      weight.bias_gradient = tensors_in(*weights_, blocks, index.bias_first, index.bias_last);
     }
   });
-  if (layout_->config().tie_embeddings() && !layout_->part().has_head) {
+  if (layout_->shape().tied && !layout_->part().has_head) {
     embedding_.gradient = TensorView();  // its rows belong to the head's, in another piece
   }
 }
 
 std::int64_t Transformer::first_token() const noexcept {
-  return layout_->config().vocab_size() / layout_->part().tensor_size *
+  return layout_->shape().vocab_size / layout_->part().tensor_size *
          std::int64_t{layout_->part().tensor_rank};
 }
 
 int Transformer::head_unit() const noexcept {
-  return weights_->unit_of(layout_->head());
+  return weights_->unit_of(layout_->head().first);
 }
 
 TensorView Transformer::begin(Tape& tape, const MicroBatch& batch, std::int64_t max_tokens,
@@ -110,26 +134,53 @@ TensorView Transformer::begin(Tape& tape, const MicroBatch& batch, std::int64_t 
   if (layout_->part().has_embedding) {
     return {};
   }
-  return tape.data(tape.input(layout_->config().hidden_size()));
+  return tape.data(tape.input(layout_->shape().hidden_size));
+}
+
+Value Transformer::attend(Tape& tape, int index, const MicroBatch& batch, Value normed) const {
+  const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
+  const LayerAdapters& adapters = adapters_[static_cast<std::size_t>(index)];
+  const DecoderShape& shape = layout_->shape();
+  const AttentionShape attention = layout_->attention(index);
+  Value qkv = tape.linear(normed, layer.qkv, adapters.qkv);
+  if (shape.qk_norm) {
+    qkv = tape.head_norm(qkv, attention, layer.q_norm, layer.k_norm, shape.norm_eps);
+  }
+  if (shape.has_rotation()) {
+    const std::int64_t rotated =
+        std::int64_t{attention.num_heads + attention.num_kv_heads} * attention.head_dim;
+    tape.rope(qkv, rotated, attention.head_dim, batch.positions, cos_, sin_);
+  }
+  const Value mixed = tape.attention(qkv, attention, batch.segments);
+  return tape.linear(mixed, layer.o, adapters.o, Split::kInputs);
+}
+
+Value Transformer::feed_forward(Tape& tape, int index, Value normed) const {
+  const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
+  const LayerAdapters& adapters = adapters_[static_cast<std::size_t>(index)];
+  const Value inner = tape.linear(normed, layer.gate_up, adapters.gate_up);
+  return tape.linear(tape.activation(inner, activation_rule(layout_->shape())), layer.down,
+                     adapters.down, Split::kInputs);
 }
 
 void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                                 Value& stream) const {
   const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
-  const LayerAdapters& adapters = adapters_[static_cast<std::size_t>(index)];
-  const AttentionShape attention = layout_->attention();
-  const std::int64_t rotated =
-      std::int64_t{attention.num_heads + attention.num_kv_heads} * attention.head_dim;
-  const double eps = layout_->config().rms_norm_eps();
-  tape.enter_unit(layout_->layer_unit(index), layout_->config().hidden_size());
-  const Value normed = tape.add_norm(delta, stream, layer.input_norm, eps, &stream);
-  const Value qkv = tape.linear(normed, layer.qkv, adapters.qkv);
-  tape.rope(qkv, rotated, batch.positions, cos_, sin_);
-  const Value mixed = tape.attention(qkv, attention, batch.segments);
-  delta = tape.linear(mixed, layer.o, adapters.o, Split::kInputs);
-  const Value inner = tape.add_norm(delta, stream, layer.post_norm, eps, &stream);
-  const Value gate_up = tape.linear(inner, layer.gate_up, adapters.gate_up);
-  delta = tape.linear(tape.swiglu(gate_up), layer.down, adapters.down, Split::kInputs);
+  const DecoderShape& shape = layout_->shape();
+  const NormRule norm = norm_rule(shape);
+  tape.enter_unit(layout_->layer_unit(index), shape.hidden_size);
+  const Value normed = tape.add_norm(delta, stream, layer.input_norm, norm, &stream);
+  if (shape.parallel_residual) {
+    const Value second = shape.shared_norm
+                             ? normed
+                             : tape.add_norm(stream, kNoValue, layer.post_norm, norm, &stream, 1);
+    const Value attended = attend(tape, index, batch, normed);
+    delta = tape.join(attended, feed_forward(tape, index, second));
+  } else {
+    delta = attend(tape, index, batch, normed);
+    const Value second = tape.add_norm(delta, stream, layer.post_norm, norm, &stream);
+    delta = feed_forward(tape, index, second);
+  }
   tape.leave_unit(layout_->layer_unit(index));
   if (tape.keeps_sum()) {  // the layer's output, alone: the next norm has nothing to add
     delta = tape.add(delta, stream);
@@ -145,7 +196,7 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
   const bool trains = tape.training() && head_.trains;
   tape.enter_unit(final_unit);
   const Value last =
-      tape.add_norm(delta, stream, final_norm_, layout_->config().rms_norm_eps(), &stream);
+      tape.add_norm(delta, stream, final_norm_, norm_rule(layout_->shape()), &stream);
   if (trains || !own_unit) {
     tape.leave_unit(final_unit);
   }
@@ -168,8 +219,14 @@ double Transformer::forward(Tape& tape, const MicroBatch& batch, double scale,
   Value stream = kNoValue;
   if (layout_->part().has_embedding) {
     tape.enter_unit(0);
-    delta = tape.embedding(batch.tokens, embedding_, first_token());
+    delta =
+        tape.embedding(batch.tokens, embedding_, first_token(), layout_->shape().embedding_scale);
     tape.leave_unit(0);
+  }
+  if (layout_->has_positions()) {
+    tape.enter_unit(layout_->positions_unit());
+    delta = tape.add_positions(delta, batch.positions, positions_);
+    tape.leave_unit(layout_->positions_unit());
   }
   for (int i = 0; i < layout_->num_layers(); ++i) {
     forward_layer(tape, i, batch, delta, stream);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The llama-style decoder: forward only, written on the tape; all of it or a piece of a pipeline.
-// It knows where weights and gradients lie, not who owns them. Activations are a tape's, so several
-// micro-batches may be in flight, each on its own tape.
+// A decoder-only transformer of any shape: forward only, written on the tape; all of it or a piece
+// of a pipeline. It knows where weights and gradients lie, not who owns them. Activations are a
+// tape's, so several micro-batches may be in flight, each on its own tape.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ struct LayerAdapters {
   const LowRank* down = nullptr;
 };
 
-struct LayerWeights {
-  Weight input_norm, qkv, o, post_norm, gate_up, down;
+struct LayerWeights {  // what the shape has not is empty
+  Weight input_norm, qkv, q_norm, k_norm, o, post_norm, gate_up, down;
 };
 
 struct TransformerOptions {
@@ -97,6 +97,7 @@ class Transformer {
     return layers_[static_cast<std::size_t>(index)];
   }
   [[nodiscard]] const Weight& embedding() const noexcept { return embedding_; }
+  [[nodiscard]] const Weight& positions() const noexcept { return positions_; }  // learned
   [[nodiscard]] const Weight& final_norm() const noexcept { return final_norm_; }
   [[nodiscard]] const Weight& head() const noexcept { return head_; }
   // First token whose row of the embedding and the head this rank holds.
@@ -104,11 +105,13 @@ class Transformer {
   [[nodiscard]] int head_unit() const noexcept;
 
  private:
-  // Calls set(weight, first tensor, last tensor) for each of the base's weights.
+  // Calls set(weight, its tensors) for each of the base's weights.
   template <class Set>
   void for_each_weight(Set&& set);
   void bind_values(const UnitBlocks& values);
   void make_rope_tables();
+  Value attend(Tape& tape, int index, const MicroBatch& batch, Value normed) const;
+  Value feed_forward(Tape& tape, int index, Value normed) const;
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
   double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta, Value stream,
@@ -118,7 +121,7 @@ class Transformer {
   const ParameterSet* weights_;
   TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
-  Weight embedding_, final_norm_, head_;
+  Weight embedding_, positions_, final_norm_, head_;
   std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;
   TensorView cos_;

@@ -174,12 +174,12 @@ class Estimator {
 
   planner::Workload make_workload(const config::StageSpec& stage) {
     const config::TrainSpec& spec = stage.train();
-    check_mesh(architecture(spec.model()).llama(), stage.mesh());
+    check_mesh(decoder_shape(architecture(spec.model())), stage.mesh());
     return make_workload(spec, TrainLoader(dataset(spec.data(), spec.rules(), spec.tokenizer()),
                                            spec.train(), spec.seed()));
   }
   planner::Workload make_workload(const config::TrainSpec& spec, const TrainLoader& loader) {
-    planner::Workload w = workload(spec.train(), architecture(spec.model()).llama(),
+    planner::Workload w = workload(spec.train(), decoder_shape(architecture(spec.model())),
                                    batch_shape(loader), static_cast<double>(loader.num_steps()));
     w.keeps_base = w.method.trains_base && !spec.model().has_fresh();
     w.eval_tokens = spec.train().eval_every() > 0 ? kEvaluationTokens : 0;
@@ -193,7 +193,7 @@ class Estimator {
   }
 
   struct Shape {
-    explicit Shape(const config::Llama& llama) : layout(llama) {}
+    explicit Shape(const config::ModelConfig& model) : layout(model) {}
     ModelLayout layout;
     std::unique_ptr<MeasuredSteps> steps;  // null: too large to try on one rank
     double seconds_per_token = 0;
@@ -213,7 +213,7 @@ class Estimator {
     if (const auto known = shapes_.find(name); known != shapes_.end()) {
       return known->second;
     }
-    Shape& held = shapes_.try_emplace(name, architecture(spec.model()).llama()).first->second;
+    Shape& held = shapes_.try_emplace(name, architecture(spec.model())).first->second;
     const planner::Workload w = make_workload(spec, loader);
     held.memory_bytes = static_cast<std::int64_t>(
         planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());

@@ -88,7 +88,7 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   train.set_learning_rate(1e-3);
   train.set_weight_decay(0.01);
   train.set_decay_on(config::DECAY_ON_ALL);
-  const Dataset data = sequences(request, config.llama().vocab_size());
+  const Dataset data = sequences(request, decoder_shape(config).vocab_size);
   const TrainLoader loader(data, train, 1);
   config::Mesh mesh;
   parse_yaml(request.value("mesh", "{}"), "mesh", mesh);
