@@ -3,6 +3,7 @@
 // threads and instruction set, measured in the same process.
 #include "kernels/bench/kernel_rows.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -32,6 +33,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/row_gemm.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::bench {
@@ -46,6 +48,7 @@ struct Model {
 constexpr Model kModels[] = {{"tiny", 2048, 64, 4, 192, 512},
                              {"small", 2048, 128, 4, 384, 2048},
                              {"medium", 1024, 256, 8, 768, 8192}};
+constexpr Model kSmolLm2 = {"smollm2-135m", 1024, 576, 9, 1536, 49152};
 constexpr std::int64_t kSegment = 64;  // tokens of an example, about the mean of real text
 
 class Array {
@@ -126,6 +129,34 @@ void add_gemm(const Model& m, const char* what, Transpose ta, Transpose tb, std:
   add(std::string("gemm_") + what + "/" + m.name,
       {2.0 * d(rows) * d(cols) * d(inner), size(rows * inner + inner * cols + rows * cols)},
       [=] { gemm(Stream(), ta, tb, 1, (*a)[0].view(), (*a)[1].view(), 0, (*a)[2].view()); });
+}
+
+// Products of generation, `rows` sequences at a time: ours and the library's. Weights of several
+// layers take turns, so that they come from memory as those of a model do.
+void add_decode(const Model& m, const char* what, std::int64_t cols, std::int64_t inner) {
+  const std::int64_t copies = std::max<std::int64_t>(1, (std::int64_t{1} << 25) / (cols * inner));
+  auto weights = std::make_shared<std::unique_ptr<Array>>();  // made when first used: it is large
+  for (const std::int64_t rows : {1, 4, 8, 16, 64, 512}) {
+    auto a = arrays(Shape{rows, inner}, Shape{rows, cols});
+    auto next = std::make_shared<std::int64_t>(0);
+    const Work work = {2.0 * d(rows) * d(cols) * d(inner),
+                       size(rows * inner + cols * inner + rows * cols),
+                       size(copies * cols * inner)};
+    const std::string at = std::string("_") + what + "_" + std::to_string(rows) + "/" + m.name;
+    const auto layer = [=] {
+      if (*weights == nullptr) {
+        *weights = std::make_unique<Array>(Shape{copies * cols, inner});
+      }
+      *next = (*next + 1) % copies;
+      return (*weights)->view().row_range(*next * cols, (*next + 1) * cols);
+    };
+    add("row_gemm" + at, work,
+        [=] { row_gemm(Stream(), 1, (*a)[0].view(), layer(), 0, (*a)[1].view()); });
+    add("gemm" + at, work, [=] {
+      gemm(Stream(), Transpose::kNo, Transpose::kYes, 1, (*a)[0].view(), layer(), 0,
+           (*a)[1].view());
+    });
+  }
 }
 
 void add_norms_and_pointwise(const Model& m) {
@@ -307,6 +338,19 @@ void add_update(const Model& m, std::int64_t parameters) {
       [=] { add_in_place(Stream(), (*p)[1].view(), (*p)[2].view()); });
 }
 
+// Sum of all elements, by all threads: nothing but loads.
+std::int64_t read_sum(const TensorView& x) {
+  std::atomic<std::int64_t> total = 0;
+  parallel_for(x.num_elements(), 1 << 16, [&](std::int64_t begin, std::int64_t end) {
+    std::int32_t sum = 0;
+    for (std::int64_t i = begin; i < end; ++i) {
+      sum ^= x.as<std::int32_t>()[i];
+    }
+    total += sum;
+  });
+  return total;
+}
+
 void add_all() {
   for (const Model& m : kModels) {
     const Transpose no = Transpose::kNo;
@@ -317,12 +361,24 @@ void add_all() {
     add_gemm(m, "dx_gate_up", no, no, m.T, m.C, 2 * m.F);
     add_gemm(m, "dw_gate_up", yes, no, 2 * m.F, m.C, m.T);
     add_gemm(m, "lora_a", no, yes, m.T, 24, m.C);
+    add_decode(m, "gate_up", 2 * m.F, m.C);
+    add_decode(m, "down", m.C, m.F);
     add_norms_and_pointwise(m);
     add_other_norms_and_pointwise(m);
     add_attention(m);
     add_embedding_and_head(m);
     add_update(m, m.V * m.C + 4 * (4 * m.C * m.C + 3 * m.C * m.F));
   }
+  auto long_array = std::make_shared<std::unique_ptr<Array>>();
+  add("read_memory", {0, size(std::int64_t{1} << 26)}, [=] {  // what reading weights costs at least
+    if (*long_array == nullptr) {
+      *long_array = std::make_unique<Array>(Shape{std::int64_t{1} << 26}, DType::kI32);
+    }
+    benchmark::DoNotOptimize(read_sum((*long_array)->view()));
+  });
+  add_decode(kSmolLm2, "gate_up", 2 * kSmolLm2.F, kSmolLm2.C);
+  add_decode(kSmolLm2, "down", kSmolLm2.C, kSmolLm2.F);
+  add_decode(kSmolLm2, "o", kSmolLm2.C, kSmolLm2.C);
 }
 
 int run(int argc, char** argv) {

@@ -5,6 +5,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/bias.h"
+#include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
@@ -15,11 +16,13 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/row_gemm.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::cpu {
 
 decltype(finescale::gemm) gemm;
+decltype(finescale::row_gemm) row_gemm;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
 decltype(finescale::layernorm_forward) layernorm_forward;
@@ -43,6 +46,8 @@ decltype(finescale::add_rows) add_rows;
 decltype(finescale::attention_forward) attention_forward;
 decltype(finescale::attention_backward) attention_backward;
 decltype(finescale::attention_decode) attention_decode;
+decltype(finescale::cache_store) cache_store;
+decltype(finescale::cached_attention) cached_attention;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
