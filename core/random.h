@@ -20,7 +20,8 @@ enum class Purpose : std::uint32_t {
   kSimulation,
   kJitter,
   kTest,
-  kRounding
+  kRounding,
+  kSampling
 };
 
 // Four 32-bit words for (seed, purpose, a, b): a and b are the caller's counters (step, global

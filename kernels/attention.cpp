@@ -60,30 +60,4 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
   }
 }
 
-void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q,
-                      const TensorView& k_cache, const TensorView& v_cache,
-                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
-                      const TensorView& out) {
-  const KernelSpan span(stream, [&] {
-    double positions = 0;
-    for (const std::int32_t length : lengths) {
-      positions += length;
-    }
-    const double width = static_cast<double>(shape.head_dim);
-    return KernelCall{"attention_decode",
-                      {q.rows(), shape.num_heads, shape.head_dim},
-                      4 * positions * shape.num_heads * width,
-                      bytes_of(q, out) + 2 * positions * shape.num_kv_heads * width *
-                                             static_cast<double>(dtype_size(q.dtype))};
-  });
-  switch (stream.type()) {
-    case DeviceType::kCpu:
-      cpu::attention_decode(stream, shape, q, k_cache, v_cache, positions_per_sequence, lengths,
-                            out);
-      return;
-    case DeviceType::kCuda:
-      no_kernel("attention_decode");
-  }
-}
-
 }  // namespace finescale

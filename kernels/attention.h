@@ -36,12 +36,4 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
                         std::span<const std::int32_t> segments, const TensorView& dq,
                         const TensorView& dk, const TensorView& dv);
 
-// One new token per sequence against a cache, for generation. q [B, H*D]; k_cache, v_cache [B * P,
-// K*D] with lengths[b] filled positions (the new token's own included), of which the window's are
-// read; out [B, H*D].
-void attention_decode(const Stream& stream, const AttentionShape& shape, const TensorView& q,
-                      const TensorView& k_cache, const TensorView& v_cache,
-                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
-                      const TensorView& out);
-
 }  // namespace finescale

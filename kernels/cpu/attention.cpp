@@ -39,7 +39,6 @@ struct AttentionTask {
 };
 
 constexpr std::int64_t kMostLanes = 16;
-constexpr std::int64_t kKeyPad = 16;  // the widest vector of f32
 
 // Scratch of a thread, grown and kept: no allocation in the steady state.
 template <class T>
@@ -60,32 +59,6 @@ namespace {
 template <class T>
 T* rows_of(const TensorView& x, std::int64_t row, std::int64_t column) {
   return x.as<T>() + row * x.row_stride + column;
-}
-
-// Softmax of scores[0, count); entries in [count, columns) become zero. Returns log-sum-exp.
-template <class T>
-T softmax(T* scores, std::int64_t count, std::int64_t columns) {
-  const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const T lowest = -std::numeric_limits<T>::infinity();
-  std::fill(scores + count, scores + columns, lowest);
-  auto top = hn::Set(d, lowest);
-  for (std::int64_t n = 0; n < columns; n += lanes) {
-    top = hn::Max(top, hn::LoadU(d, scores + n));
-  }
-  const auto max = hn::Set(d, hn::GetLane(hn::MaxOfLanes(d, top)));
-  auto sum = hn::Zero(d);
-  for (std::int64_t n = 0; n < columns; n += lanes) {
-    const auto e = vector_exp(d, hn::Sub(hn::LoadU(d, scores + n), max));
-    hn::StoreU(e, d, scores + n);
-    sum = hn::Add(sum, e);
-  }
-  const T total = hn::GetLane(hn::SumOfLanes(d, sum));
-  const auto factor = hn::Set(d, T(1) / total);
-  for (std::int64_t n = 0; n < columns; n += lanes) {
-    hn::StoreU(hn::Mul(hn::LoadU(d, scores + n), factor), d, scores + n);
-  }
-  return hn::GetLane(max) + std::log(total);
 }
 
 // A tile: `rows` queries of one head from `first` on, counted in the segment; keys [low, high) are
@@ -286,66 +259,12 @@ void backward_task(const AttentionTask& task) {
   }
 }
 
-template <class T>
-T dot(const T* a, const T* b, std::int64_t width) {
-  const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  auto sum = hn::Zero(d);
-  for (std::int64_t c = 0; c < width; c += lanes) {
-    const auto left = static_cast<std::size_t>(width - c);
-    sum = hn::MulAdd(load_some(d, a + c, left, T(0)), load_some(d, b + c, left, T(0)), sum);
-  }
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
-// out[d] = sum_n p[n] v[n][d].
-template <class T>
-void combine(const T* p, std::int64_t count, const T* v, std::int64_t stride, std::int64_t width,
-             T* out) {
-  const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t c = 0; c < width; c += lanes) {
-    const auto left = static_cast<std::size_t>(width - c);
-    auto sum = hn::Zero(d);
-    for (std::int64_t n = 0; n < count; ++n) {
-      sum = hn::MulAdd(hn::Set(d, p[n]), load_some(d, v + n * stride + c, left, T(0)), sum);
-    }
-    store_some(d, sum, out + c, left);
-  }
-}
-
-// The new token of sequence b against its cache: scores are dot products over the head.
-template <class T>
-void decode_head(const AttentionTask& task, std::int64_t sequence, std::int64_t head,
-                 std::int64_t first, std::int64_t length) {
-  thread_local AttentionScratch<T> scratch;
-  const AttentionShape& shape = *task.shape;
-  const std::int64_t width = shape.head_dim;
-  const std::int64_t column = head / (shape.num_heads / shape.num_kv_heads) * width;
-  const std::int64_t padded = (length + kKeyPad - 1) / kKeyPad * kKeyPad;
-  scratch.scores.assign(static_cast<std::size_t>(padded), T(0));
-  const T* q = rows_of<T>(task.q, sequence, head * width);
-  for (std::int64_t n = 0; n < length; ++n) {
-    scratch.scores[static_cast<std::size_t>(n)] =
-        dot(q, rows_of<T>(task.k, first + n, column), width) * static_cast<T>(shape.scale);
-  }
-  softmax(scratch.scores.data(), length, padded);
-  combine(scratch.scores.data(), length, rows_of<T>(task.v, first, column), task.v.row_stride,
-          width, rows_of<T>(task.out, sequence, head * width));
-}
-
 void forward(const AttentionTask& task) {
   task.q.dtype == DType::kF64 ? forward_task<double>(task) : forward_task<float>(task);
 }
 
 void backward(const AttentionTask& task) {
   task.q.dtype == DType::kF64 ? backward_task<double>(task) : backward_task<float>(task);
-}
-
-void decode(const AttentionTask& task, std::int64_t sequence, std::int64_t head, std::int64_t first,
-            std::int64_t length) {
-  task.q.dtype == DType::kF64 ? decode_head<double>(task, sequence, head, first, length)
-                              : decode_head<float>(task, sequence, head, first, length);
 }
 
 }  // namespace
@@ -357,7 +276,6 @@ namespace finescale::cpu {
 
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
-HWY_EXPORT(decode);
 
 void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
                        const TensorView& k, const TensorView& v,
@@ -410,35 +328,6 @@ void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
                                       .kv_head = static_cast<int>(item % kv_heads)};
                    HWY_DYNAMIC_DISPATCH(backward)(task);
                  });
-}
-
-void attention_decode(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
-                      const TensorView& k_cache, const TensorView& v_cache,
-                      std::int64_t positions_per_sequence, std::span<const std::int32_t> lengths,
-                      const TensorView& out) {
-  ensure_isa();
-  const std::int64_t heads = shape.num_heads;
-  const AttentionTask task{.shape = &shape,
-                           .q = q,
-                           .k = k_cache,
-                           .v = v_cache,
-                           .out = out,
-                           .lse = {},
-                           .dout = {},
-                           .dq = {},
-                           .dk = {},
-                           .dv = {},
-                           .begin = 0,
-                           .end = 0,
-                           .kv_head = 0};
-  parallel_items(static_cast<std::int64_t>(lengths.size()) * heads, [&](std::int64_t item) {
-    const std::int64_t sequence = item / heads;
-    const std::int64_t length = lengths[static_cast<std::size_t>(sequence)];
-    const std::int64_t seen =
-        shape.window == 0 ? length : std::min<std::int64_t>(length, shape.window);
-    HWY_DYNAMIC_DISPATCH(decode)
-    (task, sequence, item % heads, sequence * positions_per_sequence + length - seen, seen);
-  });
 }
 
 }  // namespace finescale::cpu

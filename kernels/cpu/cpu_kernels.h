@@ -45,7 +45,6 @@ decltype(finescale::embedding_gather_gradient) embedding_gather_gradient;
 decltype(finescale::add_rows) add_rows;
 decltype(finescale::attention_forward) attention_forward;
 decltype(finescale::attention_backward) attention_backward;
-decltype(finescale::attention_decode) attention_decode;
 decltype(finescale::cache_store) cache_store;
 decltype(finescale::cached_attention) cached_attention;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;

@@ -192,43 +192,6 @@ TEST_P(Attention, BackwardAgreesWithDoublePrecision) {
   }
 }
 
-TEST_P(Attention, DecodeIsTheLastRowOfForward) {
-  for (const Case& c : cases()) {
-    Inputs in(dtype(), c);
-    Tensor out(dtype(), in.tokens, in.q_cols());
-    Tensor lse(dtype(), in.tokens, in.shape.num_heads);
-    in.forward(stream_, out, lse);
-    const auto batch = static_cast<std::int64_t>(c.lengths.size());
-    const std::int64_t places = *std::max_element(c.lengths.begin(), c.lengths.end()) + 3;
-    Tensor k_cache(dtype(), batch * places, in.k_cols());
-    Tensor v_cache(dtype(), batch * places, in.k_cols());
-    Tensor q(dtype(), batch, in.q_cols());
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const std::int32_t begin = in.segments[static_cast<std::size_t>(b)];
-      const std::int32_t length = c.lengths[static_cast<std::size_t>(b)];
-      for (std::int64_t col = 0; col < in.k_cols(); ++col) {
-        for (std::int64_t p = 0; p < places; ++p) {  // NaN behind the end: must not be read
-          const bool filled = p < length;
-          k_cache.set(b * places + p, col, filled ? in.qkv.at(begin + p, in.q_cols() + col) : NAN);
-          v_cache.set(b * places + p, col,
-                      filled ? in.qkv.at(begin + p, in.q_cols() + in.k_cols() + col) : NAN);
-        }
-      }
-      for (std::int64_t col = 0; col < in.q_cols(); ++col) {
-        q.set(b, col, in.qkv.at(begin + length - 1, col));
-      }
-    }
-    Tensor answer(dtype(), batch, in.q_cols());
-    attention_decode(stream_, in.shape, q.view(), k_cache.view(), v_cache.view(), places, c.lengths,
-                     answer.view());
-    EXPECT_LT(error_of(answer,
-                       [&](auto b, auto col) {
-                         return out.at(in.segments[static_cast<std::size_t>(b) + 1] - 1, col);
-                       }),
-              tolerance(dtype()));
-  }
-}
-
 TEST_P(Attention, OtherSegmentsDoNotMatter) {
   Inputs in(dtype(), {2, 2, 16, {9, 30, 5}});
   Tensor out(dtype(), in.tokens, in.q_cols());

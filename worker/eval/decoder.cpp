@@ -2,30 +2,37 @@
 #include "worker/eval/decoder.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "core/error.h"
-#include "kernels/attention.h"
 #include "kernels/bias.h"
+#include "kernels/cached_attention.h"
 #include "kernels/embedding.h"
-#include "kernels/gemm.h"
 #include "kernels/head_norm.h"
 #include "kernels/reduce.h"
 #include "kernels/rope.h"
+#include "kernels/row_gemm.h"
 #include "worker/model/pointwise.h"
 
 namespace finescale {
 
 namespace {
 
-TensorView as_view(std::vector<std::int32_t>& ids) {
-  return {ids.data(), DType::kI32, Shape{static_cast<std::int64_t>(ids.size())}};
+TensorView as_view(std::span<const std::int32_t> ids) {  // read only
+  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
+          Shape{static_cast<std::int64_t>(ids.size())}};
+}
+
+// The first `rows` rows of a buffer.
+void cut(TensorView& view, std::int64_t rows) {
+  view.shape = view.shape.rank == 1 ? Shape{rows} : Shape{rows, view.cols()};
 }
 
 // Candidates [t, B, 2] (logit, token) of all ranks: ranks hold ascending tokens, so the first of
 // equal logits is the lowest token.
 template <class T>
-void take_largest(const TensorView& all, int ranks, std::vector<std::int32_t>& best) {
+void take_largest(const TensorView& all, int ranks, std::span<std::int32_t> best) {
   const auto count = static_cast<std::int64_t>(best.size());
   for (std::int64_t s = 0; s < count; ++s) {
     const T* chosen = all.as<T>() + 2 * s;
@@ -39,12 +46,29 @@ void take_largest(const TensorView& all, int ranks, std::vector<std::int32_t>& b
 
 }  // namespace
 
-Decoder::Decoder(const Transformer& model, std::int64_t batch_size, std::int64_t positions)
+void DecoderBatch::clear() {
+  tokens.clear();
+  positions.clear();
+  sequences.clear();
+  outputs.clear();
+}
+
+void DecoderBatch::add(std::int32_t token, std::int32_t position, std::int32_t sequence) {
+  tokens.push_back(token);
+  positions.push_back(position);
+  sequences.push_back(sequence);
+}
+
+Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     : model_(&model),
       exchange_(model.tensor_group()),
-      batch_size_(batch_size),
-      capacity_(positions) {
-  const ModelLayout& layout = model.layout();
+      cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
+             limits.sequences, limits.positions) {
+  make_buffers(limits);
+}
+
+void Decoder::make_buffers(const DecoderLimits& limits) {
+  const ModelLayout& layout = model_->layout();
   const DecoderShape& shape = layout.shape();
   const std::int64_t width = shape.hidden_size;
   const AttentionShape a = layout.attention(0);
@@ -52,43 +76,68 @@ Decoder::Decoder(const Transformer& model, std::int64_t batch_size, std::int64_t
   const std::int64_t key = std::int64_t{a.num_kv_heads} * a.head_dim;
   const std::int64_t inner = shape.intermediate_size / exchange_.size();
   std::int64_t widest = 1;
-  for (const LayerAdapters& adapters : model.adapters()) {
+  for (const LayerAdapters& adapters : model_->adapters()) {
     for (const LowRank* adapter : {adapters.qkv, adapters.o, adapters.gate_up, adapters.down}) {
       widest = adapter == nullptr ? widest : std::max(widest, adapter->a.value.rows());
     }
   }
-  state_ = make(batch_size, width);
-  delta_ = make(batch_size, width);
-  residual_ = make(batch_size, width);
-  branch_ = make(batch_size, width);
-  normed_ = make(batch_size, width);
-  second_ = make(batch_size, width);
-  qkv_ = make(batch_size, query + 2 * key);
-  mixed_ = make(batch_size, query);
-  gate_up_ = make(batch_size, activation_rule(shape).num_inputs() * inner);
-  inner_ = make(batch_size, inner);
-  projected_ = make(batch_size, widest);  // x A^T of the widest adapter; cut to what is needed
-  if (layout.part().has_head) {
-    logits_ = make(batch_size, model.head().value.rows());
-  }
-  statistics_ = make(batch_size, norm_rule(shape).num_statistics());
-  head_rstd_ = make(batch_size, a.num_heads);
-  shifted_ = TensorView(make(1, width).data, model.weights().dtype(), Shape{width});
-  for (int i = 0; i < layout.num_layers(); ++i) {
-    keys_.push_back(make(batch_size * positions, key));
-    values_.push_back(make(batch_size * positions, key));
-  }
+  state_ = make(limits.rows, width);
+  delta_ = make(limits.rows, width);
+  residual_ = make(limits.rows, width);
+  branch_ = make(limits.rows, width);
+  normed_ = make(limits.rows, width);
+  second_ = make(limits.rows, width);
+  qkv_ = make(limits.rows, query + 2 * key);
+  mixed_ = make(limits.rows, query);
+  gate_up_ = make(limits.rows, activation_rule(shape).num_inputs() * inner);
+  inner_ = make(limits.rows, inner);
+  projected_ = make(limits.rows, widest);  // x A^T of the widest adapter; cut to what is needed
+  statistics_ = make(limits.rows, norm_rule(shape).num_statistics());
+  head_rstd_ = make(limits.rows, a.num_heads);
+  shifted_ = TensorView(make(1, width).data, model_->weights().dtype(), Shape{width});
   for (int other = 1; other < exchange_.size(); ++other) {
-    received_.push_back(make(exchange_.most_rows(batch_size), width));
+    received_.push_back(make(exchange_.most_rows(limits.rows), width));
   }
-  candidates_ = make(batch_size, 2);
-  all_candidates_ = make(exchange_.size() * batch_size, 2);
+  tokens_.reserve(static_cast<std::size_t>(limits.rows));
+  places_.reserve(static_cast<std::size_t>(limits.rows));
+  if (!layout.part().has_head) {
+    return;
+  }
+  const std::int64_t vocabulary = model_->head().value.rows();
+  chosen_ = make(limits.outputs, width);
+  logits_ = make(limits.outputs, vocabulary);
+  if (exchange_.active()) {
+    candidates_ = make(limits.outputs, 2);
+    all_candidates_ = make(exchange_.size() * limits.outputs, 2);
+    all_logits_ = make(exchange_.size() * limits.outputs, vocabulary);
+    whole_logits_ = make(limits.outputs, exchange_.size() * vocabulary);
+  }
 }
 
 TensorView Decoder::make(std::int64_t rows, std::int64_t columns) {
   const DType dtype = model_->weights().dtype();
   memory_.emplace_back(static_cast<std::size_t>(rows * columns) * dtype_size(dtype));
   return {memory_.back().data(), dtype, Shape{rows, columns}};
+}
+
+void Decoder::begin(const DecoderBatch& batch) {
+  batch_ = &batch;
+  const auto rows = static_cast<std::int64_t>(batch.tokens.size());
+  const auto outputs = static_cast<std::int64_t>(batch.outputs.size());
+  for (TensorView* view : {&state_, &delta_, &residual_, &branch_, &normed_, &second_, &qkv_,
+                           &mixed_, &gate_up_, &inner_, &projected_, &statistics_}) {
+    cut(*view, rows);
+  }
+  if (model_->layout().part().has_head) {
+    cut(chosen_, outputs);
+    cut(logits_, outputs);
+  }
+  tokens_ = batch.tokens;
+  places_.clear();
+  for (std::size_t r = 0; r < batch.tokens.size(); ++r) {
+    cache_.reserve(batch.sequences[r], batch.positions[r] + 1);
+    places_.push_back({cache_.pages(batch.sequences[r]), batch.positions[r]});
+  }
 }
 
 void Decoder::sum_over_ranks(const TensorView& y) {
@@ -114,7 +163,7 @@ void Decoder::embed(const TensorView& y) {
 }
 
 void Decoder::add_positions(const TensorView& y) {
-  embedding_forward(stream_, as_view(positions_), model_->positions().value, branch_);
+  embedding_forward(stream_, as_view(batch_->positions), model_->positions().value, branch_);
   add_in_place(stream_, branch_, y);
 }
 
@@ -123,9 +172,9 @@ void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* a
   TensorView projected;
   if (adapter != nullptr) {
     projected =
-        TensorView(projected_.data, projected_.dtype, Shape{batch_size_, adapter->a.value.rows()});
+        TensorView(projected_.data, projected_.dtype, Shape{x.rows(), adapter->a.value.rows()});
   }
-  linear_forward(stream_, x, weight.value, adapter, projected, y);
+  linear_forward_by_rows(stream_, x, weight.value, adapter, projected, y);
   if (split == Split::kInputs) {
     sum_over_ranks(y);
   }
@@ -140,10 +189,10 @@ void Decoder::norm(const TensorView& x, const TensorView& residual, const Weight
                statistics_);
 }
 
+// Keeps the new keys and values.
 void Decoder::attend(int index, const TensorView& normed, const TensorView& y) {
-  const auto i = static_cast<std::size_t>(index);
   const LayerWeights& weights = model_->layer(index);
-  const LayerAdapters& adapters = model_->adapters()[i];
+  const LayerAdapters& adapters = model_->adapters()[static_cast<std::size_t>(index)];
   const DecoderShape& shape = model_->layout().shape();
   const AttentionShape attention = model_->layout().attention(index);
   const std::int64_t query = std::int64_t{attention.num_heads} * attention.head_dim;
@@ -153,7 +202,7 @@ void Decoder::attend(int index, const TensorView& normed, const TensorView& y) {
   linear(normed, weights.qkv, adapters.qkv, qkv_, Split::kOutputs);
   if (shape.qk_norm) {
     const auto scales = [&](int heads) {
-      return TensorView(head_rstd_.data, head_rstd_.dtype, Shape{batch_size_, heads});
+      return TensorView(head_rstd_.data, head_rstd_.dtype, Shape{qkv_.rows(), heads});
     };
     head_norm_forward(stream_, q, weights.q_norm.value, shape.norm_eps, q,
                       scales(attention.num_heads));
@@ -161,16 +210,12 @@ void Decoder::attend(int index, const TensorView& normed, const TensorView& y) {
                       scales(attention.num_kv_heads));
   }
   if (shape.has_rotation()) {
-    rope_apply(stream_, qkv_.columns(0, query + key), attention.head_dim, as_view(positions_),
-               model_->rope_cos(), model_->rope_sin(), false);
+    rope_apply(stream_, qkv_.columns(0, query + key), attention.head_dim,
+               as_view(batch_->positions), model_->rope_cos(), model_->rope_sin(), false);
   }
-  for (std::int64_t s = 0; s < batch_size_; ++s) {
-    const std::int64_t row = s * capacity_ + positions_[static_cast<std::size_t>(s)];
-    const TensorView source = qkv_.row_range(s, s + 1);
-    copy(stream_, source.columns(query, query + key), keys_[i].row_range(row, row + 1));
-    copy(stream_, source.columns(query + key, query + 2 * key), values_[i].row_range(row, row + 1));
-  }
-  attention_decode(stream_, attention, q, keys_[i], values_[i], capacity_, lengths_, mixed_);
+  cache_store(stream_, attention, k, qkv_.columns(query + key, query + 2 * key), places_,
+              cache_.offset(index));
+  cached_attention(stream_, attention, q, places_, cache_.offset(index), mixed_);
   linear(mixed_, weights.o, adapters.o, y, Split::kInputs);
 }
 
@@ -202,14 +247,7 @@ void Decoder::layer(int index, TensorView& delta, TensorView& residual) {
   feed_forward(index, normed_, delta);
 }
 
-void Decoder::pass(const std::vector<std::int32_t>& tokens,
-                   const std::vector<std::int32_t>& positions) {
-  tokens_ = tokens;
-  positions_ = positions;
-  lengths_ = positions;
-  for (std::int32_t& length : lengths_) {
-    ++length;
-  }
+void Decoder::pass() {
   const ModelLayout& layout = model_->layout();
   TensorView delta = delta_;
   TensorView residual = residual_;
@@ -252,19 +290,28 @@ void Decoder::pass(const std::vector<std::int32_t>& tokens,
 }
 
 void Decoder::make_logits() {
-  gemm(stream_, Transpose::kNo, Transpose::kYes, 1, normed_, model_->head().value, 0, logits_);
+  const std::size_t row_bytes =
+      static_cast<std::size_t>(chosen_.cols()) * dtype_size(chosen_.dtype);
+  for (std::size_t s = 0; s < batch_->outputs.size(); ++s) {
+    const TensorView from = normed_.row_range(batch_->outputs[s], batch_->outputs[s] + 1);
+    std::memcpy(static_cast<std::byte*>(chosen_.data) + s * row_bytes, from.data, row_bytes);
+  }
+  row_gemm(stream_, 1, chosen_, model_->head().value, 0, logits_);
   if (!model_->head().bias.empty()) {
     bias_add(stream_, model_->head().bias, logits_);
   }
 }
 
-void Decoder::choose(std::vector<std::int32_t>& best) {
+void Decoder::choose(std::span<std::int32_t> best) {
   argmax_rows(stream_, logits_, as_view(best));
-  if (!exchange_.active()) {
+  if (!exchange_.active() || best.empty()) {
     return;
   }
   const bool f64 = candidates_.dtype == DType::kF64;
-  for (std::int64_t s = 0; s < batch_size_; ++s) {
+  const auto count = static_cast<std::int64_t>(best.size());
+  cut(candidates_, count);
+  cut(all_candidates_, exchange_.size() * count);
+  for (std::int64_t s = 0; s < count; ++s) {
     const std::int32_t index = best[static_cast<std::size_t>(s)];
     const std::int64_t at = s * logits_.row_stride + index;
     const auto token = index + model_->first_token();  // exact below 2^24, also in f32
@@ -279,6 +326,21 @@ void Decoder::choose(std::vector<std::int32_t>& best) {
   exchange_.all_gather_parts(candidates_, all_candidates_);
   f64 ? take_largest<double>(all_candidates_, exchange_.size(), best)
       : take_largest<float>(all_candidates_, exchange_.size(), best);
+}
+
+TensorView Decoder::logits() {
+  if (!exchange_.active()) {
+    return logits_;
+  }
+  const std::int64_t count = logits_.rows();
+  cut(all_logits_, exchange_.size() * count);
+  cut(whole_logits_, count);
+  exchange_.all_gather_parts(logits_, all_logits_);
+  for (int rank = 0; rank < exchange_.size(); ++rank) {
+    copy(stream_, all_logits_.row_range(rank * count, (rank + 1) * count),
+         whole_logits_.columns(rank * logits_.cols(), (rank + 1) * logits_.cols()));
+  }
+  return whole_logits_;
 }
 
 }  // namespace finescale

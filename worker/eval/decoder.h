@@ -1,32 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-// One token at a time of a group of sequences, with the keys and values of the earlier ones. On a
+// Next tokens of many sequences, with the keys and values of the earlier ones. A pass takes any
+// tokens of any sequences, so a prompt goes through in blocks beside sequences that advance by one.
+// Every row is computed on its own: no bit of it depends on what else is in the pass. On a
 // tensor-parallel model each rank holds its heads' keys and its part of the vocabulary.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "worker/eval/kv_cache.h"
 #include "worker/model/row_exchange.h"
 #include "worker/model/transformer.h"
 
 namespace finescale {
 
+// Tokens of one pass; a sequence's tokens follow each other in ascending positions.
+struct DecoderBatch {
+  std::vector<std::int32_t> tokens, positions, sequences;
+  std::vector<std::int32_t> outputs;  // rows whose next token is wanted, ascending
+  void clear();
+  void add(std::int32_t token, std::int32_t position, std::int32_t sequence);
+};
+
+struct DecoderLimits {
+  std::int64_t rows = 1;       // of a pass
+  std::int64_t outputs = 1;    // of a pass
+  int sequences = 1;           // held at once
+  std::int64_t positions = 1;  // of a sequence
+};
+
 class Decoder {
  public:
-  // For batch_size sequences of at most `positions` tokens. The model must outlive it.
-  Decoder(const Transformer& model, std::int64_t batch_size, std::int64_t positions);
+  // The model must outlive it.
+  Decoder(const Transformer& model, const DecoderLimits& limits);
 
-  // One token of each of B sequences at its position, through the layers of this piece: hidden
-  // state in (but with the embedding), hidden state out (but with the head). Collective over the
-  // tensor group.
-  void pass(const std::vector<std::int32_t>& tokens, const std::vector<std::int32_t>& positions);
-  [[nodiscard]] const TensorView& state() const noexcept { return state_; }  // [B, C]
-  // With the head, after pass: best[s] becomes the likeliest next token, the lowest id of equals.
+  // Takes the tokens of the next pass; `batch` must stay until it is over.
+  void begin(const DecoderBatch& batch);
+  // Through the layers of this piece: hidden state in (but with the embedding), hidden state out
+  // (but with the head). Collective over the tensor group.
+  void pass();
+  [[nodiscard]] const TensorView& state() const noexcept { return state_; }  // [R, C]
+  // With the head, after pass: the likeliest next token of each output row, the lowest id of
+  // equals. Collective over the tensor group.
+  void choose(std::span<std::int32_t> best);
+  // With the head, after pass: whole rows [outputs, V] on every rank; valid until the next call.
   // Collective over the tensor group.
-  void choose(std::vector<std::int32_t>& best);
+  [[nodiscard]] TensorView logits();
+  // The sequence is over, its number free for another.
+  void release(int sequence) { cache_.release(sequence); }
+
+  [[nodiscard]] std::size_t cache_bytes() const noexcept { return cache_.memory_bytes(); }
 
  private:
   [[nodiscard]] TensorView make(std::int64_t rows, std::int64_t columns);
+  void make_buffers(const DecoderLimits& limits);
   void embed(const TensorView& y);
   void add_positions(const TensorView& y);
   void layer(int index, TensorView& delta, TensorView& residual);
@@ -42,16 +70,19 @@ class Decoder {
   const Transformer* model_;
   RowExchange exchange_;
   Stream stream_;
-  std::int64_t batch_size_;
-  std::int64_t capacity_;
+  KvCache cache_;
   std::vector<AlignedBuffer> memory_;
+  // Activations: as many rows as the pass has.
   TensorView state_, delta_, residual_, branch_, normed_, second_, qkv_, mixed_, gate_up_, inner_,
-      projected_, logits_, statistics_, head_rstd_, shifted_;
-  std::vector<TensorView> keys_, values_;  // per layer [B * positions, K * D]
+      projected_, statistics_, head_rstd_;
+  TensorView shifted_;          // [C]
+  TensorView chosen_, logits_;  // output rows
   std::vector<TensorView> received_;
-  TensorView candidates_;  // [B, 2]: this rank's best logit and its token
-  TensorView all_candidates_;
-  std::vector<std::int32_t> tokens_, positions_, lengths_;
+  TensorView candidates_;  // [outputs, 2]: this rank's best logit and its token
+  TensorView all_candidates_, all_logits_, whole_logits_;
+  const DecoderBatch* batch_ = nullptr;
+  std::vector<std::int32_t> tokens_;  // rows of this rank's part of the embedding
+  std::vector<CachedToken> places_;
 };
 
 }  // namespace finescale

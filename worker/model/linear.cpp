@@ -2,23 +2,47 @@
 #include "worker/model/linear.h"
 
 #include "kernels/gemm.h"
+#include "kernels/row_gemm.h"
 
 namespace finescale {
 
-void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
-                    const LowRank* adapter, const TensorView& projected, const TensorView& y) {
-  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, weight, 0, y);
+namespace {
+
+// product(alpha, x, w, beta, y): y = alpha x w^T + beta y.
+template <class Product>
+void forward(const Product& product, const TensorView& x, const TensorView& weight,
+             const LowRank* adapter, const TensorView& projected, const TensorView& y) {
+  product(1, x, weight, 0, y);
   if (adapter == nullptr) {
     return;
   }
-  gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, adapter->a.value, 0, projected);
+  product(1, x, adapter->a.value, 0, projected);
   std::int64_t begin = 0;
   for (const LowRankPart& part : adapter->parts) {
-    gemm(stream, Transpose::kNo, Transpose::kYes, adapter->scale,
-         projected.columns(begin, begin + adapter->rank), part.b.value, 1,
-         y.columns(part.row_begin, part.row_end));
+    product(adapter->scale, projected.columns(begin, begin + adapter->rank), part.b.value, 1,
+            y.columns(part.row_begin, part.row_end));
     begin += adapter->rank;
   }
+}
+
+}  // namespace
+
+void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+                    const LowRank* adapter, const TensorView& projected, const TensorView& y) {
+  forward(
+      [&](double alpha, const TensorView& a, const TensorView& b, double beta,
+          const TensorView& c) {
+        gemm(stream, Transpose::kNo, Transpose::kYes, alpha, a, b, beta, c);
+      },
+      x, weight, adapter, projected, y);
+}
+
+void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,
+                            const LowRank* adapter, const TensorView& projected,
+                            const TensorView& y) {
+  forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
+              const TensorView& c) { row_gemm(stream, alpha, a, b, beta, c); },
+          x, weight, adapter, projected, y);
 }
 
 }  // namespace finescale

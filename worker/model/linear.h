@@ -40,5 +40,9 @@ enum class Split { kOutputs, kInputs };
 // receives x A^T.
 void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y);
+// The same, every row with the bits that it would have alone: for generation (kernels/row_gemm.h).
+void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,
+                            const LowRank* adapter, const TensorView& projected,
+                            const TensorView& y);
 
 }  // namespace finescale

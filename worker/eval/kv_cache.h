@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys and values of the sequences that are decoded together. A sequence holds as many pages as its
+// length needs; those of a finished one go to the next.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/cached_attention.h"
+#include "worker/model/parameters.h"
+
+namespace finescale {
+
+class KvCache {
+ public:
+  // A page holds kCachePage positions of all `layers`; sequences have at most `positions`.
+  KvCache(const AttentionShape& shape, int layers, DType dtype, int sequences,
+          std::int64_t positions);
+
+  // Room for positions [0, positions) of a sequence. Throws kResource when memory is short.
+  void reserve(int sequence, std::int64_t positions);
+  void release(int sequence);
+
+  // Stays where it is while the sequence grows.
+  [[nodiscard]] void* const* pages(int sequence) const {
+    return held_[static_cast<std::size_t>(sequence)].data();
+  }
+  [[nodiscard]] std::int64_t offset(int layer) const noexcept { return layer * layer_elements_; }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return memory_.size() * page_bytes_; }
+
+ private:
+  std::int64_t layer_elements_;
+  std::size_t page_bytes_;
+  std::vector<AlignedBuffer> memory_;
+  std::vector<void*> free_;
+  std::vector<std::vector<void*>> held_;  // by sequence
+};
+
+}  // namespace finescale
