@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
     finescale::add_report(app, context);
     finescale::add_audit(app, context);
     finescale::add_samples(app, context);
+    finescale::add_generate(app, context);
     finescale::add_schema(app, context);
     finescale::add_doctor(app, context);
     try {

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -20,6 +21,7 @@
 #include "worker/tool/error_answer.h"
 #include "worker/tool/plan_tool.h"
 #include "worker/tool/step_tool.h"
+#include "worker/tool/tool_command.h"
 
 namespace {
 
@@ -81,7 +83,7 @@ int run(int argc, char** argv) {
       ->group("Gang");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
-      ->add_option("TOOL", tool, "plan | data | step")
+      ->add_option("TOOL", tool, "plan | data | step, or a command: generate")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {
@@ -122,6 +124,11 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   finescale::limit_spinning(argv);
   try {
+    if (argc > 2 && std::string_view(argv[1]) == "tool") {
+      if (const auto command = finescale::find_tool_command(argv[2])) {
+        return command(argc - 2, argv + 2);
+      }
+    }
     return run(argc, argv);
   } catch (const finescale::Error& error) {
     std::fprintf(stderr, "%s\n", finescale::describe(error).c_str());
