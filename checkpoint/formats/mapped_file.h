@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file's bytes, mapped for reading: only pages that are touched are read. Whoever replaces the
+// file by rename does not disturb it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace finescale {
+
+class MappedFile {
+ public:
+  // Throws kData when there is no such file or it is not a plain file, kIo when it cannot be read.
+  explicit MappedFile(std::string path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+ private:
+  std::string path_;
+  std::string_view bytes_;
+};
+
+}  // namespace finescale
