@@ -70,6 +70,9 @@ void resolve_paths(config::Base& base, config::Data& data, const std::string& di
   if (base.has_model()) {
     make_absolute(base.mutable_model(), directory);
   }
+  if (base.has_adapter()) {
+    make_absolute(base.mutable_adapter(), directory);
+  }
   if (base.has_preset() && is_file_name(base.preset())) {
     make_absolute(base.mutable_preset(), directory);
   }

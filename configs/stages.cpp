@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "configs/canonical.h"
+#include "configs/model_directory.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -91,7 +92,7 @@ class Expansion {
 
   config::DataRules rules() const {
     const config::Data& data = sweep_.data();
-    config::DataRules rules;
+    config::DataRules rules = model_rules_;
     rules.set_max_length(data.max_length());
     rules.set_on_overlong(data.on_overlong());
     rules.set_on_bad_example(data.on_bad_example());
@@ -123,9 +124,8 @@ class Expansion {
   void expand_base() {
     const config::Base& base = sweep_.base();
     if (base.has_model()) {
-      *last_.model.mutable_checkpoint() = file(base.model() + "/checkpoint.h5");
-      *tokenizer_.mutable_file() = file(base.model() + "/tokenizer.json");
-      return;
+      return set_model_source(base.model(), base.adapter(), hash_, last_.model, tokenizer_,
+                              model_rules_);
     }
     *last_.model.mutable_fresh() = base.architecture();
     if (base.tokenizer().has_path()) {
@@ -193,6 +193,7 @@ class Expansion {
   TrialStages out_;
   Source last_;
   config::TokenizerSource tokenizer_;
+  config::DataRules model_rules_;  // what the model's files say
   std::map<std::string, Source> produced_;
 };
 

@@ -6,7 +6,9 @@
 #include <set>
 #include <vector>
 
+#include "configs/decoder.h"
 #include "configs/mesh_plan.h"
+#include "configs/model_directory.h"
 #include "configs/overlap.h"
 #include "configs/stages.h"
 
@@ -61,6 +63,7 @@ void TrialRules::check_base() const {
             "base.tokenizer needs base.preset: base.model brings its own");
     return;
   }
+  require(!base.has_adapter(), "base.adapter", "base.adapter needs base.model");
   require(base.tokenizer().kind_case() != config::Tokenizer::KIND_NOT_SET, "base",
           "base.preset needs base.tokenizer",
           "give tokenizer: a tokenizer.json, or tokenizer: {train: {}} with pretrain");
@@ -202,6 +205,39 @@ void TrialRules::check_file(const std::string& path, const std::string& field) c
   require(is_readable(path), field, field + ": " + path + " cannot be read");
 }
 
+void TrialRules::check_model(const config::Base& base) const {
+  std::string field = "base.model";
+  try {
+    const ModelDirectory model = find_model(base.model());
+    for (const std::string& path : model.files) {
+      check_file(path, field);
+    }
+    check_file(model.tokenizer, field);
+    if (model.kind == ModelKind::kHuggingFace) {
+      const int positions = decoder_shape(read_model_config(model.files.front())).max_positions;
+      require(sweep_.data().max_length() <= positions, "data.max_length",
+              "data.max_length is " + std::to_string(sweep_.data().max_length()) +
+                  ", must be <= the positions of base.model (" + std::to_string(positions) + ")");
+    }
+    if (base.has_adapter()) {
+      field = "base.adapter";
+      require(model.kind != ModelKind::kCheckpoint, field,
+              "base.adapter needs a model in the files of other programs as base.model",
+              "finescale export DIR TRIAL --format hf --merge writes one");
+      for (const std::string& path : adapter_files(base.adapter())) {
+        check_file(path, field);
+      }
+    }
+  } catch (const Error& error) {
+    const bool is_rule =
+        error.message().starts_with(field) || error.message().starts_with("data.max_length");
+    if (is_rule) {
+      throw;
+    }
+    fail(field, field + ": " + error.where() + " " + error.message(), error.hint());
+  }
+}
+
 template <class Paths>
 void TrialRules::check_paths(const Paths& paths, const std::string& field) const {
   for (int i = 0; i < paths.size(); ++i) {
@@ -245,8 +281,7 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
   }
   const config::Base& base = sweep_.base();
   if (base.has_model()) {
-    check_file(base.model() + "/checkpoint.h5", "base.model");
-    check_file(base.model() + "/tokenizer.json", "base.model");
+    check_model(base);
   }
   if (base.tokenizer().has_path()) {
     check_file(base.tokenizer().path(), "base.tokenizer");

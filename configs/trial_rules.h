@@ -45,6 +45,7 @@ class TrialRules : protected RuleReport {
   void check_evaluate(const config::Evaluate& evaluate, const Output& input,
                       const std::string& path) const;
   void check_file(const std::string& path, const std::string& field) const;
+  void check_model(const config::Base& base) const;
   template <class Paths>
   void check_paths(const Paths& paths, const std::string& field) const;
   void check_budget(const config::Train& train, const config::Dataset& pool,

@@ -15,7 +15,7 @@ namespace finescale {
 
 struct ContentHashes::Impl {
   std::string file;
-  std::map<std::string, std::string> known;  // path + size + time -> hash
+  std::map<std::string, std::string> known;  // path + size + time + inode -> hash
   std::map<std::string, std::string> used;   // path -> hash
   bool changed = false;
 };
@@ -47,7 +47,7 @@ std::string ContentHashes::operator()(const std::string& path) {
   }
   const std::string name = path + "|" + std::to_string(info.st_size) + "|" +
                            std::to_string(info.st_mtim.tv_sec) + "." +
-                           std::to_string(info.st_mtim.tv_nsec);
+                           std::to_string(info.st_mtim.tv_nsec) + "|" + std::to_string(info.st_ino);
   auto [it, is_new] = impl_->known.emplace(name, "");
   if (is_new) {
     it->second = hash_file(path);

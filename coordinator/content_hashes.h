@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hash of a file's content, remembered by path, size and time in a cache file; for planning.
+// Hash of a file's content, remembered by path, size, time and inode in a cache file; for planning.
 #pragma once
 
 #include <memory>

@@ -18,6 +18,7 @@ class MeasuredModel {
   MeasuredModel& operator=(const MeasuredModel&) = delete;
 
   [[nodiscard]] EvalModel& eval() noexcept { return *eval_; }
+  [[nodiscard]] const config::ModelConfig& config() const noexcept { return model_.base->config; }
 
  private:
   AdaptedModel model_;

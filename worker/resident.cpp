@@ -7,7 +7,9 @@
 #include "checkpoint/manifest.h"
 #include "configs/canonical.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "worker/checkpoint_tensors.h"
+#include "worker/import/open_model.h"
 
 namespace finescale {
 
@@ -35,6 +37,11 @@ const std::string& directory_of(const std::string& key, const InputDirs& dirs) {
     throw Error(ErrorKind::kProtocol, "no directory was given for the input artifact " + key);
   }
   return found->second;
+}
+
+// The name of a base in what is made from it: an artifact's key, else a hash of what files hold.
+std::string base_key(const config::ModelSource& source) {
+  return source.has_artifact() ? source.artifact() : hash_hex(key_text(source));
 }
 
 // Where a model lies is part of what it is here: the next stage may have another mesh.
@@ -78,6 +85,13 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
   }
   const std::string name = place_name(engine) + dtype_name(dtype) + key_text(source);
   return find_or_make(models_, name, [&] {
+    if (source.has_files()) {
+      const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
+      auto model = std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype));
+      model->key = base_key(source);
+      read_base(*weights, *model);
+      return model;
+    }
     const std::string path = source.has_checkpoint()
                                  ? source.checkpoint().path()
                                  : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
@@ -89,7 +103,7 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
     config::ModelConfig config;
     parse_canonical(reader.state().model_text, config);
     auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype));
-    model->key = source.artifact();
+    model->key = base_key(source);
     read_base(reader, *model);
     return model;
   });
@@ -106,12 +120,10 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
     const std::string& directory = directory_of(source.artifact(), dirs);
     const Manifest manifest = read_manifest(directory);
     if (!manifest.base_key.empty()) {
-      config::ModelSource frozen;
-      frozen.set_artifact(manifest.base_key);
-      out.base = base(engine, frozen, dtype, 0, dirs);
       CheckpointReader reader(*world_, directory + "/checkpoint.h5");
       config::StageSpec made_by;
       parse_canonical(reader.state().stage_text, made_by);
+      out.base = base(engine, made_by.train().model(), dtype, 0, dirs);
       std::vector<CheckpointTensor> wanted;
       for (const auto& piece : out.base->pieces) {
         out.adapters.push_back(

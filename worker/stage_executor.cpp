@@ -10,10 +10,12 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
+#include "worker/data/end_tokens.h"
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
 #include "worker/memory_use.h"
+#include "worker/model_fit.h"
 #include "worker/resident.h"
 #include "worker/train_stage.h"
 
@@ -67,6 +69,7 @@ struct StageExecutor::Impl {
     MeasuredModel measured_model(engine, resident.adapted(engine, spec.model(), DType::kF32, dirs));
     EvalModel& model = measured_model.eval();
     const auto tokenizer = resident.tokenizer(spec.tokenizer(), dirs);
+    check_model_fits(measured_model.config(), *tokenizer, spec.rules());
     const Pulse pulse = [&hooks] {
       if (hooks.on_progress) {
         proto::Progress progress;
@@ -85,7 +88,7 @@ struct StageExecutor::Impl {
           AnswerOptions answers;
           answers.limit = spec.evaluate().limit();
           answers.max_new = spec.evaluate().max_new_tokens();
-          answers.stop = tokenizer->token_id(spec.rules().response_end()).value();
+          answers.stop = end_tokens(spec.rules(), *tokenizer).response;
           answers.samples = spec.evaluate().samples();
           measured = measure_exact_match(model, *dataset, *tokenizer, answers, set.name(), &samples,
                                          pulse);

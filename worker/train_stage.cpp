@@ -10,6 +10,7 @@
 #include "configs/canonical.h"
 #include "core/error.h"
 #include "worker/eval/evaluate.h"
+#include "worker/model_fit.h"
 #include "worker/train_loop.h"
 
 namespace finescale {
@@ -90,12 +91,7 @@ class TrainStage {
       copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
       base_ = copy_.get();
     }
-    const int vocab = decoder_shape(base_->config).vocab_size;
-    if (tokenizer_->vocab_size() > vocab) {
-      throw Error(ErrorKind::kConfig,
-                  "the tokenizer has " + std::to_string(tokenizer_->vocab_size()) +
-                      " entries, the model's embedding only " + std::to_string(vocab));
-    }
+    check_model_fits(base_->config, *tokenizer_, spec_.rules());
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
     if (!model_->method().trains_base() && base_->key.empty()) {

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "worker/data/end_tokens.h"
 #include "worker/data/jsonl.h"
 
 namespace finescale {
@@ -17,22 +18,10 @@ namespace {
 // it.
 constexpr std::uint64_t kHeldOutSeed = 0;
 
-std::int32_t special(const Tokenizer& tokenizer, const std::string& token, const char* field) {
-  const auto id = tokenizer.token_id(token);
-  if (!id) {
-    throw Error(ErrorKind::kData, "the tokenizer has no token " + token, {},
-                std::string("set data.") + field + " to a special token that it has");
-  }
-  return *id;
-}
-
 class Builder {
  public:
   Builder(const config::DataRules& rules, const Tokenizer& tokenizer)
-      : rules_(rules),
-        tokenizer_(tokenizer),
-        end_(special(tokenizer, rules.response_end(), "response_end")),
-        separator_(special(tokenizer, rules.prompt_end(), "prompt_end")) {}
+      : rules_(rules), tokenizer_(tokenizer), ends_(end_tokens(rules, tokenizer)) {}
 
   // Nothing when the example is dropped.
   void add(RawExample&& raw, const std::string& where, std::vector<Example>& out,
@@ -40,12 +29,14 @@ class Builder {
     Example example;
     if (!raw.is_text) {
       example.tokens = tokenizer_.encode_ordinary(raw.prompt);
-      example.tokens.push_back(separator_);
+      if (ends_.prompt) {
+        example.tokens.push_back(*ends_.prompt);
+      }
       example.num_prompt = static_cast<std::int32_t>(example.tokens.size());
     }
     const std::vector<std::int32_t> response = tokenizer_.encode_ordinary(raw.response);
     example.tokens.insert(example.tokens.end(), response.begin(), response.end());
-    example.tokens.push_back(end_);
+    example.tokens.push_back(ends_.response);
     ++counts.read;
     if (static_cast<std::int64_t>(example.tokens.size()) > rules_.max_length()) {
       switch (rules_.on_overlong()) {
@@ -77,8 +68,7 @@ class Builder {
  private:
   const config::DataRules& rules_;
   const Tokenizer& tokenizer_;
-  std::int32_t end_;
-  std::int32_t separator_;
+  EndTokens ends_;
 };
 
 void take_part(std::vector<Example>& examples, double fraction, bool held_out) {

@@ -18,6 +18,8 @@
 #include "worker/accounting.h"
 #include "worker/data/loader.h"
 #include "worker/eval/evaluate.h"
+#include "worker/import/open_model.h"
+#include "worker/model_fit.h"
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
@@ -154,6 +156,14 @@ class Estimator {
     if (source.has_fresh()) {
       return source.fresh();
     }
+    if (source.has_files()) {
+      const auto [held, is_new] =
+          checkpoints_.emplace(source.files().files(0).path(), config::ModelConfig());
+      if (is_new) {
+        held->second = model_config_of(source.files());
+      }
+      return held->second;
+    }
     if (source.has_checkpoint()) {
       const auto [held, is_new] =
           checkpoints_.emplace(source.checkpoint().path(), config::ModelConfig());
@@ -175,6 +185,7 @@ class Estimator {
   planner::Workload make_workload(const config::StageSpec& stage) {
     const config::TrainSpec& spec = stage.train();
     check_mesh(decoder_shape(architecture(spec.model())), stage.mesh());
+    check_model_fits(architecture(spec.model()), tokenizer(spec.tokenizer()), spec.rules());
     return make_workload(spec, TrainLoader(dataset(spec.data(), spec.rules(), spec.tokenizer()),
                                            spec.train(), spec.seed()));
   }
@@ -326,7 +337,7 @@ class Estimator {
   MeshAnswer mesh_;
   bool measure_ = true;
   std::vector<planner::Workload> workloads_;                // of the train stages, in order
-  std::map<std::string, config::ModelConfig> checkpoints_;  // by path
+  std::map<std::string, config::ModelConfig> checkpoints_;  // by path, and of model files
   int threads_ = 1;
   int threads_alone_ = 1;
   std::map<std::string, config::StageSpec> specs_;

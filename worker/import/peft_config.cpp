@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/import/peft_config.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <set>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace finescale {
+
+namespace {
+
+// Keys that change what the adapter computes when they are set to anything. PEFT adds keys with
+// every version; others are taken to be about training.
+constexpr std::array<std::string_view, 12> kUnsupported = {
+    "lora_bias",    "modules_to_save", "trainable_token_indices", "layer_replication",
+    "use_qalora",   "use_bdlora",      "alora_invocation_tokens", "target_parameters",
+    "arrow_config", "kasa_config",     "velora_config",           "monteclora_config"};
+// Ways to begin that leave the base as it was.
+const std::set<std::string> kHarmlessInits = {"gaussian", "orthogonal", "eva", "lora"};
+
+bool is_set(const nlohmann::json& value) {
+  return !(value.is_null() || value == false || value == 0 || value == "" || value == "none" ||
+           ((value.is_array() || value.is_object()) && value.empty()));
+}
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) : path_(path) {
+    try {
+      json_ = nlohmann::json::parse(read_file(path));
+    } catch (const nlohmann::json::exception& error) {
+      throw Error(ErrorKind::kConfig, std::string("not valid JSON: ") + error.what(), path);
+    } catch (const Error& error) {
+      throw Error(ErrorKind::kConfig, error.message(), path,
+                  "an adapter is a directory that PEFT's save_pretrained wrote");
+    }
+    if (!json_.is_object()) {
+      throw Error(ErrorKind::kConfig, "must be a JSON object", path);
+    }
+  }
+
+  PeftConfig read() const {
+    PeftConfig config;
+    config.path = path_;
+    config.base_model = get<std::string>("base_model_name_or_path", "", "a text");
+    const auto type = get<std::string>("peft_type", "", "a text");
+    config.is_ia3 = type == "IA3";
+    if (type != "LORA" && type != "IA3") {
+      fail("peft_type", "is \"" + type + "\"", "LORA and IA3 are supported");
+    }
+    check_unsupported();
+    if (config.is_ia3) {
+      return config;
+    }
+    config.is_dora = get<bool>("use_dora", false, "true or false");
+    config.is_rank_stabilised = get<bool>("use_rslora", false, "true or false");
+    config.rank = get<int>("r", 8, "a whole number");
+    config.alpha = get<double>("lora_alpha", 8, "a number");
+    config.rank_pattern = pattern<int>("rank_pattern");
+    config.alpha_pattern = pattern<double>("alpha_pattern");
+    return config;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& key, const std::string& message,
+                         const std::string& hint = "") const {
+    throw Error(ErrorKind::kConfig, key + " " + message, path_, hint);
+  }
+
+  template <class T>
+  [[nodiscard]] T get(const char* key, T otherwise, const char* wanted) const {
+    const auto found = json_.find(key);
+    if (found == json_.end() || found->is_null()) {
+      return otherwise;
+    }
+    try {
+      return found->get<T>();
+    } catch (const nlohmann::json::exception&) {
+      fail(key, std::string("must be ") + wanted);
+    }
+  }
+
+  void check_unsupported() const {
+    const char* const hint = "merge the adapter with PEFT and start from the merged model";
+    for (const std::string_view key : kUnsupported) {
+      const auto found = json_.find(key);
+      if (found != json_.end() && is_set(*found)) {
+        fail(std::string(key), "is set, which is not supported", hint);
+      }
+    }
+    if (const auto bias = get<std::string>("bias", "none", "a text"); bias != "none") {
+      fail("bias", "is \"" + bias + "\", only none is supported", hint);
+    }
+    const auto init = json_.find("init_lora_weights");
+    if (init != json_.end() && init->is_string() &&
+        !kHarmlessInits.contains(init->get<std::string>())) {
+      fail("init_lora_weights", "is " + init->dump() + ", which changes the base model too",
+           "save it with path_initial_model_for_weight_conversion, or merge it with PEFT");
+    }
+  }
+
+  // Names of modules; PEFT takes regular expressions too, of which only plain names are read.
+  template <class T>
+  [[nodiscard]] std::map<std::string, T> pattern(const char* key) const {
+    std::map<std::string, T> values;
+    const auto found = json_.find(key);
+    if (found == json_.end() || found->is_null()) {
+      return values;
+    }
+    if (!found->is_object()) {
+      fail(key, "must be an object of module names and numbers");
+    }
+    for (const auto& [name, value] : found->items()) {
+      const bool is_plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 || c == '_' || c == '.';
+      });
+      if (!is_plain || !value.is_number()) {
+        fail(key,
+             "has \"" + name + "\": " + value.dump() + ", must be a module's name and a number",
+             "regular expressions are not supported: merge the adapter with PEFT");
+      }
+      values[name] = value.template get<T>();
+    }
+    return values;
+  }
+
+  std::string path_;
+  nlohmann::json json_;
+};
+
+template <class T>
+T lookup(const std::map<std::string, T>& pattern, const std::string& module, T otherwise) {
+  for (const auto& [name, value] : pattern) {
+    if (module == name || module.ends_with("." + name)) {
+      return value;
+    }
+  }
+  return otherwise;
+}
+
+}  // namespace
+
+PeftConfig::Scaled PeftConfig::of_module(const std::string& module) const {
+  const int r = lookup(rank_pattern, module, rank);
+  const double numerator = lookup(alpha_pattern, module, alpha);
+  return {r, numerator / (is_rank_stabilised ? std::sqrt(static_cast<double>(r)) : r)};
+}
+
+PeftConfig read_peft_config(const std::string& path) {
+  return Reader(path).read();
+}
+
+}  // namespace finescale

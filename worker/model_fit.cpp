@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/model_fit.h"
+
+#include <string>
+
+#include "configs/decoder.h"
+#include "core/error.h"
+
+namespace finescale {
+
+void check_model_fits(const config::ModelConfig& model, const Tokenizer& tokenizer,
+                      const config::DataRules& rules) {
+  const DecoderShape shape = decoder_shape(model);
+  if (tokenizer.vocab_size() > shape.vocab_size) {
+    throw Error(ErrorKind::kConfig, "the tokenizer has " + std::to_string(tokenizer.vocab_size()) +
+                                        " entries, the model's embedding only " +
+                                        std::to_string(shape.vocab_size));
+  }
+  if (rules.max_length() > shape.max_positions) {
+    throw Error(ErrorKind::kConfig,
+                "data.max_length is " + std::to_string(rules.max_length()) +
+                    ", must be <= the model's " + std::to_string(shape.max_positions) +
+                    " positions",
+                "data.max_length", "set data.max_length");
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What only the opened model can tell about the data that it is given.
+#pragma once
+
+#include "configs/schema/model.pb.h"
+#include "configs/schema/stage.pb.h"
+#include "worker/data/tokenizer.h"
+
+namespace finescale {
+
+// Throws kConfig when the tokenizer has tokens that the embedding lacks, or data.max_length is more
+// than the model's positions.
+void check_model_fits(const config::ModelConfig& model, const Tokenizer& tokenizer,
+                      const config::DataRules& rules);
+
+}  // namespace finescale
