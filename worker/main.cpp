@@ -83,7 +83,8 @@ int run(int argc, char** argv) {
       ->group("Gang");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
-      ->add_option("TOOL", tool, "plan | data | step, or a command: generate")
+      ->add_option("TOOL", tool,
+                   "plan | data | step, or a command: export, import, score, generate")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {

@@ -108,6 +108,9 @@ class Tape {
                                      std::span<const std::int32_t> labels, double scale,
                                      TensorView* losses = nullptr, std::int64_t first_token = 0);
 
+  // What cross_entropy was given, [T, C]; valid until begin().
+  [[nodiscard]] const TensorView& scored() const { return data(scored_); }
+
   // The value that the next piece begins with, and where its gradient goes before backward().
   void set_output(Value value) noexcept { output_ = value; }
   [[nodiscard]] const TensorView& output() const { return data(output_); }
@@ -279,6 +282,7 @@ class Tape {
   std::vector<Node> values_;
   std::vector<Op> ops_;
   Value input_ = kNoValue;
+  Value scored_ = kNoValue;
   Value output_ = kNoValue;
   std::size_t unit_op_ = 0;     // the last EnterOp
   std::size_t unit_value_ = 0;  // values of its unit begin here

@@ -236,6 +236,7 @@ void Tape::sum_rows(const TensorView& partial, const TensorView& sum) {
 double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
                            double scale, TensorView* losses, std::int64_t first_token) {
   const bool want = training_ && (needs_gradient(x) || head.trains);
+  scored_ = x;
   const TensorView token_losses = as_vector(allocate(1));
   const std::int64_t vocab = head.value.rows();
   const std::int64_t width = data(x).cols();

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "worker/tool/error_answer.h"
 #include "worker/tool/generate_tool.h"
+#include "worker/tool/model_tools.h"
 
 namespace finescale {
 
@@ -23,7 +24,11 @@ int failed(const Error& error, bool json) {
 }  // namespace
 
 ToolCommand find_tool_command(std::string_view name) {
-  return name == "generate" ? generate_tool : nullptr;
+  return name == "export"     ? export_tool
+         : name == "import"   ? import_tool
+         : name == "score"    ? score_tool
+         : name == "generate" ? generate_tool
+                              : nullptr;
 }
 
 int run_tool_command(CLI::App& app, int argc, char** argv, const bool& json,
