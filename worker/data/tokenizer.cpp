@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "core/files.h"
 #include "worker/data/bpe.h"
 #include "worker/data/pretokenize.h"
+#include "worker/data/tokenizer_file.h"
 
 namespace finescale {
 
@@ -370,7 +370,7 @@ Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) 
 }
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  return from_json(read_file(path), path);
+  return from_json(read_tokenizer_text(path), path);
 }
 
 }  // namespace finescale

@@ -14,8 +14,8 @@ namespace finescale {
 
 class Tokenizer {
  public:
-  static Tokenizer load(
-      const std::string& path);  // tokenizer.json; throws kData naming what is not supported
+  static Tokenizer load(const std::string& path);  // tokenizer.json or .gguf; throws kData naming
+                                                   // what is not supported
   static Tokenizer from_json(std::string_view text, const std::string& where);
   // Byte-level BPE with the GPT-2 pre-tokenizer regex; merges by count, ties by the lower pair of
   // ids, so the same text gives the same vocabulary on any machine. special tokens come first, then

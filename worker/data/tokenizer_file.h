@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where tokenizers lie: in a tokenizer.json, or among the keys of a .gguf file.
+#pragma once
+
+#include <string>
+
+namespace finescale {
+
+// The text of a tokenizer.json; of a .gguf file, its tokenizer in that form. Throws kData or kIo.
+[[nodiscard]] std::string read_tokenizer_text(const std::string& path);
+
+}  // namespace finescale
