@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "configs/decoder.h"
+#include "configs/gguf_summary.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -180,6 +181,8 @@ void set_model_source(const std::string& path, const std::string& adapter, const
   set(found.tokenizer, *tokenizer.mutable_file());
   if (found.kind != ModelKind::kGguf) {
     set_model_end(path, rules);
+  } else if (const auto end = read_gguf_summary(path).end) {
+    rules.set_model_end(*end);
   }
   if (found.kind == ModelKind::kCheckpoint) {
     return set(found.files.front(), *model.mutable_checkpoint());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "configs/decoder.h"
+#include "configs/gguf_summary.h"
 #include "configs/mesh_plan.h"
 #include "configs/model_directory.h"
 #include "configs/overlap.h"
@@ -205,6 +206,16 @@ void TrialRules::check_file(const std::string& path, const std::string& field) c
   require(is_readable(path), field, field + ": " + path + " cannot be read");
 }
 
+namespace {
+
+std::int64_t positions_of(const ModelDirectory& model) {
+  const std::string& path = model.files.front();
+  return model.kind == ModelKind::kGguf ? read_gguf_summary(path).positions
+                                        : decoder_shape(read_model_config(path)).max_positions;
+}
+
+}  // namespace
+
 void TrialRules::check_model(const config::Base& base) const {
   std::string field = "base.model";
   try {
@@ -213,8 +224,8 @@ void TrialRules::check_model(const config::Base& base) const {
       check_file(path, field);
     }
     check_file(model.tokenizer, field);
-    if (model.kind == ModelKind::kHuggingFace) {
-      const int positions = decoder_shape(read_model_config(model.files.front())).max_positions;
+    if (model.kind != ModelKind::kCheckpoint) {
+      const std::int64_t positions = positions_of(model);
       require(sweep_.data().max_length() <= positions, "data.max_length",
               "data.max_length is " + std::to_string(sweep_.data().max_length()) +
                   ", must be <= the positions of base.model (" + std::to_string(positions) + ")");

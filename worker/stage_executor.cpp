@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "core/parallel.h"
 #include "worker/data/end_tokens.h"
+#include "worker/data/tokenizer_file.h"
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
@@ -127,7 +128,7 @@ struct StageExecutor::Impl {
       const config::TokenizerSource& source = spec.train().tokenizer();
       const std::string from =
           source.has_file() ? source.file().path() : dirs.at(source.artifact()) + "/tokenizer.json";
-      write_file_atomically(place.attempt_dir + "/tokenizer.json", read_file(from));
+      write_file_atomically(place.attempt_dir + "/tokenizer.json", read_tokenizer_text(from));
       files.push_back("tokenizer.json");
       files.push_back("checkpoint.h5");
     }

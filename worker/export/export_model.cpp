@@ -9,9 +9,11 @@
 
 #include "checkpoint/checkpoint.h"
 #include "configs/canonical.h"
+#include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "worker/base_model.h"
+#include "worker/export/gguf_model_file.h"
 #include "worker/export/hf_files.h"
 #include "worker/export/new_directory.h"
 #include "worker/import/peft.h"
@@ -58,7 +60,8 @@ void export_peft(OpenedModel& model, const std::string& directory) {
     throw Error(ErrorKind::kConfig, "the model has whole weights, no adapter", {},
                 "give --format hf");
   }
-  const std::string base = model.is_base_changed ? "" : model.files_directory;
+  const bool is_readable = !model.is_base_changed && !is_gguf_name(model.files_directory);
+  const std::string base = is_readable ? model.files_directory : "";
   if (base.empty()) {
     std::fprintf(stderr,
                  "note: the adapter's base is no directory that other programs read; export it too "
@@ -78,9 +81,11 @@ void export_hf(OpenedModel& model, const ExportOptions& options, const std::stri
   write_safetensors_model(directory, hf_tensors(*weights), options.type, options.max_file_bytes);
 }
 
-void export_gguf(OpenedModel& /*model*/, const ExportOptions& options) {
-  throw Error(ErrorKind::kConfig, "GGUF files are not written in this version", options.target,
-              "give --format hf");
+// Values of logical tensors in the order of the file: matrices go by as they are asked for.
+void export_gguf(OpenedModel& model, const ExportOptions& options) {
+  GgufExport out = describe_gguf(model);
+  const std::unique_ptr<WeightSource> weights = merged_weights(model);
+  write_gguf_model(options.target, out, options.gguf_type, *weights);
 }
 
 }  // namespace

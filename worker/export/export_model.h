@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "checkpoint/formats/gguf_types.h"
 #include "checkpoint/formats/safetensors_writer.h"
 #include "worker/import/open_model.h"
 
@@ -17,6 +18,7 @@ struct ExportOptions {
   ExportFormat format = ExportFormat::kHuggingFace;
   bool merge = false;  // an adapter into its base
   StoredType type = StoredType::kF32;
+  GgufType gguf_type = GgufType::kF16;
   std::uint64_t max_file_bytes = std::uint64_t{5} << 30;  // above it weights are cut into shards
   std::string target;
 };

@@ -7,10 +7,13 @@
 #include <nlohmann/json.hpp>
 
 #include "configs/decoder.h"
+#include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "worker/data/end_tokens.h"
 #include "worker/data/tokenizer.h"
+#include "worker/data/tokenizer_file.h"
+#include "worker/import/gguf_model.h"
 
 namespace finescale {
 
@@ -62,6 +65,12 @@ nlohmann::json config_json(const OpenedModel& model, StoredType type, const Toke
 }
 
 void copy_listed(const OpenedModel& model, const std::string& directory) {
+  if (is_gguf_name(model.files_directory)) {
+    for (const auto& [name, text] : gguf_side_files(*open_gguf(model.files_directory))) {
+      write_file_atomically(directory + "/" + name, text);
+    }
+    return;
+  }
   for (const char* name : kSideFiles) {
     const std::string from = model.files_directory + "/" + name;
     if (!model.files_directory.empty() && std::filesystem::exists(from)) {
@@ -76,13 +85,16 @@ void copy_side_files(const OpenedModel& model, const std::string& directory) {
   const std::string config = model.files_directory + "/config.json";
   if (!model.files_directory.empty() && std::filesystem::exists(config)) {
     write_file_atomically(directory + "/config.json", read_file(config));
+  } else if (is_gguf_name(model.files_directory)) {
+    write_file_atomically(directory + "/config.json",
+                          model_config_to_json(model.config).dump(2) + "\n");
   }
-  write_file_atomically(directory + "/tokenizer.json", read_file(model.tokenizer));
+  write_file_atomically(directory + "/tokenizer.json", read_tokenizer_text(model.tokenizer));
   copy_listed(model, directory);
 }
 
 void write_hf_files(const OpenedModel& model, StoredType type, const std::string& directory) {
-  const std::string text = read_file(model.tokenizer);
+  const std::string text = read_tokenizer_text(model.tokenizer);
   const Tokenizer tokenizer = Tokenizer::from_json(text, model.tokenizer);
   const nlohmann::json config = config_json(model, type, tokenizer);
   write_file_atomically(directory + "/config.json", config.dump(2) + "\n");

@@ -11,6 +11,7 @@
 #include "configs/canonical.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
+#include "worker/import/gguf_model.h"
 #include "worker/import/peft.h"
 
 namespace finescale {
@@ -23,11 +24,6 @@ std::string parent(const std::string& path) {
 
 bool is_gguf_model(const config::ModelFiles& files) {
   return files.files_size() == 1 && is_gguf_name(files.files(0).path());
-}
-
-Error no_gguf(const std::string& path) {
-  return {ErrorKind::kConfig, "GGUF files are not read in this version", path,
-          "give the model's Hugging Face directory"};
 }
 
 // What a checkpoint says of its making. The place of an artifact's inputs is beside it.
@@ -80,22 +76,23 @@ OpenedModel open_files(const std::string& path, const std::string& adapter) {
       model.rules);
   model.weights = open_model_files(source.files());
   model.tokenizer = tokenizer.file().path();
-  model.files_directory = is_gguf_model(source.files()) ? "" : path;
+  model.files_directory = path;
   model.is_base_changed = !adapter.empty();
   return model;
 }
 
 // The directory whose config.json and the like belong to a model: where it began.
 std::string files_directory_of(const std::string& place) {
-  if (place.empty() || is_gguf_name(place)) {
-    return "";
+  if (is_gguf_name(place)) {
+    return std::filesystem::exists(place) ? place : "";
   }
-  if (std::filesystem::exists(place + "/config.json")) {
+  if (!place.empty() && std::filesystem::exists(place + "/config.json")) {
     return place;
   }
   const std::string checkpoint = place + "/checkpoint.h5";
-  return std::filesystem::exists(checkpoint) ? files_directory_of(Origin(checkpoint).started_from())
-                                             : "";
+  return !place.empty() && std::filesystem::exists(checkpoint)
+             ? files_directory_of(Origin(checkpoint).started_from())
+             : "";
 }
 
 OpenedModel open_checkpoint(const std::string& directory) {
@@ -136,12 +133,14 @@ OpenedModel open_checkpoint(const std::string& directory) {
 
 config::ModelConfig model_config_of(const config::ModelFiles& files) {
   if (is_gguf_model(files)) {
-    throw no_gguf(files.files(0).path());
+    return model_config_from_gguf(*open_gguf(files.files(0).path()));
   }
   return read_model_config(files.files(0).path());
 }
 
-std::unique_ptr<WeightSource> open_model_files(const config::ModelFiles& files) {
+namespace {
+
+std::unique_ptr<WeightSource> open_safetensors_files(const config::ModelFiles& files) {
   const config::ModelConfig config = model_config_of(files);
   std::vector<std::string> weights;
   for (const config::FileRef& file : files.files()) {
@@ -150,10 +149,18 @@ std::unique_ptr<WeightSource> open_model_files(const config::ModelFiles& files) 
     }
   }
   const std::string place = weights.size() == 1 ? weights.front() : parent(files.files(0).path());
-  auto source = make_file_source(std::make_unique<SafetensorsFile>(place, weights), config,
-                                 hf_tensor, hf_ignored_suffixes(config));
+  return make_file_source(std::make_unique<SafetensorsFile>(place, weights), config, hf_tensor,
+                          hf_ignored_suffixes(config));
+}
+
+}  // namespace
+
+std::unique_ptr<WeightSource> open_model_files(const config::ModelFiles& files) {
+  auto source = is_gguf_model(files) ? open_gguf_source(files.files(0).path())
+                                     : open_safetensors_files(files);
   if (files.adapter_size() > 0) {
-    source = with_adapter(std::move(source), read_peft(parent(files.adapter(0).path()), config));
+    Adapter adapter = read_peft(parent(files.adapter(0).path()), source->config());
+    source = with_adapter(std::move(source), std::move(adapter));
   }
   return source;
 }

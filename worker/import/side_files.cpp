@@ -5,8 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "worker/import/gguf_model.h"
 
 namespace finescale {
 
@@ -80,10 +82,30 @@ std::vector<std::int32_t> ids_of(const nlohmann::json& json) {
 
 }  // namespace
 
+namespace {
+
+SideFiles read_gguf_side_files(const std::string& path) {
+  const auto file = open_gguf(path);
+  const GgufMetadata& metadata = file->metadata();
+  SideFiles files;
+  const nlohmann::json tokenizer = gguf_tokenizer_config(metadata);
+  take(tokenizer, "bos_token", files.bos_token);
+  take(tokenizer, "eos_token", files.eos_token);
+  files.chat_template = template_of(tokenizer);
+  files.chat_template_place = metadata.place("tokenizer.chat_template");
+  files.eos_ids = ids_of(gguf_generation_config(metadata));
+  return files;
+}
+
+}  // namespace
+
 SideFiles read_side_files(const std::string& directory) {
   SideFiles files;
   if (directory.empty()) {
     return files;
+  }
+  if (is_gguf_name(directory)) {
+    return read_gguf_side_files(directory);
   }
   const nlohmann::json tokenizer = read_object(directory + "/tokenizer_config.json");
   take(tokenizer, "bos_token", files.bos_token);
