@@ -56,9 +56,6 @@ std::unique_ptr<WeightSource> make_checkpoint_source(const std::string& path) {
 }
 
 void read_base(WeightSource& source, BaseModel& model) {
-  if (!model.config.has_llama()) {
-    throw Error(ErrorKind::kConfig, "models of this family are not computed in this version");
-  }
   for (const auto& piece : model.pieces) {
     for (int index = 0; index < piece->weights.size(); ++index) {
       const std::string& name = piece->weights.tensor(index).name;
