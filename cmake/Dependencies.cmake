@@ -16,8 +16,13 @@ find_library(FINESCALE_DNNL dnnl REQUIRED)  # Debian's dnnl-config.cmake asks fo
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 pkg_check_modules(HDF5_PARALLEL REQUIRED IMPORTED_TARGET hdf5-openmpi)
 pkg_check_modules(HDF5_SERIAL REQUIRED IMPORTED_TARGET hdf5-serial)
+
+find_package(Arrow CONFIG QUIET)  # not packaged by Debian 12: without it Parquet files are refused with a hint
+find_package(Parquet CONFIG QUIET)
+message(STATUS "finescale: Parquet: ${Parquet_FOUND}")
 
 set(FINESCALE_HAVE_CUDA OFF)
 if(NOT FINESCALE_CUDA STREQUAL "off")
