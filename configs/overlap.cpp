@@ -5,6 +5,7 @@
 #include <string_view>
 #include <unordered_set>
 
+#include "configs/data_format.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -35,11 +36,15 @@ void each_line(const std::string& path, std::int64_t& left, Visit&& visit) {
   }
 }
 
-// The same for the files of a data set, up to its limit: visit(text, "file:line").
+// The same for the JSONL files of a data set (of others a line is no example), up to its limit:
+// visit(text, "file:line").
 template <class Set, class Visit>
 void each_line_of(const Set& set, Visit&& visit) {
   std::int64_t left = set.has_limit() ? set.limit() : INT64_MAX;
   for (const std::string& path : set.path()) {
+    if (data_format(path, set.format()) != config::DATA_FORMAT_JSONL) {
+      continue;
+    }
     each_line(path, left, [&](std::string_view text, std::int64_t number) {
       visit(text, path + ":" + std::to_string(number));
     });

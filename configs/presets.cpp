@@ -88,6 +88,9 @@ void resolve_paths(config::Base& base, config::Data& data, const std::string& di
   for (config::EvalSet& set : *data.mutable_eval()) {
     make_all_absolute(set.mutable_path(), directory);
   }
+  if (data.has_chat_template()) {
+    make_absolute(data.mutable_chat_template(), directory);
+  }
 }
 
 std::string share_directory() {

@@ -2,12 +2,14 @@
 #include "configs/stages.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <utility>
 
 #include "configs/canonical.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -72,6 +74,8 @@ class Expansion {
     if (set.has_limit()) {
       ref.set_limit(set.limit());
     }
+    ref.set_format(set.format());
+    ref.set_text_unit(set.text_unit());
     return ref;
   }
 
@@ -99,7 +103,32 @@ class Expansion {
     rules.set_eval_fraction(data.eval_fraction());
     rules.set_response_end(data.response_end());
     rules.set_prompt_end(data.prompt_end());
+    add_chat_files(rules);
     return rules;
+  }
+
+  // The template that is given, else the one beside the weights.
+  void add_chat_files(config::DataRules& rules) const {
+    const std::string& model = sweep_.base().model();
+    const auto beside = [&model](const char* name) {
+      const std::string path = model + "/" + name;
+      return !model.empty() && std::filesystem::exists(path) ? path : std::string();
+    };
+    const std::string settings = beside("tokenizer_config.json");
+    if (!settings.empty()) {
+      *rules.mutable_chat_tokens() = file(settings);
+    }
+    std::string given = sweep_.data().chat_template();
+    if (given.empty()) {
+      given = beside("chat_template.jinja");
+    }
+    if (given.empty() && !settings.empty() &&
+        read_file(settings).find("\"chat_template\"") != std::string::npos) {
+      given = settings;
+    }
+    if (!given.empty()) {
+      *rules.mutable_chat_template() = file(given);
+    }
   }
 
   std::string add(config::StageSpec spec, const std::string& name,

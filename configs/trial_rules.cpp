@@ -6,6 +6,7 @@
 #include <set>
 #include <vector>
 
+#include "configs/data_format.h"
 #include "configs/decoder.h"
 #include "configs/gguf_summary.h"
 #include "configs/mesh_plan.h"
@@ -265,6 +266,9 @@ void TrialRules::check_budget(const config::Train& train, const config::Dataset&
   }
   std::int64_t examples = 0;
   for (const std::string& file : pool.path()) {
+    if (data_format(file, pool.format()) != config::DATA_FORMAT_JSONL) {
+      return;  // lines do not count its examples: reading it does
+    }
     const auto [count, is_new] = counts.emplace(file, 0);
     count->second = is_new ? count_examples(file) : count->second;
     examples += count->second;
@@ -303,6 +307,9 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
                  "base.pretrain.data", counts);
   }
   const config::Data& data = sweep_.data();
+  if (data.has_chat_template()) {
+    check_file(data.chat_template(), "data.chat_template");
+  }
   check_paths(data.train().path(), "data.train.path");
   for (int i = 0; i < data.eval_size(); ++i) {
     check_paths(data.eval(i).path(), "data.eval[" + std::to_string(i) + "].path");

@@ -277,7 +277,9 @@ PlanReport plan_sweep(const config::Sweep& sweep, const ContentHash& hash,
   const Plan plan = make_full_plan(sweep, hash);
   const std::string answer = ask_worker(plan_request(plan, sweep.resources(), site));
   PlanReport report = make_plan_report(sweep, plan, parse_plan_answer(answer, plan), site);
-  report.mesh = parse_mesh_plan(nlohmann::json::parse(answer));
+  const nlohmann::json document = nlohmann::json::parse(answer);
+  report.mesh = parse_mesh_plan(document);
+  report.data = document.value("data", std::vector<std::string>());
   if (!report.mesh.fits) {
     report.warnings.push_back("no mesh of " + std::to_string(report.ranks_per_gang) +
                               " ranks fits; run would refuse it");

@@ -56,7 +56,8 @@ struct PlanLimit {
 };
 struct PlanReport {
   std::string name;
-  std::int64_t trials = 0;  // tuning trials included
+  std::vector<std::string> data;  // what was detected in the files
+  std::int64_t trials = 0;        // tuning trials included
   std::int64_t tuning_trials = 0;
   std::int64_t stages_unshared = 0;
   std::int64_t stages = 0;

@@ -95,6 +95,7 @@ std::string plan_json(const PlanReport& report) {
       {"checkpoint_bytes", report.checkpoint_bytes},
       {"files", report.files},
       {"limits", limits},
+      {"data", report.data},
       {"mesh_fits", report.mesh.fits},
       {"meshes", report.mesh.json.empty() ? nlohmann::json::array()
                                           : nlohmann::json::parse(report.mesh.json)},
@@ -106,6 +107,9 @@ std::string plan_text(const PlanReport& report) {
   std::string out = "plan of " + report.name + ": " + plural(report.trials, "trial");
   if (report.tuning_trials > 0) {
     out += ", " + std::to_string(report.tuning_trials) + " of them tuning";
+  }
+  for (std::size_t i = 0; i < report.data.size(); ++i) {
+    out += (i == 0 ? "\n  data      " : "\n            ") + report.data[i];
   }
   out +=
       "\n  stages    " + std::to_string(report.stages) +

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/worker_tool.h"
 
-#include <map>
+#include <algorithm>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
@@ -20,6 +21,8 @@ void add_files(const Set& set, nlohmann::json& files) {
     if (set.has_limit()) {
       file["limit"] = set.limit();
     }
+    file["format"] = config::DataFormat_Name(set.format());
+    file["text_unit"] = config::TextUnit_Name(set.text_unit());
     files.push_back(std::move(file));
   }
 }
@@ -43,9 +46,10 @@ std::string ask_worker_tool(const std::string& name, const std::string& request)
       output.code == 127 ? "is the worker beside the coordinator?" : "");
 }
 
-void check_data(const config::Sweep& sweep) {
+CheckedData check_data(const config::Sweep& sweep) {
   nlohmann::json files = nlohmann::json::array();
   add_files(sweep.data().train(), files);
+  const std::size_t num_pool = files.size();
   for (const config::EvalSet& set : sweep.data().eval()) {
     add_files(set, files);
   }
@@ -53,8 +57,38 @@ void check_data(const config::Sweep& sweep) {
     add_files(sweep.base().pretrain().data(), files);
   }
   const bool skip = sweep.data().on_bad_example() == config::ON_BAD_EXAMPLE_SKIP;
-  (void)ask_worker_tool(
-      "data", nlohmann::json{{"files", files}, {"on_bad_example", skip ? "skip" : "error"}}.dump());
+  const nlohmann::json answer = nlohmann::json::parse(ask_worker_tool(
+      "data",
+      nlohmann::json{{"files", files}, {"on_bad_example", skip ? "skip" : "error"}}.dump()));
+  CheckedData checked;
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < answer.at("files").size(); ++i) {
+    const nlohmann::json& file = answer.at("files")[i];
+    const std::string path = file.at("path").get<std::string>();
+    if (i < num_pool) {
+      checked.pool_examples += file.at("examples").get<std::int64_t>();
+    }
+    if (seen.insert(path).second) {
+      checked.found.push_back(path + ": " + file.at("what").get<std::string>());
+    }
+  }
+  if (sweep.data().train().has_limit()) {
+    checked.pool_examples = std::min(checked.pool_examples, sweep.data().train().limit());
+  }
+  return checked;
+}
+
+void check_budgets(const Plan& plan, const config::Sweep& sweep, const CheckedData& data) {
+  for (const auto& [key, stage] : plan.graph.stages) {
+    const config::TrainSpec& train = stage.train();
+    const bool of_pool = stage.has_train() && train.data().files_size() > 0 &&
+                         train.data().files(0).path() == sweep.data().train().path(0);
+    if (of_pool && train.train().data_budget() > data.pool_examples) {
+      throw Error(ErrorKind::kConfig,
+                  "train.data_budget is " + std::to_string(train.train().data_budget()) +
+                      ", but data.train has " + std::to_string(data.pool_examples) + " examples");
+    }
+  }
 }
 
 }  // namespace finescale

@@ -22,6 +22,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/parallel.h"
+#include "worker/data/token_cache.h"
 #include "worker/leader.h"
 #include "worker/stage_executor.h"
 
@@ -48,7 +49,11 @@ class GangLoop {
       : world_(world),
         options_(options),
         logger_(gang_logger(options.gang)),
-        executor_(world, {.threads = options.threads, .device = options.device}, *logger_) {
+        executor_(world,
+                  {.threads = options.threads,
+                   .device = options.device,
+                   .cache_directory = cache_directory(options.campaign + "/cache")},
+                  *logger_) {
     if (world.rank() == 0) {
       leader_ = std::make_unique<Leader>(options, world.size(), *logger_);
     }

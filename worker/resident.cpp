@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "worker/checkpoint_tensors.h"
+#include "worker/data/token_cache.h"
 #include "worker/import/open_model.h"
 
 namespace finescale {
@@ -44,6 +45,11 @@ std::string base_key(const config::ModelSource& source) {
   return source.has_artifact() ? source.artifact() : hash_hex(key_text(source));
 }
 
+std::string tokenizer_path(const config::TokenizerSource& source, const InputDirs& dirs) {
+  return source.has_file() ? source.file().path()
+                           : directory_of(source.artifact(), dirs) + "/tokenizer.json";
+}
+
 // Where a model lies is part of what it is here: the next stage may have another mesh.
 std::string place_name(const Engine& engine) {
   const MeshShape& s = engine.mesh->shape();
@@ -59,10 +65,7 @@ std::string place_name(const Engine& engine) {
 std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
                                                      const InputDirs& dirs) {
   return find_or_make(tokenizers_, key_text(source), [&] {
-    const std::string path = source.has_file()
-                                 ? source.file().path()
-                                 : directory_of(source.artifact(), dirs) + "/tokenizer.json";
-    return std::make_shared<const Tokenizer>(Tokenizer::load(path));
+    return std::make_shared<const Tokenizer>(Tokenizer::load(tokenizer_path(source, dirs)));
   });
 }
 
@@ -72,7 +75,14 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref,
                                                  const InputDirs& dirs) {
   const std::string name = key_text(ref) + key_text(rules) + key_text(source);
   return find_or_make(datasets_, name, [&] {
-    return std::make_shared<const Dataset>(ref, rules, *tokenizer(source, dirs));
+    TokenCache cache;
+    cache.directory = cache_directory_;
+    if (!cache.directory.empty()) {
+      cache.tokenizer_hash = source.has_file() && !source.file().content().empty()
+                                 ? source.file().content()
+                                 : hash_file(tokenizer_path(source, dirs));
+    }
+    return std::make_shared<const Dataset>(ref, rules, *tokenizer(source, dirs), &cache);
   });
 }
 

@@ -30,7 +30,9 @@ struct AdaptedModel {
 
 class Resident {
  public:
-  explicit Resident(Group& world) : world_(&world) {}
+  // `cache_directory`: where tokens are kept on disk; empty: nowhere.
+  Resident(Group& world, std::string cache_directory)
+      : world_(&world), cache_directory_(std::move(cache_directory)) {}
 
   // shared_ptr throughout: an entry may leave the cache while a stage still uses it.
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer(const config::TokenizerSource& source,
@@ -58,6 +60,7 @@ class Resident {
     std::list<std::pair<std::string, std::shared_ptr<T>>> entries;  // newest first
   };
   Group* world_;
+  std::string cache_directory_;
   Cache<const Tokenizer> tokenizers_{4, {}};
   Cache<const Dataset> datasets_{16, {}};
   Cache<BaseModel> models_{2, {}};

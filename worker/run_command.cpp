@@ -24,6 +24,7 @@
 #include "core/files.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "worker/data/token_cache.h"
 #include "worker/stage_executor.h"
 #include "worker/tool/plan_tool_mesh.h"
 
@@ -111,7 +112,10 @@ class RunCommand {
             : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
     settle_run_mesh(run, hash, threads);
     const TrialStages stages = expand_run(run, hash);
-    StageExecutor executor(world_, {.threads = threads, .device = device_word(run)}, *logger_);
+    const ExecutorOptions with{.threads = threads,
+                               .device = device_word(run),
+                               .cache_directory = cache_directory(output_ + "/cache")};
+    StageExecutor executor(world_, with, *logger_);
     make_places(run);
     for (std::size_t i = 0; i < stages.stages.size(); ++i) {
       const int code = execute(executor, stages.stages[i], stages.names[i]);

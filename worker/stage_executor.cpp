@@ -10,7 +10,6 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
-#include "worker/data/end_tokens.h"
 #include "worker/data/tokenizer_file.h"
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
@@ -45,14 +44,21 @@ void log_memory(const proto::StageResult& result, Logger& logger) {
 
 struct StageExecutor::Impl {
   Impl(Group& group, const ExecutorOptions& given, Logger& log)
-      : world(group), options(given), logger(log), engines(group), resident(group) {}
+      : world(group),
+        options(given),
+        logger(log),
+        engines(group),
+        resident(group, given.cache_directory) {}
 
   [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
                                            const AttemptPlace& place) const {
     proto::StageResult result;
     if (world.rank() == 0) {
       const std::vector<std::string> texts = read_texts(spec.data(), spec.rules());
-      std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
+      std::vector<std::string> special = {spec.rules().response_end()};
+      if (!spec.rules().prompt_end().empty()) {
+        special.push_back(spec.rules().prompt_end());
+      }
       special.insert(special.end(), spec.tokenizer().special_tokens().begin(),
                      spec.tokenizer().special_tokens().end());
       const Tokenizer tokenizer = Tokenizer::train(texts, spec.tokenizer().vocab_size(), special);
@@ -81,6 +87,7 @@ struct StageExecutor::Impl {
     std::vector<proto::Sample> samples;
     for (const config::DatasetRef& set : spec.sets()) {
       const auto dataset = resident.dataset(set, spec.rules(), spec.tokenizer(), dirs);
+      logger.info("{}: {}", set.name(), dataset->describe());
       for (const std::string& metric : spec.evaluate().metrics()) {
         Measured measured;
         if (metric == "loss") {
@@ -89,7 +96,7 @@ struct StageExecutor::Impl {
           AnswerOptions answers;
           answers.limit = spec.evaluate().limit();
           answers.max_new = spec.evaluate().max_new_tokens();
-          answers.stop = end_tokens(spec.rules(), *tokenizer).response;
+          answers.stop = dataset->facts().end_token;
           answers.samples = spec.evaluate().samples();
           measured = measure_exact_match(model, *dataset, *tokenizer, answers, set.name(), &samples,
                                          pulse);

@@ -33,6 +33,7 @@ struct StageHooks {
 struct ExecutorOptions {
   int threads = 1;
   std::string device = "auto";
+  std::string cache_directory = "";  // for tokens; empty: they are kept in memory
 };
 
 class StageExecutor {

@@ -82,6 +82,7 @@ class TrainStage {
         spec_.train().precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
+    in_.logger->info("data: {}", data_->describe());
     const Engine& engine = *in_.engine;
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();

@@ -34,10 +34,12 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings,
   options.extend = extend;
   options.sweep = load_sweep(file, to_overrides(settings));
   options.directory = std::filesystem::absolute(options.sweep.output()).lexically_normal().string();
+  CheckedData checked;
   if (!std::filesystem::exists(options.directory + "/store.sqlite")) {
-    check_data(options.sweep);  // a wrong line is found now, not by the first gang
+    checked = check_data(options.sweep);  // a wrong line is found now, not by the first gang
     // So is a combination of axis values that does not go together.
-    (void)make_plan(options.sweep, [](const std::string& path) { return path; }, {});
+    const Plan plan = make_plan(options.sweep, [](const std::string& path) { return path; }, {});
+    check_budgets(plan, options.sweep, checked);
   }
   settle_sweep_mesh(options.sweep,
                     [&](const std::string& request) { return ask_plan_tool(file, request); });
@@ -45,6 +47,9 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings,
   LogOptions log;
   log.file = options.directory + "/logs/coordinator.log";
   const std::shared_ptr<Logger> logger = make_logger(log);
+  for (const std::string& found : checked.found) {
+    logger->info("{}", found);
+  }
   options.live_line = ::isatty(STDERR_FILENO) != 0;
   options.stop_signal = [] { return static_cast<int>(run_signal); };
   std::signal(SIGINT, on_signal);

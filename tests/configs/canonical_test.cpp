@@ -298,13 +298,13 @@ TEST(CanonicalText, EveryByteOfAStringSurvives) {
     all += static_cast<char>(c);
   }
   all += "\xc3\xa9 \xe2\x82\xac";  // é €
-  config::EvalSet set;
-  set.set_name(all);
-  const std::string text = canonical_text(set);
+  config::FileRef file;
+  file.set_path(all);
+  const std::string text = canonical_text(file);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
-  config::EvalSet back;
+  config::FileRef back;
   parse_canonical(text, back);
-  EXPECT_EQ(back.name(), all);
+  EXPECT_EQ(back.path(), all);
 }
 
 TEST(CanonicalText, ReadsBackToTheSameText) {

@@ -210,10 +210,10 @@ TEST_F(JsonlDataset, HeldOutPartAndRestAreDisjointAndComplete) {
   EXPECT_EQ(rest.size(), 40);
   std::map<std::string, int> seen;
   for (std::int64_t i = 0; i < 10; ++i) {
-    ++seen[held_out[i].prompt];
+    ++seen[std::string(held_out[i].prompt)];
   }
   for (std::int64_t i = 0; i < 40; ++i) {
-    ++seen[rest[i].prompt];
+    ++seen[std::string(rest[i].prompt)];
   }
   EXPECT_EQ(seen.size(), 50U);
 }

@@ -30,7 +30,7 @@ expect() {
   status=$?
   [ "$status" -eq "$code" ] || problem="exit code $status instead of $code"
   case $output in *"$wanted"*) ;; *) problem="${problem:+$problem, }the message lacks '$wanted'" ;; esac
-  output=$(echo "$output" | sed -e "s#$work/##g" -e "s#$work##g" | grep -vE '^(trials [0-9]|t(une-)?[0-9]+ .* done|report:|.* trials, .* stages)' | tail -8)
+  output=$(echo "$output" | sed -e "s#$work/##g" -e "s#$work##g" | grep -vE '^(trials [0-9]|t(une-)?[0-9]+ .* done|report:|.* trials, .* stages|.* from JSONL$)' | tail -8)
   if [ -n "$markdown" ]; then
     printf '**%s** (exit code %s)\n\n```\n%s\n```\n\n' "$name" "$status" "$output"
   else
@@ -69,6 +69,24 @@ expect "bad JSONL line" 2 'bad.jsonl:6: "response" is missing' "$finescale" run 
 (head -5 s/data/train.jsonl; echo '{"prompt": "a", '; tail -n +6 s/data/train.jsonl) >s/data/broken.jsonl
 sweep broken 's#data/train.jsonl#data/broken.jsonl#'
 expect "line that is not JSON" 2 'broken.jsonl:6: not valid JSON' "$finescale" run s/broken.yaml --set output=broken
+printf 'prompt,response\na,b\n"c,d\n' >s/data/open.csv
+sweep csv 's#data/train.jsonl#data/open.csv#'
+expect "CSV field that is not closed" 2 'open.csv:3: a quoted field has no closing quote' "$finescale" run s/csv.yaml --set output=csv
+printf 'question,answer\na,b\n' >s/data/names.csv
+sweep names 's#data/train.jsonl#data/names.csv#'
+expect "CSV with other columns" 2 'names.csv:1: the columns are question, answer' "$finescale" run s/names.yaml --set output=names
+printf '[{"text": "a"}, {"txt": "b"}]' >s/data/list.json
+sweep list 's#data/train.jsonl#data/list.json#'
+expect "JSON list with a wrong element" 2 'list.json:element 2: "prompt" is missing' "$finescale" run s/list.yaml --set output=list
+printf '{"text": "a"}\n{"text": "b"}\n' >s/data/few.json
+sweep few 's#data/train.jsonl#data/few.json#'
+expect "budget above a pool that is no JSONL" 2 'but data.train has 2 examples' "$finescale" run s/few.yaml --set output=few
+cp s/data/train.jsonl s/data/train.parquet
+sweep parquet 's#data/train.jsonl#data/train.parquet#'
+expect "Parquet without Arrow" 3 'this build has no Apache Arrow' "$finescale" run s/parquet.yaml --set output=parquet
+echo '{% for m in messages %}{{ m.content }' >s/chat.jinja
+sweep template 's#^data:#data:\n  chat_template: chat.jinja#'
+expect "chat template that cannot be parsed" 2 'chat.jinja:1: chat template:' "$finescale" plan s/template.yaml
 : >s/data/empty.jsonl
 sweep empty 's#data/train.jsonl#data/empty.jsonl#'
 expect "empty data" 2 'data.train has 0 examples' "$finescale" run s/empty.yaml --set output=empty
@@ -93,7 +111,7 @@ mesh "ranks that are not those of the mesh" 'must equal the ranks of the mesh (4
 expect "mesh that cannot run" 2 'nearest mesh of 3 ranks' "$finescale" run s/sweep.yaml --set mesh='{tensor: 3}' --set resources.ranks_per_gang=3 --set output=mesh
 expect "no mesh fits" 2 'no mesh of 2 ranks fits' "$finescale" run s/sweep.yaml --set mesh=auto --set resources.ranks_per_gang=2 \
   --set resources.memory_per_rank=1MiB --set output=mesh
-for made in mesh key type range preset field missing bad broken empty budget; do
+for made in mesh key type range preset field missing bad broken csv names list few parquet empty budget; do
   if [ -e "$made" ]; then
     echo "FAILED: a refused sweep left $made behind" >&2
     failures=$((failures + 1))

@@ -1,56 +1,60 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenized examples of JSONL files. Reading reports file:line of a bad example; nothing is dropped
-// silently.
+// The tokenised examples of a stage. Read from files, or from what an earlier reading left in a
+// cache; nothing is dropped silently.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "configs/schema/stage.pb.h"
+#include "worker/data/example_builder.h"
+#include "worker/data/example_table.h"
 #include "worker/data/tokenizer.h"
 
 namespace finescale {
 
-struct Example {
-  std::vector<std::int32_t>
-      tokens;                   // prompt, prompt_end, response, response_end | text, response_end
-  std::int32_t num_prompt = 0;  // tokens [0, num_prompt) are not scored as targets
-  std::string prompt;           // raw text, for generation and samples; empty for {"text"}
-  std::string response;
-};
+struct TokenCache;
 
-struct DatasetCounts {
-  std::int64_t read = 0;
-  std::int64_t skipped = 0;    // on_bad_example: skip
-  std::int64_t truncated = 0;  // on_overlong: truncate
-  std::int64_t dropped = 0;    // on_overlong: drop
+// What is known of a dataset beside its tokens.
+struct DatasetFacts {
+  DatasetCounts counts;
+  FormCounts forms{};
+  std::string formats;          // "JSONL"
+  std::string first_bad;        // of the records skipped
+  std::int32_t end_token = -1;  // what ends an answer
 };
 
 class Dataset {
  public:
-  // Throws kData with file:line and what to do. Empty data is an error.
-  Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
-          const Tokenizer& tokenizer);
-  explicit Dataset(std::vector<Example> examples);
+  // Throws kData with file:line and what to do. Empty data is an error. With a cache the tokens
+  // stay on disk and are mapped.
+  Dataset(const config::DatasetRef& ref, const config::DataRules& rules, const Tokenizer& tokenizer,
+          const TokenCache* cache = nullptr);
+  explicit Dataset(const std::vector<Example>& examples);
 
   [[nodiscard]] std::int64_t size() const noexcept {
-    return static_cast<std::int64_t>(examples_.size());
+    return static_cast<std::int64_t>(order_.size());
   }
-  [[nodiscard]] const Example& operator[](std::int64_t index) const {
-    return examples_[static_cast<std::size_t>(index)];
+  // Allocates nothing; valid as long as the dataset.
+  [[nodiscard]] ExampleView operator[](std::int64_t index) const {
+    return table_[order_[static_cast<std::size_t>(index)]];
   }
-  [[nodiscard]] std::size_t memory_bytes() const noexcept;
-  [[nodiscard]] const DatasetCounts& counts() const noexcept { return counts_; }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;  // without what is mapped
+  [[nodiscard]] const DatasetCounts& counts() const noexcept { return facts_.counts; }
+  [[nodiscard]] const DatasetFacts& facts() const noexcept { return facts_; }
+  // What was detected and from where the tokens came, for the log.
+  [[nodiscard]] std::string describe() const;
 
  private:
-  std::vector<Example> examples_;
-  DatasetCounts counts_;
+  ExampleTable table_;
+  std::vector<std::int64_t> order_;  // examples of the table that belong to it
+  DatasetFacts facts_;
+  std::string cache_story_;
 };
 
-// The raw texts of a JSONL dataset, for training a tokenizer: prompts and responses, or texts.
+// The raw texts of a dataset, for training a tokenizer: prompts and responses, texts, or what
+// messages say.
 [[nodiscard]] std::vector<std::string> read_texts(const config::DatasetRef& ref,
                                                   const config::DataRules& rules);
 

@@ -39,6 +39,9 @@ EndTokens end_tokens(const config::DataRules& rules, const Tokenizer& tokenizer)
     throw no_token(rules.response_end(), "response_end",
                    rules.has_model_end() ? "; its own is " + rules.model_end() : "");
   }
+  if (rules.prompt_end().empty()) {
+    return ends;
+  }
   ends.prompt = tokenizer.token_id(rules.prompt_end());
   if (!ends.prompt && !(own && rules.prompt_end() == defaults.prompt_end())) {
     throw no_token(rules.prompt_end(), "prompt_end", "");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -12,26 +13,24 @@ namespace finescale {
 
 namespace {
 
-void append_example(const Example& example, std::int64_t index, MicroBatch& batch) {
-  const auto length = static_cast<std::int32_t>(example.tokens.size());
+void append_example(const ExampleView& example, std::int64_t index, MicroBatch& batch) {
+  const std::size_t begin = batch.tokens.size();
+  const std::size_t end = begin + example.tokens.size();
   if (batch.segments.empty()) {
     batch.segments.push_back(0);
   }
-  for (std::int32_t t = 0; t < length; ++t) {
-    batch.tokens.push_back(example.tokens[static_cast<std::size_t>(t)]);
-    batch.positions.push_back(t);
-    const bool labelled = t + 1 < length && t + 1 >= example.num_prompt;
-    batch.labels.push_back(labelled ? example.tokens[static_cast<std::size_t>(t) + 1]
-                                    : kIgnoreLabel);
-    batch.num_labels += static_cast<std::int64_t>(labelled);
+  batch.tokens.insert(batch.tokens.end(), example.tokens.begin(), example.tokens.end());
+  batch.positions.resize(end);
+  std::iota(batch.positions.begin() + static_cast<std::ptrdiff_t>(begin), batch.positions.end(), 0);
+  batch.labels.resize(end, kIgnoreLabel);
+  for (const LabelRange& range : example.learnt) {
+    // The position in front of a token predicts it.
+    std::copy(example.tokens.begin() + range.begin, example.tokens.begin() + range.end,
+              batch.labels.begin() + static_cast<std::ptrdiff_t>(begin) + range.begin - 1);
   }
+  batch.num_labels += example.num_labels();
   batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));
   batch.examples.push_back(index);
-}
-
-std::int64_t labels_of(const Example& example) {
-  const auto length = static_cast<std::int64_t>(example.tokens.size());
-  return length - std::max<std::int64_t>(1, example.num_prompt);
 }
 
 void clear(MicroBatch& batch) {
@@ -96,7 +95,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     std::int64_t micro_segments = 0;
     std::int64_t micro_batches = 1;
     while (!(bounded && position + count >= by_epochs)) {
-      const Example& example = dataset[example_at(position + count)];
+      const ExampleView example = dataset[example_at(position + count)];
       const auto length = static_cast<std::int64_t>(example.tokens.size());
       if (batch_examples > 0 ? count >= batch_examples
                              : (count > 0 && tokens + length > batch_tokens)) {
@@ -112,7 +111,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
       max_micro_tokens_ = std::max(max_micro_tokens_, micro_tokens);
       max_micro_segments_ = std::max(max_micro_segments_, micro_segments);
       tokens += length;
-      num_labels_ += labels_of(example);
+      num_labels_ += example.num_labels();
       sum_squared_lengths_ += static_cast<double>(length) * static_cast<double>(length);
       ++count;
     }
@@ -140,14 +139,14 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
   for (std::int64_t position = first_[static_cast<std::size_t>(step)];
        position < first_[static_cast<std::size_t>(step) + 1]; ++position) {
     const std::int64_t index = example_at(position);
-    const Example& example = (*dataset_)[index];
+    const ExampleView example = (*dataset_)[index];
     const auto length = static_cast<std::int64_t>(example.tokens.size());
     if (micro->num_tokens() > 0 && micro->num_tokens() + length > micro_batch_tokens_) {
       micro = &next();
     }
     append_example(example, index, *micro);
     batch.num_tokens += length;
-    batch.num_labels += labels_of(example);
+    batch.num_labels += example.num_labels();
   }
   batch.micro_batches.resize(used);
 }

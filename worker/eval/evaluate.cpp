@@ -68,19 +68,19 @@ Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tok
     const std::int64_t end = std::min(begin + kGroup, static_cast<std::int64_t>(asked.size()));
     std::vector<std::vector<std::int32_t>> prompts;
     for (std::int64_t i = begin; i < end; ++i) {
-      const Example& example = dataset[asked[static_cast<std::size_t>(i)]];
+      const ExampleView example = dataset[asked[static_cast<std::size_t>(i)]];
       prompts.emplace_back(example.tokens.begin(), example.tokens.begin() + example.num_prompt);
     }
     const auto answers = generator.greedy(prompts, options.max_new, options.stop);
     for (std::int64_t i = begin; i < end; ++i) {
-      const Example& example = dataset[asked[static_cast<std::size_t>(i)]];
+      const ExampleView example = dataset[asked[static_cast<std::size_t>(i)]];
       const std::string answer = tokenizer.decode(answers[static_cast<std::size_t>(i - begin)]);
       right += static_cast<std::int64_t>(answer == example.response);
       if (i < options.samples) {
         proto::Sample sample;
         sample.set_set(set);
-        sample.set_prompt(example.prompt);
-        sample.set_expected(example.response);
+        sample.set_prompt(std::string(example.prompt));
+        sample.set_expected(std::string(example.response));
         sample.set_answer(answer);
         own.push_back(std::move(sample));
       }

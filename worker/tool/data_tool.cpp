@@ -4,11 +4,21 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "worker/data/jsonl.h"
+#include "worker/data/reader.h"
 
 namespace finescale {
 
 namespace {
+
+template <class Enum>
+Enum enum_of(const nlohmann::json& file, const char* name, bool (*parse)(const std::string&, Enum*),
+             Enum fallback) {
+  Enum value = fallback;
+  if (file.contains(name) && !parse(file.at(name).get<std::string>(), &value)) {
+    throw Error(ErrorKind::kProtocol, std::string("tool data: no such ") + name);
+  }
+  return value;
+}
 
 nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
   config::DatasetRef ref;
@@ -16,14 +26,27 @@ nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
   if (file.contains("limit")) {
     ref.set_limit(file.at("limit"));
   }
+  ref.set_format(enum_of<config::DataFormat>(
+      file, "format",
+      [](const std::string& name, auto* out) { return DataFormat_Parse(name, out); },
+      config::DATA_FORMAT_AUTO));
+  ref.set_text_unit(enum_of<config::TextUnit>(
+      file, "text_unit",
+      [](const std::string& name, auto* out) { return TextUnit_Parse(name, out); },
+      config::TEXT_UNIT_PARAGRAPH));
   std::int64_t examples = 0;
-  const std::int64_t skipped =
-      read_jsonl(ref, on_bad, [&](RawExample&&, const std::string&) { ++examples; });
+  const ReadSummary read =
+      read_examples(ref, on_bad, [&](RawExample&&, const std::string&) { ++examples; });
   if (examples == 0) {
     throw Error(ErrorKind::kData, "there is no example in it", file.at("path"),
-                "one JSON object a line: {\"prompt\", \"response\"}, {\"text\"} or {\"messages\"}");
+                std::string("each record must be ") + kForms);
   }
-  return {{"path", file.at("path")}, {"examples", examples}, {"skipped", skipped}};
+  std::string what = describe(read.forms) + " from " + read.formats;
+  if (read.skipped > 0) {
+    what += ", " + std::to_string(read.skipped) + " skipped (the first " + read.first_bad + ")";
+  }
+  return {
+      {"path", file.at("path")}, {"examples", examples}, {"skipped", read.skipped}, {"what", what}};
 }
 
 }  // namespace

@@ -101,7 +101,8 @@ class Estimator {
                         {"memory_bytes", cost.memory_bytes},
                         {"checkpoint_bytes", cost.checkpoint_bytes}});
     }
-    return nlohmann::json{{"stages", stages}, {"mesh", nlohmann::json::parse(mesh_json(mesh_))}}
+    return nlohmann::json{
+        {"stages", stages}, {"mesh", nlohmann::json::parse(mesh_json(mesh_))}, {"data", found_}}
         .dump();
   }
 
@@ -121,7 +122,10 @@ class Estimator {
         }
         const config::PrepareSpec& spec = found->second.prepare();
         const Clock::time_point begin = Clock::now();
-        std::vector<std::string> special = {spec.rules().response_end(), spec.rules().prompt_end()};
+        std::vector<std::string> special = {spec.rules().response_end()};
+        if (!spec.rules().prompt_end().empty()) {
+          special.push_back(spec.rules().prompt_end());
+        }
         special.insert(special.end(), spec.tokenizer().special_tokens().begin(),
                        spec.tokenizer().special_tokens().end());
         held = std::make_unique<Tokenizer>(Tokenizer::train(
@@ -137,6 +141,10 @@ class Estimator {
     auto& held = datasets_[key_text(ref) + key_text(rules) + key_text(source)];
     if (held == nullptr) {
       held = std::make_unique<Dataset>(ref, rules, tokenizer(source));
+      const std::string found = ref.files(0).path() + ": " + held->describe();
+      if (std::find(found_.begin(), found_.end(), found) == found_.end()) {
+        found_.push_back(found);
+      }
     }
     return *held;
   }
@@ -344,6 +352,7 @@ class Estimator {
   std::vector<std::string> order_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
+  std::vector<std::string> found_;  // what was detected in each
   std::map<std::string, double> prepare_seconds_;
   std::map<std::string, Shape> shapes_;
   std::map<std::pair<const Shape*, const Dataset*>, double> answer_seconds_;

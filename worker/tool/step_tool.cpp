@@ -40,7 +40,7 @@ Dataset sequences(const nlohmann::json& request, int vocab) {
       example.tokens = tokens.get<std::vector<std::int32_t>>();
       examples.push_back(std::move(example));
     }
-    return Dataset(std::move(examples));
+    return Dataset(examples);
   }
   const auto lengths = request.at("lengths").get<std::vector<int>>();
   const auto count =
@@ -54,7 +54,7 @@ Dataset sequences(const nlohmann::json& request, int vocab) {
     }
     examples.push_back(std::move(example));
   }
-  return Dataset(std::move(examples));
+  return Dataset(examples);
 }
 
 // Weights before the first update and the gradient of its mean loss, for other programs to check.

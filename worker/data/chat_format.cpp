@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/data/chat_format.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace finescale {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json parse_settings(const std::string& text, const std::string& where) {
+  Json settings = Json::parse(text, nullptr, false);
+  if (!settings.is_object()) {
+    throw Error(ErrorKind::kConfig, "is no JSON object", where,
+                "a tokenizer_config.json is expected");
+  }
+  return settings;
+}
+
+// "chat_template" is a text, or a list of {"name", "template"}.
+std::string template_text(const Json& settings, const std::string& where) {
+  const auto found = settings.find("chat_template");
+  if (found != settings.end() && found->is_string()) {
+    return found->get<std::string>();
+  }
+  if (found != settings.end() && found->is_array()) {
+    for (const Json& entry : *found) {
+      if (entry.is_object() && entry.value("name", Json()) == "default" &&
+          entry.value("template", Json()).is_string()) {
+        return entry["template"].get<std::string>();
+      }
+    }
+  }
+  throw Error(ErrorKind::kConfig, "has no \"chat_template\" text, or none called default", where,
+              "give data.chat_template a file that has one");
+}
+
+}  // namespace
+
+ChatTemplate load_chat_template(const std::string& path) {
+  const std::string text = read_file(path);
+  return path.ends_with(".json")
+             ? ChatTemplate::parse(template_text(parse_settings(text, path), path), path)
+             : ChatTemplate::parse(text, path);
+}
+
+ChatTokens named_tokens(const std::string& text, const std::string& where) {
+  static constexpr std::array<const char*, 7> kNames = {
+      "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
+  const Json settings = parse_settings(text, where);
+  ChatTokens tokens;
+  for (const char* const name : kNames) {
+    const Json value = settings.value(name, Json());
+    const Json content = value.is_object() ? value.value("content", Json()) : value;
+    if (content.is_string()) {
+      tokens.named.emplace_back(name, content.get<std::string>());
+    }
+  }
+  return tokens;
+}
+
+void add_special_tokens(const ChatTemplate& chat, const Tokenizer& tokenizer, ChatTokens& tokens) {
+  for (const std::int32_t id : tokenizer.encode(chat.source())) {
+    std::string text = tokenizer.decode({id}, false);
+    const bool is_special = !text.empty() && tokenizer.decode({id}, true).empty();
+    if (is_special &&
+        std::find(tokens.special.begin(), tokens.special.end(), text) == tokens.special.end()) {
+      tokens.special.push_back(std::move(text));
+    }
+  }
+}
+
+std::optional<ChatFormat> load_chat_format(const config::DataRules& rules,
+                                           const Tokenizer& tokenizer) {
+  if (!rules.has_chat_template()) {
+    return std::nullopt;
+  }
+  ChatFormat format{load_chat_template(rules.chat_template().path()), {}};
+  if (rules.has_chat_tokens()) {
+    const std::string& path = rules.chat_tokens().path();
+    format.tokens = named_tokens(read_file(path), path);
+  }
+  add_special_tokens(format.chat, tokenizer, format.tokens);
+  return format;
+}
+
+}  // namespace finescale

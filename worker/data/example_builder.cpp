@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/data/example_builder.h"
+
+#include "core/error.h"
+#include "worker/data/end_tokens.h"
+
+namespace finescale {
+
+namespace {
+
+void append(const std::vector<std::int32_t>& ids, std::vector<std::int32_t>& tokens) {
+  tokens.insert(tokens.end(), ids.begin(), ids.end());
+}
+
+}  // namespace
+
+ExampleBuilder::ExampleBuilder(const config::DataRules& rules, const Tokenizer& tokenizer)
+    : rules_(rules), tokenizer_(tokenizer) {
+  if (std::optional<ChatFormat> format = load_chat_format(rules, tokenizer)) {
+    chat_.emplace(std::move(*format), tokenizer);
+  }
+}
+
+const TurnTokens& ExampleBuilder::turn_tokens() {
+  if (!turn_tokens_) {
+    TurnTokens tokens;
+    const EndTokens ends = end_tokens(rules_, tokenizer_);
+    tokens.response_end = ends.response;
+    tokens.prompt_end = ends.prompt.value_or(tokens.prompt_end);
+    turn_tokens_ = tokens;
+  }
+  return *turn_tokens_;
+}
+
+Example ExampleBuilder::encode(const RawExample& raw) {
+  Example example;
+  switch (raw.form) {
+    case ExampleForm::kMessages:
+      example = chat_ ? chat_->encode(raw) : encode_plain_turns(raw, tokenizer_, turn_tokens());
+      if (end_token_ < 0) {
+        end_token_ = example.tokens[static_cast<std::size_t>(example.learnt.back().end) - 1];
+      }
+      return example;
+    case ExampleForm::kPromptResponse:
+      append(tokenizer_.encode_ordinary(raw.prompt), example.tokens);
+      if (turn_tokens().prompt_end >= 0) {
+        example.tokens.push_back(turn_tokens().prompt_end);
+      }
+      example.num_prompt = static_cast<std::int32_t>(example.tokens.size());
+      break;
+    case ExampleForm::kText:
+      break;
+    case ExampleForm::kPreference:
+      throw Error(ErrorKind::kData,
+                  "is a preference {prompt, chosen, rejected}, which no objective of this version "
+                  "learns from",
+                  {}, "give {prompt, response} with the chosen answer");
+  }
+  append(tokenizer_.encode_ordinary(raw.response), example.tokens);
+  example.tokens.push_back(turn_tokens().response_end);
+  example.prompt = raw.prompt;
+  example.response = raw.response;
+  end_token_ = end_token_ < 0 ? turn_tokens().response_end : end_token_;
+  return example;
+}
+
+// False: no target is left.
+bool ExampleBuilder::shorten(Example& example) const {
+  const std::int32_t length = rules_.max_length();
+  if (example.num_prompt >= length && example.learnt.size() < 2) {
+    return false;
+  }
+  example.tokens.resize(static_cast<std::size_t>(length));
+  if (example.learnt.empty()) {
+    return true;
+  }
+  while (!example.learnt.empty() && example.learnt.back().begin >= length) {
+    example.learnt.pop_back();
+  }
+  if (example.learnt.empty()) {
+    return false;
+  }
+  example.learnt.back().end = std::min(example.learnt.back().end, length);
+  example.num_prompt = example.learnt.back().begin;
+  return true;
+}
+
+std::optional<Example> ExampleBuilder::build(const RawExample& raw, const std::string& where,
+                                             DatasetCounts& counts) {
+  Example example;
+  try {
+    example = encode(raw);
+  } catch (const Error& error) {  // known without the place: now with it
+    throw Error(error.kind(), error.message(), error.where().empty() ? where : error.where(),
+                error.hint());
+  }
+  ++counts.read;
+  if (static_cast<std::int64_t>(example.tokens.size()) <= rules_.max_length()) {
+    return example;
+  }
+  switch (rules_.on_overlong()) {
+    case config::ON_OVERLONG_ERROR:
+      throw Error(ErrorKind::kData,
+                  "example has " + std::to_string(example.tokens.size()) +
+                      " tokens, data.max_length is " + std::to_string(rules_.max_length()),
+                  where,
+                  "raise data.max_length, or set data.on_overlong to truncate or drop (both are "
+                  "counted)");
+    case config::ON_OVERLONG_DROP:
+      break;
+    case config::ON_OVERLONG_TRUNCATE:
+      if (shorten(example)) {
+        ++counts.truncated;
+        return example;
+      }
+      break;
+  }
+  ++counts.dropped;
+  return std::nullopt;
+}
+
+}  // namespace finescale

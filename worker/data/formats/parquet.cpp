@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parquet by Apache Arrow where the build found it; rows come as records of their text columns.
+#include "worker/data/formats/formats.h"
+
+#include "core/error.h"
+
+#ifdef FINESCALE_HAVE_ARROW
+#include <arrow/api.h>
+#include <arrow/io/api.h>
+#include <parquet/arrow/reader.h>
+#endif
+
+namespace finescale {
+
+#ifdef FINESCALE_HAVE_ARROW
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+T value_or_throw(arrow::Result<T> result, const std::string& path) {
+  if (!result.ok()) {
+    throw Error(ErrorKind::kData, "Parquet: " + result.status().ToString(), path);
+  }
+  return std::move(result).ValueUnsafe();
+}
+
+// Texts, numbers, lists and structs; anything else has no place in an example.
+Json cell(const arrow::Array& array, std::int64_t row) {
+  if (array.IsNull(row)) {
+    return nullptr;
+  }
+  switch (array.type_id()) {
+    case arrow::Type::STRING:
+      return static_cast<const arrow::StringArray&>(array).GetString(row);
+    case arrow::Type::LARGE_STRING:
+      return static_cast<const arrow::LargeStringArray&>(array).GetString(row);
+    case arrow::Type::INT64:
+      return static_cast<const arrow::Int64Array&>(array).Value(row);
+    case arrow::Type::DOUBLE:
+      return static_cast<const arrow::DoubleArray&>(array).Value(row);
+    case arrow::Type::BOOL:
+      return static_cast<const arrow::BooleanArray&>(array).Value(row);
+    case arrow::Type::LIST: {
+      const auto& list = static_cast<const arrow::ListArray&>(array);
+      Json out = Json::array();
+      for (std::int64_t i = list.value_offset(row); i < list.value_offset(row + 1); ++i) {
+        out.push_back(cell(*list.values(), i));
+      }
+      return out;
+    }
+    case arrow::Type::STRUCT: {
+      const auto& group = static_cast<const arrow::StructArray&>(array);
+      Json out = Json::object();
+      for (int i = 0; i < group.num_fields(); ++i) {
+        Json value = cell(*group.field(i), row);
+        if (!value.is_null()) {  // columns that this row does not have
+          out[group.type()->field(i)->name()] = std::move(value);
+        }
+      }
+      return out;
+    }
+    default:
+      return "<" + array.type()->ToString() + ">";
+  }
+}
+
+}  // namespace
+
+void read_parquet(const std::string& path, RecordSink& sink) {
+  const auto file =
+      value_or_throw(arrow::io::MemoryMappedFile::Open(path, arrow::io::FileMode::READ), path);
+  const auto reader =
+      value_or_throw(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path);
+  const auto batches = value_or_throw(reader->GetRecordBatchReader(), path);
+  std::int64_t row = 0;
+  while (const auto batch = value_or_throw(batches->Next(), path)) {
+    for (std::int64_t i = 0; i < batch->num_rows(); ++i) {
+      Json record = Json::object();
+      for (int c = 0; c < batch->num_columns(); ++c) {
+        Json value = cell(*batch->column(c), i);
+        if (!value.is_null()) {
+          record[batch->column_name(c)] = std::move(value);
+        }
+      }
+      if (!sink.record(std::move(record), ++row)) {
+        return;
+      }
+    }
+  }
+}
+
+#else
+
+void read_parquet(const std::string& path, RecordSink& /*sink*/) {
+  throw Error(ErrorKind::kResource, "this build has no Apache Arrow, which reads Parquet", path,
+              "convert it once: python3 -c \"import pandas; pandas.read_parquet('" + path +
+                  "').to_json('data.jsonl', orient='records', lines=True, force_ascii=False)\"");
+}
+
+#endif
+
+}  // namespace finescale

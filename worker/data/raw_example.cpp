@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/data/raw_example.h"
+
+namespace finescale {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string text_field(Json& object, const char* name) {
+  const auto found = object.find(name);
+  if (found == object.end()) {
+    throw BadExample{std::string("\"") + name + "\" is missing"};
+  }
+  if (!found->is_string()) {
+    throw BadExample{std::string("\"") + name + "\" is " + found->type_name() +
+                     ", must be a string"};
+  }
+  return std::move(found->get_ref<std::string&>());
+}
+
+void check_message(const Json& message, std::size_t index) {
+  const std::string where = "messages[" + std::to_string(index) + "]";
+  if (!message.is_object()) {
+    throw BadExample{where + " is " + message.type_name() + ", must be an object"};
+  }
+  const auto role = message.find("role");
+  if (role == message.end() || !role->is_string()) {
+    throw BadExample{
+        where + (role == message.end() ? ": \"role\" is missing" : ": \"role\" must be a string")};
+  }
+  if (!message.contains("content") && !message.contains("tool_calls")) {
+    throw BadExample{where + ": \"content\" is missing"};
+  }
+}
+
+RawExample from_messages(Json& record) {
+  RawExample example;
+  example.form = ExampleForm::kMessages;
+  example.messages = std::move(record["messages"]);
+  if (!example.messages.is_array() || example.messages.empty()) {
+    throw BadExample{"\"messages\" must be a list of {role, content}"};
+  }
+  bool has_answer = false;
+  for (std::size_t i = 0; i < example.messages.size(); ++i) {
+    check_message(example.messages[i], i);
+    has_answer = has_answer || example.messages[i]["role"] == "assistant";
+  }
+  if (!has_answer) {
+    throw BadExample{"no message is the assistant's: nothing to learn"};
+  }
+  if (const auto tools = record.find("tools"); tools != record.end() && !tools->is_null()) {
+    if (!tools->is_array()) {
+      throw BadExample{std::string("\"tools\" is ") + tools->type_name() + ", must be a list"};
+    }
+    example.tools = std::move(*tools);
+  }
+  return example;
+}
+
+RawExample from_preference(Json& record) {
+  RawExample example;
+  example.form = ExampleForm::kPreference;
+  example.prompt = text_field(record, "prompt");
+  example.response = text_field(record, "chosen");
+  example.rejected = text_field(record, "rejected");
+  if (example.response.empty() || example.rejected.empty()) {
+    throw BadExample{std::string("\"") + (example.response.empty() ? "chosen" : "rejected") +
+                     "\" is empty: nothing to prefer"};
+  }
+  if (example.response == example.rejected) {
+    throw BadExample{"\"chosen\" and \"rejected\" are the same"};
+  }
+  return example;
+}
+
+}  // namespace
+
+const char* form_name(ExampleForm form) {
+  switch (form) {
+    case ExampleForm::kText:
+      return "{text}";
+    case ExampleForm::kPromptResponse:
+      return "{prompt, response}";
+    case ExampleForm::kMessages:
+      return "{messages}";
+    case ExampleForm::kPreference:
+      return "{prompt, chosen, rejected}";
+  }
+  return "";
+}
+
+std::string describe(const FormCounts& counts) {
+  std::string out;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (counts[i] > 0) {
+      out += (out.empty() ? "" : ", ") + std::to_string(counts[i]) + " of " +
+             form_name(static_cast<ExampleForm>(i));
+    }
+  }
+  return out;
+}
+
+RawExample raw_example(Json&& record) {
+  if (!record.is_object()) {
+    throw BadExample{std::string("is ") + record.type_name() + ", must be an object"};
+  }
+  if (record.contains("messages")) {
+    return from_messages(record);
+  }
+  if (record.contains("chosen") || record.contains("rejected")) {
+    return from_preference(record);
+  }
+  RawExample example;
+  if (record.contains("text")) {
+    example.response = text_field(record, "text");
+  } else {
+    example.form = ExampleForm::kPromptResponse;
+    example.prompt = text_field(record, "prompt");
+    example.response = text_field(record, "response");
+  }
+  if (example.response.empty()) {
+    throw BadExample{std::string("\"") +
+                     (example.form == ExampleForm::kText ? "text" : "response") +
+                     "\" is empty: nothing to learn"};
+  }
+  return example;
+}
+
+}  // namespace finescale

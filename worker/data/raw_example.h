@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// An example as a file gives it, before any tokenizer: one of four forms.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace finescale {
+
+enum class ExampleForm { kText, kPromptResponse, kMessages, kPreference };
+inline constexpr std::size_t kNumForms = 4;
+using FormCounts = std::array<std::int64_t, kNumForms>;  // examples of each
+
+struct RawExample {
+  ExampleForm form = ExampleForm::kText;
+  std::string prompt;
+  std::string response;             // or the text; of a preference the chosen answer
+  std::string rejected;             // of a preference
+  nlohmann::ordered_json messages;  // keys in the order of the file: templates print them
+  nlohmann::ordered_json tools;     // null: none
+};
+
+// Why a record is no example.
+struct BadExample {
+  std::string why;
+};
+
+inline constexpr const char* kForms =
+    R"({"prompt", "response"}, {"text"}, {"messages"} or {"prompt", "chosen", "rejected"})";
+
+// {prompt, response}
+[[nodiscard]] const char* form_name(ExampleForm form);
+// "1200 of {prompt, response}, 3 of {text}"
+[[nodiscard]] std::string describe(const FormCounts& counts);
+// Throws BadExample.
+[[nodiscard]] RawExample raw_example(nlohmann::ordered_json&& record);
+
+}  // namespace finescale
