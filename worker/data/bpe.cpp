@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <queue>
 #include <tuple>
+#include <utility>
 
 namespace finescale {
 
@@ -13,81 +14,6 @@ std::uint64_t pair_key(std::int32_t left, std::int32_t right) noexcept {
   return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(left)) << 32) |
          static_cast<std::uint32_t>(right);
 }
-
-// A doubly linked list over the symbols of a piece; merged-away positions are marked by next ==
-// kGone.
-struct Link {
-  std::int32_t previous;
-  std::int32_t next;
-};
-constexpr std::int32_t kEnd = -1;
-constexpr std::int32_t kGone = -2;
-
-}  // namespace
-
-BpeModel::BpeModel(std::vector<BpeMerge> merges) : merges_(std::move(merges)) {
-  ranks_.reserve(merges_.size() * 2);
-  for (std::size_t rank = 0; rank < merges_.size(); ++rank) {
-    ranks_.emplace(pair_key(merges_[rank].left, merges_[rank].right),
-                   static_cast<std::int32_t>(rank));
-  }
-}
-
-void BpeModel::apply(std::vector<std::int32_t>& symbols) const {
-  const auto count = static_cast<std::int32_t>(symbols.size());
-  if (count < 2) {
-    return;
-  }
-  std::vector<Link> links(symbols.size());
-  using Candidate = std::pair<std::int32_t, std::int32_t>;  // rank, position of the left symbol
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap;
-  const auto offer = [&](std::int32_t position) {
-    const std::int32_t next = links[static_cast<std::size_t>(position)].next;
-    if (next < 0) {
-      return;
-    }
-    const auto found = ranks_.find(pair_key(symbols[static_cast<std::size_t>(position)],
-                                            symbols[static_cast<std::size_t>(next)]));
-    if (found != ranks_.end()) {
-      heap.emplace(found->second, position);
-    }
-  };
-  for (std::int32_t i = 0; i < count; ++i) {
-    links[static_cast<std::size_t>(i)] = {i - 1, i + 1 < count ? i + 1 : kEnd};
-  }
-  for (std::int32_t i = 0; i + 1 < count; ++i) {
-    offer(i);
-  }
-  while (!heap.empty()) {
-    const auto [rank, position] = heap.top();
-    heap.pop();
-    Link& link = links[static_cast<std::size_t>(position)];
-    const BpeMerge& merge = merges_[static_cast<std::size_t>(rank)];
-    // An entry is stale when either symbol has been merged since.
-    if (link.next < 0 || symbols[static_cast<std::size_t>(position)] != merge.left ||
-        symbols[static_cast<std::size_t>(link.next)] != merge.right) {
-      continue;
-    }
-    Link& right = links[static_cast<std::size_t>(link.next)];
-    symbols[static_cast<std::size_t>(position)] = merge.result;
-    link.next = right.next;
-    if (right.next >= 0) {
-      links[static_cast<std::size_t>(right.next)].previous = position;
-    }
-    right.next = kGone;
-    if (link.previous >= 0) {
-      offer(link.previous);
-    }
-    offer(position);
-  }
-  std::size_t out = 0;
-  for (std::int32_t i = 0; i >= 0; i = links[static_cast<std::size_t>(i)].next) {
-    symbols[out++] = symbols[static_cast<std::size_t>(i)];
-  }
-  symbols.resize(out);
-}
-
-namespace {
 
 struct Word {
   std::vector<std::int32_t> symbols;

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Byte-pair merges over bytes: the model inside the tokenizer. Symbols are numbered here 0..255 for
-// bytes, then merges in order; the tokenizer maps them to the ids of its vocabulary.
+// Learning byte-pair merges from counted pieces. Pure; the same pieces give the same merges on any
+// machine.
 #pragma once
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 namespace finescale {
@@ -16,19 +14,6 @@ struct BpeMerge {
   std::int32_t left = 0;
   std::int32_t right = 0;
   std::int32_t result = 0;
-};
-
-class BpeModel {
- public:
-  // Rank of a merge is its index.
-  explicit BpeModel(std::vector<BpeMerge> merges);
-  // Applies merges by rank, leftmost first, to the symbols in place: O(n log n).
-  void apply(std::vector<std::int32_t>& symbols) const;
-  [[nodiscard]] const std::vector<BpeMerge>& merges() const noexcept { return merges_; }
-
- private:
-  std::vector<BpeMerge> merges_;
-  std::unordered_map<std::uint64_t, std::int32_t> ranks_;
 };
 
 // Learns up to num_merges merges from pieces with counts: the most frequent pair first, ties by the
