@@ -39,13 +39,14 @@ std::vector<std::string> shards(const std::string& directory) {
   }
   for (const auto& [tensor, file] : map->items()) {
     const std::string name = file.is_string() ? file.get<std::string>() : "";
-    if (name.empty() || name.find('/') != std::string::npos || !exists(directory + "/" + name)) {
+    if (name.empty() || name.find('/') != std::string::npos ||
+        !exists(std::filesystem::path(directory) / name)) {
       throw Error(ErrorKind::kConfig,
                   "weight_map." + tensor + " names the shard " + file.dump() +
                       ", which is not beside the index",
                   index, "get the model's files again");
     }
-    names.insert(directory + "/" + name);
+    names.insert(std::string(directory).append("/").append(name));
   }
   return {names.begin(), names.end()};
 }

@@ -48,6 +48,13 @@ bool widen(std::string_view dtype, const char* from, std::int64_t count, Out* ou
   return true;
 }
 
+Error not_in_shard(const SafetensorsIndex& index, const std::string& tensor,
+                   const std::string& file) {
+  return {ErrorKind::kData,
+          "the index names tensor " + tensor + " in " + file + ", but no shard has it",
+          index.path + ": weight_map." + tensor, "get the shards again"};
+}
+
 }  // namespace
 
 SafetensorsFile::SafetensorsFile(std::string path, const std::vector<std::string>& files)
@@ -114,7 +121,7 @@ std::vector<std::string> safetensors_files(const std::string& directory) {
   }
   std::vector<std::string> files;
   for (const std::string& name : read_safetensors_index(directory).files()) {
-    files.push_back(directory + "/" + name);
+    files.push_back(std::string(directory).append("/").append(name));
   }
   return files;
 }
@@ -133,9 +140,7 @@ std::unique_ptr<SafetensorsFile> open_safetensors(const std::string& path_or_dir
       std::make_unique<SafetensorsFile>(path_or_directory, safetensors_files(path_or_directory));
   for (const auto& [tensor, file] : index.weight_map) {
     if (model->find(tensor) == nullptr) {
-      throw Error(ErrorKind::kData,
-                  "the index names tensor " + tensor + " in " + file + ", but no shard has it",
-                  index.path + ": weight_map." + tensor, "get the shards again");
+      throw not_in_shard(index, tensor, file);
     }
   }
   return model;

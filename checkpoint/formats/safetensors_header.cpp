@@ -64,7 +64,7 @@ class Validator {
                 "the file is damaged or no safetensors file: get it again, or convert it anew");
   }
 
-  std::uint64_t header_length() const {
+  [[nodiscard]] std::uint64_t header_length() const {
     if (bytes_.size() < kLengthBytes) {
       fail(0, "header length",
            "the file has " + std::to_string(bytes_.size()) + " bytes, the header's length alone 8");

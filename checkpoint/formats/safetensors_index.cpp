@@ -73,7 +73,7 @@ SafetensorsIndex read_safetensors_index(const std::string& directory) {
         name.find('\0') != std::string::npos) {
       fail("weight_map." + tensor, "is \"" + name + "\", must be a file beside the index");
     }
-    if (!std::filesystem::exists(directory + "/" + name)) {
+    if (!std::filesystem::exists(std::filesystem::path(directory) / name)) {
       fail("weight_map." + tensor, "the shard " + name + " is missing");
     }
     index.weight_map.emplace(tensor, std::move(name));

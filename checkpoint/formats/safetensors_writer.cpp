@@ -205,7 +205,7 @@ void write_safetensors_model(const std::string& directory, std::vector<TensorToW
     for (const TensorToWrite& tensor : shards[i]) {
       weight_map[tensor.name] = name;
     }
-    write_safetensors(directory + "/" + name, std::move(shards[i]), type);
+    write_safetensors(std::string(directory).append("/").append(name), std::move(shards[i]), type);
   }
   write_file_atomically(directory + "/model.safetensors.index.json",
                         safetensors_index_text(weight_map, total));

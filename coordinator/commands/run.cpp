@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "coordinator/campaign.h"
+#include "coordinator/check_model.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/finish.h"
 #include "coordinator/plan.h"
@@ -37,6 +38,7 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings,
   CheckedData checked;
   if (!std::filesystem::exists(options.directory + "/store.sqlite")) {
     checked = check_data(options.sweep);  // a wrong line is found now, not by the first gang
+    check_base_model(options.sweep);
     // So is a combination of axis values that does not go together.
     const Plan plan = make_plan(options.sweep, [](const std::string& path) { return path; }, {});
     check_budgets(plan, options.sweep, checked);

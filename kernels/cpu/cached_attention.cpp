@@ -78,6 +78,22 @@ void softmax(T* scores, std::int64_t first, std::int64_t count, std::int64_t col
 
 constexpr int kVectors = 4;  // of positions or of the head, side by side: they hide the latency
 
+// s[i][j] += q[i][c] times column c of the keys.
+template <int kQueries, class T, class V>
+HWY_INLINE void add_products(const T* const* q, std::int64_t c, const T* column,
+                             V (&s)[kQueries][kVectors]) {
+  const hn::ScalableTag<T> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+#pragma GCC unroll 4
+  for (int j = 0; j < kVectors; ++j) {
+    const V key = hn::LoadU(d, column + j * lanes);
+#pragma GCC unroll 4
+    for (int i = 0; i < kQueries; ++i) {
+      s[i][j] = hn::MulAdd(hn::Set(d, q[i][c]), key, s[i][j]);
+    }
+  }
+}
+
 // scores[i][n] = factor q[i] . key n for kQueries rows and the positions of one page.
 template <int kQueries, class T>
 void page_scores(const T* const* q, const T* keys, std::int64_t width, T factor, T* scores,
@@ -93,14 +109,7 @@ void page_scores(const T* const* q, const T* keys, std::int64_t width, T factor,
       }
     }
     for (std::int64_t c = 0; c < width; ++c) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) {
-        const V key = hn::LoadU(d, keys + c * kCachePage + n + j * lanes);
-#pragma GCC unroll 4
-        for (int i = 0; i < kQueries; ++i) {
-          s[i][j] = hn::MulAdd(hn::Set(d, q[i][c]), key, s[i][j]);
-        }
-      }
+      add_products<kQueries>(q, c, keys + c * kCachePage + n, s);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < kQueries; ++i) {

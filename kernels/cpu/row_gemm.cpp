@@ -157,6 +157,14 @@ void any_tile(int rows, const T* x, std::int64_t stride, const T* const* w, std:
 }
 
 template <class T>
+void combine(const T* sums, std::int64_t count, T alpha, T beta, T* to) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    const T scaled = alpha * sums[j];
+    to[j] = beta == T(0) ? scaled : scaled + beta * to[j];
+  }
+}
+
+template <class T>
 void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   const std::int64_t inner = task.x.cols();
   const auto alpha = static_cast<T>(task.alpha);
@@ -180,11 +188,8 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
       few ? any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, sums)
           : any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, sums);
       for (int i = 0; i < rows; ++i) {
-        T* to = task.y.as<T>() + (m + i) * task.y.row_stride + n;
-        for (std::int64_t j = 0; j < columns; ++j) {
-          const T scaled = alpha * sums[i * kColumns + j];
-          to[j] = beta == T(0) ? scaled : scaled + beta * to[j];
-        }
+        combine(sums + i * kColumns, columns, alpha, beta,
+                task.y.as<T>() + (m + i) * task.y.row_stride + n);
       }
     }
   }
@@ -232,8 +237,9 @@ void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const
   };
   // Small enough for the cache, and enough pieces for every thread.
   const std::int64_t row_bytes = inner * static_cast<std::int64_t>(dtype_size(w.dtype));
-  const std::int64_t panel = whole_tiles(
-      std::min(kPanelBytes / std::max<std::int64_t>(row_bytes, 1), cols / (4 * num_threads())));
+  const std::int64_t panel =
+      whole_tiles(std::min(kPanelBytes / std::max<std::int64_t>(row_bytes, 1),
+                           cols / (std::int64_t{4} * num_threads())));
   const std::int64_t panels = (cols + panel - 1) / panel;
   const std::int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
   parallel_items(panels * blocks, [&](std::int64_t item) {

@@ -36,15 +36,18 @@ sed -i -e 's/steps: 150/steps: 20/' -e 's/to: 1600, points: 6/to: 100, points: 2
 "$finescale" run s/sweep.yaml --set output=runs >/dev/null 2>&1 || exit 1
 
 # Every way to name a model: full fine-tuning, an adapter on its base, the base, the artifact itself.
-text=$("$finescale" generate runs:t0001 --prompt hello --max-new 12 2>stats) || fail "DIR:TRIAL ends with $?"
+rules=(--max-new 12 --temperature 1 --seed 2)
+ask() { "$finescale" generate "$@" "${rules[@]}" 2>stats; }
+text=$(ask runs:t0001 --prompt hello) || fail "DIR:TRIAL ends with $?"
+[ -n "$text" ] || fail "the model says nothing: what follows would prove nothing"
 grep -q 'tokens/s' stats || fail "no figures on standard error"
-same "DIR TRIAL" "$("$finescale" generate runs t0001 --prompt hello --max-new 12 2>/dev/null)" "$text"
+same "DIR TRIAL" "$(ask runs t0001 --prompt hello)" "$text"
 for trial in $("$finescale" results runs --json | values trial) pretrain; do
-  "$finescale" generate "runs:$trial" --prompt hello --max-new 4 >/dev/null 2>&1 || fail "trial $trial ends with $?"
+  ask "runs:$trial" --prompt hello >/dev/null || fail "trial $trial ends with $?"
 done
 key=$("$finescale" results runs --json | values '(checkpoint|adapter)' | head -1)
-same "artifact" "$("$finescale" generate "runs/artifacts/$key" --prompt hello --max-new 12 2>/dev/null)" "$text"
-same "standard input" "$(printf hello | "$finescale" generate runs:t0001 --max-new 12 2>/dev/null)" "$text"
+same "artifact" "$(ask "runs/artifacts/$key" --prompt hello)" "$text"
+same "standard input" "$(printf hello | ask runs:t0001)" "$text"
 
 # Answers do not depend on the batch or the threads; they do on the seed.
 for i in $(seq 1 9); do echo "{\"prompt\": \"word number $i\"}"; done >prompts.jsonl
@@ -60,6 +63,7 @@ same "numbered answers" "$("$finescale" generate runs:t0001 --prompts prompts.js
 # A stop string is not in the text, and is named as the reason.
 long=$("$finescale" generate runs:t0001 --prompt hello --max-new 30 --temperature 1.5 --seed 3 2>/dev/null)
 stop=${long:2:2}
+[ ${#stop} -eq 2 ] || fail "the long answer is too short: $long"
 stopped() { "$finescale" generate runs:t0001 --prompt hello --max-new 30 --temperature 1.5 --seed 3 --stop "$stop" "$@" 2>/dev/null; }
 same "text in front of a stop string" "$(stopped)" "${long%%"$stop"*}"
 same "reason" "$(stopped --json | values finish)" stop_string

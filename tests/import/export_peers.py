@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What model_commands.sh exported, loaded by transformers and PEFT: the same log-probabilities and logits as `finescale score`.
+"""What model_commands.sh exported, loaded by transformers and PEFT, and adapters that PEFT writes: the same log-probabilities and
+logits as `finescale score`.
 
 export_peers.py BIN_DIR WORK_DIR of model_commands.sh. Exit code 77: the libraries are not there."""
 import json
@@ -11,7 +12,7 @@ import sys
 
 try:
     import torch
-    from peft import PeftModel
+    from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 except ImportError as error:
     print("skipped:", error)
@@ -52,6 +53,23 @@ base = AutoModelForCausalLM.from_pretrained("hf", dtype=torch.float32).eval()
 compare("hf", base, ours("hf"))
 compare("merged", AutoModelForCausalLM.from_pretrained("merged", dtype=torch.float32).eval(), ours("merged"))
 compare("peft", PeftModel.from_pretrained(base, "peft").eval(), ours("peft"))
+
+# Made by PEFT, with values far from those that it begins with.
+torch.manual_seed(1)
+kinds = {
+    "dora": LoraConfig(r=2, lora_alpha=5, use_dora=True, target_modules=["q_proj", "o_proj", "down_proj"]),
+    "patterns": LoraConfig(r=4, lora_alpha=8, use_rslora=True, target_modules=["q_proj", "v_proj", "gate_proj"],
+                           rank_pattern={"v_proj": 2}, alpha_pattern={"layers.1.self_attn.q_proj": 3}),
+    "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]),
+}
+for name, config in kinds.items():
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained("hf", dtype=torch.float32), config).eval()
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(1 + 0.3 * torch.randn_like(parameter)).add_(0.05 * torch.randn_like(parameter))
+    adapted.save_pretrained("peft-" + name)
+    compare(name, adapted, ours("peft-" + name))
 tokenizer = AutoTokenizer.from_pretrained("hf")
 assert tokenizer("a word")["input_ids"], "the tokenizer encodes nothing"
 print("ok")

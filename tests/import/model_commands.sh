@@ -23,9 +23,14 @@ refused() {
   [ $status -eq 2 ] || fail "exit code $status instead of 2: $*: $output"
   case $output in *"$wanted"*) ;; *) fail "the message of $* lacks '$wanted': $output" ;; esac
 }
-loss() { "$finescale" score "$1" --data s/data/eval.jsonl --json --top 2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["loss"])'; }
+loss() {
+  "$finescale" score "$1" --data s/data/eval.jsonl --json --top 2 | python3 -c 'import json, sys; print(json.load(sys.stdin)["loss"])'
+}
 # close A B: equal but for rounding
-close() { python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(not abs(a - b) < 1e-5 * abs(a))' "$1" "$2" || fail "$1 and $2 differ: $3"; }
+close() {
+  python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(not abs(a - b) < 1e-5 * abs(a))' "$1" "$2" ||
+    fail "$1 and $2 differ: $3"
+}
 trial() { "$finescale" results "$1" --json | python3 -c '
 import json, sys
 for row in json.load(sys.stdin):
@@ -39,7 +44,8 @@ train='steps: 4, learning_rate: 3e-3, batch: {examples: 12}'
 cat >s/one.yaml <<YAML
 name: one
 base:
-  architecture: {llama: {hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 4, num_kv_heads: 2, vocab_size: 400, max_positions: 64}}
+  architecture: {llama: {hidden_size: 32, intermediate_size: 64, num_layers: 2, num_heads: 4, num_kv_heads: 2, vocab_size: 400,
+    max_positions: 64}}
   tokenizer: {train: {vocab_size: 380}}
   pretrain: {data: data/text.jsonl, train: {steps: 4, learning_rate: 3e-3, batch: {tokens: 512}}}
 $data
@@ -98,6 +104,11 @@ refused 'base.model' "$finescale" plan s/two.yaml --set base.model="$work/s"
 refused 'base.adapter' "$finescale" plan s/two.yaml --set base.adapter="$work/hf"
 head -c 300 hf/model.safetensors >cut && mkdir broken && cp hf/*.json broken && mv cut broken/model.safetensors
 refused 'byte 0, header length' "$finescale" score broken --data s/data/eval.jsonl
+for command in plan run; do
+  refused 'byte 0, header length' "$finescale" $command s/two.yaml --set base.model="$work/broken" --set output=x
+  refused 'has no token <|none|>' "$finescale" $command s/two.yaml --set data.response_end='<|none|>' --set output=x
+done
+[ ! -e x ] || fail "a refused command left something"
 "$finescale" score broken --data s/data/eval.jsonl --json >document 2>/dev/null
 python3 -c 'import json; json.load(open("document"))["error"]["where"]' || fail "no error document"
 left=$(find . -name '*.partial.*' -o -name '*.tmp.*' | head -3)

@@ -15,10 +15,20 @@ void append(const std::vector<std::int32_t>& ids, std::vector<std::int32_t>& tok
 }  // namespace
 
 ExampleBuilder::ExampleBuilder(const config::DataRules& rules, const Tokenizer& tokenizer)
-    : rules_(rules), tokenizer_(tokenizer) {
-  if (std::optional<ChatFormat> format = load_chat_format(rules, tokenizer)) {
-    chat_.emplace(std::move(*format), tokenizer);
+    : rules_(rules), tokenizer_(tokenizer) {}
+
+Example ExampleBuilder::encode_messages(const RawExample& raw) {
+  if (!knows_template_) {
+    if (std::optional<ChatFormat> format = load_chat_format(rules_, tokenizer_)) {
+      chat_.emplace(std::move(*format), tokenizer_);
+    }
+    knows_template_ = true;
   }
+  Example example = chat_ ? chat_->encode(raw) : encode_plain_turns(raw, tokenizer_, turn_tokens());
+  if (end_token_ < 0) {
+    end_token_ = example.tokens[static_cast<std::size_t>(example.learnt.back().end) - 1];
+  }
+  return example;
 }
 
 const TurnTokens& ExampleBuilder::turn_tokens() {
@@ -36,11 +46,7 @@ Example ExampleBuilder::encode(const RawExample& raw) {
   Example example;
   switch (raw.form) {
     case ExampleForm::kMessages:
-      example = chat_ ? chat_->encode(raw) : encode_plain_turns(raw, tokenizer_, turn_tokens());
-      if (end_token_ < 0) {
-        end_token_ = example.tokens[static_cast<std::size_t>(example.learnt.back().end) - 1];
-      }
-      return example;
+      return encode_messages(raw);
     case ExampleForm::kPromptResponse:
       append(tokenizer_.encode_ordinary(raw.prompt), example.tokens);
       if (turn_tokens().prompt_end >= 0) {

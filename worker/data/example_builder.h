@@ -20,11 +20,10 @@ struct DatasetCounts {
 
 class ExampleBuilder {
  public:
-  // Throws kConfig or kData for a chat template that cannot be used.
   ExampleBuilder(const config::DataRules& rules, const Tokenizer& tokenizer);
 
-  // Nothing when the example is dropped. Throws kData at `where`; BadExample for what a chat
-  // template refuses.
+  // Nothing when the example is dropped. Throws kData at `where`, kConfig for a chat template that
+  // cannot be used; BadExample for what a chat template refuses.
   [[nodiscard]] std::optional<Example> build(const RawExample& raw, const std::string& where,
                                              DatasetCounts& counts);
   // What ends an answer; -1 as long as nothing was built.
@@ -33,9 +32,12 @@ class ExampleBuilder {
  private:
   [[nodiscard]] const TurnTokens& turn_tokens();
   [[nodiscard]] Example encode(const RawExample& raw);
+  [[nodiscard]] Example encode_messages(const RawExample& raw);
   [[nodiscard]] bool shorten(Example& example) const;
   const config::DataRules& rules_;
   const Tokenizer& tokenizer_;
+  // The template is read when the first chat needs it: that of base.model may never be used.
+  bool knows_template_ = false;
   std::optional<ChatEncoder> chat_;
   std::optional<TurnTokens> turn_tokens_;  // looked up when the first example needs them
   std::int32_t end_token_ = -1;

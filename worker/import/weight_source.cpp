@@ -18,7 +18,8 @@ class CheckpointSource final : public WeightSource {
   explicit CheckpointSource(const std::string& path)
       : group_(make_single_group()), reader_(*group_, path) {
     if (!reader_.state().base_key.empty()) {
-      throw Error(ErrorKind::kCheckpoint, "the checkpoint holds an adapter, not weights", path);
+      throw Error(ErrorKind::kConfig, "the checkpoint holds an adapter, not weights", path,
+                  "start from full weights: finescale export DIR TRIAL --format hdf5 --merge");
     }
     parse_canonical(reader_.state().model_text, config_);
     for (LogicalTensor& tensor : reader_.tensors("/model")) {

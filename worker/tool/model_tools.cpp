@@ -75,8 +75,7 @@ int export_tool(int argc, char** argv) {
   app.add_option("--dtype", options.type, "of the weights of hf: f32 (default), bf16 or f16")
       ->transform(CLI::CheckedTransformer(std::map<std::string, StoredType>{
           {"f32", StoredType::kF32}, {"bf16", StoredType::kBf16}, {"f16", StoredType::kF16}}));
-  app.add_option("--type", options.gguf_type,
-                 "of the matrices of gguf: f16 (default), q8_0 or f32")
+  app.add_option("--type", options.gguf_type, "of the matrices of gguf: f16 (default), q8_0 or f32")
       ->transform(CLI::CheckedTransformer(std::map<std::string, GgufType>{
           {"f16", GgufType::kF16}, {"q8_0", GgufType::kQ8_0}, {"f32", GgufType::kF32}}));
   app.add_option("--max-file-bytes", options.max_file_bytes,

@@ -168,7 +168,7 @@ class Estimator {
       const auto [held, is_new] =
           checkpoints_.emplace(source.files().files(0).path(), config::ModelConfig());
       if (is_new) {
-        held->second = model_config_of(source.files());
+        held->second = open_model_files(source.files())->config();  // checks the files too
       }
       return held->second;
     }

@@ -8,6 +8,8 @@
 #include "checkpoint/manifest.h"
 #include "configs/canonical.h"
 #include "core/error.h"
+#include "worker/data/end_tokens.h"
+#include "worker/import/open_model.h"
 #include "worker/resident.h"
 
 namespace finescale {
@@ -21,33 +23,28 @@ PromptForm trained_form(Group& group, const std::string& directory, const Tokeni
   const config::DataRules& rules = stage.train().rules();
   PromptForm form;
   if (stage.label() != "pretrain") {
-    form.prompt_end = tokenizer.token_id(rules.prompt_end());
+    form.prompt_end = end_tokens(rules, tokenizer).prompt;
   }
-  if (const auto end = tokenizer.token_id(rules.response_end())) {
-    form.stop_tokens.push_back(*end);
-  }
+  form.stop_tokens.push_back(end_tokens(rules, tokenizer).response);
   return form;
 }
 
 }  // namespace
 
-PromptedModel::PromptedModel(const std::string& path)
-    : group_(make_single_group()), mesh_(std::make_unique<Mesh>(*group_, MeshShape{})) {
-  engine_.mesh = mesh_.get();
-  std::string directory = path;
-  while (directory.size() > 1 && directory.back() == '/') {
-    directory.pop_back();
-  }
-  if (std::filesystem::exists(directory + "/checkpoint.h5")) {
-    open_artifact(directory);
+PromptedModel::PromptedModel(const std::string& path) {
+  OpenedModel opened = open_model(path);
+  if (!opened.checkpoint.empty()) {
+    open_artifact(std::filesystem::path(opened.checkpoint).parent_path().string());
     return;
   }
-  if (!std::filesystem::exists(directory)) {
-    throw Error(ErrorKind::kConfig, "the model does not exist", path,
-                "give a directory with checkpoint.h5, or CAMPAIGN:TRIAL in front of the options");
-  }
-  throw Error(ErrorKind::kConfig, "no model is here", path,
-              "give a directory with checkpoint.h5, or CAMPAIGN:TRIAL in front of the options");
+  const std::unique_ptr<WeightSource> weights = merged_weights(opened);
+  auto base = std::make_shared<BaseModel>(
+      make_base_model(single_.engine(), weights->config(), DType::kF32));
+  read_base(*weights, *base);
+  model_ = std::make_unique<MeasuredModel>(single_.engine(), AdaptedModel{base, {}});
+  tokenizer_ = std::make_shared<const Tokenizer>(Tokenizer::load(opened.tokenizer));
+  form_.stop_tokens.push_back(end_tokens(opened.rules, *tokenizer_).response);
+  form_.parses_special = true;  // prompts of published models are written with them
 }
 
 void PromptedModel::open_artifact(const std::string& path) {
@@ -57,13 +54,13 @@ void PromptedModel::open_artifact(const std::string& path) {
     places[manifest.base_key] =
         (std::filesystem::absolute(path).parent_path() / manifest.base_key).string();
   }
-  Resident resident(*group_);
+  Resident resident(single_.group(), {});
   config::ModelSource source;
   source.set_artifact(manifest.key);
-  model_ = std::make_unique<MeasuredModel>(engine_,
-                                           resident.adapted(engine_, source, DType::kF32, places));
+  model_ = std::make_unique<MeasuredModel>(
+      single_.engine(), resident.adapted(single_.engine(), source, DType::kF32, places));
   tokenizer_ = std::make_shared<const Tokenizer>(Tokenizer::load(path + "/tokenizer.json"));
-  form_ = trained_form(*group_, path, *tokenizer_);
+  form_ = trained_form(single_.group(), path, *tokenizer_);
 }
 
 std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt, bool raw) const {
@@ -79,7 +76,7 @@ std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt
 }
 
 std::vector<std::int32_t> PromptedModel::known_tokens(std::vector<std::int32_t> ids) const {
-  const auto size = model_->eval().pieces().front().model->layout().config().vocab_size();
+  const auto size = model_->eval().pieces().front().model->layout().shape().vocab_size;
   for (const std::int32_t id : ids) {
     if (id < 0 || id >= size) {
       throw Error(ErrorKind::kData, "the model has no token " + std::to_string(id), {},

@@ -12,6 +12,7 @@
 #include "worker/data/tokenizer.h"
 #include "worker/eval/sampler.h"
 #include "worker/measured_model.h"
+#include "worker/single_engine.h"
 
 namespace finescale {
 
@@ -26,9 +27,9 @@ struct PromptForm {
 
 class PromptedModel {
  public:
-  // A directory that a train stage left (checkpoint.h5, tokenizer.json). Throws kConfig when it is
-  // none.
+  // What open_model takes. Throws as it does.
   explicit PromptedModel(const std::string& path);
+  ~PromptedModel() = default;
   PromptedModel(const PromptedModel&) = delete;
   PromptedModel& operator=(const PromptedModel&) = delete;
 
@@ -43,9 +44,7 @@ class PromptedModel {
  private:
   void open_artifact(const std::string& path);
 
-  std::unique_ptr<Group> group_;
-  std::unique_ptr<Mesh> mesh_;
-  Engine engine_;
+  SingleEngine single_;
   std::unique_ptr<MeasuredModel> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   PromptForm form_;

@@ -120,9 +120,14 @@ std::vector<ScoredExample> read_score_data(const std::string& path, const std::s
   const Tokenizer loaded = Tokenizer::load(tokenizer);
   const Dataset dataset(ref, own, loaded);
   for (std::int64_t i = 0; i < dataset.size(); ++i) {
-    const Example& example = dataset[i];
-    ScoredExample scored{example.tokens, example.tokens};
-    std::fill_n(scored.labels.begin(), example.num_prompt, kNotScored);
+    const ExampleView example = dataset[i];
+    ScoredExample scored;
+    scored.ids.assign(example.tokens.begin(), example.tokens.end());
+    scored.labels.assign(scored.ids.size(), kNotScored);
+    for (const LabelRange& range : example.learnt) {
+      std::copy(scored.ids.begin() + range.begin, scored.ids.begin() + range.end,
+                scored.labels.begin() + range.begin);
+    }
     examples.push_back(std::move(scored));
   }
   return examples;

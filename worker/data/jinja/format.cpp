@@ -2,6 +2,7 @@
 #include "worker/data/jinja/format.h"
 
 #include <array>
+#include <cmath>
 #include <cstdio>
 
 #include "worker/data/jinja/print.h"
@@ -12,6 +13,7 @@ namespace finescale::jinja {
 namespace {
 
 constexpr int kMaxWidth = 1000;
+constexpr std::size_t kMaxNumberBytes = 2400;  // precision and width, 309 digits before the point
 
 // A directive behind its %.
 struct Directive {
@@ -62,7 +64,7 @@ std::string print_number(const Directive& d, const char* kind, Number number) {
   const std::string precision = d.precision < 0 ? std::string() : "." + std::to_string(d.precision);
   const std::string format =
       "%" + d.flags + (d.width > 0 ? std::to_string(d.width) : "") + precision + kind;
-  std::array<char, 2 * kMaxWidth + 400> buffer{};  // 309 digits in front of the point at most
+  std::array<char, kMaxNumberBytes> buffer{};
   std::snprintf(buffer.data(), buffer.size(), format.c_str(), number);
   return buffer.data();
 }
