@@ -29,6 +29,7 @@ GgufSummary read_gguf_summary(const std::string& path) {
     }
     summary.end = tokens[static_cast<std::size_t>(*id)];
   }
+  summary.has_chat_template = header.metadata.has("tokenizer.chat_template");
   return summary;
 }
 

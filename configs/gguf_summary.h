@@ -11,6 +11,7 @@ namespace finescale {
 struct GgufSummary {
   std::int64_t positions = 0;      // longest sequence
   std::optional<std::string> end;  // token that ends a text
+  bool has_chat_template = false;
 };
 
 // Throws kData naming the byte and the field where the file is damaged.

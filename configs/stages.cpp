@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "configs/canonical.h"
+#include "configs/gguf_summary.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -119,6 +120,10 @@ class Expansion {
       *rules.mutable_chat_tokens() = file(settings);
     }
     std::string given = sweep_.data().chat_template();
+    if (is_gguf_name(model)) {
+      *rules.mutable_chat_tokens() = file(model);
+      given = given.empty() && read_gguf_summary(model).has_chat_template ? model : given;
+    }
     if (given.empty()) {
       given = beside("chat_template.jinja");
     }

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "tests/checkpoint/formats/mutator.h"
+#include "worker/data/gguf_side_files.h"
 #include "worker/data/gguf_tokenizer.h"
 #include "worker/import/gguf_model.h"
 
@@ -56,7 +57,7 @@ TEST_P(GgufImportFuzz, DamagedModelsAreReadOrRefused) {
       const auto file = open_gguf(path_);
       if (file->metadata().has("tokenizer.ggml.model")) {
         (void)tokenizer_json_from_gguf(file->metadata());
-        (void)gguf_side_files(*file);
+        (void)gguf_side_files(file->metadata());
       }
       read_model(path_);
       ++accepted;

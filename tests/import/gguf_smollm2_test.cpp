@@ -15,6 +15,7 @@
 #include "kernels/cross_entropy.h"
 #include "tests/worker/greedy_answers.h"
 #include "tests/worker/reference_model.h"
+#include "worker/data/gguf_side_files.h"
 #include "worker/data/gguf_tokenizer.h"
 #include "worker/data/tokenizer.h"
 #include "worker/export/gguf_model_file.h"

@@ -5,7 +5,7 @@
 #include <array>
 
 #include "core/error.h"
-#include "core/files.h"
+#include "worker/data/tokenizer_file.h"
 
 namespace finescale {
 
@@ -43,8 +43,8 @@ std::string template_text(const Json& settings, const std::string& where) {
 }  // namespace
 
 ChatTemplate load_chat_template(const std::string& path) {
-  const std::string text = read_file(path);
-  return path.ends_with(".json")
+  const std::string text = read_tokenizer_settings(path);
+  return path.ends_with(".json") || path.ends_with(".gguf")
              ? ChatTemplate::parse(template_text(parse_settings(text, path), path), path)
              : ChatTemplate::parse(text, path);
 }
@@ -83,7 +83,7 @@ std::optional<ChatFormat> load_chat_format(const config::DataRules& rules,
   ChatFormat format{load_chat_template(rules.chat_template().path()), {}};
   if (rules.has_chat_tokens()) {
     const std::string& path = rules.chat_tokens().path();
-    format.tokens = named_tokens(read_file(path), path);
+    format.tokens = named_tokens(read_tokenizer_settings(path), path);
   }
   add_special_tokens(format.chat, tokenizer, format.tokens);
   return format;

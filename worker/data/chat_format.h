@@ -20,7 +20,8 @@ struct ChatFormat {
 [[nodiscard]] std::optional<ChatFormat> load_chat_format(const config::DataRules& rules,
                                                          const Tokenizer& tokenizer);
 
-// The template in a file: a tokenizer_config.json (of several the one called default), else Jinja.
+// The template in a file: a tokenizer_config.json (of several the one called default), a .gguf
+// file, else Jinja.
 [[nodiscard]] ChatTemplate load_chat_template(const std::string& path);
 
 // bos_token, eos_token, ... of the text of a tokenizer_config.json.

@@ -2,13 +2,14 @@
 // What a GGUF file says of an opened model beside its shape.
 #include <filesystem>
 
+#include "checkpoint/formats/gguf.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "worker/data/end_tokens.h"
+#include "worker/data/gguf_side_files.h"
 #include "worker/data/tokenizer.h"
 #include "worker/data/tokenizer_file.h"
 #include "worker/export/gguf_model_file.h"
-#include "worker/import/gguf_model.h"
 #include "worker/import/side_files.h"
 
 namespace finescale {

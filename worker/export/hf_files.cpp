@@ -6,14 +6,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/formats/gguf.h"
 #include "configs/decoder.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "worker/data/end_tokens.h"
+#include "worker/data/gguf_side_files.h"
 #include "worker/data/tokenizer.h"
 #include "worker/data/tokenizer_file.h"
-#include "worker/import/gguf_model.h"
 
 namespace finescale {
 
@@ -66,7 +67,8 @@ nlohmann::json config_json(const OpenedModel& model, StoredType type, const Toke
 
 void copy_listed(const OpenedModel& model, const std::string& directory) {
   if (is_gguf_name(model.files_directory)) {
-    for (const auto& [name, text] : gguf_side_files(*open_gguf(model.files_directory))) {
+    const auto file = open_gguf(model.files_directory);
+    for (const auto& [name, text] : gguf_side_files(file->metadata())) {
       write_file_atomically(directory + "/" + name, text);
     }
     return;

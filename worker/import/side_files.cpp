@@ -5,10 +5,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "checkpoint/formats/gguf.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
-#include "worker/import/gguf_model.h"
+#include "worker/data/gguf_side_files.h"
 
 namespace finescale {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a GGUF file says about the use of its model.
+#include "worker/data/gguf_side_files.h"
+
 #include "worker/data/gguf_tokenizer.h"
-#include "worker/import/gguf_model.h"
 
 namespace finescale {
 
@@ -47,9 +47,8 @@ nlohmann::json gguf_generation_config(const GgufMetadata& metadata) {
   return config;
 }
 
-std::map<std::string, std::string> gguf_side_files(const GgufFile& file) {
+std::map<std::string, std::string> gguf_side_files(const GgufMetadata& metadata) {
   using Handler = nlohmann::json::error_handler_t;
-  const GgufMetadata& metadata = file.metadata();
   return {{"generation_config.json", gguf_generation_config(metadata).dump(2) + "\n"},
           {"tokenizer_config.json",
            gguf_tokenizer_config(metadata).dump(2, ' ', false, Handler::replace) + "\n"}};
