@@ -4,6 +4,7 @@
 #include "checkpoint/formats/gguf_decode.h"
 
 #include <bit>
+#include <cstddef>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -136,7 +137,7 @@ struct Q80 {
 
 // Scale and minimum of the 8 groups of 32, six bits each in 12 bytes: the first four whole in
 // bytes 0-3 and 4-7, the others' low bits in 8-11 and their high bits above those of the first.
-HWY_INLINE void scale_and_min(Bytes packed, int group, float& scale, float& min) {
+HWY_INLINE void scale_and_min(Bytes packed, std::ptrdiff_t group, float& scale, float& min) {
   if (group < 4) {
     scale = static_cast<float>(packed[group] & 63);
     min = static_cast<float>(packed[group + 4] & 63);
@@ -153,14 +154,14 @@ struct Q4K {
   static HWY_INLINE void decode(Bytes from, float* out) {
     const float d = half(load16(from));
     const float dmin = half(load16(from + 2));
-    for (int group = 0; group < 8; ++group) {
+    for (std::ptrdiff_t group = 0; group < 8; ++group) {
       float scale = 0;
       float min = 0;
       scale_and_min(from + 4, group, scale, min);
       const float dl = d * scale;
       const float ml = dmin * min;
       const std::uint8_t* q = from + 16 + group / 2 * 32;
-      const int shift = group % 2 * 4;
+      const int shift = static_cast<int>(group % 2) * 4;
       for (int j = 0; j < 32; ++j) {
         out[group * 32 + j] = dl * static_cast<float>(q[j] >> shift & 15) - ml;
       }
@@ -176,16 +177,16 @@ struct Q5K {
     const float d = half(load16(from));
     const float dmin = half(load16(from + 2));
     const std::uint8_t* high = from + 16;
-    for (int group = 0; group < 8; ++group) {
+    for (std::ptrdiff_t group = 0; group < 8; ++group) {
       float scale = 0;
       float min = 0;
       scale_and_min(from + 4, group, scale, min);
       const float dl = d * scale;
       const float ml = dmin * min;
       const std::uint8_t* low = from + 48 + group / 2 * 32;
-      const int shift = group % 2 * 4;
+      const int shift = static_cast<int>(group % 2) * 4;
       for (int j = 0; j < 32; ++j) {
-        const int q = (low[j] >> shift & 15) | (high[j] >> group & 1) << 4;
+        const int q = (low[j] >> shift & 15) | (high[j] >> static_cast<int>(group) & 1) << 4;
         out[group * 32 + j] = dl * static_cast<float>(q) - ml;
       }
     }
@@ -200,13 +201,13 @@ struct Q6K {
   static HWY_INLINE void decode(Bytes from, float* out) {
     const auto* scales = reinterpret_cast<const std::int8_t*>(from + 192);
     const float d = half(load16(from + 208));
-    for (int run = 0; run < 16; ++run) {  // 16 weights with one scale
-      const int group = run / 2;
-      const int first = run % 2 * 16;
+    for (std::ptrdiff_t run = 0; run < 16; ++run) {  // 16 weights with one scale
+      const std::ptrdiff_t group = run / 2;
+      const std::ptrdiff_t first = run % 2 * 16;
       const std::uint8_t* low = from + group / 4 * 64 + group % 2 * 32 + first;
       const std::uint8_t* high = from + 128 + group / 4 * 32 + first;
-      const int low_shift = group % 4 / 2 * 4;
-      const int high_shift = group % 4 * 2;
+      const int low_shift = static_cast<int>(group % 4 / 2) * 4;
+      const int high_shift = static_cast<int>(group % 4) * 2;
       const float dl = d * static_cast<float>(scales[run]);
       for (int j = 0; j < 16; ++j) {
         const int q = (low[j] >> low_shift & 15) | (high[j] >> high_shift & 3) << 4;

@@ -126,6 +126,27 @@ TEST(GgufTokenizer, ScoresBecomeMergesAndComeBack) {
   EXPECT_EQ(Json::parse(tokenizer_json_from_gguf(m)).at("model"), json.at("model"));
 }
 
+TEST(GgufTokenizer, IdsAreThoseOfSentencepiece) {
+  const GgufFile file(sentencepiece_fixture());
+  const Tokenizer tokenizer =
+      Tokenizer::from_json(tokenizer_json_from_gguf(file.metadata()), "sentencepiece");
+  const std::vector<std::string_view> texts = file.metadata().texts("test.texts");
+  ASSERT_EQ(texts.size(), 12U);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    std::vector<std::int32_t> wanted;
+    for (const std::int64_t id : file.metadata().integers("test.ids." + std::to_string(i))) {
+      if (id >= 0) {  // -1 stands for none: converters write no empty lists
+        wanted.push_back(static_cast<std::int32_t>(id));
+      }
+    }
+    EXPECT_EQ(tokenizer.encode(texts[i]), wanted) << texts[i];
+    if (texts[i].find("\u2581") == std::string_view::npos) {  // that one reads as a space
+      EXPECT_EQ(tokenizer.decode(wanted), texts[i]);
+    }
+  }
+  EXPECT_EQ(tokenizer.add_special({5}), (std::vector<std::int32_t>{1, 5}));  // BOS by default
+}
+
 struct Damage {
   const char* name;
   std::function<void(GgufKeys&)> add;  // beside what is there
