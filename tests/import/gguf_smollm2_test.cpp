@@ -70,7 +70,7 @@ class GgufSmollm2 : public testing::Test {
         : numbers(reference::read_json(reference_path())),
           file(open_gguf(model_path())),
           config(model_config_from_gguf(*file)),
-          layout(config.llama()) {
+          layout(decoder_shape(config)) {
       const auto source = open_gguf_source(model_path());
       read_weights(*source, layout, weights);
       model = std::make_unique<Transformer>(layout, weights);

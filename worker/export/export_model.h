@@ -18,9 +18,9 @@ struct ExportOptions {
   ExportFormat format = ExportFormat::kHuggingFace;
   bool merge = false;  // an adapter into its base
   StoredType type = StoredType::kF32;
-  GgufType gguf_type = GgufType::kF16;
   std::uint64_t max_file_bytes = std::uint64_t{5} << 30;  // above it weights are cut into shards
   std::string target;
+  GgufType gguf_type = GgufType::kF16;
 };
 
 // Throws kConfig when the target exists, or the model cannot be said in that layout. Empties
