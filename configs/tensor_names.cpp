@@ -54,13 +54,19 @@ int qkv_part(const LogicalName& name) {
   return found == kModules.end() ? -1 : static_cast<int>(found - kModules.begin());
 }
 
-std::int64_t rows_of(const DecoderShape& shape, const std::string& name) {
-  for (const LogicalShape& tensor : logical_tensors(shape)) {
-    if (tensor.name == name) {
-      return tensor.rows;
+// All layers are alike: one is looked at.
+std::int64_t rows_of(DecoderShape shape, const LogicalName& name) {
+  if (name.layer < shape.num_layers) {
+    const std::string wanted =
+        name.layer < 0 ? name.whole : "model.layers.0." + name.module + "." + name.suffix;
+    shape.num_layers = 1;
+    for (const LogicalShape& tensor : logical_tensors(shape)) {
+      if (tensor.name == wanted) {
+        return tensor.rows;
+      }
     }
   }
-  throw Error(ErrorKind::kInternal, "the model has no tensor " + name);
+  throw Error(ErrorKind::kInternal, "the model has no tensor " + name.whole);
 }
 
 // Where part 0, 1, 2 of a packed projection lies among its rows.
@@ -111,7 +117,7 @@ FileTensor hf_tensor(const config::ModelConfig& config, const std::string& logic
   const FamilyFiles files = family_of(config).files();
   const LogicalName name = split_name(logical_name);
   FileTensor file;
-  file.file_rows = file.block = rows_of(shape, logical_name);
+  file.file_rows = file.block = rows_of(shape, name);
   const int part = qkv_part(name);
   const bool packed = part >= 0 && files.packing != QkvPacking::kSeparate;
   if (packed) {
@@ -174,7 +180,7 @@ FileTensor gguf_tensor(const config::ModelConfig& config, const std::string& log
   const FamilyFiles files = family_of(config).files();
   const LogicalName name = split_name(logical_name);
   FileTensor file;
-  file.file_rows = file.block = rows_of(shape, logical_name);
+  file.file_rows = file.block = rows_of(shape, name);
   const int part = qkv_part(name);
   std::string module = gguf_module(name);
   if (part >= 0 && files.packing != QkvPacking::kSeparate) {

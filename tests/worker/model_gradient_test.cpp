@@ -175,6 +175,21 @@ TEST_P(FamilyGradient, EqualsCentralDifferences) {
   }
 }
 
+TEST(LoraMethod, OnlyAMissingGateIsTheUsersError) {
+  ModelLayout layout(model_test::model_config({.family = "gpt2"}));
+  ParameterSet weights(DType::kF32);
+  layout.declare(weights);
+  config::Method method;
+  method.mutable_lora()->add_target_modules("gate_proj");
+  try {
+    (void)make_method(method, layout, weights, 1);
+    ADD_FAILURE() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+    EXPECT_EQ(error.where(), "method.lora.target_modules");
+  }
+}
+
 // A k bias shifts all scores of a query alike unless positions turn it: no gradient to compare, so
 // the absolute term above carries it for learned positions.
 std::vector<model_test::Shape4> family_shapes() {

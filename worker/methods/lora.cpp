@@ -9,6 +9,7 @@
 #include <deque>
 #include <string_view>
 
+#include "core/error.h"
 #include "core/random.h"
 #include "worker/methods/method.h"
 
@@ -48,6 +49,10 @@ class LoraMethod final : public Method {
       const std::array<Target, 1> down = {Target{"down_proj", layer.down.first}};
       layers_.push_back(
           {declare(base, qkv), declare(base, o), declare(base, gate_up), declare(base, down)});
+    }
+    if (stacks_.empty() && layout.num_layers() > 0) {
+      throw Error(ErrorKind::kConfig, "target_modules names no matrix of this model",
+                  "method.lora.target_modules", "a feed-forward layer may have no gate_proj");
     }
     while (parameters_.units().size() < base.units().size()) {
       parameters_.begin_unit();
