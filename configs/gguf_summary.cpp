@@ -2,7 +2,7 @@
 #include "configs/gguf_summary.h"
 
 #include "checkpoint/formats/gguf_header.h"
-#include "checkpoint/formats/mapped_file.h"
+#include "core/mapped_file.h"
 #include "core/error.h"
 
 namespace finescale {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "checkpoint/formats/gguf_header.h"
-#include "checkpoint/formats/mapped_file.h"
+#include "core/mapped_file.h"
 #include "checkpoint/formats/tensor_file.h"
 
 namespace finescale {

@@ -8,7 +8,7 @@
 
 #include "checkpoint/formats/gguf_encode.h"
 #include "checkpoint/formats/gguf_header.h"
-#include "checkpoint/formats/mapped_file.h"
+#include "core/mapped_file.h"
 #include "checkpoint/raw_file.h"
 #include "core/error.h"
 #include "core/files.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "checkpoint/formats/mapped_file.h"
+#include "core/mapped_file.h"
 #include "checkpoint/formats/safetensors_header.h"
 #include "checkpoint/formats/tensor_file.h"
 

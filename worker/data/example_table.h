@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "worker/data/example.h"
-#include "worker/data/mapped_file.h"
+#include "core/mapped_file.h"
 
 namespace finescale {
 

@@ -63,7 +63,7 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 
 // Throws std::string: what is wrong.
 CachedTokens parse(MappedFile file, const std::string& key) {
-  const std::span<const std::byte> all = file.bytes();
+  const std::span<const std::byte> all = std::as_bytes(std::span(file.bytes()));
   constexpr std::size_t kFixed = 2 * sizeof(std::uint64_t) + kHashBytes;
   if (all.size() < kFixed || read_u64(all) != kMagic) {
     throw std::string("it is no token file of this version");

@@ -2,7 +2,7 @@
 #include "worker/data/tokenizer_file.h"
 
 #include "checkpoint/formats/gguf_header.h"
-#include "checkpoint/formats/mapped_file.h"
+#include "core/mapped_file.h"
 #include "core/files.h"
 #include "worker/data/gguf_side_files.h"
 #include "worker/data/gguf_tokenizer.h"
