@@ -80,8 +80,8 @@ TEST_P(Reference, ScoresSurviveAnExport) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Reference,
-                         testing::Values("llama-tied", "llama-gqa-untied", "lora-on-llama-tied",
-                                         "dora-on-llama-gqa"),
+                         testing::Values("llama-tied", "llama-gqa-untied", "qwen2-bias-bf16",
+                                         "gpt2", "lora-on-llama-tied", "dora-on-llama-gqa"),
                          [](const auto& instance) {
                            std::string name = instance.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -107,6 +107,11 @@ class Scorer {
     logits_.resize(static_cast<std::size_t>(head.rows()));
     const TensorView logits(logits_.data(), state.dtype, Shape{1, head.rows()});
     gemm(Stream(), Transpose::kNo, Transpose::kYes, 1, state, head, 0, logits);
+    if (const TensorView& bias = model.head().bias; !bias.empty()) {
+      for (std::size_t i = 0; i < logits_.size(); ++i) {
+        logits_[i] += bias.as<float>()[i];
+      }
+    }
     std::vector<std::int32_t> order(logits_.size());
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + top_, order.end(),
