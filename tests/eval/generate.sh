@@ -35,7 +35,7 @@ values() { # values NAME: of a JSON document, one a line
 sed -i -e 's/steps: 150/steps: 20/' -e 's/to: 1600, points: 6/to: 100, points: 2/' -e 's/data_budget: 400/data_budget: 50/g' -e '/^tune:/,/^$/d' s/sweep.yaml
 "$finescale" run s/sweep.yaml --set output=runs >/dev/null 2>&1 || exit 1
 
-# Every way to name a model: full fine-tuning, an adapter on its base, the base, the artifact itself.
+# Every way to name a model: full fine-tuning, an adapter on its base, the base, the artifact itself, an export.
 rules=(--max-new 12 --temperature 1 --seed 2)
 ask() { "$finescale" generate "$@" "${rules[@]}" 2>stats; }
 text=$(ask runs:t0001 --prompt hello) || fail "DIR:TRIAL ends with $?"
@@ -47,6 +47,8 @@ for trial in $("$finescale" results runs --json | values trial) pretrain; do
 done
 key=$("$finescale" results runs --json | values '(checkpoint|adapter)' | head -1)
 same "artifact" "$(ask "runs/artifacts/$key" --prompt hello)" "$text"
+"$finescale" export runs t0001 --to exported --format hf --merge >/dev/null 2>&1 || fail "export ends with $?"
+same "exported" "$(ask exported --prompt 'hello<|sep|>')" "$text"
 same "standard input" "$(printf hello | ask runs:t0001)" "$text"
 
 # Answers do not depend on the batch or the threads; they do on the seed.
@@ -68,6 +70,24 @@ stopped() { "$finescale" generate runs:t0001 --prompt hello --max-new 30 --tempe
 same "text in front of a stop string" "$(stopped)" "${long%%"$stop"*}"
 same "reason" "$(stopped --json | values finish)" stop_string
 
+# A chat without a template: each line is a prompt. With one, the model hears what was said before.
+second() { ask "$1" --prompt none --prompt "$2" | sed '1,/^\[2\]/d'; } # the answer to the second of two prompts
+chat() {
+  local model=$1
+  shift
+  printf '%s\n' "$@" | "$finescale" chat "$model" "${rules[@]}" 2>/dev/null
+}
+same "chat" "$(chat runs:t0001 hello again)" "$text
+$(second runs:t0001 again)"
+cp -r exported chatty
+echo '{% for m in messages %}{{ m.content }}{% endfor %}<|sep|>' >chatty/chat_template.jinja
+same "chat with a template" "$(chat chatty hello again)" "$text
+$(second exported "hello${text}again<|sep|>")"
+same "/clear" "$(chat chatty hello /clear again)" "$text
+$(second exported 'again<|sep|>')"
+"$finescale" chat exported <<<hello >chat.out 2>&1 && fail "a chat without a template begins"
+grep -q 'has no chat template' chat.out || fail "the message lacks the template: $(cat chat.out)"
+
 # An interrupt ends the answer, not the output.
 for i in $(seq 1 20000); do echo "{\"prompt\": \"word number $i\"}"; done >many.jsonl
 "$finescale" generate runs:t0001 --prompts many.jsonl --max-new 200 --temperature 3 --json >interrupted.json 2>/dev/null &
@@ -78,8 +98,8 @@ same "exit code after an interrupt" $? 130
 same "what an interrupted command had made" "$(values finish <interrupted.json | tail -1)" interrupted
 same "answers of an interrupted command" "$(values finish <interrupted.json | wc -l)" 20000
 
-refused "no model" 2 'the model does not exist' nowhere --prompt a
-refused "no model in a directory" 2 'no model is here' s --prompt a
+refused "no model" 2 'does not exist' nowhere --prompt a
+refused "no model in a directory" 2 'config.json is missing' s --prompt a
 refused "campaign without trial" 2 'a campaign has many models' runs --prompt a
 refused "unknown trial" 2 'no trial t001, did you mean t0001?' runs:t001 --prompt a
 refused "empty prompt" 2 'the prompt is empty' runs:t0001 --prompt '' --raw

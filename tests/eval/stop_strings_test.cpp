@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "worker/eval/token_text.h"
-
 namespace finescale {
 namespace {
 
@@ -51,30 +49,6 @@ TEST(StopStrings, HoldBackOnlyWhatMayBeAStop) {
   EXPECT_EQ(stops.feed("TOP and more"), "");
   EXPECT_TRUE(stops.stopped());
   EXPECT_EQ(stops.feed("later"), "");
-}
-
-TEST(TokenText, KnowsUnfinishedCharacters) {
-  EXPECT_EQ(incomplete_utf8(""), 0U);
-  EXPECT_EQ(incomplete_utf8("abc"), 0U);
-  EXPECT_EQ(incomplete_utf8("\xC3\xA9"), 0U);
-  EXPECT_EQ(incomplete_utf8("a\xC3"), 1U);
-  EXPECT_EQ(incomplete_utf8("\xF0\x9F\x98"), 3U);
-  EXPECT_EQ(incomplete_utf8("\xF0\x9F"), 2U);
-  EXPECT_EQ(incomplete_utf8("\xF0\x9F\x98\x80"), 0U);
-  EXPECT_EQ(incomplete_utf8("\x80\x80\x80"), 0U);  // never becomes a character
-}
-
-TEST(TokenText, IsTheTextOfAllTokens) {
-  const Tokenizer tokenizer = Tokenizer::train({"some words"}, 270, {"<|end|>"});
-  const std::string text = "d\xC3\xA9j\xC3\xA0 \xF0\x9F\x98\x80 \xFF vu";  // one byte is no UTF-8
-  TokenText stream(tokenizer);
-  std::string got;
-  for (const std::int32_t token : tokenizer.encode_ordinary(text)) {
-    const std::string piece = stream.feed(token);
-    EXPECT_EQ(incomplete_utf8(piece), 0U);
-    got += piece;
-  }
-  EXPECT_EQ(got + stream.finish(), text);
 }
 
 }  // namespace

@@ -79,7 +79,7 @@ std::string Sequence::take(std::int32_t token) {
   see(token);
   std::string text;
   if (text_) {
-    text = show(stops_.feed(text_->feed(token)));
+    text = show(stops_.feed(text_->push(token)));
     if (stops_.stopped()) {
       return text + end(FinishReason::kStopString);
     }

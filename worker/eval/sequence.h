@@ -10,7 +10,6 @@
 
 #include "worker/eval/generate.h"
 #include "worker/eval/stop_strings.h"
-#include "worker/eval/token_text.h"
 
 namespace finescale {
 
@@ -53,7 +52,7 @@ class Sequence {
   Sampler sampler_;
   std::vector<std::int32_t> seen_;  // different tokens, for the repetition penalty
   std::vector<bool> is_seen_;
-  std::optional<TokenText> text_;
+  std::optional<TextStream> text_;
   StopStrings stops_;
   std::optional<FinishReason> finished_;
   Generated answer_;

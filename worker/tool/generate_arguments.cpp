@@ -31,7 +31,9 @@ void override_with(const std::optional<T>& given, U& value) {
 
 void add_generate_arguments(CLI::App& app, GenerateArguments& arguments) {
   app.add_option("MODEL", arguments.model,
-                 "directory of a trained model; or, in front of the options, CAMPAIGN:TRIAL")
+                 "a directory with config.json, a .gguf file, a checkpoint's or adapter's "
+                 "directory; or, in "
+                 "front of the options, CAMPAIGN:TRIAL")
       ->required();
   app.add_option("--max-new", arguments.max_new, "longest answer, tokens")
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
@@ -103,6 +105,12 @@ void watch_interrupts() {
 
 bool was_interrupted() noexcept {
   return interrupted != 0;
+}
+
+void forget_interrupts() noexcept {
+  interrupted = 0;
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
 }
 
 }  // namespace finescale

@@ -36,5 +36,6 @@ void use_threads(const GenerateArguments& arguments);
 // Ctrl-C ends the answer, a second one the program.
 void watch_interrupts();
 [[nodiscard]] bool was_interrupted() noexcept;
+void forget_interrupts() noexcept;  // Ctrl-C ends the program again
 
 }  // namespace finescale

@@ -1,73 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/tool/prompted_model.h"
 
-#include <filesystem>
+#include <algorithm>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/manifest.h"
 #include "configs/canonical.h"
 #include "core/error.h"
-#include "worker/data/end_tokens.h"
-#include "worker/import/open_model.h"
-#include "worker/resident.h"
+#include "worker/data/tokenizer_file.h"
 
 namespace finescale {
 
 namespace {
 
-// Of the data that an artifact was trained on. A pretrained base has read running text.
-PromptForm trained_form(Group& group, const std::string& directory, const Tokenizer& tokenizer) {
-  config::StageSpec stage;
-  parse_canonical(CheckpointReader(group, directory + "/checkpoint.h5").state().stage_text, stage);
-  const config::DataRules& rules = stage.train().rules();
-  PromptForm form;
-  if (stage.label() != "pretrain") {
-    form.prompt_end = end_tokens(rules, tokenizer).prompt;
+void add_stop(const std::optional<std::int32_t>& token, std::vector<std::int32_t>& stops) {
+  if (token && std::find(stops.begin(), stops.end(), *token) == stops.end()) {
+    stops.push_back(*token);
   }
-  form.stop_tokens.push_back(end_tokens(rules, tokenizer).response);
-  return form;
+}
+
+// As transformers' generate takes generation_config.json: rules of sampling hold when it says
+// do_sample, and then top-k is 50 unless it says otherwise.
+SamplingOptions sampling_of(const SideFiles& files) {
+  SamplingOptions sampling;
+  sampling.repetition_penalty = files.repetition_penalty.value_or(1);
+  if (files.do_sample.value_or(false)) {
+    sampling.temperature = files.temperature.value_or(1);
+    sampling.top_k = files.top_k.value_or(50);
+    sampling.top_p = files.top_p.value_or(1);
+    sampling.min_p = files.min_p.value_or(0);
+  }
+  return sampling;
+}
+
+// Whether the examples were prompts with responses. A base that was trained first has read running
+// text; one that was imported has read nothing here.
+bool was_asked(Group& group, const std::string& checkpoint) {
+  const std::string text = CheckpointReader(group, checkpoint).state().stage_text;
+  config::StageSpec stage;
+  if (!text.empty()) {
+    parse_canonical(text, stage);
+  }
+  return stage.has_train() && stage.label() != "pretrain";
 }
 
 }  // namespace
 
 PromptedModel::PromptedModel(const std::string& path) {
   OpenedModel opened = open_model(path);
-  if (!opened.checkpoint.empty()) {
-    open_artifact(std::filesystem::path(opened.checkpoint).parent_path().string());
-    return;
-  }
+  tokenizer_ = std::make_shared<const Tokenizer>(
+      Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
+  open_form(opened);
   const std::unique_ptr<WeightSource> weights = merged_weights(opened);
-  auto base = std::make_shared<BaseModel>(
-      make_base_model(single_.engine(), weights->config(), DType::kF32));
-  read_base(*weights, *base);
-  model_ = std::make_unique<MeasuredModel>(single_.engine(), AdaptedModel{base, {}});
-  tokenizer_ = std::make_shared<const Tokenizer>(Tokenizer::load(opened.tokenizer));
-  form_.stop_tokens.push_back(end_tokens(opened.rules, *tokenizer_).response);
-  form_.parses_special = true;  // prompts of published models are written with them
+  AdaptedModel model;
+  model.base = std::make_shared<BaseModel>(
+      make_base_model(engine_.engine(), weights->config(), DType::kF32));
+  read_base(*weights, *model.base);
+  model_ = std::make_unique<MeasuredModel>(engine_.engine(), std::move(model));
 }
 
-void PromptedModel::open_artifact(const std::string& path) {
-  const Manifest manifest = read_manifest(path);
-  InputDirs places = {{manifest.key, path}};
-  if (!manifest.base_key.empty()) {  // artifacts of a campaign lie side by side
-    places[manifest.base_key] =
-        (std::filesystem::absolute(path).parent_path() / manifest.base_key).string();
+void PromptedModel::open_form(const OpenedModel& opened) {
+  const SideFiles files = read_side_files(opened.files_directory);
+  form_.sampling = sampling_of(files);
+  form_.stop_tokens = files.eos_ids;
+  if (!opened.checkpoint.empty()) {  // ours: what ended its examples
+    if (was_asked(engine_.group(), opened.checkpoint)) {
+      form_.prompt_end = tokenizer_->token_id(opened.rules.prompt_end());
+    }
+    add_stop(tokenizer_->token_id(opened.rules.response_end()), form_.stop_tokens);
   }
-  Resident resident(single_.group(), {});
-  config::ModelSource source;
-  source.set_artifact(manifest.key);
-  model_ = std::make_unique<MeasuredModel>(
-      single_.engine(), resident.adapted(single_.engine(), source, DType::kF32, places));
-  tokenizer_ = std::make_shared<const Tokenizer>(Tokenizer::load(path + "/tokenizer.json"));
-  form_ = trained_form(single_.group(), path, *tokenizer_);
+  if (files.eos_token) {
+    add_stop(tokenizer_->token_id(*files.eos_token), form_.stop_tokens);
+  }
+  open_chat(files);
+}
+
+void PromptedModel::open_chat(const SideFiles& files) {
+  if (!files.chat_template) {
+    return;
+  }
+  chat_.emplace(ChatTemplate::parse(*files.chat_template, files.chat_template_place));
+  if (files.bos_token) {
+    chat_tokens_.named.emplace_back("bos_token", *files.bos_token);
+  }
+  if (files.eos_token) {
+    chat_tokens_.named.emplace_back("eos_token", *files.eos_token);
+  }
+}
+
+std::int64_t PromptedModel::max_positions() const {
+  return model_->eval().pieces().front().model->layout().config().max_positions();
 }
 
 std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt, bool raw) const {
-  std::vector<std::int32_t> tokens =
-      form_.parses_special ? tokenizer_->encode(prompt) : tokenizer_->encode_ordinary(prompt);
-  if (!raw && form_.prompt_end) {
-    tokens.push_back(*form_.prompt_end);
+  std::vector<std::int32_t> tokens;
+  if (form_.prompt_end) {
+    tokens = tokenizer_->encode_ordinary(prompt);
+    if (!raw) {
+      tokens.push_back(*form_.prompt_end);
+    }
+  } else {
+    tokens = tokenizer_->encode(prompt);
   }
   if (tokens.empty()) {
     throw Error(ErrorKind::kData, "the prompt is empty", {}, "give at least one token to continue");
@@ -75,8 +108,15 @@ std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt
   return known_tokens(std::move(tokens));  // a tokenizer may have more than the model
 }
 
+std::vector<std::int32_t> PromptedModel::chat_tokens(const nlohmann::ordered_json& messages) const {
+  ChatRequest request;
+  request.messages = messages;
+  request.add_generation_prompt = true;
+  return known_tokens(tokenizer_->encode(chat_->render(request, chat_tokens_)));
+}
+
 std::vector<std::int32_t> PromptedModel::known_tokens(std::vector<std::int32_t> ids) const {
-  const auto size = model_->eval().pieces().front().model->layout().shape().vocab_size;
+  const auto size = model_->eval().pieces().front().model->layout().config().vocab_size();
   for (const std::int32_t id : ids) {
     if (id < 0 || id >= size) {
       throw Error(ErrorKind::kData, "the model has no token " + std::to_string(id), {},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model that a command was given by name, on this process alone: weights, adapter, tokenizer, and
-// how it wants to be asked. No MPI.
+// A model that a command was given by name, on this process alone: weights with the adapter merged
+// in, tokenizer, and how it wants to be asked. No MPI.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,13 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "worker/data/chat_template.h"
 #include "worker/data/tokenizer.h"
 #include "worker/eval/sampler.h"
+#include "worker/import/open_model.h"
+#include "worker/import/side_files.h"
 #include "worker/measured_model.h"
 #include "worker/single_engine.h"
 
@@ -21,13 +26,12 @@ struct PromptForm {
   std::optional<std::int32_t>
       prompt_end;  // follows a prompt, as in the data that it was trained on
   std::vector<std::int32_t> stop_tokens;
-  SamplingOptions sampling;     // unless the command says otherwise
-  bool parses_special = false;  // special tokens that are written in a prompt are taken as such
+  SamplingOptions sampling;  // unless the command says otherwise
 };
 
 class PromptedModel {
  public:
-  // What open_model takes. Throws as it does.
+  // What open_model() takes. Throws kConfig or kData.
   explicit PromptedModel(const std::string& path);
   ~PromptedModel() = default;
   PromptedModel(const PromptedModel&) = delete;
@@ -36,18 +40,26 @@ class PromptedModel {
   [[nodiscard]] EvalModel& eval() noexcept { return model_->eval(); }
   [[nodiscard]] const Tokenizer& tokenizer() const noexcept { return *tokenizer_; }
   [[nodiscard]] const PromptForm& form() const noexcept { return form_; }
-  // raw: without prompt_end. Throws kData for a prompt without tokens.
+  [[nodiscard]] bool has_chat() const noexcept { return chat_.has_value(); }
+  [[nodiscard]] std::int64_t max_positions() const;
+  // As the model was trained on prompts: with prompt_end unless raw. Throws kData for a prompt
+  // without tokens.
   [[nodiscard]] std::vector<std::int32_t> prompt_tokens(const std::string& prompt, bool raw) const;
+  // Messages through the chat template, up to where the answer begins.
+  [[nodiscard]] std::vector<std::int32_t> chat_tokens(const nlohmann::ordered_json& messages) const;
   // The same ids. Throws kData naming one that the model does not have.
   [[nodiscard]] std::vector<std::int32_t> known_tokens(std::vector<std::int32_t> ids) const;
 
  private:
-  void open_artifact(const std::string& path);
+  void open_form(const OpenedModel& opened);
+  void open_chat(const SideFiles& files);
 
-  SingleEngine single_;
+  SingleEngine engine_;
   std::unique_ptr<MeasuredModel> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   PromptForm form_;
+  std::optional<ChatTemplate> chat_;
+  ChatTokens chat_tokens_;
 };
 
 }  // namespace finescale
