@@ -68,6 +68,7 @@ int main(int argc, char** argv) {
     finescale::add_audit(app, context);
     finescale::add_samples(app, context);
     finescale::add_generate(app, context);
+    finescale::add_chat(app, context);
     finescale::add_model_commands(app, context);
     finescale::add_schema(app, context);
     finescale::add_doctor(app, context);

@@ -29,6 +29,7 @@ void add_report(CLI::App& app, CommandContext& context);
 void add_audit(CLI::App& app, CommandContext& context);
 void add_samples(CLI::App& app, CommandContext& context);
 void add_generate(CLI::App& app, CommandContext& context);
+void add_chat(CLI::App& app, CommandContext& context);
 void add_model_commands(CLI::App& app, CommandContext& context);  // export, import, score
 void add_schema(CLI::App& app, CommandContext& context);
 void add_doctor(CLI::App& app, CommandContext& context);

@@ -26,7 +26,7 @@ class Conversation {
  public:
   Conversation(const Arguments& arguments, PromptedModel& model)
       : arguments_(&arguments), model_(&model), options_(generation_options(arguments, model)) {
-    if (!model.has_chat() && !model.form().prompt_end) {
+    if (!model.has_chat() && !model.form().is_data) {
       throw Error(ErrorKind::kConfig, "the model has no chat template", arguments.model,
                   "use finescale generate");
     }

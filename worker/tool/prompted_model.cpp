@@ -7,6 +7,8 @@
 #include "checkpoint/checkpoint.h"
 #include "configs/canonical.h"
 #include "core/error.h"
+#include "worker/data/chat_format.h"
+#include "worker/data/end_tokens.h"
 #include "worker/data/tokenizer_file.h"
 
 namespace finescale {
@@ -33,15 +35,18 @@ SamplingOptions sampling_of(const SideFiles& files) {
   return sampling;
 }
 
-// Whether the examples were prompts with responses. A base that was trained first has read running
-// text; one that was imported has read nothing here.
-bool was_asked(Group& group, const std::string& checkpoint) {
-  const std::string text = CheckpointReader(group, checkpoint).state().stage_text;
-  config::StageSpec stage;
-  if (!text.empty()) {
-    parse_canonical(text, stage);
+// The stage that left a checkpoint; nothing of one that was imported.
+std::optional<config::StageSpec> stage_of(Group& group, const std::string& checkpoint) {
+  if (checkpoint.empty()) {
+    return std::nullopt;
   }
-  return stage.has_train() && stage.label() != "pretrain";
+  const std::string text = CheckpointReader(group, checkpoint).state().stage_text;
+  if (text.empty()) {
+    return std::nullopt;
+  }
+  config::StageSpec stage;
+  parse_canonical(text, stage);
+  return stage;
 }
 
 }  // namespace
@@ -63,19 +68,28 @@ void PromptedModel::open_form(const OpenedModel& opened) {
   const SideFiles files = read_side_files(opened.files_directory);
   form_.sampling = sampling_of(files);
   form_.stop_tokens = files.eos_ids;
-  if (!opened.checkpoint.empty()) {  // ours: what ended its examples
-    if (was_asked(engine_.group(), opened.checkpoint)) {
-      form_.prompt_end = tokenizer_->token_id(opened.rules.prompt_end());
+  if (const auto stage = stage_of(engine_.group(), opened.checkpoint);
+      stage && stage->has_train()) {
+    const EndTokens ends = end_tokens(opened.rules, *tokenizer_);
+    form_.is_data = true;
+    if (stage->label() != "pretrain") {  // a base that was trained first has read running text
+      form_.prompt_end = ends.prompt;
     }
-    add_stop(tokenizer_->token_id(opened.rules.response_end()), form_.stop_tokens);
+    add_stop(ends.response, form_.stop_tokens);
   }
   if (files.eos_token) {
     add_stop(tokenizer_->token_id(*files.eos_token), form_.stop_tokens);
   }
-  open_chat(files);
+  open_chat(opened.rules, files);
 }
 
-void PromptedModel::open_chat(const SideFiles& files) {
+// The template of the data that it was trained on, else the one that came with it.
+void PromptedModel::open_chat(const config::DataRules& rules, const SideFiles& files) {
+  if (auto format = load_chat_format(rules, *tokenizer_)) {
+    chat_.emplace(std::move(format->chat));
+    chat_tokens_ = std::move(format->tokens);
+    return;
+  }
   if (!files.chat_template) {
     return;
   }
@@ -89,18 +103,15 @@ void PromptedModel::open_chat(const SideFiles& files) {
 }
 
 std::int64_t PromptedModel::max_positions() const {
-  return model_->eval().pieces().front().model->layout().config().max_positions();
+  return model_->eval().pieces().front().model->layout().shape().max_positions;
 }
 
 std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt, bool raw) const {
-  std::vector<std::int32_t> tokens;
-  if (form_.prompt_end) {
-    tokens = tokenizer_->encode_ordinary(prompt);
-    if (!raw) {
-      tokens.push_back(*form_.prompt_end);
-    }
-  } else {
-    tokens = tokenizer_->encode(prompt);
+  std::vector<std::int32_t> tokens = form_.is_data
+                                         ? tokenizer_->encode_ordinary(prompt)
+                                         : tokenizer_->add_special(tokenizer_->encode(prompt));
+  if (form_.prompt_end && !raw) {
+    tokens.push_back(*form_.prompt_end);
   }
   if (tokens.empty()) {
     throw Error(ErrorKind::kData, "the prompt is empty", {}, "give at least one token to continue");
@@ -116,7 +127,7 @@ std::vector<std::int32_t> PromptedModel::chat_tokens(const nlohmann::ordered_jso
 }
 
 std::vector<std::int32_t> PromptedModel::known_tokens(std::vector<std::int32_t> ids) const {
-  const auto size = model_->eval().pieces().front().model->layout().config().vocab_size();
+  const auto size = model_->eval().pieces().front().model->layout().shape().vocab_size;
   for (const std::int32_t id : ids) {
     if (id < 0 || id >= size) {
       throw Error(ErrorKind::kData, "the model has no token " + std::to_string(id), {},

@@ -23,8 +23,8 @@ namespace finescale {
 
 // How prompts of a model are written and what ends its answers.
 struct PromptForm {
-  std::optional<std::int32_t>
-      prompt_end;  // follows a prompt, as in the data that it was trained on
+  bool is_data = false;                    // as in the data that it was trained on here
+  std::optional<std::int32_t> prompt_end;  // follows such a prompt
   std::vector<std::int32_t> stop_tokens;
   SamplingOptions sampling;  // unless the command says otherwise
 };
@@ -42,8 +42,8 @@ class PromptedModel {
   [[nodiscard]] const PromptForm& form() const noexcept { return form_; }
   [[nodiscard]] bool has_chat() const noexcept { return chat_.has_value(); }
   [[nodiscard]] std::int64_t max_positions() const;
-  // As the model was trained on prompts: with prompt_end unless raw. Throws kData for a prompt
-  // without tokens.
+  // As the model was trained on prompts, with prompt_end unless raw; as running text with what the
+  // tokenizer puts in front. Throws kData for a prompt without tokens.
   [[nodiscard]] std::vector<std::int32_t> prompt_tokens(const std::string& prompt, bool raw) const;
   // Messages through the chat template, up to where the answer begins.
   [[nodiscard]] std::vector<std::int32_t> chat_tokens(const nlohmann::ordered_json& messages) const;
@@ -52,7 +52,7 @@ class PromptedModel {
 
  private:
   void open_form(const OpenedModel& opened);
-  void open_chat(const SideFiles& files);
+  void open_chat(const config::DataRules& rules, const SideFiles& files);
 
   SingleEngine engine_;
   std::unique_ptr<MeasuredModel> model_;

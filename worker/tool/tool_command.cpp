@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "worker/tool/chat_tool.h"
 #include "worker/tool/error_answer.h"
 #include "worker/tool/generate_tool.h"
 #include "worker/tool/model_tools.h"
@@ -28,6 +29,7 @@ ToolCommand find_tool_command(std::string_view name) {
          : name == "import"   ? import_tool
          : name == "score"    ? score_tool
          : name == "generate" ? generate_tool
+         : name == "chat"     ? chat_tool
                               : nullptr;
 }
 
