@@ -71,7 +71,8 @@ class Side:
         self.width, self.vocab, self.layers = config["hidden_size"], config["vocab_size"], config["num_hidden_layers"]
         head = config.get("head_dim") or self.width // config["num_attention_heads"]
         heads = config["num_attention_heads"] + config["num_key_value_heads"]
-        self.matrices = self.layers * self.width * (2 * heads * head + 3 * config["intermediate_size"]) + self.vocab * self.width
+        self.head = self.vocab * self.width  # only rows that choose a token go through it
+        self.blocks = self.layers * self.width * (2 * heads * head + 3 * config["intermediate_size"])
         rng = random.Random(1)
         self.requests = [dict(ids=[[rng.randrange(260, min(self.vocab, 20000)) if self.vocab > 1000 else rng.randrange(self.vocab)
                                     for _ in range(length)] for _ in range(batch)], new=new) for batch, length, new in CASES[name]]
@@ -131,8 +132,9 @@ def main():
                 pairs = [(x, y) for s, t in zip(rounds[0][0][i]["tokens"], rounds[0][1][i]["tokens"]) for x, y in zip(s, t)]
                 equal = sum(x == y for x, y in pairs) / len(pairs)
                 rate = statistics.median(ours)
-                memory = f"{rate * 4 * side.matrices / 1e9 / bandwidth:.0%}" if batch == 1 else ""
-                flops = f"{rate * 2 * side.matrices * (length + new) / new / 1e9 / sgemm[side.name]:.0%}" if batch == 64 else ""
+                memory = f"{rate * 4 * (side.blocks + side.head) / 1e9 / bandwidth:.0%}" if batch == 1 else ""
+                work = 2 * (side.blocks * (length + new) / new + side.head)  # FLOPs of a new token, its share of the prompt included
+                flops = f"{rate * work / 1e9 / sgemm[side.name]:.0%}" if batch == 64 else ""
                 print(f"| {side.name} | {batch} | {length} | {new} | {rate:.0f} | {statistics.median(peer):.0f} | {ratio:.1f} | "
                       f"{equal:.1%} | {memory} | {flops} |", flush=True)
 
