@@ -19,6 +19,7 @@
 #include "worker/run_command.h"
 #include "worker/tool/data_tool.h"
 #include "worker/tool/error_answer.h"
+#include "worker/tool/model_check.h"
 #include "worker/tool/plan_tool.h"
 #include "worker/tool/step_tool.h"
 #include "worker/tool/tool_command.h"
@@ -33,10 +34,13 @@ std::string answer(const std::string& tool, const std::string& request) {
   if (tool == "data") {
     return data_tool(request);
   }
+  if (tool == "model") {
+    return model_check_tool(request);
+  }
   if (tool == "step") {
     return step_tool(request, *make_single_group());
   }
-  throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, step");
+  throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, model, step");
 }
 
 // Request on standard input, answer on standard output; an error is an answer too.
@@ -83,8 +87,9 @@ int run(int argc, char** argv) {
       ->group("Gang");
   std::string tool;
   app.add_subcommand("tool", "serves finescale: no MPI")
-      ->add_option("TOOL", tool,
-                   "plan | data | step, or a command: export, import, score, generate, chat")
+      ->add_option(
+          "TOOL", tool,
+          "plan | data | model | step, or a command: export, import, score, generate, chat")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {

@@ -160,7 +160,7 @@ std::vector<std::int32_t> Tokenizer::encode_ordinary(std::string_view text) cons
 std::vector<std::int32_t> Tokenizer::add_special(std::vector<std::int32_t> ids) const {
   std::vector<std::vector<std::int32_t>> texts;
   texts.push_back(std::move(ids));
-  return impl_->post_processor.apply(std::move(texts));
+  return impl_->post_processor.apply(texts);
 }
 
 std::vector<std::int32_t> Tokenizer::add_special(std::vector<std::int32_t> first,
@@ -168,7 +168,7 @@ std::vector<std::int32_t> Tokenizer::add_special(std::vector<std::int32_t> first
   std::vector<std::vector<std::int32_t>> texts;
   texts.push_back(std::move(first));
   texts.push_back(std::move(second));
-  return impl_->post_processor.apply(std::move(texts));
+  return impl_->post_processor.apply(texts);
 }
 
 std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {

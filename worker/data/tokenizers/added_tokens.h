@@ -59,8 +59,8 @@ class AddedTokens {
            std::int32_t& next_id);
   // The next one from `begin` on, with the bounds that its rules give it; `taken`: where the last
   // one ended. `begin` moves behind the match.
-  std::optional<Match> next(std::string_view text, In in, bool as_data, std::size_t taken,
-                            std::size_t& begin) const;
+  [[nodiscard]] std::optional<Match> next(std::string_view text, In in, bool as_data,
+                                          std::size_t taken, std::size_t& begin) const;
 
   std::map<std::int32_t, Token> tokens_;
   std::unordered_map<std::string, std::int32_t> ids_;

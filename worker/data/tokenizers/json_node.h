@@ -41,7 +41,7 @@ class JsonNode {
   [[noreturn]] void unsupported(const std::string& what) const;
 
  private:
-  JsonNode child(const nlohmann::json& value, std::string_view step) const;
+  [[nodiscard]] JsonNode child(const nlohmann::json& value, std::string_view step) const;
 
   const nlohmann::json* value_;
   const std::string* where_;

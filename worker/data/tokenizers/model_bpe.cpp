@@ -64,7 +64,7 @@ class BpeTokenModel final : public TokenModel {
   }
 
  private:
-  std::vector<BpeMerge> read_merges(const JsonNode& node) const;
+  [[nodiscard]] std::vector<BpeMerge> read_merges(const JsonNode& node) const;
 
   [[nodiscard]] bool cuts_at_metaspace() const {
     if (tokens_.find(kMetaspace) < 0) {

@@ -70,7 +70,8 @@ std::vector<PostProcessor::Part> PostProcessor::read_template(const JsonNode& no
   return parts;
 }
 
-std::vector<std::int32_t> PostProcessor::apply(std::vector<std::vector<std::int32_t>> texts) const {
+std::vector<std::int32_t> PostProcessor::apply(
+    const std::vector<std::vector<std::int32_t>>& texts) const {
   std::vector<std::int32_t> out;
   if (steps_.empty()) {
     for (const auto& ids : texts) {

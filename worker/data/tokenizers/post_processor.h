@@ -14,7 +14,8 @@ class PostProcessor {
   // No node: nothing is added.
   explicit PostProcessor(const JsonNode* node);
   // `texts`: the ids of one or two texts.
-  [[nodiscard]] std::vector<std::int32_t> apply(std::vector<std::vector<std::int32_t>> texts) const;
+  [[nodiscard]] std::vector<std::int32_t> apply(
+      const std::vector<std::vector<std::int32_t>>& texts) const;
 
  private:
   struct Part {
