@@ -234,15 +234,15 @@ void decode_blocks(GgufType type, Bytes from, std::int64_t blocks, float* out) {
       return decode_run<F16>(from, blocks, out);
     case GgufType::kBf16:
       return decode_run<Bf16>(from, blocks, out);
-    case GgufType::kQ4_0:
+    case GgufType::kQ40:
       return decode_run<Q40>(from, blocks, out);
-    case GgufType::kQ4_1:
+    case GgufType::kQ41:
       return decode_run<Q41>(from, blocks, out);
-    case GgufType::kQ5_0:
+    case GgufType::kQ50:
       return decode_run<Q50>(from, blocks, out);
-    case GgufType::kQ5_1:
+    case GgufType::kQ51:
       return decode_run<Q51>(from, blocks, out);
-    case GgufType::kQ8_0:
+    case GgufType::kQ80:
       return decode_run<Q80>(from, blocks, out);
     case GgufType::kQ4K:
       return decode_run<Q4K>(from, blocks, out);

@@ -65,7 +65,7 @@ class KeepTinyNumbers {
 }  // namespace
 
 bool can_encode_gguf(GgufType type) noexcept {
-  return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kQ8_0;
+  return type == GgufType::kF32 || type == GgufType::kF16 || type == GgufType::kQ80;
 }
 
 bool encode_gguf_blocks(GgufType type, const float* from, std::int64_t blocks, std::byte* to) {

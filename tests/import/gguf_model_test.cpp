@@ -191,7 +191,7 @@ TEST_F(GgufModel, EveryFamilyComesBackFromItsFile) {
 TEST_F(GgufModel, SmallTypesStayClose) {
   const config::ModelConfig config = models().front();
   for (const auto& [type, allowed] :
-       {std::pair(GgufType::kF16, 0x1p-11F), std::pair(GgufType::kQ8_0, 0.5F / 127 + 0x1p-11F)}) {
+       {std::pair(GgufType::kF16, 0x1p-11F), std::pair(GgufType::kQ80, 0.5F / 127 + 0x1p-11F)}) {
     write(config, type);
     const auto source = open_gguf_source(path_);
     for (const LogicalShape& tensor : logical_tensors(decoder_shape(config))) {
@@ -220,7 +220,7 @@ TEST_F(GgufModel, AHeadEqualToTheEmbeddingIsTied) {
   config::ModelConfig config = models().front();
   config.mutable_llama()->set_tie_embeddings(false);
   Pattern weights(config, true);
-  write_gguf_model(path_, {.config = config, .name = "small"}, GgufType::kQ8_0, weights);
+  write_gguf_model(path_, {.config = config, .name = "small"}, GgufType::kQ80, weights);
   EXPECT_TRUE(model_config_from_gguf(*open_gguf(path_)).llama().tie_embeddings());
 }
 

@@ -77,7 +77,7 @@ int export_tool(int argc, char** argv) {
           {"f32", StoredType::kF32}, {"bf16", StoredType::kBf16}, {"f16", StoredType::kF16}}));
   app.add_option("--type", options.gguf_type, "of the matrices of gguf: f16 (default), q8_0 or f32")
       ->transform(CLI::CheckedTransformer(std::map<std::string, GgufType>{
-          {"f16", GgufType::kF16}, {"q8_0", GgufType::kQ8_0}, {"f32", GgufType::kF32}}));
+          {"f16", GgufType::kF16}, {"q8_0", GgufType::kQ80}, {"f32", GgufType::kF32}}));
   app.add_option("--max-file-bytes", options.max_file_bytes,
                  "weights above it are cut into shards (default 5 GiB)")
       ->check(CLI::PositiveNumber);

@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Every, GgufTypes,
 
 TEST(GgufEncode, ToTheBitsOfTheReference) {
   const GgufFile file(fixture());
-  for (const GgufType type : {GgufType::kF16, GgufType::kQ8_0}) {
+  for (const GgufType type : {GgufType::kF16, GgufType::kQ80}) {
     const GgufTypeInfo& info = gguf_type_info(type);
     const std::vector<float> in = values_of(file, std::string("in.") + info.name);
     const std::string expected = bytes_of(file, std::string("out.") + info.name);
@@ -128,7 +128,7 @@ TEST(GgufEncode, EveryHalfSurvives) {
 TEST(GgufEncode, WhatATypeCannotHoldIsSaid) {
   std::vector<float> values(32, 1.0F);
   std::vector<std::byte> out(128);
-  for (const GgufType type : {GgufType::kF32, GgufType::kF16, GgufType::kQ8_0}) {
+  for (const GgufType type : {GgufType::kF32, GgufType::kF16, GgufType::kQ80}) {
     const std::int64_t blocks = 32 / gguf_type_info(type).block_elements;
     values[7] = 1.0F;
     EXPECT_TRUE(encode_gguf_blocks(type, values.data(), blocks, out.data()));

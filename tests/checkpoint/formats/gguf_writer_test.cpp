@@ -48,7 +48,7 @@ TEST_F(GgufWriter, WhatIsWrittenIsRead) {
   keys.add_numbers("s", {-1.5F});
   write_gguf(path_, keys,
              {source("z", {1030, 2080}, GgufType::kF32),  // more than one chunk
-              source("b", {33, 64}, GgufType::kQ8_0), source("a", {7}, GgufType::kF16)});
+              source("b", {33, 64}, GgufType::kQ80), source("a", {7}, GgufType::kF16)});
   const GgufFile file(path_);
   EXPECT_EQ(files_left(), 1U);
   EXPECT_EQ(file.metadata().text("general.architecture"), "llama");
