@@ -162,7 +162,7 @@ void forward_tile(const AttentionTask& task, const Tile<T>& tile, AttentionScrat
   tile_values(scores, Rows<T>{rows_of<T>(task.v, task.begin, column), task.v.row_stride}, tile.low,
               tile.high, width, hn::Div(hn::Set(d, T(1)), sum), scratch.result.data());
   tile_out(scratch.result.data(), lanes, width, tile.out, scratch.spare.data());
-  HWY_ALIGN T lse[kMostLanes];
+  HWY_ALIGN T lse[kMostLanes] = {};
   hn::Store(hn::Add(top, hn::Log(d, sum)), d, lse);
   for (std::int64_t i = 0; i < tile.rows; ++i) {
     rows_of<T>(task.lse, task.begin + tile.first + i, tile.head)[0] = lse[i];
