@@ -86,7 +86,7 @@ sweep parquet 's#data/train.jsonl#data/train.parquet#'
 expect "Parquet without Arrow" 3 'this build has no Apache Arrow' "$finescale" run s/parquet.yaml --set output=parquet
 echo '{% for m in messages %}{{ m.content }' >s/chat.jinja
 sed 's/{"prompt": \(".*"\), "response": \(".*"\)}/{"messages": [{"role": "user", "content": \1}, {"role": "assistant", "content": \2}]}/' s/data/train.jsonl >s/data/chats.jsonl
-sweep template 's#^data:#data:\n  chat_template: chat.jinja#' 's#data/train.jsonl#data/chats.jsonl#'
+sweep template -e 's#^data:#data:\n  chat_template: chat.jinja#' -e 's#data/train.jsonl#data/chats.jsonl#'
 expect "chat template that cannot be parsed" 2 'chat.jinja:1: chat template:' "$finescale" plan s/template.yaml
 : >s/data/empty.jsonl
 sweep empty 's#data/train.jsonl#data/empty.jsonl#'

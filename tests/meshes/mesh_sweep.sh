@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Meshes through `finescale run` and `finescale-worker --run`: shard (ZeRO-3) and pipeline give one rank's campaign byte for byte,
-# tensor its own on every repeat; a limit that one rank breaks is kept by the mesh that `mesh: auto` chooses, as measured.
+# tensor its own on every repeat; a limit that one rank breaks is kept by the mesh that `mesh: auto` chooses and by ZeRO-3, as
+# measured.
 #   mesh_sweep.sh BIN_DIR WORK_DIR
 set -uo pipefail
 bin=$(cd "$1" && pwd)
@@ -77,6 +78,9 @@ mpirun -n 1 "$bin/finescale-worker" --run s/single.yaml --set output=refused --s
 single auto auto 4 --set resources.memory_per_rank=$bound "${large[@]}" >auto.json
 [ "$(limit auto.json)" -le $bound ] || fail "auto used $(limit auto.json) of $bound bytes"
 [ "$(metrics over.json)" = "$(metrics auto.json)" ] || fail "auto differs from one rank"
+single zero3 '{shard: 4, zero: 3}' 4 --set resources.memory_per_rank=$bound "${large[@]}" >zero3.json
+[ "$(limit zero3.json)" -le $bound ] || fail "ZeRO-3 used $(limit zero3.json) of $bound bytes"
+[ "$(metrics over.json)" = "$(metrics zero3.json)" ] || fail "ZeRO-3 differs from one rank"
 must "$finescale" run s/single.yaml --set output=coordinated --set mesh=auto --set resources.ranks_per_gang=4 \
   --set resources.memory_per_rank=$bound "${large[@]}"
 
@@ -85,5 +89,5 @@ must "$finescale" run s/single.yaml --set output=coordinated --set mesh=auto --s
 grep -q -- '-> ' plan.txt || { fail "no mesh chosen in the table"; cat plan.txt; }
 wide=$(awk 'length > 100' plan.txt)
 [ -z "$wide" ] || fail "wider than 100 columns: $wide"
-[ $failures -eq 0 ] && echo "mesh_sweep: one rank used $used bytes, $bound allowed, auto $(limit auto.json)"
+[ $failures -eq 0 ] && echo "mesh_sweep: one rank used $used bytes, $bound allowed, auto $(limit auto.json), ZeRO-3 $(limit zero3.json)"
 exit $failures

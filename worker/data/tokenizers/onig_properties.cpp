@@ -57,7 +57,7 @@ constexpr const char* kNewerSymbols =
 
 // Marks that are Alphabetic as of Unicode 16, newer or not.
 constexpr const char* kAlphabeticMarks =
-    R"(\x{363}-\x{36F}\x{897}\x{1DD3}-\x{1DE6}\x{10D69}\x{10EFC}\x{113B8}-\x{113C0}\x{113C2}\x{113C5})"
+    R"(\x{363}-\x{36F}\x{897}\x{C04}\x{F82}\x{F83}\x{11080}\x{11081}\x{1DD3}-\x{1DE6}\x{10D69}\x{10EFC}\x{113B8}-\x{113C0}\x{113C2}\x{113C5})"
     R"(\x{113C7}-\x{113CA}\x{113CC}\x{113CD}\x{1611E}-\x{1612E})";
 
 const std::string& alphabetic_items() {
