@@ -2,7 +2,9 @@
 #include "coordinator/worker_tool.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
@@ -13,6 +15,13 @@
 namespace finescale {
 
 namespace {
+
+// As a person in this directory would write it, where that is shorter.
+std::string shown_path(const std::string& path) {
+  std::error_code code;
+  const std::string relative = std::filesystem::proximate(path, code).string();
+  return code || relative.size() > path.size() ? path : relative;
+}
 
 template <class Set>
 void add_files(const Set& set, nlohmann::json& files) {
@@ -69,7 +78,7 @@ CheckedData check_data(const config::Sweep& sweep) {
       checked.pool_examples += file.at("examples").get<std::int64_t>();
     }
     if (seen.insert(path).second) {
-      checked.found.push_back(path + ": " + file.at("what").get<std::string>());
+      checked.found.push_back(shown_path(path) + ": " + file.at("what").get<std::string>());
     }
   }
   if (sweep.data().train().has_limit()) {
