@@ -2,8 +2,8 @@
 #include "configs/gguf_summary.h"
 
 #include "checkpoint/formats/gguf_header.h"
-#include "core/mapped_file.h"
 #include "core/error.h"
+#include "core/mapped_file.h"
 
 namespace finescale {
 

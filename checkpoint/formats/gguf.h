@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "checkpoint/formats/gguf_header.h"
-#include "core/mapped_file.h"
 #include "checkpoint/formats/tensor_file.h"
+#include "core/mapped_file.h"
 
 namespace finescale {
 

@@ -8,11 +8,11 @@
 
 #include "checkpoint/formats/gguf_encode.h"
 #include "checkpoint/formats/gguf_header.h"
-#include "core/mapped_file.h"
 #include "checkpoint/raw_file.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/hash.h"
+#include "core/mapped_file.h"
 #include "core/parallel.h"
 
 namespace finescale {

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/mapped_file.h"
 #include "checkpoint/formats/safetensors_header.h"
 #include "checkpoint/formats/tensor_file.h"
+#include "core/mapped_file.h"
 
 namespace finescale {
 

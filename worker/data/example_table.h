@@ -9,8 +9,8 @@
 #include <span>
 #include <vector>
 
-#include "worker/data/example.h"
 #include "core/mapped_file.h"
+#include "worker/data/example.h"
 
 namespace finescale {
 

@@ -2,8 +2,8 @@
 #include "worker/data/tokenizer_file.h"
 
 #include "checkpoint/formats/gguf_header.h"
-#include "core/mapped_file.h"
 #include "core/files.h"
+#include "core/mapped_file.h"
 #include "worker/data/gguf_side_files.h"
 #include "worker/data/gguf_tokenizer.h"
 
