@@ -197,16 +197,13 @@ std::optional<KnownPattern> known_pattern(std::string_view regex) {
 
 void split_known(KnownPattern pattern, std::string_view text, bool at_start, PieceList& pieces) {
   const Scanner scan(text);
+  const int max_digits = pattern == KnownPattern::kLlama3 ? 3 : 1;
   for (std::size_t begin = 0; begin < text.size();) {
     const Scanner::Char first = scan.at(begin);
-    std::size_t end = begin;
-    if (!first.valid) {
-      end = scan.bytes_not_utf8(begin);
-    } else if (pattern == KnownPattern::kGpt2) {
-      end = next_gpt2(scan, begin, first);
-    } else {
-      end = next_cl100k(scan, begin, first, pattern == KnownPattern::kLlama3 ? 3 : 1);
-    }
+    const std::size_t end = !first.valid ? scan.bytes_not_utf8(begin)
+                            : pattern == KnownPattern::kGpt2
+                                ? next_gpt2(scan, begin, first)
+                                : next_cl100k(scan, begin, first, max_digits);
     pieces.add(text.substr(begin, end - begin), at_start && begin == 0);
     begin = end;
   }

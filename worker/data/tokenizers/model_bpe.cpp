@@ -128,14 +128,15 @@ class BpeTokenModel final : public TokenModel {
       if (id >= 0) {
         flush(unknown, piece);
         symbols_.push_back(id);
-      } else if (!byte_fallback_ || !add_bytes(text)) {
-        if (has_unk_) {
-          if (!fuse_unk_) {
-            flush(unknown, piece);
-          }
-          unknown = true;
-        }
+        continue;
       }
+      if ((byte_fallback_ && add_bytes(text)) || !has_unk_) {
+        continue;
+      }
+      if (!fuse_unk_) {
+        flush(unknown, piece);
+      }
+      unknown = true;
     }
     flush(unknown, piece);
   }

@@ -20,10 +20,10 @@ namespace {
 std::string from_base64(const JsonNode& node) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::array<std::int8_t, 256> value{};
+  std::array<int, 256> value{};
   value.fill(-1);
   for (std::size_t i = 0; i < kDigits.size(); ++i) {
-    value[static_cast<unsigned char>(kDigits[i])] = static_cast<std::int8_t>(i);
+    value[static_cast<unsigned char>(kDigits[i])] = static_cast<int>(i);
   }
   const std::string& text = node.text();
   std::string out;

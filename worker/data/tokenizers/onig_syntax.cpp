@@ -163,17 +163,14 @@ class Translator {
       atom("(?:(?<=" + word + ")(?" + (edge ? "!" : "=") + word + ")|(?<!" + word + ")(?" +
            (edge ? "=" : "!") + word + "))");
       ++at_;
-    } else if (std::string_view("AzZGRXKN").find(c) != std::string_view::npos && c != '\0') {
-      atom(std::string("\\") + c);
+    } else if (std::string_view("AzZGRXKNkg123456789").find(c) != std::string_view::npos) {
+      atom(std::string("\\") + c);  // of \k and \g, <name> follows as it is
       ++at_;
     } else if (c == 'O') {
       atom("(?s:.)");
       ++at_;
     } else if (c == 'w' || c == 'W') {
       atom((c == 'W' ? "[^" : "[") + lone_word_items() + "]");
-      ++at_;
-    } else if (c == 'k' || c == 'g' || (c >= '1' && c <= '9')) {
-      atom(std::string("\\") + c);  // <name> follows as it is
       ++at_;
     } else {
       const Property items = class_escape();
