@@ -13,6 +13,7 @@
 // clang-format on
 
 #include "core/parallel.h"
+#include "kernels/cpu/column_sums-inl.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/math-inl.h"
@@ -42,22 +43,11 @@ template <class T>
 void sum_columns(const TensorView& dy, const TensorView& dbias, std::int64_t begin,
                  std::int64_t end) {
   const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  constexpr std::int64_t kBlock = 64;
-  for (auto c = static_cast<std::size_t>(begin); c < static_cast<std::size_t>(end); c += lanes) {
-    const std::size_t left = static_cast<std::size_t>(end) - c;
-    auto total = hn::Zero(d);
-    for (std::int64_t block = 0; block < dy.rows(); block += kBlock) {
-      auto sum = hn::Zero(d);
-      const std::int64_t stop = std::min(block + kBlock, dy.rows());
-      for (std::int64_t t = block; t < stop; ++t) {
-        sum = hn::Add(sum, load_some(d, dy.as<T>() + t * dy.row_stride + c, left, T(0)));
-      }
-      total = hn::Add(total, sum);
-    }
-    store_some(d, hn::Add(load_some(d, dbias.as<T>() + c, left, T(0)), total), dbias.as<T>() + c,
-               left);
-  }
+  add_column_sums(dy.rows(), dbias.as<T>(), begin, end,
+                  [&](std::int64_t t, std::int64_t c, std::size_t left, auto sum) HWY_ATTR {
+                    return hn::Add(sum,
+                                   load_some(d, dy.as<T>() + t * dy.row_stride + c, left, T(0)));
+                  });
 }
 
 template <class T>
@@ -102,11 +92,6 @@ namespace finescale::cpu {
 HWY_EXPORT(add);
 HWY_EXPORT(gradient);
 HWY_EXPORT(affine);
-
-namespace {
-constexpr std::int64_t kGrainElements =
-    16384;  // below this a second thread costs more than it brings
-}
 
 void bias_add(const Stream& /*stream*/, const TensorView& bias, const TensorView& y) {
   ensure_isa();

@@ -21,6 +21,9 @@
 
 namespace finescale::cpu {
 
+// Elements of simple row kernels; below this a second thread costs more than it brings.
+inline constexpr std::int64_t kGrainElements = 16384;
+
 decltype(finescale::gemm) gemm;
 decltype(finescale::row_gemm) row_gemm;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;

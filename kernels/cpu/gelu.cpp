@@ -187,12 +187,12 @@ HWY_EXPORT(plain_backward);
 HWY_EXPORT(gated_backward);
 
 namespace {
-constexpr std::int64_t kGrainElements = 4096;  // exponentials: a second thread pays sooner
+constexpr std::int64_t kGeluGrain = 4096;  // exponentials: a second thread pays sooner
 }
 
 void gelu_forward(const Stream& /*stream*/, Gelu kind, const TensorView& x, const TensorView& y) {
   ensure_isa();
-  parallel_for(y.rows(), 1 + kGrainElements / (y.cols() + 1),
+  parallel_for(y.rows(), 1 + kGeluGrain / (y.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(plain_forward)(kind, x, y, begin, end);
                });
@@ -201,7 +201,7 @@ void gelu_forward(const Stream& /*stream*/, Gelu kind, const TensorView& x, cons
 void gelu_backward(const Stream& /*stream*/, Gelu kind, const TensorView& dy, const TensorView& x,
                    const TensorView& dx) {
   ensure_isa();
-  parallel_for(dy.rows(), 1 + kGrainElements / (dy.cols() + 1),
+  parallel_for(dy.rows(), 1 + kGeluGrain / (dy.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(plain_backward)(kind, dy, x, dx, begin, end);
                });
@@ -210,7 +210,7 @@ void gelu_backward(const Stream& /*stream*/, Gelu kind, const TensorView& dy, co
 void geglu_forward(const Stream& /*stream*/, Gelu kind, const TensorView& gate_up,
                    const TensorView& y) {
   ensure_isa();
-  parallel_for(y.rows(), 1 + kGrainElements / (y.cols() + 1),
+  parallel_for(y.rows(), 1 + kGeluGrain / (y.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(gated_forward)(kind, gate_up, y, begin, end);
                });
@@ -219,7 +219,7 @@ void geglu_forward(const Stream& /*stream*/, Gelu kind, const TensorView& gate_u
 void geglu_backward(const Stream& /*stream*/, Gelu kind, const TensorView& dy,
                     const TensorView& gate_up, const TensorView& dgate_up) {
   ensure_isa();
-  parallel_for(dy.rows(), 1 + kGrainElements / (dy.cols() + 1),
+  parallel_for(dy.rows(), 1 + kGeluGrain / (dy.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(gated_backward)(kind, dy, gate_up, dgate_up, begin, end);
                });

@@ -14,6 +14,7 @@
 // clang-format on
 
 #include "core/parallel.h"
+#include "kernels/cpu/column_sums-inl.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/math-inl.h"
@@ -92,32 +93,22 @@ void backward_rows(const TensorView& dy, const TensorView& x, const TensorView& 
 template <class T>
 void weight_columns(const TensorView& dy, const TensorView& x, const TensorView& rstd,
                     const TensorView& dweight, std::int64_t begin, std::int64_t end) {
-  const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  constexpr std::int64_t kBlock = 64;
   const std::int64_t heads = rstd.cols();
   const std::int64_t width = dweight.cols();
-  for (std::int64_t c = begin; c < end; c += static_cast<std::int64_t>(lanes)) {
-    const auto left = static_cast<std::size_t>(end - c);
-    auto total = hn::Zero(d);
-    for (std::int64_t block = 0; block < x.rows(); block += kBlock) {
-      auto sum = hn::Zero(d);
-      const std::int64_t stop = std::min(block + kBlock, x.rows());
-      for (std::int64_t t = block; t < stop; ++t) {
-        for (std::int64_t head = 0; head < heads; ++head) {
-          const std::int64_t column = head * width + c;
-          const auto normed =
-              hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + column, left, T(0)),
-                      hn::Set(d, rstd.as<T>()[t * heads + head]));
-          sum = hn::MulAdd(load_some(d, dy.as<T>() + t * dy.row_stride + column, left, T(0)),
-                           normed, sum);
-        }
-      }
-      total = hn::Add(total, sum);
-    }
-    store_some(d, hn::Add(load_some(d, dweight.as<T>() + c, left, T(0)), total),
-               dweight.as<T>() + c, left);
-  }
+  const hn::ScalableTag<T> d;
+  add_column_sums(x.rows(), dweight.as<T>(), begin, end,
+                  [&](std::int64_t t, std::int64_t c, std::size_t left, auto sum) HWY_ATTR {
+                    for (std::int64_t head = 0; head < heads; ++head) {
+                      const std::int64_t column = head * width + c;
+                      const auto normed =
+                          hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + column, left, T(0)),
+                                  hn::Set(d, rstd.as<T>()[t * heads + head]));
+                      sum = hn::MulAdd(
+                          load_some(d, dy.as<T>() + t * dy.row_stride + column, left, T(0)), normed,
+                          sum);
+                    }
+                    return sum;
+                  });
 }
 
 void forward(const TensorView& x, const TensorView& weight, double eps, const TensorView& y,
@@ -148,11 +139,6 @@ namespace finescale::cpu {
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(backward_weight);
-
-namespace {
-constexpr std::int64_t kGrainElements =
-    16384;  // below this a second thread costs more than it brings
-}
 
 void head_norm_forward(const Stream& /*stream*/, const TensorView& x, const TensorView& weight,
                        double eps, const TensorView& y, const TensorView& rstd) {

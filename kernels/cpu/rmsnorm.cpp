@@ -14,6 +14,7 @@
 // clang-format on
 
 #include "core/parallel.h"
+#include "kernels/cpu/column_sums-inl.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/math-inl.h"
@@ -101,25 +102,14 @@ template <class T>
 void weight_columns(const TensorView& dy, const TensorView& x, const TensorView& rstd,
                     const TensorView& dweight, std::int64_t begin, std::int64_t end) {
   const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
-  constexpr std::int64_t kBlock = 64;
-  for (std::size_t c = static_cast<std::size_t>(begin); c < static_cast<std::size_t>(end);
-       c += lanes) {
-    const std::size_t left = static_cast<std::size_t>(end) - c;
-    auto total = hn::Zero(d);
-    for (std::int64_t block = 0; block < x.rows(); block += kBlock) {
-      auto sum = hn::Zero(d);
-      const std::int64_t stop = block + kBlock < x.rows() ? block + kBlock : x.rows();
-      for (std::int64_t t = block; t < stop; ++t) {
-        const auto normed = hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + c, left, T(0)),
-                                    hn::Set(d, rstd.as<T>()[t]));
-        sum = hn::MulAdd(load_some(d, dy.as<T>() + t * dy.row_stride + c, left, T(0)), normed, sum);
-      }
-      total = hn::Add(total, sum);
-    }
-    store_some(d, hn::Add(load_some(d, dweight.as<T>() + c, left, T(0)), total),
-               dweight.as<T>() + c, left);
-  }
+  add_column_sums(x.rows(), dweight.as<T>(), begin, end,
+                  [&](std::int64_t t, std::int64_t c, std::size_t left, auto sum) HWY_ATTR {
+                    const auto normed =
+                        hn::Mul(load_some(d, x.as<T>() + t * x.row_stride + c, left, T(0)),
+                                hn::Set(d, rstd.as<T>()[t]));
+                    return hn::MulAdd(load_some(d, dy.as<T>() + t * dy.row_stride + c, left, T(0)),
+                                      normed, sum);
+                  });
 }
 
 void forward(const TensorView& x, const TensorView& residual, const TensorView& weight, double eps,
@@ -150,11 +140,6 @@ namespace finescale::cpu {
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 HWY_EXPORT(backward_weight);
-
-namespace {
-constexpr std::int64_t kGrainElements =
-    16384;  // below this a second thread costs more than it brings
-}
 
 void rmsnorm_forward(const Stream& /*stream*/, const TensorView& x, const TensorView& residual,
                      const TensorView& weight, double eps, const TensorView& y,

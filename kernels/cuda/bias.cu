@@ -2,6 +2,7 @@
 // Elementwise by rows; the gradient is summed by columns. Letters: T tokens, C columns.
 #include "kernels/cuda/bias.h"
 
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/gpu.h"
 
 namespace finescale::cuda {
@@ -9,10 +10,6 @@ namespace finescale::cuda {
 namespace {
 
 constexpr int kRowThreads = 256;
-// dbias: a warp reads 32 neighbouring columns, 16 warps take turns at blocks of rows.
-constexpr int kColumns = 32;
-constexpr int kSlices = 16;
-constexpr std::int64_t kRowBlock = 64;  // rounding grows with T / 64, as in the CPU twin
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads)
@@ -34,31 +31,12 @@ __global__ void __launch_bounds__(kRowThreads)
 
 // Warp s of a block sums the row blocks s, s + 16, ...; the 16 sums are then added in order.
 template <class T>
-__global__ void __launch_bounds__(kColumns* kSlices)
+__global__ void __launch_bounds__(kSumColumns* kSumSlices)
     sum_columns(const T* __restrict__ dy, std::int64_t dy_stride, T* __restrict__ dbias,
                 std::int64_t rows, std::int64_t width) {
-  GPU_SHARED(T, sums, [kSlices][kColumns]);
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  T total = 0;
-  if (c < width) {
-    for (std::int64_t begin = threadIdx.y * kRowBlock; begin < rows; begin += kSlices * kRowBlock) {
-      const std::int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
-      T sum = 0;
-      for (std::int64_t t = begin; t < end; ++t) {
-        sum += dy[t * dy_stride + c];
-      }
-      total += sum;
-    }
-  }
-  sums[threadIdx.y][threadIdx.x] = total;
-  __syncthreads();
-  if (threadIdx.y == 0 && c < width) {
-    T sum = sums[0][threadIdx.x];
-    for (int slice = 1; slice < kSlices; ++slice) {
-      sum += sums[slice][threadIdx.x];
-    }
-    dbias[c] += sum;
-  }
+  GPU_SHARED(T, sums, [kSumSlices][kSumColumns]);
+  add_column_sums(sums, rows, width, dbias,
+                  [&](std::int64_t t, std::int64_t c, T& sum) { sum += dy[t * dy_stride + c]; });
 }
 
 template <class T>
@@ -69,8 +47,9 @@ void add(const Stream& stream, const TensorView& bias, const TensorView& y) {
 
 template <class T>
 void gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
-  gpu_launch(stream, sum_columns<T>, dim3(blocks_for(dy.cols(), kColumns)), dim3(kColumns, kSlices),
-             0, dy.as<T>(), dy.row_stride, dbias.as<T>(), dy.rows(), dy.cols());
+  gpu_launch(stream, sum_columns<T>, dim3(blocks_for(dy.cols(), kSumColumns)),
+             dim3(kSumColumns, kSumSlices), 0, dy.as<T>(), dy.row_stride, dbias.as<T>(), dy.rows(),
+             dy.cols());
 }
 
 template <class T>

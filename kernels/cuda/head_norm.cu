@@ -4,16 +4,12 @@
 #include "kernels/cuda/head_norm.h"
 
 #include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/gpu.h"
 
 namespace finescale::cuda {
 
 namespace {
-
-// dweight: a warp reads 32 neighbouring columns, 16 warps take turns at blocks of rows.
-constexpr int kColumns = 32;
-constexpr int kSlices = 16;
-constexpr std::int64_t kRowBlock = 64;  // of tokens, as in the CPU twin
 
 // Block (t, head).
 template <class T>
@@ -61,35 +57,17 @@ __global__ void __launch_bounds__(kWarp)
 
 // Warp s of a block sums the token blocks s, s + 16, ...; the 16 sums are then added in order.
 template <class T>
-__global__ void __launch_bounds__(kColumns* kSlices)
+__global__ void __launch_bounds__(kSumColumns* kSumSlices)
     weight_columns(const T* dy, std::int64_t dy_stride, const T* __restrict__ x,
                    std::int64_t x_stride, const T* __restrict__ rstd, T* __restrict__ dweight,
                    std::int64_t rows, std::int64_t heads, std::int64_t width) {
-  GPU_SHARED(T, sums, [kSlices][kColumns]);
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  T total = 0;
-  if (c < width) {
-    for (std::int64_t begin = threadIdx.y * kRowBlock; begin < rows; begin += kSlices * kRowBlock) {
-      const std::int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
-      T sum = 0;
-      for (std::int64_t t = begin; t < end; ++t) {
-        for (std::int64_t head = 0; head < heads; ++head) {
-          const std::int64_t column = head * width + c;
-          sum += dy[t * dy_stride + column] * (x[t * x_stride + column] * rstd[t * heads + head]);
-        }
-      }
-      total += sum;
+  GPU_SHARED(T, sums, [kSumSlices][kSumColumns]);
+  add_column_sums(sums, rows, width, dweight, [&](std::int64_t t, std::int64_t c, T& sum) {
+    for (std::int64_t head = 0; head < heads; ++head) {
+      const std::int64_t column = head * width + c;
+      sum += dy[t * dy_stride + column] * (x[t * x_stride + column] * rstd[t * heads + head]);
     }
-  }
-  sums[threadIdx.y][threadIdx.x] = total;
-  __syncthreads();
-  if (threadIdx.y == 0 && c < width) {
-    T sum = sums[0][threadIdx.x];
-    for (int slice = 1; slice < kSlices; ++slice) {
-      sum += sums[slice][threadIdx.x];
-    }
-    dweight[c] += sum;
-  }
+  });
 }
 
 template <class T>
@@ -106,8 +84,8 @@ void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
               const TensorView& weight, const TensorView& rstd, const TensorView& dx,
               const TensorView& dweight) {
   if (!dweight.empty()) {  // first: dx may overwrite dy
-    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(weight.cols(), kColumns)),
-               dim3(kColumns, kSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
+    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(weight.cols(), kSumColumns)),
+               dim3(kSumColumns, kSumSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
                rstd.as<T>(), dweight.as<T>(), x.rows(), rstd.cols(), weight.cols());
   }
   if (!dx.empty()) {

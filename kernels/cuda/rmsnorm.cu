@@ -4,6 +4,7 @@
 #include "kernels/cuda/rmsnorm.h"
 
 #include "kernels/cuda/block_sum.h"
+#include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/gpu.h"
 
 namespace finescale::cuda {
@@ -11,10 +12,6 @@ namespace finescale::cuda {
 namespace {
 
 constexpr int kRowThreads = 256;  // a row of 1-8k elements: 4-32 per thread
-// dweight: a warp reads 32 neighbouring columns, 16 warps take turns at blocks of rows.
-constexpr int kColumns = 32;
-constexpr int kSlices = 16;
-constexpr std::int64_t kRowBlock = 64;  // rounding grows with T / 64, as in the CPU twin
 
 // x, residual, y [T, C] with row strides; residual may be null. weight [C], rstd [T].
 template <class T>
@@ -70,32 +67,14 @@ __global__ void __launch_bounds__(kRowThreads)
 // dweight[c] += sum over t of dy x rstd. Warp s of a block sums the row blocks s, s + 16, ...; the
 // 16 sums are then added in order. The order depends on T only.
 template <class T>
-__global__ void __launch_bounds__(kColumns* kSlices)
+__global__ void __launch_bounds__(kSumColumns* kSumSlices)
     weight_columns(const T* __restrict__ dy, std::int64_t dy_stride, const T* __restrict__ x,
                    std::int64_t x_stride, const T* __restrict__ rstd, T* __restrict__ dweight,
                    std::int64_t rows, std::int64_t width) {
-  GPU_SHARED(T, sums, [kSlices][kColumns]);
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  T total = 0;
-  if (c < width) {
-    for (std::int64_t begin = threadIdx.y * kRowBlock; begin < rows; begin += kSlices * kRowBlock) {
-      const std::int64_t end = begin + kRowBlock < rows ? begin + kRowBlock : rows;
-      T sum = 0;
-      for (std::int64_t t = begin; t < end; ++t) {
-        sum += dy[t * dy_stride + c] * (x[t * x_stride + c] * rstd[t]);
-      }
-      total += sum;
-    }
-  }
-  sums[threadIdx.y][threadIdx.x] = total;
-  __syncthreads();
-  if (threadIdx.y == 0 && c < width) {
-    T sum = sums[0][threadIdx.x];
-    for (int slice = 1; slice < kSlices; ++slice) {
-      sum += sums[slice][threadIdx.x];
-    }
-    dweight[c] += sum;
-  }
+  GPU_SHARED(T, sums, [kSumSlices][kSumColumns]);
+  add_column_sums(sums, rows, width, dweight, [&](std::int64_t t, std::int64_t c, T& sum) {
+    sum += dy[t * dy_stride + c] * (x[t * x_stride + c] * rstd[t]);
+  });
 }
 
 template <class T>
@@ -116,8 +95,8 @@ void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
                dx.as<T>(), dx.row_stride, x.cols());
   }
   if (!dweight.empty()) {
-    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(x.cols(), kColumns)),
-               dim3(kColumns, kSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
+    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(x.cols(), kSumColumns)),
+               dim3(kSumColumns, kSumSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
                rstd.as<T>(), dweight.as<T>(), x.rows(), x.cols());
   }
 }
