@@ -9,7 +9,7 @@
 
 #include "configs/schema/model.pb.h"
 #include "configs/schema/train.pb.h"
-#include "worker/engines.h"
+#include "worker/single_engine.h"
 #include "worker/train_model.h"
 
 namespace finescale {
@@ -27,9 +27,7 @@ class MeasuredSteps {
                                       std::int64_t max_new);
 
  private:
-  std::unique_ptr<Group> group_;
-  Engines engines_;
-  Engine engine_;
+  SingleEngine single_;
   BaseModel base_;
   std::unique_ptr<TrainModel> model_;
   const TrainLoader* loader_;
