@@ -41,6 +41,7 @@ std::size_t last_turn(const nlohmann::ordered_json& messages) {
 Example encode_plain_turns(const RawExample& raw, const Tokenizer& tokenizer,
                            const TurnTokens& tokens) {
   Example example;
+  example.tokens = tokens.start;
   std::string asked;
   const auto append = [&](const std::string& text, std::int32_t end) {
     const std::vector<std::int32_t> ids = tokenizer.encode_ordinary(text);

@@ -14,12 +14,13 @@ namespace finescale {
 
 // Special tokens around prompts and responses; -1: there is no prompt end.
 struct TurnTokens {
+  std::vector<std::int32_t> start;  // in front of everything
   std::int32_t prompt_end = -1;
   std::int32_t response_end = -1;
 };
 
-// prompt prompt_end response response_end, where prompt is what other roles say, joined by line
-// ends; again for each turn of the assistant. What is said never becomes a special token.
+// start prompt prompt_end response response_end, where prompt is what other roles say, joined by
+// line ends; again for each turn of the assistant. What is said never becomes a special token.
 [[nodiscard]] Example encode_plain_turns(const RawExample& raw, const Tokenizer& tokenizer,
                                          const TurnTokens& tokens);
 

@@ -34,6 +34,7 @@ Example ExampleBuilder::encode_messages(const RawExample& raw) {
 const TurnTokens& ExampleBuilder::turn_tokens() {
   if (!turn_tokens_) {
     TurnTokens tokens;
+    tokens.start = tokenizer_.start_tokens();
     const EndTokens ends = end_tokens(rules_, tokenizer_);
     tokens.response_end = ends.response;
     tokens.prompt_end = ends.prompt.value_or(tokens.prompt_end);
@@ -48,6 +49,7 @@ Example ExampleBuilder::encode(const RawExample& raw) {
     case ExampleForm::kMessages:
       return encode_messages(raw);
     case ExampleForm::kPromptResponse:
+      example.tokens = turn_tokens().start;
       append(tokenizer_.encode_ordinary(raw.prompt), example.tokens);
       if (turn_tokens().prompt_end >= 0) {
         example.tokens.push_back(turn_tokens().prompt_end);
@@ -55,6 +57,7 @@ Example ExampleBuilder::encode(const RawExample& raw) {
       example.num_prompt = static_cast<std::int32_t>(example.tokens.size());
       break;
     case ExampleForm::kText:
+      example.tokens = turn_tokens().start;
       break;
     case ExampleForm::kPreference:
       throw Error(ErrorKind::kData,

@@ -171,6 +171,13 @@ std::vector<std::int32_t> Tokenizer::add_special(std::vector<std::int32_t> first
   return impl_->post_processor.apply(texts);
 }
 
+std::vector<std::int32_t> Tokenizer::start_tokens() const {
+  constexpr std::int32_t kText = -1;  // no token has this id
+  std::vector<std::int32_t> ids = add_special({kText});
+  ids.erase(std::find(ids.begin(), ids.end(), kText), ids.end());
+  return ids;
+}
+
 std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
   std::string out;
   Decoder::Run run(impl_->decoder, out);

@@ -41,6 +41,8 @@ class Tokenizer {
   [[nodiscard]] std::vector<std::int32_t> add_special(std::vector<std::int32_t> ids) const;
   [[nodiscard]] std::vector<std::int32_t> add_special(std::vector<std::int32_t> first,
                                                       std::vector<std::int32_t> second) const;
+  // Of these, what stands in front of a text: BOS, where the model wants one.
+  [[nodiscard]] std::vector<std::int32_t> start_tokens() const;
 
   // Ids that are not in the vocabulary are passed over. Bytes come out as they are, which need not
   // be UTF-8.

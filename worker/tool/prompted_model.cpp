@@ -107,9 +107,14 @@ std::int64_t PromptedModel::max_positions() const {
 }
 
 std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt, bool raw) const {
-  std::vector<std::int32_t> tokens = form_.is_data
-                                         ? tokenizer_->encode_ordinary(prompt)
-                                         : tokenizer_->add_special(tokenizer_->encode(prompt));
+  std::vector<std::int32_t> tokens;
+  if (form_.is_data) {  // as its examples began
+    tokens = tokenizer_->start_tokens();
+    const std::vector<std::int32_t> ids = tokenizer_->encode_ordinary(prompt);
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+  } else {
+    tokens = tokenizer_->add_special(tokenizer_->encode(prompt));
+  }
   if (form_.prompt_end && !raw) {
     tokens.push_back(*form_.prompt_end);
   }
