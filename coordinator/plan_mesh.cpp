@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +21,8 @@ namespace {
 
 constexpr std::size_t kMaxShown = 12;
 constexpr std::size_t kMaxColumns = 100;
+// What a mesh and its levers leave of a row: margin, gaps, numbers.
+constexpr std::size_t kMaxCell = (kMaxColumns - 12 - 4 - 28) / 2;
 
 std::string levers_text(const nlohmann::json& row) {
   std::string text;
@@ -56,6 +59,42 @@ std::string padded(std::string text, std::size_t width) {
   return text;
 }
 
+std::string without_trailing_spaces(std::string line) {
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+// Lines of at most `width` characters, broken at spaces, of which none comes before a number.
+std::vector<std::string> wrapped(const std::string& text, std::size_t width) {
+  std::vector<std::string> lines(1);
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    std::size_t end = text.find(' ', begin);
+    while (end != std::string::npos && std::isdigit(static_cast<unsigned char>(text[end + 1]))) {
+      end = text.find(' ', end + 1);
+    }
+    end = std::min(end, text.size());
+    const std::string word = text.substr(begin, end - begin);
+    if (lines.back().empty()) {
+      lines.back() = word;
+    } else if (lines.back().size() + 1 + word.size() <= width) {
+      lines.back() += " " + word;
+    } else {
+      lines.push_back(word);
+    }
+    begin = end + 1;
+  }
+  return lines;
+}
+
+std::size_t widest(const std::vector<std::string>& lines) {
+  std::size_t width = 0;
+  for (const std::string& line : lines) {
+    width = std::max(width, line.size());
+  }
+  return width;
+}
+
 }  // namespace
 
 MeshPlan parse_mesh_plan(const nlohmann::json& answer) {
@@ -89,27 +128,42 @@ std::string mesh_table_text(const MeshPlan& plan) {
   std::size_t mesh_width = 4;
   std::size_t lever_width = 6;
   const std::size_t shown = std::min(plan.rows.size(), kMaxShown);
+  std::vector<std::vector<std::string>> meshes(shown);
+  std::vector<std::vector<std::string>> levers(shown);
   for (std::size_t i = 0; i < shown; ++i) {
-    mesh_width = std::max(mesh_width, plan.rows[i].mesh.size());
-    lever_width = std::max(lever_width, plan.rows[i].levers.size());
+    meshes[i] = wrapped(plan.rows[i].mesh, kMaxCell);
+    mesh_width = std::max(mesh_width, widest(meshes[i]));
+  }
+  for (std::size_t i = 0; i < shown; ++i) {
+    levers[i] = wrapped(plan.rows[i].levers, 2 * kMaxCell - mesh_width);
+    lever_width = std::max(lever_width, widest(levers[i]));
   }
   std::string text = "  meshes    " + padded("mesh", mesh_width) + "  " +
                      padded("levers", lever_width) + "  memory      step      comm.\n";
   for (std::size_t i = 0; i < shown; ++i) {
     const PlannedMesh& row = plan.rows[i];
     std::string line = std::string(row.is_chosen ? "         -> " : "            ") +
-                       padded(row.mesh, mesh_width) + "  " + padded(row.levers, lever_width) + "  ";
+                       padded(meshes[i].front(), mesh_width) + "  " +
+                       padded(levers[i].front(), lever_width) + "  ";
     line += row.is_legal ? padded(memory_text(row.memory_bytes), 12) +
                                padded(step_text(row.step_seconds), 10) +
                                padded(cell("%.0f%%", 100 * row.communication_share), 6)
                          : std::string(28, ' ');
     const std::string why = row.is_chosen ? "chosen" : row.reason;
-    // A reason that does not fit beside the numbers goes below them.
-    if (line.size() + why.size() > kMaxColumns) {
-      line.erase(line.find_last_not_of(' ') + 1);
-      line += "\n              ";
+    // A reason that does not fit beside the numbers goes below them, as do the rests of cells.
+    const bool is_below = line.size() + why.size() > kMaxColumns;
+    text += without_trailing_spaces(is_below ? line : line + why) + "\n";
+    for (std::size_t k = 1; k < std::max(meshes[i].size(), levers[i].size()); ++k) {
+      text += without_trailing_spaces(std::string(12, ' ') +
+                                      padded(k < meshes[i].size() ? meshes[i][k] : "", mesh_width) +
+                                      "  " + (k < levers[i].size() ? levers[i][k] : "")) +
+              "\n";
     }
-    text += line + why + "\n";
+    if (is_below) {
+      for (const std::string& part : wrapped(why, kMaxColumns - 14)) {
+        text += std::string(14, ' ') + part + "\n";
+      }
+    }
   }
   if (plan.rows.size() > shown) {
     text += "            and " + std::to_string(plan.rows.size() - shown) + " more: --json\n";

@@ -73,6 +73,26 @@ TEST_F(PlanMesh, TheTableMarksTheChosenOneAndSaysWhyNotTheOthers) {
       "              mesh.tensor is 2, but the model has 3 attention heads: use 1 or 3\n");
 }
 
+TEST_F(PlanMesh, TheTableIsNeverWiderThanAHundredColumns) {
+  MeshPlan plan;
+  PlannedMesh row;
+  row.mesh = "data 128 x shard 64 x tensor 8 x pipeline 16";
+  row.levers = "ZeRO-1, recompute selective, overlap, interleave 2";
+  row.is_legal = true;
+  row.memory_bytes = 999e6;
+  row.step_seconds = 0.123;
+  row.communication_share = 1;
+  row.reason = "10.25 x the time";
+  plan.rows = {row};
+  EXPECT_EQ(mesh_table_text(plan),
+            "  meshes    mesh                    levers                        memory      step    "
+            "  comm.\n"
+            "            data 128 x shard 64 x   ZeRO-1, recompute selective,  953 MiB     123 ms  "
+            "  100%\n"
+            "            tensor 8 x pipeline 16  overlap, interleave 2\n"
+            "              10.25 x the time\n");
+}
+
 TEST_F(PlanMesh, AutoBecomesAConcreteMesh) {
   config::Sweep sweep = load(valid() + "mesh: auto\nresources: {ranks_per_gang: 2}\n");
   nlohmann::json asked;
