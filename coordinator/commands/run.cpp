@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <iostream>
 
@@ -15,20 +14,11 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/stop_signal.h"
 
 namespace finescale {
 
 namespace {
-
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
-volatile std::sig_atomic_t run_signal = 0;
-
-void on_signal(int signal) {
-  if (run_signal != 0) {
-    ::_exit(128 + signal);  // the second time: at once; the state is safe anyway
-  }
-  run_signal = signal;
-}
 
 int run_sweep(const std::string& file, const std::vector<std::string>& settings, bool extend) {
   CampaignOptions options;
@@ -53,9 +43,8 @@ int run_sweep(const std::string& file, const std::vector<std::string>& settings,
     logger->info("{}", found);
   }
   options.live_line = ::isatty(STDERR_FILENO) != 0;
-  options.stop_signal = [] { return static_cast<int>(run_signal); };
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  options.stop_signal = stop_signal;
+  watch_stop_signals();
   const int code = run_campaign(options, *logger);
   if (code == 0 || code == 1) {
     finish_campaign(options.directory, *logger);

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/stop_signal.h"
 #include "worker/tool/generate_arguments.h"
 #include "worker/tool/tool_command.h"
 
@@ -51,7 +52,7 @@ class Conversation {
     const std::vector<std::int32_t> tokens =
         model_->has_chat() ? model_->chat_tokens(messages_) : model_->prompt_tokens(text, false);
     GenerationHooks hooks;
-    hooks.interrupted = was_interrupted;
+    hooks.interrupted = [] { return stop_signal() != 0; };
     hooks.on_text = [](std::size_t, std::string_view piece) {
       std::fwrite(piece.data(), 1, piece.size(), stdout);
       std::fflush(stdout);
@@ -96,11 +97,11 @@ int run(const Arguments& arguments) {
     if (line == "/clear") {
       conversation.clear();
     } else if (line.find_first_not_of(" \t\r") != std::string::npos) {
-      watch_interrupts();
+      watch_stop_signals();
       if (conversation.say(line) == FinishReason::kInterrupted && !terminal) {
         return 130;
       }
-      forget_interrupts();  // at the prompt Ctrl-C ends the program
+      unwatch_stop_signals();  // at the prompt Ctrl-C ends the program
     }
   }
 }

@@ -2,7 +2,6 @@
 #include "worker/tool/generate_arguments.h"
 
 #include <algorithm>
-#include <csignal>
 #include <thread>
 
 #include "core/error.h"
@@ -11,14 +10,6 @@
 namespace finescale {
 
 namespace {
-
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
-volatile std::sig_atomic_t interrupted = 0;
-
-void on_interrupt(int signal) {
-  interrupted = 1;
-  std::signal(signal, SIG_DFL);
-}
 
 template <class T, class U>
 void override_with(const std::optional<T>& given, U& value) {
@@ -96,21 +87,6 @@ void use_threads(const GenerateArguments& arguments) {
   set_num_threads(arguments.threads > 0
                       ? arguments.threads
                       : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
-}
-
-void watch_interrupts() {
-  std::signal(SIGINT, on_interrupt);
-  std::signal(SIGTERM, on_interrupt);
-}
-
-bool was_interrupted() noexcept {
-  return interrupted != 0;
-}
-
-void forget_interrupts() noexcept {
-  interrupted = 0;
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
 }
 
 }  // namespace finescale

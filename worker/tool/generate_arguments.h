@@ -33,9 +33,4 @@ void add_generate_arguments(CLI::App& app, GenerateArguments& arguments);
 // Before the model is opened.
 void use_threads(const GenerateArguments& arguments);
 
-// Ctrl-C ends the answer, a second one the program.
-void watch_interrupts();
-[[nodiscard]] bool was_interrupted() noexcept;
-void forget_interrupts() noexcept;  // Ctrl-C ends the program again
-
 }  // namespace finescale

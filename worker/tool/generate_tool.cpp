@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/stop_signal.h"
 #include "worker/tool/generate_arguments.h"
 #include "worker/tool/tool_command.h"
 
@@ -173,10 +174,10 @@ int run(const Arguments& arguments) {
                                         : model.known_tokens(prompt.ids));
     count.prompt_tokens += std::ssize(tokens.back());
   }
-  watch_interrupts();
+  watch_stop_signals();
   OrderedAnswers ordered(prompts);
   GenerationHooks hooks;
-  hooks.interrupted = was_interrupted;
+  hooks.interrupted = [] { return stop_signal() != 0; };
   if (!arguments.json && prompts.size() == 1) {
     hooks.on_text = [](std::size_t, std::string_view text) { write(text); };
     hooks.on_done = [](std::size_t, const Generated&) { write("\n"); };
@@ -200,7 +201,7 @@ int run(const Arguments& arguments) {
                  static_cast<double>(count.new_tokens) / count.seconds,
                  static_cast<long long>(count.prompt_tokens));
   }
-  return was_interrupted() ? 130 : 0;
+  return stop_signal() != 0 ? 128 + stop_signal() : 0;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "core/random.h"
 #include "worker/data/loader.h"
 #include "worker/engines.h"
+#include "worker/import/open_model.h"
 #include "worker/memory_use.h"
 #include "worker/train_model.h"
 
@@ -71,12 +73,14 @@ void dump(const std::string& path, Group& group, TrainModel& model) {
   write_checkpoint(group, path, {}, tensors);
 }
 
-std::string run(const nlohmann::json& request, Group& world, KernelProfile* profile) {
-  set_num_threads(request.value("threads", 1));
+config::ModelConfig preset(const std::string& name) {
   config::ModelConfig config;
-  const std::string path =
-      share_directory() + "/presets/" + request.at("preset").get<std::string>() + ".yaml";
+  const std::string path = share_directory() + "/presets/" + name + ".yaml";
   parse_yaml(read_file(path), path, config);
+  return config;
+}
+
+config::Train training(const nlohmann::json& request) {
   config::Train train;
   if (request.value("method", "full") == "lora") {
     train.mutable_method()->mutable_lora();
@@ -85,9 +89,27 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   }
   train.mutable_batch()->set_examples(request.at("sequences_per_step"));
   train.set_micro_batch_tokens(request.value("micro_batch_tokens", 2048));
-  train.set_learning_rate(1e-3);
+  train.set_learning_rate(request.value("learning_rate", 1e-3));
   train.set_weight_decay(0.01);
   train.set_decay_on(config::DECAY_ON_ALL);
+  return train;
+}
+
+// Sequences of a batch, by their number in the request.
+std::vector<std::int64_t> sequences_of(const GlobalBatch& batch) {
+  std::vector<std::int64_t> numbers;
+  for (const MicroBatch& micro : batch.micro_batches) {
+    numbers.insert(numbers.end(), micro.examples.begin(), micro.examples.end());
+  }
+  return numbers;
+}
+
+std::string run(const nlohmann::json& request, Group& world, KernelProfile* profile) {
+  set_num_threads(request.value("threads", 1));
+  const std::unique_ptr<WeightSource> weights =
+      request.contains("model") ? open_model(request.at("model")).weights : nullptr;
+  const config::ModelConfig config = weights ? weights->config() : preset(request.at("preset"));
+  const config::Train train = training(request);
   const Dataset data = sequences(request, decoder_shape(config).vocab_size);
   const TrainLoader loader(data, train, 1);
   config::Mesh mesh;
@@ -96,12 +118,17 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   Engine engine = engines.get(mesh);
   engine.stream = Stream(DeviceType::kCpu, nullptr, profile);
   BaseModel base = make_base_model(engine, config, DType::kF32);
-  initialize(base, 1);
+  if (weights) {
+    read_base(*weights, base);
+  } else {
+    initialize(base, 1);
+  }
   TrainModel model(engine, base, train, 1, loader);
   GlobalBatch batch;
   std::vector<double> rates;
   std::vector<double> times;
-  double loss = 0;
+  std::vector<double> losses;
+  std::vector<std::vector<std::int64_t>> batches;
   double norm = 0;
   double first_step_s = 0;
   const auto warmup = request.value("warmup", std::int64_t{3});
@@ -112,7 +139,8 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
     const Clock::time_point begin = Clock::now();
     loader.fill(step, batch);
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
-    loss = model.forward_backward(batch, scale) * scale;
+    losses.push_back(model.forward_backward(batch, scale) * scale);
+    batches.push_back(sequences_of(batch));
     norm = model.gradient_norm();
     if (step == 0 && request.contains("dump")) {
       FS_CHECK(world.size() == 1, "weights are dumped by one rank");
@@ -127,17 +155,21 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
     }
   }
   FS_CHECK(!rates.empty(), "more steps than warm-up are needed");
-  return nlohmann::json{{"tok_s", median(rates)},
+  nlohmann::json answer{{"tok_s", median(rates)},
                         {"ms_step", median(times)},
                         {"ms_total", std::accumulate(times.begin(), times.end(), 0.0)},
                         {"steps", times.size()},
-                        {"loss", loss},
+                        {"loss", losses.back()},
                         {"first_step_s", first_step_s},
                         {"peak_rss_mib", static_cast<double>(resident_peak()) / 0x1p20},
                         {"gradient_norm", norm},
                         {"isa", isa_name(active_isa())},
-                        {"memory_bytes", model.activation_bytes()}}
-      .dump();
+                        {"memory_bytes", model.activation_bytes()}};
+  if (request.value("curve", false)) {
+    answer["losses"] = losses;
+    answer["batches"] = batches;
+  }
+  return answer.dump();
 }
 
 }  // namespace

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // finescale-worker tool step: times real training steps, for comparison with other programs. Reads
-// {"preset", "method": "full"|"lora", "sequences": [[id, ...], ...] or "lengths": [tokens, ...] for
-// random ones, "sequences_per_step", "steps", "warmup", "threads", "micro_batch_tokens", "dump":
-// path of an HDF5 file for the first weights and gradient}; answers {"tok_s" (median over steps),
-// "ms_step", "ms_total" of "steps" after the warm-up, "loss", "gradient_norm", "isa",
-// "first_step_s" (from the process's start to the end of the first step), "peak_rss_mib",
-// "memory_bytes"}. AdamW as PyTorch has it: decay 0.01 everywhere. `finescale-worker --step FILE`
-// does the same on the ranks of an MPI job, spread as "mesh" (as in a sweep file; absent: data)
-// says.
+// {"preset" or "model": directory or .gguf file, "method": "full"|"lora", "sequences": [[id, ...],
+// ...] or "lengths": [tokens, ...] for random ones, "sequences_per_step", "steps", "warmup",
+// "threads", "micro_batch_tokens", "learning_rate", "dump": path of an HDF5 file for the first
+// weights and gradient, "curve"}; answers {"tok_s" (median over steps), "ms_step", "ms_total" of
+// "steps" after the warm-up, "loss", "gradient_norm", "isa", "first_step_s" (from the process's
+// start to the end of the first step), "peak_rss_mib", "memory_bytes"}, with "curve" also "losses"
+// and "batches" (numbers of sequences) of every step. AdamW as PyTorch has it: decay 0.01
+// everywhere. `finescale-worker --step FILE` does the same on the ranks of an MPI job, spread as
+// "mesh" (as in a sweep file; absent: data) says.
 #pragma once
 
 #include <string>

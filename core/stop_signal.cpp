@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/stop_signal.h"
+
+#include <unistd.h>
+#include <ctime>
+
+#include <csignal>
+
+namespace finescale {
+
+namespace {
+
+constexpr std::time_t kSameWishSeconds = 1;
+
+// A handler has no other way than these.
+// NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
+volatile std::sig_atomic_t noted = 0;
+timespec noted_at{};
+// NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
+
+timespec now() noexcept {
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);  // async-signal-safe
+  return time;
+}
+
+void on_signal(int signal) {
+  const timespec time = now();
+  if (noted == 0) {
+    noted_at = time;
+    noted = signal;
+    return;
+  }
+  const bool is_later =
+      time.tv_sec - noted_at.tv_sec > kSameWishSeconds ||
+      (time.tv_sec - noted_at.tv_sec == kSameWishSeconds && time.tv_nsec >= noted_at.tv_nsec);
+  if (is_later) {
+    ::_exit(128 + signal);
+  }
+}
+
+}  // namespace
+
+void watch_stop_signals() {
+  // Neither handler may interrupt the other: they share the time.
+  struct sigaction action {};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  sigaddset(&action.sa_mask, SIGINT);
+  sigaddset(&action.sa_mask, SIGTERM);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+void unwatch_stop_signals() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  noted = 0;
+}
+
+int stop_signal() noexcept {
+  return noted;
+}
+
+}  // namespace finescale
