@@ -11,10 +11,14 @@ namespace finescale {
 
 namespace {
 
+// Bytes from a message or a file lie at any address.
 template <class From, class To>
-void convert(const void* from, To* to, std::int64_t num_elements) {
-  std::transform(static_cast<const From*>(from), static_cast<const From*>(from) + num_elements, to,
-                 [](From value) { return static_cast<To>(value); });
+void convert(const std::byte* from, To* to, std::int64_t num_elements) {
+  for (std::int64_t i = 0; i < num_elements; ++i) {
+    From value;
+    std::memcpy(&value, from + i * static_cast<std::int64_t>(sizeof(From)), sizeof(From));
+    to[i] = static_cast<To>(value);
+  }
 }
 
 [[noreturn]] void damaged(const StoredTensor& stored) {

@@ -321,6 +321,7 @@ TEST(ChatTemplate, MutatedTemplatesNeverDoHarm) {
   const auto piece = [&](const std::string& from) {
     return from.substr(random.below(from.size() + 1), random.below(30));
   };
+  const std::string letters("{}%#-'\"()[]|.,:=~*1a \\\xFF\0", 24);
   int rendered = 0;
   for (int round = 0; round < 6000; ++round) {
     std::string source = seeds[random.below(seeds.size())];
@@ -331,7 +332,7 @@ TEST(ChatTemplate, MutatedTemplatesNeverDoHarm) {
           source.erase(at, 1 + random.below(8));
           break;
         case 1:
-          source[at] = "{}%#-'\"()[]|.,:=~*1a \\\xFF"[random.below(26)];
+          source[at] = letters[random.below(letters.size())];
           break;
         case 2:
           source.insert(at, piece(seeds[random.below(seeds.size())]));

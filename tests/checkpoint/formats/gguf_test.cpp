@@ -79,7 +79,7 @@ TEST_P(GgufTypes, AnyRangeIsThatPartOfTheWhole) {
       std::vector<double> wide(part.size());
       file.read(info, begin, end, TensorView(part.data(), DType::kF32, {end - begin}));
       file.read(info, begin, end, TensorView(wide.data(), DType::kF64, {end - begin}));
-      EXPECT_EQ(std::memcmp(part.data(), whole.data() + begin, 4 * part.size()), 0);
+      EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + begin));
       for (std::size_t i = 0; i < wide.size(); ++i) {
         ASSERT_EQ(wide[i], static_cast<double>(part[i]));
       }

@@ -117,7 +117,10 @@ Value map_filter(Context& context, const Value& value, Arguments& arguments) {
 // select, reject: by a test of the item; selectattr, rejectattr: of an attribute.
 template <bool kKeep, bool kAttribute>
 Value select_filter(Context& context, const Value& value, Arguments& arguments) {
-  const Value path = kAttribute ? shift(arguments, "the attribute") : Value();
+  Value path;
+  if constexpr (kAttribute) {
+    path = shift(arguments, "the attribute");
+  }
   Test test = nullptr;
   if (!arguments.positional.empty()) {
     const std::string name = to_text(shift(arguments, "the test"));
