@@ -47,7 +47,7 @@ dist.destroy_process_group()
 """
 MICRO = {"tiny": 1024, "small": 1024, "medium": 256, "smollm2-135m": 256}
 MPI = dict(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", OMPI_MCA_mpi_yield_when_idle="1",
-           OMPI_MCA_rmaps_base_oversubscribe="1")
+           OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_hwloc_base_binding_policy="none")
 
 
 class Scaling(Bench):

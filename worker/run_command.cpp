@@ -105,11 +105,7 @@ class RunCommand {
       return it->second;
     };
     output_ = std::filesystem::absolute(run.output()).string();
-    const int given = run.resources().threads_per_rank();
-    const int threads =
-        given > 0
-            ? given
-            : std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / world_.size());
+    const int threads = threads_of(run);
     settle_run_mesh(run, hash, threads);
     const TrialStages stages = expand_run(run, hash);
     const ExecutorOptions with{.threads = threads,
@@ -138,6 +134,19 @@ class RunCommand {
   }
 
   // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.
+  // As stated, else the processors that this rank may use over all ranks.
+  [[nodiscard]] int threads_of(const config::Run& run) const {
+    const int given = run.resources().threads_per_rank();
+    const auto processors = static_cast<int>(std::thread::hardware_concurrency());
+    if (given > processors && world_.rank() == 0) {
+      logger_->warn(
+          "{} threads share {} processors: mpirun binds ranks to cores unless it is given "
+          "--bind-to none",
+          given, processors);
+    }
+    return given > 0 ? given : std::max(1, processors / world_.size());
+  }
+
   void settle_run_mesh(config::Run& run, const ContentHash& hash, int threads) {
     const std::string& memory = run.resources().memory_per_rank();
     if (run.mesh().choice() == config::MESH_CHOICE_AUTO || !memory.empty()) {
