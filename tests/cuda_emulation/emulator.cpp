@@ -16,6 +16,8 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
+#include "tests/cuda_emulation/access.h"
+#include "tests/cuda_emulation/emulator.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -37,7 +39,8 @@ namespace {
 
 namespace context = boost::context::detail;
 
-constexpr std::size_t kStackBytes = 256 * 1024;  // sanitized frames are large
+constexpr std::size_t kStackBytes = 256 * 1024;   // sanitized frames are large
+constexpr std::size_t kFrameBytes = 1024 * 1024;  // frames of the test above a launch
 constexpr unsigned kWarp = 32;
 
 enum class State { kReady, kAtBarrier, kAtExchange, kDone };
@@ -102,9 +105,8 @@ using Stacks = std::vector<std::unique_ptr<Stack>>;  // one per thread, for all 
 
 class Block {
  public:
-  Block(dim3 size, std::size_t shared_bytes, const std::function<void()>& kernel,
-        const Stacks& stacks)
-      : kernel_(&kernel), threads_(stacks.size()) {
+  Block(dim3 size, std::size_t shared_bytes, Kernel kernel, const Stacks& stacks)
+      : kernel_(kernel), threads_(stacks.size()) {
     if (shared_bytes > 0) {
       dynamic_ = filled(shared_bytes);
     }
@@ -168,16 +170,43 @@ class Block {
   }
   void* dynamic() { return dynamic_.get(); }
 
+  [[nodiscard]] std::size_t current_thread() const { return current_; }
+  [[nodiscard]] Space space_of(const void* address) const {
+    const auto* byte = static_cast<const char*>(address);
+    const Stack& stack = *threads_[current_].stack;
+    if (byte >= stack.bottom() && byte < stack.top()) {
+      return Space::kLocal;
+    }
+    for (const auto& [begin, end] : shared_ranges_) {
+      if (byte >= begin && byte < end) {
+        return Space::kShared;
+      }
+    }
+    // The arguments lie above the frame of the launch, whose block this is.
+    const auto* frame = reinterpret_cast<const char*>(this);
+    const bool is_argument = byte >= frame && byte < frame + kFrameBytes;
+    return is_argument || is_built_in(address) ? Space::kOutside : Space::kGlobal;
+  }
+
  private:
   struct Free {
     void operator()(void* memory) const { std::free(memory); }  // NOLINT: exact size, aligned
   };
   using Memory = std::unique_ptr<void, Free>;
 
-  static Memory filled(std::size_t size_bytes) {
+  Memory filled(std::size_t size_bytes) {
     Memory memory(std::malloc(size_bytes));       // NOLINT: as above
     std::memset(memory.get(), 0xFF, size_bytes);  // NaN in every floating type
+    const auto* begin = static_cast<const char*>(memory.get());
+    shared_ranges_.emplace_back(begin, begin + size_bytes);
     return memory;
+  }
+  static bool is_built_in(const void* address) {
+    const auto is_part_of = [address](const auto& variable) {
+      return address >= &variable && address < &variable + 1;
+    };
+    return is_part_of(threadIdx) || is_part_of(blockIdx) || is_part_of(blockDim) ||
+           is_part_of(gridDim);
   }
 
   static void enter(context::transfer_t transfer);
@@ -317,11 +346,12 @@ class Block {
     return text;
   }
 
-  const std::function<void()>* kernel_;
+  Kernel kernel_;
   std::vector<Thread> threads_;
   std::size_t current_ = 0;
   std::map<std::pair<std::string, int>, Memory> shared_;
   Memory dynamic_;
+  std::vector<std::pair<const char*, const char*>> shared_ranges_;
   context::fcontext_t scheduler_ = nullptr;
   [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
   [[maybe_unused]] std::size_t scheduler_size_ = 0;
@@ -333,13 +363,22 @@ Order chosen_order = Order::kForward;
 std::mt19937_64 chosen_random(1);
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
+// The block that runs, until it ends or fails.
+class Running {
+ public:
+  explicit Running(Block* block) { running = block; }
+  ~Running() { running = nullptr; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
 void Block::enter(context::transfer_t transfer) {
   Block& block = *static_cast<Block*>(transfer.data);
   block.scheduler_ = transfer.fctx;
 #ifdef FINESCALE_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_bottom_, &block.scheduler_size_);
 #endif
-  (*block.kernel_)();
+  block.kernel_.run(block.kernel_.self);
   block.current().state = State::kDone;
   block.switch_to_scheduler(true);
 }
@@ -351,25 +390,33 @@ void set_order(Order order, unsigned long long seed) {
   chosen_random.seed(seed);
 }
 
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes,
-              const std::function<void()>& kernel) {
+void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) {
   gridDim = grid;
   blockDim = block;
   Stacks stacks;
   for (std::size_t i = 0; i < std::size_t{block.x} * block.y * block.z; ++i) {
     stacks.push_back(std::make_unique<Stack>());
   }
+  access_launch_begins(stacks.size(), shared_bytes);
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
         blockIdx = {x, y, z};
         Block current(block, shared_bytes, kernel, stacks);
-        running = &current;
+        const Running now(&current);
         current.run(chosen_order, chosen_random);
+        access_block_ends();
       }
     }
   }
-  running = nullptr;
+}
+
+Space space_of(const void* address) {
+  return running == nullptr ? Space::kOutside : running->space_of(address);
+}
+
+std::size_t running_thread() {
+  return running->current_thread();
 }
 
 void barrier(const char* file, int line) {
@@ -384,6 +431,13 @@ void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_by
   std::memcpy(thread.brought.data(), mine, size_bytes);
   running->wait(State::kAtExchange, {file, line});
   std::memcpy(theirs, thread.received.data(), size_bytes);
+}
+
+void meet_warp(const char* file, int line) {
+  Thread& thread = running->current();
+  thread.mask = 0xffffffffU;
+  thread.from = running->current_lane();
+  running->wait(State::kAtExchange, {file, line});
 }
 
 void* shared_array(const char* file, int line, std::size_t size_bytes) {
