@@ -89,6 +89,7 @@ struct Case {
 [[nodiscard]] std::vector<Case> pointwise_cases();
 [[nodiscard]] std::vector<Case> embedding_cases();
 [[nodiscard]] std::vector<Case> reduce_cases();
+[[nodiscard]] std::vector<Case> attention_cases();
 [[nodiscard]] std::vector<Case> all_cases();
 
 }  // namespace finescale

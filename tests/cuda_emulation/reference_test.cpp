@@ -13,7 +13,8 @@ namespace finescale {
 
 std::vector<Case> all_cases() {
   std::vector<Case> all;
-  for (const auto& cases : {norm_cases, pointwise_cases, embedding_cases, reduce_cases}) {
+  for (const auto& cases :
+       {norm_cases, pointwise_cases, embedding_cases, reduce_cases, attention_cases}) {
     for (Case& one : cases()) {
       all.push_back(std::move(one));
     }
