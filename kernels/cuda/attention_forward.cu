@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/storage.h"
@@ -112,6 +113,10 @@ void attention_forward(const Stream& stream, const AttentionShape& shape, const 
                        const TensorView& k, const TensorView& v, const TensorView& segments,
                        const TensorView& out, const TensorView& lse) {
   if (q.rows() == 0) {
+    return;
+  }
+  if (fits_tensor_cores(shape, q, k, v, out)) {
+    attention_forward_mma(stream, shape, q, k, v, segments, out, lse);
     return;
   }
   for_attention(shape, q, [&](auto tag, auto width) {

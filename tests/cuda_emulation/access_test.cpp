@@ -215,10 +215,13 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
         {"reduce:add_scaled" + with, bytes(3)}}}};
   for (const int dim : {64, 128, 256}) {
     const std::string wide = "<" + type + ", " + std::to_string(dim) + ">";
+    const bool is_mma = dtype == DType::kBf16 && dim <= 128;
     rows.push_back({"attention, heads of " + std::to_string(dim),
                     dtype,
                     [dim](const Side& side) { run_attention(side, dim); },
-                    {{"attention_forward:forward_tiles" + wide, 0},
+                    {{is_mma ? "attention_mma:forward_mma<" + std::to_string(dim) + ">"
+                             : "attention_forward:forward_tiles" + wide,
+                      0},
                      {"attention_backward:find_delta<" + type + ">", 0},
                      {"attention_backward:query_gradients" + wide, 0},
                      {"attention_backward:key_gradients" + wide, 0}}});

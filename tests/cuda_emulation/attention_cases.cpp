@@ -57,10 +57,11 @@ Results attention(const Side& side, const Size& size) {
       std::accumulate(layout.lengths.begin(), layout.lengths.end(), std::int64_t{0});
   const std::int64_t wide = std::int64_t{layout.heads} * layout.dim;
   const std::int64_t narrow = std::int64_t{layout.kv_heads} * layout.dim;
-  Array qkv = side.input(1, tokens, wide + 2 * narrow, 4);
-  Array dqkv = side.input(2, tokens, wide + 2 * narrow, 4);  // overwritten, not added
+  const std::int64_t gap = size.more % 4 == 1 ? 4 : 8;  // with 4, bf16 does not fit tensor cores
+  Array qkv = side.input(1, tokens, wide + 2 * narrow, gap);
+  Array dqkv = side.input(2, tokens, wide + 2 * narrow, gap);  // overwritten, not added
   Array dout = side.input(3, tokens, wide, 8);
-  Array out = side.output(tokens, wide, 4);
+  Array out = side.output(tokens, wide, 8);
   Array lse = side.wide_output(tokens, layout.heads);
   Array segments = segments_of(layout);
   const auto q = [&](Array& all) { return all.view().columns(0, wide); };

@@ -97,8 +97,9 @@ struct Thread {
   Place place;
   unsigned mask = 0;
   unsigned from = 0;
-  std::array<std::byte, 16> brought{};
-  std::array<std::byte, 16> received{};
+  Brought brought{};
+  Brought received{};
+  std::array<Brought, kWarp>* received_all = nullptr;  // where this is wanted
 };
 
 using Stacks = std::vector<std::unique_ptr<Stack>>;  // one per thread, for all blocks of a grid
@@ -313,6 +314,9 @@ class Block {
         throw std::runtime_error("a lane reads from outside the mask: " + thread.place.text());
       }
       thread.received = threads_[warp + thread.from].brought;
+      for (std::size_t other = 0; thread.received_all != nullptr && other < lanes; ++other) {
+        (*thread.received_all)[other] = threads_[warp + other].brought;
+      }
     }
     for (std::size_t i = 0; i < lanes; ++i) {
       if ((mask >> i & 1U) != 0) {
@@ -438,6 +442,15 @@ void meet_warp(const char* file, int line) {
   thread.mask = 0xffffffffU;
   thread.from = running->current_lane();
   running->wait(State::kAtExchange, {file, line});
+}
+
+void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
+                  const char* file, int line) {
+  Thread& thread = running->current();
+  std::memcpy(thread.brought.data(), mine, size_bytes);
+  thread.received_all = &theirs;
+  meet_warp(file, line);
+  thread.received_all = nullptr;
 }
 
 void* shared_array(const char* file, int line, std::size_t size_bytes) {

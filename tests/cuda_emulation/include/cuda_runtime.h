@@ -9,6 +9,7 @@
 
 #include <math.h>  // NOLINT(modernize-deprecated-headers): overloads in the global namespace
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -86,6 +87,10 @@ void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_by
               const char* file, int line);
 // Meets all lanes of the warp.
 void meet_warp(const char* file, int line);
+// The same, and theirs[l] receives what lane l brought.
+using Brought = std::array<std::byte, 16>;
+void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
+                  const char* file, int line);
 // The block's array of this declaration.
 void* shared_array(const char* file, int line, std::size_t size_bytes);
 void* dynamic_shared();
@@ -111,6 +116,8 @@ inline float __uint_as_float(unsigned bits) {
   std::memcpy(&value, &bits, sizeof(value));
   return value;
 }
+
+#include "tests/cuda_emulation/include/tensor_cores.h"
 
 #define __syncwarp() ::finescale::cuda::emulation::meet_warp(__FILE__, __LINE__)
 #define __syncthreads() ::finescale::cuda::emulation::barrier(__FILE__, __LINE__)
