@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "tests/cuda_emulation/emulator.h"
+#include "tests/cuda_emulation/races.h"
 
 namespace finescale::cuda::emulation {
 
@@ -29,6 +30,7 @@ bool counting = false;
 bool busy = false;  // an instrumented inline function may be what the linker kept for this file
 std::vector<std::vector<Access>> by_thread;
 std::vector<AccessCounts> launches;
+Races races;
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
 // Sectors that are touched, and as many as the distinct bytes fill.
@@ -92,19 +94,21 @@ void count_warp(std::size_t first_thread, AccessCounts& counts) {
   }
 }
 
-void record(const void* address, std::uint32_t size_bytes, const void* code) {
+void record(const void* address, std::uint32_t size_bytes, bool is_write, const void* code) {
   if (!counting || busy) {
     return;
   }
   busy = true;
   const Space space = space_of(address);
   if (space == Space::kGlobal || space == Space::kShared) {
-    const std::size_t thread = running_thread();
-    if (by_thread.size() <= thread) {
-      by_thread.resize(thread + 1);
+    const Progress now = running_thread();
+    if (by_thread.size() <= now.thread) {
+      by_thread.resize(now.thread + 1);
     }
-    by_thread[thread].push_back(
-        {code, reinterpret_cast<std::uintptr_t>(address), size_bytes, space == Space::kShared});
+    const auto begin = reinterpret_cast<std::uintptr_t>(address);
+    const bool is_shared = space == Space::kShared;
+    by_thread[now.thread].push_back({code, begin, size_bytes, is_shared});
+    races.add({begin, size_bytes, now.thread, now.barriers, now.warp_syncs, is_write, is_shared});
   }
   busy = false;
 }
@@ -138,7 +142,16 @@ void access_block_ends() {
     count_warp(first, launches.back());
   }
   by_thread.clear();
+  races.block_ends();
   busy = false;
+}
+
+void access_launch_ends() {
+  if (counting) {
+    busy = true;
+    launches.back().races = races.launch_ends();
+    busy = false;
+  }
 }
 
 }  // namespace finescale::cuda::emulation
@@ -146,15 +159,15 @@ void access_block_ends() {
 #if !defined(__SANITIZE_THREAD__)
 // The names and types are the compiler's.
 // NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming)
-#define FINESCALE_ACCESS(name, size)                                                  \
-  void name(void* address) {                                                          \
-    finescale::cuda::emulation::record(address, (size), __builtin_return_address(0)); \
+#define FINESCALE_ACCESS(name, size, is_write)                                                    \
+  void name(void* address) {                                                                      \
+    finescale::cuda::emulation::record(address, (size), (is_write), __builtin_return_address(0)); \
   }
-#define FINESCALE_ACCESSES(size)                      \
-  FINESCALE_ACCESS(__tsan_read##size, size)           \
-  FINESCALE_ACCESS(__tsan_write##size, size)          \
-  FINESCALE_ACCESS(__tsan_unaligned_read##size, size) \
-  FINESCALE_ACCESS(__tsan_unaligned_write##size, size)
+#define FINESCALE_ACCESSES(size)                             \
+  FINESCALE_ACCESS(__tsan_read##size, size, false)           \
+  FINESCALE_ACCESS(__tsan_write##size, size, true)           \
+  FINESCALE_ACCESS(__tsan_unaligned_read##size, size, false) \
+  FINESCALE_ACCESS(__tsan_unaligned_write##size, size, true)
 extern "C" {
 void __tsan_init() {}
 void __tsan_func_entry(void* /*caller*/) {}
@@ -165,11 +178,11 @@ FINESCALE_ACCESSES(4)
 FINESCALE_ACCESSES(8)
 FINESCALE_ACCESSES(16)
 void __tsan_read_range(void* address, std::size_t size_bytes) {
-  finescale::cuda::emulation::record(address, static_cast<std::uint32_t>(size_bytes),
+  finescale::cuda::emulation::record(address, static_cast<std::uint32_t>(size_bytes), false,
                                      __builtin_return_address(0));
 }
 void __tsan_write_range(void* address, std::size_t size_bytes) {
-  finescale::cuda::emulation::record(address, static_cast<std::uint32_t>(size_bytes),
+  finescale::cuda::emulation::record(address, static_cast<std::uint32_t>(size_bytes), true,
                                      __builtin_return_address(0));
 }
 void __tsan_vptr_update(void** /*object*/, void* /*table*/) {}

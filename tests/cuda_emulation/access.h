@@ -15,8 +15,8 @@ struct AccessCounts {
   std::int64_t dynamic_shared_bytes = 0;  // of a block
   std::int64_t sectors = 0;               // of 32 bytes, that instructions touch in global memory
   std::int64_t least_sectors = 0;         // that the same bytes fill when they lie side by side
-  std::int64_t bank_conflicts =
-      0;  // turns that instructions on shared memory take beyond the first
+  std::int64_t bank_conflicts = 0;  // turns of shared memory beyond the first of an instruction
+  std::int64_t races = 0;           // bytes with accesses that nothing orders
 };
 
 // From now on; instrumented kernels only.
@@ -27,5 +27,6 @@ void start_counting();
 // Called by the emulator.
 void access_launch_begins(std::size_t threads, std::size_t dynamic_shared_bytes);
 void access_block_ends();
+void access_launch_ends();
 
 }  // namespace finescale::cuda::emulation

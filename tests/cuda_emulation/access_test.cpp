@@ -24,6 +24,7 @@
 #include "kernels/cuda/swiglu.h"
 #include "tests/cuda_emulation/access.h"
 #include "tests/cuda_emulation/cases.h"
+#include "tests/cuda_emulation/faulty.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 namespace finescale {
@@ -289,12 +290,28 @@ TEST(Access, SectorsAreFullAndBanksDoNotConflict) {
         EXPECT_LE(sectors, 1.1 * launch.operand_bytes / 32) << where;
       }
       EXPECT_EQ(counts[i].bank_conflicts, 0) << where;
+      EXPECT_EQ(counts[i].races, 0) << where;
       table << one.name << '\t' << launch.kernel << '\t' << counts[i].threads << '\t'
             << counts[i].dynamic_shared_bytes << '\t' << counts[i].sectors << '\t'
             << counts[i].least_sectors << '\t' << std::ceil(launch.operand_bytes / 32) << '\t'
             << counts[i].bank_conflicts << '\n';
     }
   }
+}
+
+TEST(Races, AreFoundInFaultyKernels) {
+  std::vector<float> in(64, 1);
+  std::vector<float> out(64);
+  const auto races_of = [&](const auto& run, cuda::Fault fault) {
+    cuda::emulation::start_counting();
+    run(in.data(), out.data(), fault);
+    return cuda::emulation::stop_counting().at(0).races;
+  };
+  EXPECT_EQ(races_of(cuda::run_reverse, cuda::Fault::kNone), 0);
+  EXPECT_EQ(races_of(cuda::run_reverse, cuda::Fault::kMissingBarrier), 64 * 4);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kNone), 0);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kMissingWarpSync), 64 * 4);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kTwoOwners), 32 * 4);
 }
 
 }  // namespace

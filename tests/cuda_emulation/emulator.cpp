@@ -97,6 +97,8 @@ struct Thread {
   Place place;
   unsigned mask = 0;
   unsigned from = 0;
+  std::uint32_t barriers = 0;  // passed
+  std::uint32_t warp_syncs = 0;
   Brought brought{};
   Brought received{};
   std::array<Brought, kWarp>* received_all = nullptr;  // where this is wanted
@@ -171,7 +173,10 @@ class Block {
   }
   void* dynamic() { return dynamic_.get(); }
 
-  [[nodiscard]] std::size_t current_thread() const { return current_; }
+  [[nodiscard]] Progress progress() const {
+    const Thread& thread = threads_[current_];
+    return {static_cast<std::uint32_t>(current_), thread.barriers, thread.warp_syncs};
+  }
   [[nodiscard]] Space space_of(const void* address) const {
     const auto* byte = static_cast<const char*>(address);
     const Stack& stack = *threads_[current_].stack;
@@ -413,18 +418,20 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) 
       }
     }
   }
+  access_launch_ends();
 }
 
 Space space_of(const void* address) {
   return running == nullptr ? Space::kOutside : running->space_of(address);
 }
 
-std::size_t running_thread() {
-  return running->current_thread();
+Progress running_thread() {
+  return running->progress();
 }
 
 void barrier(const char* file, int line) {
   running->wait(State::kAtBarrier, {file, line});
+  ++running->current().barriers;
 }
 
 void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_bytes, unsigned from,
@@ -438,18 +445,18 @@ void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_by
 }
 
 void meet_warp(const char* file, int line) {
-  Thread& thread = running->current();
-  thread.mask = 0xffffffffU;
-  thread.from = running->current_lane();
-  running->wait(State::kAtExchange, {file, line});
+  const unsigned nothing = 0;
+  unsigned received;
+  exchange(0xffffffffU, &nothing, &received, sizeof(nothing), lane(), file, line);
+  ++running->current().warp_syncs;
 }
 
 void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
                   const char* file, int line) {
   Thread& thread = running->current();
-  std::memcpy(thread.brought.data(), mine, size_bytes);
+  Brought own;
   thread.received_all = &theirs;
-  meet_warp(file, line);
+  exchange(0xffffffffU, mine, own.data(), size_bytes, lane(), file, line);
   thread.received_all = nullptr;
 }
 

@@ -2,7 +2,7 @@
 // What the emulator knows of the thread whose turn it is.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 
 namespace finescale::cuda::emulation {
 
@@ -13,7 +13,14 @@ enum class Space {
   kGlobal
 };
 
+// How far the running thread of a block is in what orders memory.
+struct Progress {
+  std::uint32_t thread;
+  std::uint32_t barriers;
+  std::uint32_t warp_syncs;
+};
+
 [[nodiscard]] Space space_of(const void* address);
-[[nodiscard]] std::size_t running_thread();  // of its block
+[[nodiscard]] Progress running_thread();
 
 }  // namespace finescale::cuda::emulation
