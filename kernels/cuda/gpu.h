@@ -15,9 +15,10 @@
 #include "core/error.h"
 
 // GPU_SHARED(float, tile, [32][33]) declares an array of the block; GPU_DYNAMIC_SHARED(float, name)
-// names the bytes given to the launch. Neither is initialised (the emulator fills them with NaN).
+// names the bytes given to the launch. Both lie on 16 bytes and neither is initialised (the
+// emulator fills them with NaN).
 #ifndef FINESCALE_CUDA_EMULATION
-#define GPU_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
+#define GPU_SHARED(type, name, ...) __shared__ __align__(16) type name __VA_ARGS__
 #define GPU_DYNAMIC_SHARED(type, name)                                \
   extern __shared__ __align__(16) unsigned char gpu_dynamic_bytes_[]; \
   type* name = reinterpret_cast<type*>(gpu_dynamic_bytes_)
@@ -27,6 +28,7 @@ namespace finescale::cuda {
 
 inline constexpr unsigned kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffU;
+inline constexpr std::size_t kOrdinarySharedBytes = 48 * 1024;  // of a block
 
 // Enqueues on the stream; throws kDevice when the launch is refused. Faults inside the kernel show
 // up at the next synchronisation, as CUDA has it.
@@ -38,6 +40,11 @@ void gpu_launch(const Stream& stream, void (*kernel)(Parameters...), dim3 grid, 
   emulation::run_grid(grid, block, shared_bytes,
                       [&] { kernel(static_cast<Parameters>(arguments)...); });
 #else
+  if (shared_bytes > kOrdinarySharedBytes) {  // more must be asked for
+    (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                               cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(shared_bytes));  // refused: the launch fails
+  }
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.native())>>>(
       static_cast<Parameters>(arguments)...);
   if (const cudaError_t code = cudaGetLastError(); code != cudaSuccess) {

@@ -16,6 +16,8 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
+#include "tests/cuda_emulation/access.h"
+#include "tests/cuda_emulation/emulator.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -37,7 +39,8 @@ namespace {
 
 namespace context = boost::context::detail;
 
-constexpr std::size_t kStackBytes = 256 * 1024;  // sanitized frames are large
+constexpr std::size_t kStackBytes = 256 * 1024;   // sanitized frames are large
+constexpr std::size_t kFrameBytes = 1024 * 1024;  // frames of the test above a launch
 constexpr unsigned kWarp = 32;
 
 enum class State { kReady, kAtBarrier, kAtExchange, kDone };
@@ -94,17 +97,19 @@ struct Thread {
   Place place;
   unsigned mask = 0;
   unsigned from = 0;
-  std::array<std::byte, 16> brought{};
-  std::array<std::byte, 16> received{};
+  std::uint32_t barriers = 0;  // passed
+  std::uint32_t warp_syncs = 0;
+  Brought brought{};
+  Brought received{};
+  std::array<Brought, kWarp>* received_all = nullptr;  // where this is wanted
 };
 
 using Stacks = std::vector<std::unique_ptr<Stack>>;  // one per thread, for all blocks of a grid
 
 class Block {
  public:
-  Block(dim3 size, std::size_t shared_bytes, const std::function<void()>& kernel,
-        const Stacks& stacks)
-      : kernel_(&kernel), threads_(stacks.size()) {
+  Block(dim3 size, std::size_t shared_bytes, Kernel kernel, const Stacks& stacks)
+      : kernel_(kernel), threads_(stacks.size()) {
     if (shared_bytes > 0) {
       dynamic_ = filled(shared_bytes);
     }
@@ -168,16 +173,46 @@ class Block {
   }
   void* dynamic() { return dynamic_.get(); }
 
+  [[nodiscard]] Progress progress() const {
+    const Thread& thread = threads_[current_];
+    return {static_cast<std::uint32_t>(current_), thread.barriers, thread.warp_syncs};
+  }
+  [[nodiscard]] Space space_of(const void* address) const {
+    const auto* byte = static_cast<const char*>(address);
+    const Stack& stack = *threads_[current_].stack;
+    if (byte >= stack.bottom() && byte < stack.top()) {
+      return Space::kLocal;
+    }
+    for (const auto& [begin, end] : shared_ranges_) {
+      if (byte >= begin && byte < end) {
+        return Space::kShared;
+      }
+    }
+    // The arguments lie above the frame of the launch, whose block this is.
+    const auto* frame = reinterpret_cast<const char*>(this);
+    const bool is_argument = byte >= frame && byte < frame + kFrameBytes;
+    return is_argument || is_built_in(address) ? Space::kOutside : Space::kGlobal;
+  }
+
  private:
   struct Free {
     void operator()(void* memory) const { std::free(memory); }  // NOLINT: exact size, aligned
   };
   using Memory = std::unique_ptr<void, Free>;
 
-  static Memory filled(std::size_t size_bytes) {
+  Memory filled(std::size_t size_bytes) {
     Memory memory(std::malloc(size_bytes));       // NOLINT: as above
     std::memset(memory.get(), 0xFF, size_bytes);  // NaN in every floating type
+    const auto* begin = static_cast<const char*>(memory.get());
+    shared_ranges_.emplace_back(begin, begin + size_bytes);
     return memory;
+  }
+  static bool is_built_in(const void* address) {
+    const auto is_part_of = [address](const auto& variable) {
+      return address >= &variable && address < &variable + 1;
+    };
+    return is_part_of(threadIdx) || is_part_of(blockIdx) || is_part_of(blockDim) ||
+           is_part_of(gridDim);
   }
 
   static void enter(context::transfer_t transfer);
@@ -284,6 +319,9 @@ class Block {
         throw std::runtime_error("a lane reads from outside the mask: " + thread.place.text());
       }
       thread.received = threads_[warp + thread.from].brought;
+      for (std::size_t other = 0; thread.received_all != nullptr && other < lanes; ++other) {
+        (*thread.received_all)[other] = threads_[warp + other].brought;
+      }
     }
     for (std::size_t i = 0; i < lanes; ++i) {
       if ((mask >> i & 1U) != 0) {
@@ -317,11 +355,12 @@ class Block {
     return text;
   }
 
-  const std::function<void()>* kernel_;
+  Kernel kernel_;
   std::vector<Thread> threads_;
   std::size_t current_ = 0;
   std::map<std::pair<std::string, int>, Memory> shared_;
   Memory dynamic_;
+  std::vector<std::pair<const char*, const char*>> shared_ranges_;
   context::fcontext_t scheduler_ = nullptr;
   [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
   [[maybe_unused]] std::size_t scheduler_size_ = 0;
@@ -333,13 +372,22 @@ Order chosen_order = Order::kForward;
 std::mt19937_64 chosen_random(1);
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
+// The block that runs, until it ends or fails.
+class Running {
+ public:
+  explicit Running(Block* block) { running = block; }
+  ~Running() { running = nullptr; }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+
 void Block::enter(context::transfer_t transfer) {
   Block& block = *static_cast<Block*>(transfer.data);
   block.scheduler_ = transfer.fctx;
 #ifdef FINESCALE_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_bottom_, &block.scheduler_size_);
 #endif
-  (*block.kernel_)();
+  block.kernel_.run(block.kernel_.self);
   block.current().state = State::kDone;
   block.switch_to_scheduler(true);
 }
@@ -351,29 +399,39 @@ void set_order(Order order, unsigned long long seed) {
   chosen_random.seed(seed);
 }
 
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes,
-              const std::function<void()>& kernel) {
+void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) {
   gridDim = grid;
   blockDim = block;
   Stacks stacks;
   for (std::size_t i = 0; i < std::size_t{block.x} * block.y * block.z; ++i) {
     stacks.push_back(std::make_unique<Stack>());
   }
+  access_launch_begins(stacks.size(), shared_bytes);
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
         blockIdx = {x, y, z};
         Block current(block, shared_bytes, kernel, stacks);
-        running = &current;
+        const Running now(&current);
         current.run(chosen_order, chosen_random);
+        access_block_ends();
       }
     }
   }
-  running = nullptr;
+  access_launch_ends();
+}
+
+Space space_of(const void* address) {
+  return running == nullptr ? Space::kOutside : running->space_of(address);
+}
+
+Progress running_thread() {
+  return running->progress();
 }
 
 void barrier(const char* file, int line) {
   running->wait(State::kAtBarrier, {file, line});
+  ++running->current().barriers;
 }
 
 void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_bytes, unsigned from,
@@ -384,6 +442,22 @@ void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_by
   std::memcpy(thread.brought.data(), mine, size_bytes);
   running->wait(State::kAtExchange, {file, line});
   std::memcpy(theirs, thread.received.data(), size_bytes);
+}
+
+void meet_warp(const char* file, int line) {
+  const unsigned nothing = 0;
+  unsigned received;
+  exchange(0xffffffffU, &nothing, &received, sizeof(nothing), lane(), file, line);
+  ++running->current().warp_syncs;
+}
+
+void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
+                  const char* file, int line) {
+  Thread& thread = running->current();
+  Brought own;
+  thread.received_all = &theirs;
+  exchange(0xffffffffU, mine, own.data(), size_bytes, lane(), file, line);
+  thread.received_all = nullptr;
 }
 
 void* shared_array(const char* file, int line, std::size_t size_bytes) {

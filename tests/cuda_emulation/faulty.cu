@@ -42,7 +42,24 @@ __global__ void sum_by_shuffles(const float* in, float* out, Fault fault) {
   __syncthreads();
 }
 
+// Two blocks of a warp.
+__global__ void swap_neighbours(const float* in, float* out, Fault fault) {
+  GPU_SHARED(float, tile, [kWarp]);
+  const unsigned t = threadIdx.x;
+  const unsigned at = (fault == Fault::kTwoOwners ? 0 : blockIdx.x * kWarp) + t;
+  tile[t] = in[at];
+  const float same = __shfl_xor_sync(kAllLanes, in[at], 0);
+  if (fault != Fault::kMissingWarpSync) {
+    __syncwarp();
+  }
+  out[at] = tile[t ^ 1U] + same - in[at];
+}
+
 }  // namespace
+
+void run_swap(const float* in, float* out, Fault fault) {
+  gpu_launch(Stream(DeviceType::kCuda), swap_neighbours, dim3(2), dim3(kWarp), 0, in, out, fault);
+}
 
 void run_reverse(const float* in, float* out, Fault fault) {
   gpu_launch(Stream(DeviceType::kCuda), reverse_numbers, dim3(1), dim3(kThreads), 0, in, out,

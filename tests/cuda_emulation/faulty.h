@@ -10,10 +10,14 @@ enum class Fault {
   kEarlyReturn,
   kDivergentBarriers,
   kHalfShuffles,
-  kOverrun
+  kOverrun,
+  kMissingWarpSync,
+  kTwoOwners
 };
 
 void run_reverse(const float* in, float* out, Fault fault);
 void run_sum(const float* in, float* out, Fault fault);  // out[t]: sum over t's warp
+// Swaps neighbours through shared memory; a shuffle in between orders nothing.
+void run_swap(const float* in, float* out, Fault fault);
 
 }  // namespace finescale::cuda

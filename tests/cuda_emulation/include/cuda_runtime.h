@@ -9,20 +9,45 @@
 
 #include <math.h>  // NOLINT(modernize-deprecated-headers): overloads in the global namespace
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <type_traits>
 
 #define __global__
 #define __device__
 #define __host__
-#define __forceinline__ inline
+#define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 
 struct uint3 {
   unsigned x = 0, y = 0, z = 0;
+};
+// Vectors move as one access, as on the device (and so in what a sanitizer is told).
+struct alignas(8) uint2 {
+  unsigned x = 0, y = 0;
+  uint2() = default;
+  __forceinline__ uint2(const uint2& other) {
+    *this = other;
+  }                                                       // NOLINT(bugprone-copy-constructor-init)
+  __forceinline__ uint2& operator=(const uint2& other) {  // NOLINT: one access, also to itself
+    using Whole __attribute__((may_alias)) = std::uint64_t;
+    *reinterpret_cast<Whole*>(this) = *reinterpret_cast<const Whole*>(&other);
+    return *this;
+  }
+};
+struct alignas(16) uint4 {
+  unsigned x = 0, y = 0, z = 0, w = 0;
+  uint4() = default;
+  __forceinline__ uint4(const uint4& other) {
+    *this = other;
+  }                                                       // NOLINT(bugprone-copy-constructor-init)
+  __forceinline__ uint4& operator=(const uint4& other) {  // NOLINT: one access, also to itself
+    using Whole __attribute__((vector_size(16), may_alias)) = unsigned;
+    *reinterpret_cast<Whole*>(this) = *reinterpret_cast<const Whole*>(&other);
+    return *this;
+  }
 };
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -42,14 +67,30 @@ enum class Order { kForward, kReverse, kRandom };
 // How the threads of a block take turns between two meetings; of the whole process.
 void set_order(Order order, unsigned long long seed = 1);
 
+// A kernel with its arguments; refers to what outlives the launch.
+struct Kernel {
+  void (*run)(const void*);
+  const void* self;
+};
 // Runs the blocks one after another. Throws std::runtime_error, naming source lines, when a barrier
 // or a warp operation is not reached by all who must reach it.
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const std::function<void()>& kernel);
+void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel);
+template <class Run>
+void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const Run& run) {
+  run_blocks(grid, block, shared_bytes,
+             {[](const void* self) { (*static_cast<const Run*>(self))(); }, &run});
+}
 
 void barrier(const char* file, int line);
 // Meets the other lanes of `mask` and returns what lane `from` brought; size_bytes up to 16.
 void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_bytes, unsigned from,
               const char* file, int line);
+// Meets all lanes of the warp.
+void meet_warp(const char* file, int line);
+// The same, and theirs[l] receives what lane l brought.
+using Brought = std::array<std::byte, 16>;
+void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
+                  const char* file, int line);
 // The block's array of this declaration.
 void* shared_array(const char* file, int line, std::size_t size_bytes);
 void* dynamic_shared();
@@ -65,6 +106,20 @@ T shuffle(unsigned mask, T value, unsigned from, const char* file, int line) {
 
 }  // namespace finescale::cuda::emulation
 
+inline unsigned __float_as_uint(float value) {
+  unsigned bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+inline float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+#include "tests/cuda_emulation/include/tensor_cores.h"
+
+#define __syncwarp() ::finescale::cuda::emulation::meet_warp(__FILE__, __LINE__)
 #define __syncthreads() ::finescale::cuda::emulation::barrier(__FILE__, __LINE__)
 #define __shfl_sync(mask, value, source) \
   ::finescale::cuda::emulation::shuffle((mask), (value), (source), __FILE__, __LINE__)

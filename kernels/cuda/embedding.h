@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA twins of operations of kernels/embedding.h, enqueued on the stream. Tokens are checked by
+// whoever uploads them: an id outside the vocabulary gives a row of NaN.
+#pragma once
+
+#include "kernels/embedding.h"
+
+namespace finescale::cuda {
+
+// f32, bf16 and f64.
+decltype(finescale::embedding_forward) embedding_forward;
+
+// As its twin, with the same bits, for dy and to of one dtype, f32 or f64, or bf16 dy and f32 to.
+// order [2, T] i32 (dense) is scratch: the places sorted by token, and how long each token's run
+// is.
+void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
+                        const TensorView& order, const TensorView& to);
+
+// f32 and f64.
+decltype(finescale::add_rows) add_rows;
+
+}  // namespace finescale::cuda

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// CUDA twins of operations of kernels/reduce.h, enqueued on the stream. Norms leave their results
+// in the device's memory, so clipping needs no synchronisation. Orders of addition depend on sizes
+// only.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/reduce.h"
+
+namespace finescale::cuda {
+
+// x [n] f32, bf16 or f64. sums [ceil(n / kNormBlock)] f64 receive what the twin adds to its total,
+// for f32 with the same bits.
+void squared_norm_blocks(const Stream& stream, const TensorView& x, const TensorView& sums);
+
+// f64 elements of scratch that tree_sum needs for n values.
+[[nodiscard]] std::int64_t tree_sum_scratch(std::int64_t count);
+// total [1] f64 += values [n] f64, in a tree whose nodes have kTreeFan children. scratch [m] f64.
+inline constexpr std::int64_t kTreeFan = 1024;
+void tree_sum(const Stream& stream, const TensorView& values, const TensorView& scratch,
+              const TensorView& total);
+
+// factor [1] f32 = max_norm / sqrt(squared_norm [1] f64) where that is below 1, else 1.
+void clip_factor(const Stream& stream, const TensorView& squared_norm, double max_norm,
+                 const TensorView& factor);
+// x [n] *= factor [1] f32; f32 or bf16.
+void scale_in_place(const Stream& stream, const TensorView& factor, const TensorView& x);
+
+// f32, bf16 and f64, dense.
+decltype(finescale::axpy) axpy;
+decltype(finescale::add_in_place) add_in_place;
+// f32, bf16 and f64.
+decltype(finescale::argmax_rows) argmax_rows;
+
+}  // namespace finescale::cuda

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+// How kernels use memory: sectors of 32 bytes that warps touch against the least their bytes fill,
+// and turns of shared memory. With FINESCALE_KERNEL_ACCESS=FILE the table is written there, for
+// docs/kernels-cuda.md.
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/adamw.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/bias.h"
+#include "kernels/cuda/cross_entropy.h"
+#include "kernels/cuda/embedding.h"
+#include "kernels/cuda/gelu.h"
+#include "kernels/cuda/head_norm.h"
+#include "kernels/cuda/layernorm.h"
+#include "kernels/cuda/packed_moments.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/rmsnorm.h"
+#include "kernels/cuda/rope.h"
+#include "kernels/cuda/swiglu.h"
+#include "tests/cuda_emulation/access.h"
+#include "tests/cuda_emulation/cases.h"
+#include "tests/cuda_emulation/faulty.h"
+#include "tests/cuda_emulation/include/cuda_runtime.h"
+
+namespace finescale {
+namespace {
+
+using cuda::emulation::AccessCounts;
+
+constexpr std::int64_t kTokens = 32;
+constexpr std::int64_t kCols = 512;
+
+// What one launch of an operation must keep to.
+struct Launch {
+  std::string kernel;    // file:name<template arguments>
+  double operand_bytes;  // each operand once; 0: read again on purpose, not limited
+};
+
+struct Measured {
+  std::string name;
+  DType dtype;
+  std::function<void(const Side&)> run;
+  std::vector<Launch> launches;
+};
+
+// Elements of a matrix of tokens in bytes, `count` of them.
+double matrices(DType dtype, double count) {
+  return count * kTokens * kCols * static_cast<double>(dtype_size(dtype));
+}
+
+void run_norms(const Side& side) {
+  Array x = side.input(1, kTokens, kCols);
+  Array weight = side.input(2, 1, kCols);
+  Array bias = side.input(3, 1, kCols);
+  Array y = side.output(kTokens, kCols);
+  Array dx = side.output(kTokens, kCols);
+  Array dweight = side.output(1, kCols);
+  Array statistics = side.output(kTokens, 2);
+  cuda::rmsnorm_forward(side.stream, x.view(), {}, weight.vector(), 1e-5, y.view(),
+                        statistics.vector());
+  cuda::rmsnorm_backward(side.stream, y.view(), x.view(), weight.vector(), statistics.vector(),
+                         dx.view(), dweight.vector());
+  cuda::layernorm_forward(side.stream, x.view(), {}, weight.vector(), bias.vector(), 1e-5, y.view(),
+                          statistics.view());
+}
+
+void run_head_norm(const Side& side) {
+  Array x = side.input(1, kTokens, kCols);
+  Array weight = side.input(2, 1, 64);
+  Array y = side.output(kTokens, kCols);
+  Array rstd = side.output(kTokens, kCols / 64);
+  Array dweight = side.output(1, 64);
+  cuda::head_norm_forward(side.stream, x.view(), weight.vector(), 1e-5, y.view(), rstd.view());
+  cuda::head_norm_backward(side.stream, y.view(), x.view(), weight.vector(), rstd.view(), y.view(),
+                           dweight.vector());
+}
+
+void run_gelu(const Side& side) {
+  Array x = side.input(1, kTokens, 2 * kCols);
+  Array y = side.output(kTokens, kCols);
+  cuda::geglu_forward(side.stream, Gelu::kTanh, x.view(), y.view());
+  cuda::geglu_backward(side.stream, Gelu::kTanh, y.view(), x.view(), x.view());
+}
+
+void run_swiglu(const Side& side) {
+  Array x = side.input(1, kTokens, 2 * kCols);
+  Array y = side.output(kTokens, kCols);
+  cuda::swiglu_forward(side.stream, x.view(), y.view());
+  cuda::swiglu_backward(side.stream, y.view(), x.view(), x.view(), {});
+}
+
+void run_rope(const Side& side) {  // eight heads of 64
+  Array x = side.input(1, kTokens, kCols);
+  Array positions(DType::kI32, 1, kTokens);
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    positions.set(0, t, static_cast<double>(t));
+  }
+  Array cos = side.wide_input(2, kTokens, 32);
+  Array sin = side.wide_input(3, kTokens, 32);
+  cuda::rope_apply(side.stream, x.view(), 64, positions.vector(), cos.view(), sin.view(), false);
+}
+
+void run_embedding(const Side& side) {
+  Array tokens(DType::kI32, 1, kTokens);
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    tokens.set(0, t, static_cast<double>(t * 5 % kTokens));  // all different
+  }
+  Array weight = side.input(1, kTokens, kCols);
+  Array y = side.output(kTokens, kCols);
+  Array order(DType::kI32, 2, kTokens);
+  Array to = side.wide_output(kTokens, kCols);
+  cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
+  cuda::embedding_backward(side.stream, tokens.vector(), y.view(), order.view(), to.view());
+}
+
+void run_bias(const Side& side) {
+  Array bias = side.input(1, 1, kCols);
+  Array y = side.output(kTokens, kCols);
+  cuda::bias_add(side.stream, bias.vector(), y.view());
+}
+
+void run_norm_and_clip(const Side& side) {
+  Array x = side.input(1, 1, kTokens * kCols);
+  Array sums(DType::kF64, 1, kTokens * kCols / kNormBlock);
+  Array norm(DType::kF64, 1, 1);
+  Array factor(DType::kF32, 1, 1);
+  cuda::squared_norm_blocks(side.stream, x.vector(), sums.vector());
+  cuda::tree_sum(side.stream, sums.vector(), {}, norm.vector());
+  cuda::clip_factor(side.stream, norm.vector(), 1, factor.vector());
+  cuda::scale_in_place(side.stream, factor.vector(), x.vector());
+  cuda::axpy(side.stream, 2, x.vector(), x.vector());
+}
+
+void run_adamw(const Side& side) {
+  Array w = side.input(1, 1, kTokens * kCols);
+  Array g = side.input(2, 1, kTokens * kCols);
+  Array m = side.output(1, kTokens * kCols);
+  Array v = side.output(1, kTokens * kCols);
+  cuda::adamw_update(side.stream, {.learning_rate = 0.1}, w.vector(), g.vector(), m.vector(),
+                     v.vector());
+}
+
+void run_packed_adamw(const Side& side) {
+  Array w = side.input(1, 1, kTokens * kCols);
+  Array g = side.input(2, 1, kTokens * kCols);
+  Array m(DType::kBf16, 1, kTokens * kCols);
+  Array v(DType::kBf16, 1, kTokens * kCols);
+  cuda::adamw_update_packed(side.stream, {.learning_rate = 0.1}, w.vector(), g.vector(),
+                            {.code = MomentCode::kBf16, .m = m.view().data, .v = v.view().data});
+}
+
+void run_logits(const Side& side) {
+  Array logits = side.input(1, 4, 8 * kCols);
+  Array losses = side.wide_output(1, 4);
+  Array labels(DType::kI32, 1, 4);
+  cuda::argmax_rows(side.stream, logits.view(), labels.vector());
+  if (side.storage() == DType::kF32) {
+    cuda::cross_entropy_in_place(side.stream, logits.view(), labels.vector(), {}, 1,
+                                 losses.vector(), true);
+  }
+}
+
+void run_attention(const Side& side, int dim) {
+  constexpr std::int64_t kLength = 128;
+  const AttentionShape shape{
+      .num_heads = 2, .num_kv_heads = 1, .head_dim = dim, .scale = 1 / std::sqrt(dim)};
+  Array q = side.input(1, kLength, 2 * dim);
+  Array k = side.input(2, kLength, dim);
+  Array v = side.input(3, kLength, dim);
+  Array out = side.output(kLength, 2 * dim);
+  Array dq = out;
+  Array dk = k;
+  Array dv = v;
+  Array lse = side.wide_output(kLength, 2);
+  Array delta = lse;
+  Array segments(DType::kI32, 1, 2);
+  segments.set(0, 1, kLength);
+  cuda::attention_forward(side.stream, shape, q.view(), k.view(), v.view(), segments.vector(),
+                          out.view(), lse.view());
+  cuda::attention_backward(side.stream, shape, q.view(), q.view(), k.view(), v.view(), out.view(),
+                           lse.view(), segments.vector(), delta.view(), dq.view(), dk.view(),
+                           dv.view());
+}
+
+// Rows of the kernels that take packs: `type` as the compiler writes it, `pack` elements of it.
+std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) {
+  const auto bytes = [dtype](double count) { return matrices(dtype, count); };
+  const double tables = kTokens * 64 * 4;
+  const double gradient = matrices(DType::kF32, 2);
+  const double norms = kTokens * kCols * 8.0 / kNormBlock;
+  const std::string with = "<" + type + ", " + std::to_string(pack) + ">";
+  std::vector<Measured> rows = {
+      {"SwiGLU",
+       dtype,
+       run_swiglu,
+       {{"swiglu:forward_rows" + with, bytes(3)}, {"swiglu:backward_rows" + with, bytes(5)}}},
+      {"rotary positions", dtype, run_rope, {{"rope:rotate<" + type + ", 4>", bytes(2) + tables}}},
+      {"embedding",
+       dtype,
+       run_embedding,
+       {{"embedding:gather_rows" + with, bytes(2)},
+        {"embedding:sort_places", 0},
+        {"embedding:add_runs<" + type + ", float, 4>", bytes(1) + gradient}}},
+      {"norm and clipping",
+       dtype,
+       run_norm_and_clip,
+       {{"reduce:square_blocks<" + type + ", 4>", bytes(1) + norms},
+        {"reduce:sum_level", 0},
+        {"reduce:find_clip_factor", 0},
+        {"reduce:scale" + with, bytes(2)},
+        {"reduce:add_scaled" + with, bytes(3)}}}};
+  for (const int dim : {64, 128, 256}) {
+    const std::string wide = "<" + type + ", " + std::to_string(dim) + ">";
+    const bool is_mma = dtype == DType::kBf16 && dim <= 128;
+    rows.push_back({"attention, heads of " + std::to_string(dim),
+                    dtype,
+                    [dim](const Side& side) { run_attention(side, dim); },
+                    {{is_mma ? "attention_mma:forward_mma<" + std::to_string(dim) + ">"
+                             : "attention_forward:forward_tiles" + wide,
+                      0},
+                     {"attention_backward:find_delta<" + type + ">", 0},
+                     {"attention_backward:query_gradients" + wide, 0},
+                     {"attention_backward:key_gradients" + wide, 0}}});
+  }
+  return rows;
+}
+
+std::vector<Measured> measured() {
+  std::vector<Measured> all = pack_rows(DType::kF32, "float", 4);
+  for (Measured& row : pack_rows(DType::kBf16, "Bf16", 8)) {
+    all.push_back(std::move(row));
+  }
+  const auto bytes = [](double count) { return matrices(DType::kF32, count); };
+  const DType f32 = DType::kF32;
+  all.insert(all.end(),
+             {{"norms",
+               f32,
+               run_norms,
+               {{"rmsnorm:forward_rows<float>", 0},
+                {"rmsnorm:backward_rows<float>", 0},
+                {"rmsnorm:weight_columns<float>", 0},
+                {"layernorm:forward_rows<float>", 0}}},
+              {"norms of heads",
+               f32,
+               run_head_norm,
+               {{"head_norm:forward_heads<float>", 0},
+                {"head_norm:weight_columns<float>", 0},
+                {"head_norm:backward_heads<float>", 0}}},
+              {"gated GELU",
+               f32,
+               run_gelu,
+               {{"gelu:forward_rows<float, (Gelu)0, true>", bytes(3)},
+                {"gelu:backward_rows<float, (Gelu)0, true>", bytes(5)}}},
+              {"bias", f32, run_bias, {{"bias:add_rows_of<float>", 0}}},
+              {"AdamW", f32, run_adamw, {{"adamw:update<float, 4>", bytes(7)}}},
+              {"AdamW, bf16 moments",
+               f32,
+               run_packed_adamw,
+               {{"packed_moments:update_bf16<float>", bytes(5)}}},
+              {"logits",
+               f32,
+               run_logits,
+               {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
+              {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}}});
+  return all;
+}
+
+TEST(Access, SectorsAreFullAndBanksDoNotConflict) {
+  std::ofstream table;
+  if (const char* path = std::getenv("FINESCALE_KERNEL_ACCESS"); path != nullptr) {
+    table.open(path);
+  }
+  for (const Measured& one : measured()) {
+    cuda::emulation::start_counting();
+    one.run(Side(DeviceType::kCuda, one.dtype));
+    const std::vector<AccessCounts> counts = cuda::emulation::stop_counting();
+    ASSERT_EQ(counts.size(), one.launches.size()) << one.name;
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      const Launch& launch = one.launches[i];
+      const std::string where = one.name + " " + launch.kernel + " " + dtype_name(one.dtype);
+      const auto sectors = static_cast<double>(counts[i].sectors);
+      EXPECT_GT(sectors, 0) << where;
+      EXPECT_LE(sectors, 1.1 * static_cast<double>(counts[i].least_sectors)) << where;
+      if (launch.operand_bytes > 0) {
+        EXPECT_LE(sectors, 1.1 * launch.operand_bytes / 32) << where;
+      }
+      EXPECT_EQ(counts[i].bank_conflicts, 0) << where;
+      EXPECT_EQ(counts[i].races, 0) << where;
+      table << one.name << '\t' << launch.kernel << '\t' << counts[i].threads << '\t'
+            << counts[i].dynamic_shared_bytes << '\t' << counts[i].sectors << '\t'
+            << counts[i].least_sectors << '\t' << std::ceil(launch.operand_bytes / 32) << '\t'
+            << counts[i].bank_conflicts << '\n';
+    }
+  }
+}
+
+TEST(Races, AreFoundInFaultyKernels) {
+  std::vector<float> in(64, 1);
+  std::vector<float> out(64);
+  const auto races_of = [&](const auto& run, cuda::Fault fault) {
+    cuda::emulation::start_counting();
+    run(in.data(), out.data(), fault);
+    return cuda::emulation::stop_counting().at(0).races;
+  };
+  EXPECT_EQ(races_of(cuda::run_reverse, cuda::Fault::kNone), 0);
+  EXPECT_EQ(races_of(cuda::run_reverse, cuda::Fault::kMissingBarrier), 64 * 4);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kNone), 0);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kMissingWarpSync), 64 * 4);
+  EXPECT_EQ(races_of(cuda::run_swap, cuda::Fault::kTwoOwners), 32 * 4);
+}
+
+}  // namespace
+}  // namespace finescale

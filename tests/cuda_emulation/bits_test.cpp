@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations whose CUDA twins give the same bits as the CPU's.
+#include <gtest/gtest.h>
+
+#include "kernels/cuda/adamw.h"
+#include "kernels/cuda/bias.h"
+#include "kernels/cuda/embedding.h"
+#include "kernels/cuda/packed_moments.h"
+#include "kernels/cuda/reduce.h"
+#include "tests/cuda_emulation/cases.h"
+#include "tests/cuda_emulation/include/cuda_runtime.h"
+
+namespace finescale {
+namespace {
+
+class SameBits : public testing::TestWithParam<DType> {
+ protected:
+  const Side side_{DeviceType::kCuda, GetParam()};  // both runs use the tested type
+  const Stream cpu_;
+  const Stream& gpu_ = side_.stream;
+};
+
+TEST_P(SameBits, AdamW) {
+  for (const std::int64_t count : {1, 75, 256, 1000}) {
+    Array w = side_.input(1, 1, count);
+    Array g = side_.input(2, 1, count, 0, 0.1);
+    Array m = side_.output(1, count);
+    Array v = side_.output(1, count);
+    Array w2 = w;
+    Array m2 = m;
+    Array v2 = v;
+    for (int step = 1; step <= 3; ++step) {
+      const AdamwStep settings{
+          .learning_rate = 0.01, .weight_decay = 0.1, .step = step, .gradient_scale = 0.7};
+      adamw_update(cpu_, settings, w.vector(), g.vector(), m.vector(), v.vector());
+      cuda::adamw_update(gpu_, settings, w2.vector(), g.vector(), m2.vector(), v2.vector());
+    }
+    EXPECT_TRUE(w2.bytes() == w.bytes());
+    EXPECT_TRUE(m2.bytes() == m.bytes());
+    EXPECT_TRUE(v2.bytes() == v.bytes());
+  }
+}
+
+// Three steps with moments in bf16, the second rounded at random, and in one byte, where a range
+// begins inside a block.
+TEST_P(SameBits, AdamWWithPackedMoments) {
+  for (const MomentCode code : {MomentCode::kBf16, MomentCode::kInt8}) {
+    for (const std::int64_t count : {1, 75, 1000, 3001}) {
+      struct Moments {
+        std::vector<std::byte> m, v;
+        std::vector<float> m_scales, v_scales;
+        bool operator==(const Moments&) const = default;
+      };
+      const std::int64_t phase = code == MomentCode::kInt8 ? 70 : 0;
+      const auto bytes = static_cast<std::size_t>(code == MomentCode::kInt8 ? count : 2 * count);
+      const auto blocks = static_cast<std::size_t>((phase + count + 255) / 256);
+      Moments ours{std::vector<std::byte>(bytes), std::vector<std::byte>(bytes),
+                   std::vector<float>(blocks), std::vector<float>(blocks)};
+      Moments theirs = ours;
+      const auto packed = [&](Moments& of, int step) {
+        return PackedMoments{.code = code,
+                             .m = of.m.data(),
+                             .v = of.v.data(),
+                             .m_scales = of.m_scales.data(),
+                             .v_scales = of.v_scales.data(),
+                             .phase = phase,
+                             .rounding_key = 7U + static_cast<std::uint32_t>(step),
+                             .first_element = 5};
+      };
+      Array w = side_.input(1, 1, count);
+      Array w2 = w;
+      for (int step = 1; step <= 3; ++step) {
+        Array g = side_.input(static_cast<std::uint64_t>(step) + 1, 1, count, 0, 0.1);
+        const AdamwStep settings{.learning_rate = 0.01, .weight_decay = 0.1, .step = step};
+        adamw_update_packed(cpu_, settings, w.vector(), g.vector(), packed(theirs, step));
+        cuda::adamw_update_packed(gpu_, settings, w2.vector(), g.vector(), packed(ours, step));
+      }
+      EXPECT_TRUE(w2.bytes() == w.bytes());
+      EXPECT_TRUE(ours == theirs);
+    }
+  }
+}
+
+TEST_P(SameBits, BiasAdd) {
+  Array bias = side_.input(1, 1, 75);
+  Array y = side_.input(2, 9, 75, 3);
+  Array y2 = y;
+  bias_add(cpu_, bias.vector(), y.view());
+  cuda::bias_add(gpu_, bias.vector(), y2.view());
+  EXPECT_TRUE(y2.bytes() == y.bytes());
+}
+
+TEST_P(SameBits, EmbeddingBackward) {
+  for (const std::int64_t cols : {1, 75, 1000}) {
+    Array tokens(DType::kI32, 1, 300);
+    for (std::int64_t t = 0; t < tokens.cols(); ++t) {
+      tokens.set(0, t, static_cast<double>(t % 9 == 4 ? kNoRow : t * t % 31));
+    }
+    Array dy = side_.input(1, tokens.cols(), cols, 4);
+    Array to = side_.input(2, 31, cols, 4);
+    Array to2 = to;
+    Array order(DType::kI32, 2, tokens.cols());
+    embedding_backward(cpu_, tokens.vector(), dy.view(), to.view());
+    cuda::embedding_backward(gpu_, tokens.vector(), dy.view(), order.view(), to2.view());
+    EXPECT_TRUE(to2.bytes() == to.bytes());
+  }
+}
+
+TEST_P(SameBits, NormOfEveryBlock) {
+  for (const std::int64_t count : {1, 75, 256, 1000, 3001}) {
+    Array x = side_.input(1, 1, count);
+    ExactSum wanted;
+    squared_norm_blocks(cpu_, x.vector(), wanted);
+    Array sums(DType::kF64, 1, (count + kNormBlock - 1) / kNormBlock);
+    cuda::squared_norm_blocks(gpu_, x.vector(), sums.vector());
+    ExactSum got;
+    for (std::int64_t block = 0; block < sums.cols(); ++block) {
+      got.add(sums.at(0, block));
+    }
+    EXPECT_EQ(got.words(), wanted.words());
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::Values(DType::kF32, DType::kF64),
+                         [](const auto& info) { return std::string(dtype_name(info.param)); });
+
+TEST(EmbeddingForward, ATokenOutsideTheVocabularyGivesNaN) {
+  const Side side(DeviceType::kCuda, DType::kF32);
+  Array tokens(DType::kI32, 1, 2);
+  tokens.set(0, 0, 3);
+  tokens.set(0, 1, kNoRow);
+  Array weight = side.input(1, 3, 4);
+  Array y = side.input(2, 2, 4);
+  cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
+  EXPECT_TRUE(std::isnan(y.at(0, 0)));
+  EXPECT_EQ(y.at(1, 3), 0);
+}
+
+}  // namespace
+}  // namespace finescale
