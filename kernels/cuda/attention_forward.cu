@@ -74,7 +74,7 @@ __global__ void __launch_bounds__(Tiles<kHeadDim>::kThreads)
     load_tile<kHeadDim, G::kCols>(v, begin, end, sizes, values);
     __syncthreads();
     float scores[G::kRowsOfThread][G::kColsOfThread];
-    multiply<kHeadDim>(queries, keys, scores);
+    multiply<kHeadDim, kHeadDim <= 32 ? 2 : 1>(queries, keys, scores);
 #pragma unroll
     for (int i = 0; i < G::kRowsOfThread; ++i) {
       const int t = first + row_group() + i * G::kRowGroups;

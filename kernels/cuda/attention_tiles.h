@@ -123,8 +123,9 @@ __device__ __forceinline__ int lane_of_row() {
   return static_cast<int>(threadIdx.x) % kLanesOfRow;
 }
 
-// products[i][j] = row i . column j of this thread.
-template <int kHeadDim, class G = Tiles<kHeadDim>>
+// products[i][j] = row i . column j of this thread. kUnroll: how many packs of both are loaded
+// ahead, as many as registers last on every architecture.
+template <int kHeadDim, int kUnroll = 1, class G = Tiles<kHeadDim>>
 __device__ __forceinline__ void multiply(const float* rows, const float* cols,
                                          float (&products)[G::kRowsOfThread][G::kColsOfThread]) {
 #pragma unroll
@@ -134,7 +135,7 @@ __device__ __forceinline__ void multiply(const float* rows, const float* cols,
       products[i][j] = 0;
     }
   }
-#pragma unroll 2
+#pragma unroll kUnroll
   for (int d = 0; d < kHeadDim; d += 4) {
     float a[G::kRowsOfThread][4];
     float b[G::kColsOfThread][4];
