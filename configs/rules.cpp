@@ -11,6 +11,7 @@
 #include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
 #include "configs/parse.h"
+#include "configs/slurm_rules.h"
 #include "configs/trial_rules.h"
 #include "core/error.h"
 
@@ -277,6 +278,7 @@ class SweepRules : TrialRules {
     require(memory.empty() || parse_bytes(memory).has_value(), "resources.memory_per_rank",
             "resources.memory_per_rank is \"" + memory +
                 "\", must be a positive number of bytes, or one with KiB, MiB, GiB or TiB");
+    check_slurm(sweep_.resources().slurm(), *this);
     require(!sweep_.resources().has_interface(), "resources.interface",
             "resources.interface: only loopback is served in this version", "leave it out");
   }

@@ -63,7 +63,8 @@ class CampaignLoop {
         status_(options.sweep.name(), book, reactor_, clock_.now(), options.live_line, logger),
         actions_({options.sweep.resources(), book, reactor_, launcher, server_, status_, clock_,
                   logger}) {
-    write_address(book.directory(), {"127.0.0.1", server_.port(), token, book.epoch(), ::getpid()});
+    write_address(book.directory(),
+                  {"127.0.0.1", server_.port(), token, book.epoch(), ::getpid(), machine_name()});
   }
 
   int run() {
@@ -83,7 +84,7 @@ class CampaignLoop {
  private:
   void adopt_gangs() {
     for (const StoredGang& gang : book_.gangs()) {
-      if (launcher_.adopt(gang.id, gang.pid)) {
+      if (launcher_.adopt(actions_.gang_launch(gang.id), gang.pid)) {
         logger_.info("gang {} of the coordinator before is alive", gang.id);
         reactor_.adopt_gang(gang.id, clock_.now());
       } else {
@@ -95,6 +96,7 @@ class CampaignLoop {
   int loop() {
     for (;;) {
       handle_requests();
+      heed_stop();  // first: a batch system that ends a job ends its gangs at the same moment
       for (const GangExit& exit : launcher_.ended()) {
         book_.remove_gang(exit.gang);
         actions_.carry_out(reactor_.on_gang_exit(exit.gang, exit.code, exit.reason, clock_.now()));
@@ -108,17 +110,24 @@ class CampaignLoop {
     }
   }
 
-  // The exit code when nothing is left to do, or when what was told to stop has stopped.
-  std::optional<int> exit_code_now() {
-    const int signal = options_.stop_signal ? options_.stop_signal() : 0;
-    if ((signal != 0 || stop_requested_) && !reactor_.stopping()) {
+  [[nodiscard]] int stop_signal() const {
+    return options_.stop_signal ? options_.stop_signal() : 0;
+  }
+
+  void heed_stop() {
+    if ((stop_signal() != 0 || stop_requested_) && !reactor_.stopping()) {
       logger_.info("stopping: gangs finish their step and save");
       reactor_.stop();
       stop_deadline_ = clock_.now() + kStopSeconds;
     }
+  }
+
+  // The exit code when nothing is left to do, or when what was told to stop has stopped.
+  std::optional<int> exit_code_now() {
     if (reactor_.stopping()) {
       const bool is_over = !reactor_.any_gang() || clock_.now() > stop_deadline_;
-      return is_over ? std::optional(128 + (signal != 0 ? signal : SIGTERM)) : std::nullopt;
+      return is_over ? std::optional(128 + (stop_signal() != 0 ? stop_signal() : SIGTERM))
+                     : std::nullopt;
     }
     if (reactor_.any_gang()) {
       return std::nullopt;

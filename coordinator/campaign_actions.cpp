@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <thread>
 
 #include "coordinator/artifacts.h"
 #include "core/crash_point.h"
@@ -25,8 +24,7 @@ const char* device_name(config::DeviceKind device) {
   return "auto";
 }
 
-int threads_per_rank(const config::Resources& resources) {
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+int threads_per_rank(const config::Resources& resources, int cores) {
   return resources.threads_per_rank() > 0
              ? resources.threads_per_rank()
              : std::max(1, cores / (resources.gangs() * resources.ranks_per_gang()));
@@ -55,18 +53,23 @@ void CampaignActions::carry_out(const Outbox& outbox) {
   }
 }
 
-void CampaignActions::launch(std::int64_t id) {
+GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
   const config::Resources& resources = parts_.resources;
   GangLaunch gang;
   gang.gang = id;
   gang.campaign = parts_.book.directory();
+  gang.gangs = resources.gangs();
   gang.ranks = resources.ranks_per_gang();
-  gang.threads = threads_per_rank(resources);
+  gang.threads = threads_per_rank(resources, parts_.launcher.cores());
   gang.device = device_name(resources.device());
   gang.orphan_timeout = resources.orphan_timeout();
   gang.hang_timeout = resources.hang_timeout();
   gang.log_file = gang.campaign + "/logs/gang-" + std::to_string(id) + ".log";
-  parts_.book.put_gang(id, parts_.launcher.start(gang));
+  return gang;
+}
+
+void CampaignActions::launch(std::int64_t id) {
+  parts_.book.put_gang(id, parts_.launcher.start(gang_launch(id)));
   crash_point("coordinator.after_gang_launch");
 }
 

@@ -34,6 +34,7 @@ class CampaignActions {
   explicit CampaignActions(const CampaignParts& parts) : parts_(parts) {}
 
   void carry_out(const Outbox& outbox);
+  [[nodiscard]] GangLaunch gang_launch(std::int64_t id) const;
 
  private:
   void launch(std::int64_t id);

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
     finescale::add_init(app, context);
     finescale::add_plan(app, context);
     finescale::add_run(app, context);
+    finescale::add_submit(app, context);
     finescale::add_status(app, context);
     finescale::add_stop(app, context);
     finescale::add_retry(app, context);

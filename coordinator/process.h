@@ -2,17 +2,27 @@
 // Runs another program, argv only, no shell.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
 namespace finescale {
 
+struct ProcessOptions {
+  std::string input;           // for its standard input
+  double timeout_s = 0;        // then it is killed and the code is 124; 0: never
+  bool keep_errors = false;    // standard error into `err`; else it goes through
+  std::size_t max_output = 0;  // bytes of standard output, the rest is thrown away; 0: all
+};
 struct ProcessOutput {
   int code = 0;     // 128 + signal when killed, 127 when it could not be started
-  std::string out;  // standard output; standard error goes through
+  std::string out;  // standard output
+  std::string err;  // standard error, when it was kept
 };
 
-// input goes to its standard input. Blocks.
+// Blocks.
+[[nodiscard]] ProcessOutput run_process(const std::vector<std::string>& arguments,
+                                        const ProcessOptions& options);
 [[nodiscard]] ProcessOutput run_process(const std::vector<std::string>& arguments,
                                         const std::string& input = {});
 

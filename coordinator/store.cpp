@@ -163,6 +163,22 @@ Store::~Store() {
   }
 }
 
+bool Store::is_held(const std::string& directory) {
+  const std::string path = directory + "/store.sqlite";
+  if (!std::filesystem::exists(path)) {
+    return false;
+  }
+  sqlite3* raw = nullptr;
+  int code = sqlite3_open(path.c_str(), &raw);
+  const UniqueHandle<DatabaseTraits> database(raw);
+  for (const char* sql : {"PRAGMA locking_mode = EXCLUSIVE", "BEGIN IMMEDIATE", "ROLLBACK"}) {
+    if (code == SQLITE_OK) {
+      code = sqlite3_exec(database.get(), sql, nullptr, nullptr, nullptr);
+    }
+  }
+  return code == SQLITE_BUSY || code == SQLITE_LOCKED;
+}
+
 void Store::begin() {
   impl_->execute("BEGIN IMMEDIATE");
 }

@@ -46,6 +46,9 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
+  // Whether another process has the store now. False when there is none.
+  [[nodiscard]] static bool is_held(const std::string& directory);
+
   // Everything between begin and commit is one transaction. commit() flushes.
   void begin();
   void commit();

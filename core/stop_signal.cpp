@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include <csignal>
+#include <initializer_list>
 
 namespace finescale {
 
@@ -39,23 +40,40 @@ void on_signal(int signal) {
   }
 }
 
+void on_warning(int /*signal*/) {
+  if (noted == 0) {
+    noted_at = now();
+    noted = SIGTERM;
+  }
+}
+
+void watch(int signal, void (*handler)(int)) {
+  // No handler may interrupt another: they share the time.
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  for (const int other : {SIGINT, SIGTERM, SIGUSR1}) {
+    sigaddset(&action.sa_mask, other);
+  }
+  ::sigaction(signal, &action, nullptr);
+}
+
 }  // namespace
 
 void watch_stop_signals() {
-  // Neither handler may interrupt the other: they share the time.
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESTART;
-  sigemptyset(&action.sa_mask);
-  sigaddset(&action.sa_mask, SIGINT);
-  sigaddset(&action.sa_mask, SIGTERM);
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
+  watch(SIGINT, on_signal);
+  watch(SIGTERM, on_signal);
+}
+
+void watch_limit_warning() {
+  watch(SIGUSR1, on_warning);
 }
 
 void unwatch_stop_signals() {
   std::signal(SIGINT, SIG_DFL);
   std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGUSR1, SIG_DFL);
   noted = 0;
 }
 

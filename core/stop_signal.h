@@ -7,6 +7,8 @@
 namespace finescale {
 
 void watch_stop_signals();
+// SIGUSR1, by which a batch system warns that the time is nearly over, is noted as a SIGTERM.
+void watch_limit_warning();
 // The system's own handling again; what was noted is forgotten.
 void unwatch_stop_signals();
 // SIGINT or SIGTERM once it came; 0 before.

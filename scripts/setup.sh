@@ -3,6 +3,7 @@
 # Installs what finescale needs from the distribution's packages. Idempotent: with everything there it does nothing.
 #   scripts/setup.sh            build and run
 #   scripts/setup.sh --demo     also the data of scripts/demo.sh
+#   scripts/setup.sh --slurm    also a Slurm for tests (scripts/slurm_test_cluster.sh); a cluster brings its own
 #   scripts/setup.sh --dev      also formatters, linters, a second compiler and tools of the tests
 # Not root and something is missing: prints the exact command and exits 3.
 set -euo pipefail
@@ -15,13 +16,15 @@ build="g++ cmake ninja-build ccache pkg-config git \
   libgtest-dev libgmock-dev libbenchmark-dev"
 demo="wordnet-base dict-freedict-eng-deu bible-kjv gawk"
 dev="clang clang-format clang-tidy clang-tools hdf5-tools iproute2 procps sqlite3"
+slurm="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 wanted="$build"
 for argument in "$@"; do
   case $argument in
     --demo) wanted="$wanted $demo" ;;
+    --slurm) wanted="$wanted $slurm" ;;
     --dev) wanted="$wanted $dev" ;;
-    -h | --help) sed -n '3,8p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
+    -h | --help) sed -n '3,9p' "$0" | sed 's/^# \{0,1\}//'; exit 0 ;;
     *) echo "setup.sh: unknown argument $argument (try --help)" >&2; exit 2 ;;
   esac
 done

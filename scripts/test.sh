@@ -52,7 +52,7 @@ sanitized() {  # sanitized PRESET LABELS
   run_ctest "build-$1" -L "$2" -LE slow
 }
 
-step "setup" scripts/setup.sh --dev --demo || exit 3
+step "setup" scripts/setup.sh --dev --demo --slurm || exit 3
 [ ${#failed[@]} -eq 0 ] || exit 3
 export CTEST_OUTPUT_ON_FAILURE=1
 archs=80

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/rpc/address.h"
 
+#include <unistd.h>
+
+#include <array>
+
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -9,11 +13,9 @@
 namespace finescale {
 
 void write_address(const std::string& campaign, const CoordinatorAddress& address) {
-  const nlohmann::json document = {{"host", address.host},
-                                   {"port", address.port},
-                                   {"token", address.token},
-                                   {"coordinator_epoch", address.epoch},
-                                   {"pid", address.pid}};
+  const nlohmann::json document = {{"host", address.host},   {"port", address.port},
+                                   {"token", address.token}, {"coordinator_epoch", address.epoch},
+                                   {"pid", address.pid},     {"machine", address.machine}};
   write_file_atomically(campaign + "/coordinator.json", document.dump(1) + "\n", 0600);
 }
 
@@ -21,13 +23,20 @@ std::optional<CoordinatorAddress> read_address(const std::string& campaign) {
   try {
     const nlohmann::json document =
         nlohmann::json::parse(read_file(campaign + "/coordinator.json"));
-    return CoordinatorAddress{document.at("host"), document.at("port"), document.at("token"),
-                              document.at("coordinator_epoch"), document.at("pid")};
+    return CoordinatorAddress{document.at("host"),  document.at("port"),
+                              document.at("token"), document.at("coordinator_epoch"),
+                              document.at("pid"),   document.value("machine", "")};
   } catch (const Error&) {
     return std::nullopt;
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
+}
+
+std::string machine_name() {
+  std::array<char, 256> name{};
+  ::gethostname(name.data(), name.size() - 1);
+  return name.data();
 }
 
 }  // namespace finescale

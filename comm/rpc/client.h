@@ -17,6 +17,7 @@ struct CoordinatorAddress {
   std::string token;
   std::int64_t epoch = 0;
   std::int64_t pid = 0;
+  std::string machine;  // name of the coordinator's; a loopback host is its own
 };
 
 class CoordinatorClient {

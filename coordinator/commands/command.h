@@ -20,6 +20,7 @@ struct CommandContext {
 void add_init(CLI::App& app, CommandContext& context);
 void add_plan(CLI::App& app, CommandContext& context);
 void add_run(CLI::App& app, CommandContext& context);
+void add_submit(CLI::App& app, CommandContext& context);
 void add_status(CLI::App& app, CommandContext& context);
 void add_stop(CLI::App& app, CommandContext& context);
 void add_retry(CLI::App& app, CommandContext& context);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "coordinator/commands/command.h"
+#include "coordinator/launchers/gang_process.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/process.h"
 #include "core/error.h"
@@ -88,9 +89,31 @@ Check check_gpu() {
           ""};
 }
 
+// Not needed on a machine without it.
+Check check_slurm_programs() {
+  if (find_program("sbatch").empty()) {
+    return {"Slurm", true, "not installed: finescale submit and the launcher srun need it", ""};
+  }
+  ProcessOptions options;
+  options.timeout_s = 10;
+  options.keep_errors = true;
+  const ProcessOutput version = run_process({"sbatch", "--version"}, options);
+  const ProcessOutput ping = run_process({"scontrol", "ping"}, options);
+  const ProcessOutput kinds = run_process({"srun", "--mpi=list"}, options);
+  const bool pmix = (kinds.out + kinds.err).find("pmix") != std::string::npos;
+  const bool answers = ping.code == 0;
+  return {"Slurm", answers && pmix,
+          first_line(version.out) + (answers ? ", answers" : ", does not answer") +
+              (pmix ? ", srun knows pmix" : ", srun does not know pmix"),
+          answers ? "use the launcher mpirun, or resources.launcher.srun.mpi as srun --mpi=list "
+                    "names it"
+                  : "scontrol ping says why; is this a machine of the cluster?"};
+}
+
 int doctor(bool json) {
-  const std::vector<Check> checks = {check_mpirun(), check_gang(), check_worker(),
-                                     check_memory(), check_disk(), check_gpu()};
+  const std::vector<Check> checks = {check_mpirun(),        check_gang(), check_worker(),
+                                     check_memory(),        check_disk(), check_gpu(),
+                                     check_slurm_programs()};
   nlohmann::json document = nlohmann::json::array();
   bool all = true;
   for (const Check& check : checks) {
@@ -115,7 +138,7 @@ int doctor(bool json) {
 void add_doctor(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand(
       "doctor",
-      "check MPI, worker, instruction set, memory and disk, with the fix for each problem");
+      "check MPI, worker, Slurm, instruction set, memory and disk, with the fix for each problem");
   command->add_flag("--json", context.json, "as JSON on standard output");
   command->callback([&context] { context.exit_code = doctor(context.json); });
 }

@@ -46,6 +46,12 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
   request.set_command("stop");
   request.mutable_trials()->Assign(trials.begin(), trials.end());
   const std::optional<proto::ControlReply> reply = ask_coordinator(directory, request, 10);
+  const auto address = read_address(directory);
+  if (!reply && address && address->machine != machine_name()) {
+    throw Error(ErrorKind::kResource,
+                "its coordinator runs on " + address->machine + ", or did, and serves only there",
+                directory, "stop it there, or end its Slurm job (scancel): it saves first");
+  }
   if (!reply) {
     throw Error(ErrorKind::kConfig, "no coordinator runs this campaign", directory,
                 "there is nothing to stop");

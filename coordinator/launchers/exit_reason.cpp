@@ -27,6 +27,27 @@ std::string lost_process(std::string_view line) {
   return std::string("rank ").append(rank).append(rest);
 }
 
+// Slurm: "srun: error: n2: task 1: Exited with exit code 3", "srun: error: n1: tasks 0-1: Killed".
+std::string lost_task(std::string_view line) {
+  constexpr std::string_view kBegin = "srun: error: ";
+  if (line.substr(0, kBegin.size()) != kBegin) {
+    return {};
+  }
+  line.remove_prefix(kBegin.size());
+  const std::size_t colon = line.find(": task");
+  const std::size_t end = colon == std::string_view::npos ? colon : line.find(": ", colon + 1);
+  if (end == std::string_view::npos) {
+    return {};
+  }
+  const std::string_view tasks = line.substr(colon + 2, end - colon - 2);
+  const std::string_view numbers = tasks.substr(std::min(tasks.find(' '), tasks.size()));
+  return std::string("rank")
+      .append(numbers)
+      .append(" on node ")
+      .append(line.substr(0, colon))
+      .append(line.substr(end));
+}
+
 // "rank 2: ...", as a worker ends.
 bool is_last_words(std::string_view line) {
   constexpr std::string_view kBegin = "rank ";
@@ -40,7 +61,7 @@ bool is_last_words(std::string_view line) {
 }  // namespace
 
 std::string exit_reason(std::string_view log_end) {
-  std::string reason;  // a rank's own words say more than mpirun's
+  std::string reason;  // a rank's own words say more than the launcher's
   for (std::size_t begin = 0; begin < log_end.size();) {
     const std::size_t end = std::min(log_end.find('\n', begin), log_end.size());
     const std::string_view line = log_end.substr(begin, end - begin);
@@ -49,6 +70,9 @@ std::string exit_reason(std::string_view log_end) {
     }
     if (std::string lost = lost_process(line); !lost.empty()) {
       reason = std::move(lost);
+    }
+    if (reason.empty()) {  // the first: srun kills the others, and says so too
+      reason = lost_task(line);
     }
     begin = end + 1;
   }

@@ -16,6 +16,7 @@ namespace finescale {
 struct GangLaunch {
   std::int64_t gang = 0;
   std::string campaign;  // absolute
+  int gangs = 1;         // of the campaign
   int ranks = 1;
   int threads = 1;
   std::string device = "auto";
@@ -36,10 +37,12 @@ class Launcher {
   // installed, else kLaunch.
   virtual std::int64_t start(const GangLaunch& launch) = 0;
   // A gang that an earlier coordinator of this machine started; false when it is not alive.
-  virtual bool adopt(std::int64_t gang, std::int64_t pid) = 0;
+  virtual bool adopt(const GangLaunch& launch, std::int64_t pid) = 0;
   // Gangs that ended since the last call. Does not block.
   virtual std::vector<GangExit> ended() = 0;
   virtual void kill(std::int64_t gang) = 0;
+  // That its gangs may use in all.
+  [[nodiscard]] virtual int cores() const = 0;
 
  protected:
   Launcher() = default;
@@ -53,6 +56,8 @@ class Launcher {
 
 [[nodiscard]] std::unique_ptr<Launcher> make_launcher(const config::Launcher& config);
 [[nodiscard]] std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config);
+// Throws kResource outside a Slurm allocation.
+[[nodiscard]] std::unique_ptr<Launcher> make_srun(const config::Srun& config);
 
 // finescale-worker beside this program. Throws kResource when it is not there.
 [[nodiscard]] std::string worker_program();

@@ -1,106 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// mpirun on this machine or over a hosts file. Each gang is a session of its own: a terminal's
-// Ctrl-C reaches only the coordinator, and a gang outlives a dead coordinator for its orphan
-// timeout. Measured settings: docs/measurements.md.
-#include <fcntl.h>
+// mpirun on this machine, over a hosts file, or over the nodes of a batch system that it asks
+// itself. Measured settings: docs/measurements.md.
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <map>
-#include <sstream>
+#include <thread>
 
-#include "coordinator/launchers/launcher.h"
+#include "coordinator/launchers/gang_process.h"
 #include "core/error.h"
 
 namespace finescale {
 
 namespace {
-
-// The program on PATH, or "" when there is none.
-std::string find_program(const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    return ::access(name.c_str(), X_OK) == 0 ? name : "";
-  }
-  const char* path = std::getenv("PATH");
-  std::istringstream places(path == nullptr ? "" : path);
-  for (std::string place; std::getline(places, place, ':');) {
-    std::string candidate = place;
-    candidate.append("/").append(name);
-    if (::access(candidate.c_str(), X_OK) == 0) {
-      return candidate;
-    }
-  }
-  return "";
-}
-
-std::vector<std::string> gang_environment(const GangLaunch& launch) {
-  std::map<std::string, std::string> variables;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string text = *entry;
-    const std::size_t equals = text.find('=');
-    variables[text.substr(0, equals)] = text.substr(equals + 1);
-  }
-  // Without yielding, oversubscribed ranks take milliseconds for a small allreduce; romio writes
-  // HDF5 steadily.
-  const std::map<std::string, std::string> wanted = {
-      {"OMPI_MCA_mpi_yield_when_idle", "1"},
-      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
-      {"OMPI_MCA_hwloc_base_binding_policy", "none"},
-      {"OMPI_MCA_io", "romio321"},
-      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
-      {"GOMP_SPINCOUNT", "10000"}};  // as limit_spinning has it, without starting twice
-  variables.insert(wanted.begin(), wanted.end());  // what the user set stays
-  variables["OMP_NUM_THREADS"] = std::to_string(launch.threads);
-  if (::geteuid() == 0) {
-    variables["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
-    variables["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
-  }
-  std::vector<std::string> out;
-  out.reserve(variables.size());
-  for (const auto& [name, value] : variables) {
-    out.push_back(std::string(name).append("=").append(value));
-  }
-  return out;
-}
-
-std::vector<char*> pointers(std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  out.reserve(texts.size() + 1);
-  for (std::string& text : texts) {
-    out.push_back(text.data());
-  }
-  out.push_back(nullptr);
-  return out;
-}
-
-// Whether the process is a gang of this product: a pid may have been used again.
-bool is_gang_process(std::int64_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str().find("finescale-worker") != std::string::npos;
-}
-
-// The end of a gang's log: long enough for the words of many ranks.
-std::string end_of(const std::string& log_file) {
-  constexpr std::streamoff kLength = 16384;
-  std::ifstream in(log_file, std::ios::binary | std::ios::ate);
-  if (!in) {
-    return {};
-  }
-  in.seekg(std::max<std::streamoff>(0, in.tellg() - kLength));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
 
 class Mpirun final : public Launcher {
  public:
@@ -118,93 +28,32 @@ class Mpirun final : public Launcher {
       arguments.insert(arguments.end(), {"--hostfile", config_.hostfile()});
     }
     arguments.insert(arguments.end(), config_.extra().begin(), config_.extra().end());
-    arguments.insert(arguments.end(), {worker_program(), "--campaign", launch.campaign, "--gang",
-                                       std::to_string(launch.gang), "--threads",
-                                       std::to_string(launch.threads), "--device", launch.device,
-                                       "--orphan-timeout", std::to_string(launch.orphan_timeout),
-                                       "--hang-timeout", std::to_string(launch.hang_timeout)});
-    std::vector<std::string> environment = gang_environment(launch);
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, launch.log_file.c_str(),
-                                     O_WRONLY | O_CREAT | O_APPEND, 0644);
-    posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
-    pid_t pid = 0;
-    const int code = ::posix_spawn(&pid, program.c_str(), &files, &attributes,
-                                   pointers(arguments).data(), pointers(environment).data());
-    posix_spawn_file_actions_destroy(&files);
-    posix_spawnattr_destroy(&attributes);
-    if (code != 0) {
-      throw Error(ErrorKind::kLaunch,
-                  std::string("cannot start ") + program + ": " + std::strerror(code));
-    }
-    gangs_[launch.gang] = {pid, true, launch.log_file};
-    return pid;
+    const std::vector<std::string> worker = worker_arguments(launch);
+    arguments.insert(arguments.end(), worker.begin(), worker.end());
+    return processes_.start(launch, std::move(arguments), gang_environment(launch));
   }
 
-  bool adopt(std::int64_t gang, std::int64_t pid) override {
-    if (pid <= 0 || ::kill(static_cast<pid_t>(pid), 0) != 0 || !is_gang_process(pid)) {
-      return false;
-    }
-    gangs_[gang] = {static_cast<pid_t>(pid), false, {}};
-    return true;
+  bool adopt(const GangLaunch& launch, std::int64_t pid) override {
+    return processes_.adopt(launch, pid);
   }
+  std::vector<GangExit> ended() override { return processes_.ended(); }
 
-  std::vector<GangExit> ended() override {
-    std::vector<GangExit> out;
-    for (auto it = gangs_.begin(); it != gangs_.end();) {
-      const auto& [pid, is_child, log_file] = it->second;
-      int status = 0;
-      const bool gone = is_child ? ::waitpid(pid, &status, WNOHANG) == pid : ::kill(pid, 0) != 0;
-      if (!gone) {
-        ++it;
-        continue;
-      }
-      const int code = !is_child           ? -1
-                       : WIFEXITED(status) ? WEXITSTATUS(status)
-                                           : 128 + WTERMSIG(status);
-      out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of(log_file))});
-      it = gangs_.erase(it);
-    }
-    return out;
-  }
+  // mpirun and, through their death signal, its ranks.
+  void kill(std::int64_t gang) override { processes_.signal(gang, SIGKILL); }
 
-  void kill(std::int64_t gang) override {
-    if (const auto found = gangs_.find(gang); found != gangs_.end()) {
-      ::kill(-found->second.pid,
-             SIGKILL);  // the whole session: mpirun and, through their death signal, its ranks
-    }
+  [[nodiscard]] int cores() const override {
+    return static_cast<int>(std::thread::hardware_concurrency());
   }
 
  private:
-  struct Process {
-    pid_t pid;
-    bool is_child;
-    std::string log_file;  // of a child
-  };
   config::Mpirun config_;
-  std::map<std::int64_t, Process> gangs_;
+  GangProcesses processes_;
 };
 
 }  // namespace
 
 std::unique_ptr<Launcher> make_mpirun(const config::Mpirun& config) {
   return std::make_unique<Mpirun>(config);
-}
-
-std::string worker_program() {
-  std::error_code code;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", code);
-  std::string path = (self.parent_path() / "finescale-worker").string();
-  if (code || ::access(path.c_str(), X_OK) != 0) {
-    throw Error(ErrorKind::kResource, "finescale-worker is not beside finescale", path,
-                "build it: cmake --build --preset release");
-  }
-  return path;
 }
 
 }  // namespace finescale

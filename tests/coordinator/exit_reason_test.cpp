@@ -16,6 +16,15 @@ TEST(ExitReason, NamesTheRankThatMpirunLost) {
       "rank 3 on node a exited on signal 9 (Killed)");
 }
 
+TEST(ExitReason, NamesTheFirstTaskThatSrunLost) {
+  EXPECT_EQ(exit_reason("srun: Job step aborted: Waiting up to 7 seconds\n"
+                        "srun: error: n2: task 1: Exited with exit code 3\n"
+                        "srun: error: n1: tasks 0,2-3: Killed\n"),
+            "rank 1 on node n2: Exited with exit code 3");
+  EXPECT_EQ(exit_reason("srun: error: n1: tasks 0-1: Killed\n"), "rank 0-1 on node n1: Killed");
+  EXPECT_EQ(exit_reason("srun: error: Unable to create step\nsrun: error: n1: task\n"), "");
+}
+
 TEST(ExitReason, ARanksOwnWordsSayMore) {
   EXPECT_EQ(exit_reason("rank 2: comm: all_gather of pipeline waits for rank 1\n"
                         "mpirun noticed that process rank 1 with PID 4 on node a exited on signal 6"

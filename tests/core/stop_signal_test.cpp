@@ -32,6 +32,14 @@ TEST_F(StopSignal, OneWishThatArrivesTwiceIsNoted) {
   EXPECT_EQ(stop_signal(), SIGTERM);
 }
 
+TEST_F(StopSignal, AWarningOfTheLimitIsAWishToEnd) {
+  watch_limit_warning();
+  std::raise(SIGUSR1);
+  EXPECT_EQ(stop_signal(), SIGTERM);
+  std::raise(SIGUSR1);
+  EXPECT_EQ(stop_signal(), SIGTERM);
+}
+
 TEST_F(StopSignal, ALaterOneEndsTheProcessAtOnce) {
   EXPECT_EXIT(
       {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/checked_sweep.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "coordinator/check_model.h"
+#include "coordinator/plan.h"
+#include "coordinator/worker_tool.h"
+
+namespace finescale {
+
+CheckedSweep check_sweep(const std::string& file, const std::vector<Override>& overrides) {
+  CheckedSweep checked;
+  checked.sweep = load_sweep(file, overrides);
+  checked.directory = std::filesystem::absolute(checked.sweep.output()).lexically_normal().string();
+  if (!std::filesystem::exists(checked.directory + "/store.sqlite")) {
+    CheckedData data = check_data(checked.sweep);
+    check_base_model(checked.sweep);
+    // A combination of axis values that does not go together is found by planning.
+    const Plan plan = make_plan(checked.sweep, [](const std::string& path) { return path; }, {});
+    check_budgets(plan, checked.sweep, data);
+    checked.found = std::move(data.found);
+  }
+  return checked;
+}
+
+}  // namespace finescale

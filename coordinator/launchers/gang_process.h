@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// The processes that stand for gangs (an mpirun, an srun): started by argv, never by a shell, each
+// in a session of its own, so that a terminal's Ctrl-C reaches only the coordinator. One thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "coordinator/launchers/launcher.h"
+
+namespace finescale {
+
+// The program on PATH, or "" when there is none.
+[[nodiscard]] std::string find_program(const std::string& name);
+
+// The worker and what it is told; ends the arguments of every launcher.
+[[nodiscard]] std::vector<std::string> worker_arguments(const GangLaunch& launch);
+
+// This process's environment with what Open MPI needs on crowded machines, where the user has not
+// set it, as NAME=VALUE.
+[[nodiscard]] std::vector<std::string> gang_environment(const GangLaunch& launch);
+
+class GangProcesses {
+ public:
+  // arguments[0] is the program's path. Output goes to the end of the gang's log. Throws kLaunch.
+  std::int64_t start(const GangLaunch& launch, std::vector<std::string> arguments,
+                     std::vector<std::string> environment);
+  // False unless the process lives and is that gang of that campaign: ids are used again, and the
+  // coordinator before may have run on another host.
+  bool adopt(const GangLaunch& launch, std::int64_t pid);
+  // Those that ended since the last call. Does not block.
+  std::vector<GangExit> ended();
+  // To the whole session of the gang's process.
+  void signal(std::int64_t gang, int signal) const;
+
+ private:
+  struct Process {
+    int pid;
+    bool is_child;
+    std::string log_file;  // of a child
+  };
+  std::map<std::int64_t, Process> gangs_;
+};
+
+}  // namespace finescale
