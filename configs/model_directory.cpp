@@ -10,6 +10,7 @@
 #include "configs/gguf_summary.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -21,8 +22,12 @@ bool exists(const std::string& path) {
 }
 
 nlohmann::json read_json(const std::string& path) {
+  const std::string text = read_file(path);
+  if (is_json_too_deep(text)) {
+    throw Error(ErrorKind::kConfig, kJsonTooDeep, path);
+  }
   try {
-    return nlohmann::json::parse(read_file(path));
+    return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kConfig, std::string("not valid JSON: ") + error.what(), path);
   }

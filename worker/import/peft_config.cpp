@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -35,7 +36,11 @@ class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path) {
     try {
-      json_ = nlohmann::json::parse(read_file(path));
+      const std::string text = read_file(path);
+      if (is_json_too_deep(text)) {
+        throw Error(ErrorKind::kConfig, kJsonTooDeep, path);
+      }
+      json_ = nlohmann::json::parse(text);
     } catch (const nlohmann::json::exception& error) {
       throw Error(ErrorKind::kConfig, std::string("not valid JSON: ") + error.what(), path);
     } catch (const Error& error) {

@@ -9,6 +9,7 @@
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 #include "worker/data/gguf_side_files.h"
 
 namespace finescale {
@@ -20,9 +21,12 @@ nlohmann::json read_object(const std::string& path) {
   if (!std::filesystem::exists(path)) {
     return nlohmann::json::object();
   }
-  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  const std::string text = read_file(path);
+  const bool is_deep = is_json_too_deep(text);
+  nlohmann::json json = is_deep ? nullptr : nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) {
-    throw Error(ErrorKind::kData, "must be a JSON object", path, "get the model's files again");
+    throw Error(ErrorKind::kData, is_deep ? kJsonTooDeep : "must be a JSON object", path,
+                "get the model's files again");
   }
   return json;
 }
