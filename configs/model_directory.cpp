@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/model_directory.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <set>
 
@@ -98,7 +99,8 @@ std::optional<int> end_id(const std::string& path) {
     return std::nullopt;
   }
   const nlohmann::json& id = found->is_array() && !found->empty() ? found->front() : *found;
-  return id.is_number_integer() ? std::optional(id.get<int>()) : std::nullopt;
+  const bool is_token = id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX;
+  return is_token ? std::optional(id.get<int>()) : std::nullopt;
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/import/side_files.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -31,6 +33,11 @@ nlohmann::json read_object(const std::string& path) {
   return json;
 }
 
+// A token or a number of them.
+bool is_count(const nlohmann::json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() <= INT32_MAX;
+}
+
 template <class T>
 void take(const nlohmann::json& json, const char* key, std::optional<T>& value) {
   const auto found = json.find(key);
@@ -46,6 +53,8 @@ void take(const nlohmann::json& json, const char* key, std::optional<T>& value) 
     }
   } else if constexpr (std::is_same_v<T, bool>) {
     value = found->is_boolean() ? std::optional(found->get<bool>()) : std::nullopt;
+  } else if constexpr (std::is_integral_v<T>) {
+    value = is_count(*found) ? std::optional(found->get<T>()) : std::nullopt;
   } else {
     value = found->is_number() ? std::optional(found->get<T>()) : std::nullopt;
   }
@@ -78,7 +87,7 @@ std::vector<std::int32_t> ids_of(const nlohmann::json& json) {
     return ids;
   }
   for (const nlohmann::json& id : found->is_array() ? *found : nlohmann::json::array({*found})) {
-    if (id.is_number_integer()) {
+    if (is_count(id)) {
       ids.push_back(id.get<std::int32_t>());
     }
   }
