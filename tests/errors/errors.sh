@@ -105,7 +105,7 @@ weights() {
   expect "$1" 2 "model.safetensors: $2" "$finescale" import model --to damaged
 }
 weights "safetensors that is cut in the header" 'byte 0, header length: ' "$corpus/safetensors/types" 100
-weights "safetensors that is cut in the data" 'f.data_offsets: the end 31 lies behind' "$corpus/safetensors/types" 421
+weights "safetensors that is cut in the data" 'byte 178, c.data_offsets: the end 24 lies behind' "$corpus/safetensors/types" 450
 weights "safetensors with an impossible length" 'byte 0, header length: ' "$corpus/safetensors/long_header"
 weights "safetensors with a tensor above all memory" 'byte 15, a.shape: ' "$corpus/safetensors/oversized"
 weights "safetensors whose tensors overlap" 'byte 76, b.data_offsets: an overlap' "$corpus/safetensors/overlap"
@@ -115,12 +115,12 @@ gguf() {
   head -c "${4:-99999}" "$3" >m.gguf
   expect "$1" 2 "m.gguf: $2" "$finescale" import m.gguf --to damaged
 }
-gguf "GGUF that is cut in the header" 'byte 93: llama.attention.head_count' "$corpus/gguf/bpe" 100
-gguf "GGUF that is cut in the data" 'tensor rope_freqs.weight' "$corpus/gguf/bpe" 2300
+gguf "GGUF that is cut in the header" 'byte 695: metadata key 13: gguf: key needs 21 bytes' "$corpus/gguf/bpe" 700
+gguf "GGUF that is cut in the data" 'byte 1426: tensor blk.0.ffn_down.weight: gguf: offset 672 and 128 bytes reach beyond the end' "$corpus/gguf/bpe" 2300
 gguf "GGUF with an impossible count" 'byte 8: tensor count' "$corpus/gguf/counts"
-gguf "GGUF with a tensor above all memory" 'tensor output.weight: gguf: shape [1048576, 1099511627776]' "$corpus/gguf/oversized"
-gguf "GGUF whose tensors overlap" 'tensor output.weight: gguf: its bytes overlap' "$corpus/gguf/overlap"
-gguf "GGUF with a key of another type" 'llama.context_length: gguf: the value is of type STRING' "$corpus/gguf/confused"
+gguf "GGUF with a tensor above all memory" 'byte 1126: tensor output.weight: gguf: shape [1048576, 1099511627776]' "$corpus/gguf/oversized"
+gguf "GGUF whose tensors overlap" 'byte 1130: tensor output.weight: gguf: its bytes overlap' "$corpus/gguf/overlap"
+gguf "GGUF with a key of another type" 'byte 101: llama.context_length: gguf: the value is of type STRING' "$corpus/gguf/confused"
 cp "$corpus/gguf/layers" m.gguf
 expect "GGUF with two thousand million layers" 2 'num_layers is 2147483647, must be at most 10000' "$finescale" import m.gguf --to damaged
 cp "$corpus/model_config/layers" model/config.json
