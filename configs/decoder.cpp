@@ -45,7 +45,15 @@ std::optional<ShapeFault> find_rope_fault(const DecoderShape& s) {
   return std::nullopt;
 }
 
+// Lists of tensors are made before any weight is looked for: a damaged count must not fill memory.
+// The deepest published transformers have a thousand layers.
+constexpr int kMaxLayers = 10'000;
+
 std::optional<ShapeFault> fault_of(const DecoderShape& s) {
+  if (s.num_layers > kMaxLayers) {
+    return ShapeFault{"num_layers", "num_layers is " + number(s.num_layers) + ", must be at most " +
+                                        number(kMaxLayers)};
+  }
   if (s.num_heads % s.num_kv_heads != 0) {
     return ShapeFault{"num_kv_heads", "num_heads is " + number(s.num_heads) +
                                           ", must be a multiple of num_kv_heads (" +

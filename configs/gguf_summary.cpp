@@ -12,8 +12,11 @@ GgufSummary read_gguf_summary(const std::string& path) {
   const MappedFile file(path);
   const GgufHeader header = parse_gguf(file.bytes(), path);
   GgufSummary summary;
-  const std::string architecture(header.metadata.text("general.architecture").value_or(""));
-  const std::string context = architecture + ".context_length";
+  const auto architecture = header.metadata.text("general.architecture");
+  if (!architecture) {
+    throw Error(ErrorKind::kData, "gguf: the key general.architecture is missing", path);
+  }
+  const std::string context = std::string(*architecture) + ".context_length";
   const std::optional<std::int64_t> positions = header.metadata.integer(context);
   if (!positions) {
     throw Error(ErrorKind::kData, "gguf: the key " + context + " is missing", path);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/model_directory.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "configs/gguf_summary.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -21,8 +23,12 @@ bool exists(const std::string& path) {
 }
 
 nlohmann::json read_json(const std::string& path) {
+  const std::string text = read_file(path);
+  if (is_json_too_deep(text)) {
+    throw Error(ErrorKind::kConfig, kJsonTooDeep, path);
+  }
   try {
-    return nlohmann::json::parse(read_file(path));
+    return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kConfig, std::string("not valid JSON: ") + error.what(), path);
   }
@@ -93,7 +99,8 @@ std::optional<int> end_id(const std::string& path) {
     return std::nullopt;
   }
   const nlohmann::json& id = found->is_array() && !found->empty() ? found->front() : *found;
-  return id.is_number_integer() ? std::optional(id.get<int>()) : std::nullopt;
+  const bool is_token = id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX;
+  return is_token ? std::optional(id.get<int>()) : std::nullopt;
 }
 
 }  // namespace

@@ -38,28 +38,10 @@ std::string kind_of(const YAML::Node& node) {
 
 // No value is nested deeper; an alias of itself is nested without end.
 constexpr int kMaxDepth = 64;
-
-// Canonical flow text of any node.
-std::string flow(const YAML::Node& node, const std::string& where, int depth = 0) {
-  if (depth > kMaxDepth) {
-    throw Error(ErrorKind::kConfig, "the value is nested too deeply", where);
-  }
-  std::string out;
-  if (node.IsSequence()) {
-    for (const YAML::Node& item : node) {
-      out += (out.empty() ? "" : ", ") + flow(item, where, depth + 1);
-    }
-    return "[" + out + "]";
-  }
-  if (node.IsMap()) {
-    for (const auto& item : node) {
-      out += (out.empty() ? "" : ", ") + flow(item.first, where, depth + 1) + ": " +
-             flow(item.second, where, depth + 1);
-    }
-    return "{" + out + "}";
-  }
-  return node.IsNull() ? "{}" : flow_scalar(node.Scalar());
-}
+// Of all values, those that aliases repeat counted each time: a short file can say very much. Far
+// above any sweep.
+constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
+constexpr std::size_t kNodeBytes = 16;
 
 std::string join_path(const std::string& path, const std::string& name) {
   return path.empty() ? name : path + "." + name;
@@ -119,6 +101,7 @@ class Reader {
 
   void field(const YAML::Node& node, Message& out, const FieldDescriptor& field,
              const std::string& path) const {
+    visit(node);
     note(node, path);
     if (field.options().HasExtension(config::keyed_by)) {
       return keyed(node, out, field, path);
@@ -135,6 +118,7 @@ class Reader {
     int index = 0;
     for (const YAML::Node& item : node) {
       const std::string element = path + "[" + std::to_string(index++) + "]";
+      visit(item);
       note(item, element);
       single(item, out, field, element);
     }
@@ -152,6 +136,38 @@ class Reader {
       return file_;
     }
     return file_ + ":" + std::to_string(mark.line + 1) + ":" + std::to_string(mark.column + 1);
+  }
+
+  void visit(const YAML::Node& node) const {
+    bytes_ += kNodeBytes + (node.IsScalar() ? node.Scalar().size() : 0);
+    if (bytes_ > kMaxBytes) {
+      fail(node, "the values are too many: more than " + std::to_string(kMaxBytes >> 20) + " MiB",
+           "aliases count with all that they repeat");
+    }
+  }
+
+  // Canonical flow text of any node, a part of `whole`.
+  [[nodiscard]] std::string flow(const YAML::Node& node, const YAML::Node& whole,
+                                 int depth = 0) const {
+    if (depth > kMaxDepth) {
+      fail(whole, "the value is nested too deeply");
+    }
+    visit(node);
+    std::string out;
+    if (node.IsSequence()) {
+      for (const YAML::Node& item : node) {
+        out += (out.empty() ? "" : ", ") + flow(item, whole, depth + 1);
+      }
+      return "[" + out + "]";
+    }
+    if (node.IsMap()) {
+      for (const auto& item : node) {
+        out += (out.empty() ? "" : ", ") + flow(item.first, whole, depth + 1) + ": " +
+               flow(item.second, whole, depth + 1);
+      }
+      return "{" + out + "}";
+    }
+    return node.IsNull() ? "{}" : flow_scalar(node.Scalar());
   }
 
   void note(const YAML::Node& node, const std::string& path) const {
@@ -242,8 +258,8 @@ class Reader {
       return message(node, *child, path);
     }
     if (field.options().GetExtension(config::raw)) {
-      field.is_repeated() ? r.AddString(&out, &field, flow(node, where(node)))
-                          : r.SetString(&out, &field, flow(node, where(node)));
+      field.is_repeated() ? r.AddString(&out, &field, flow(node, node))
+                          : r.SetString(&out, &field, flow(node, node));
       return;
     }
     if (!node.IsScalar()) {
@@ -257,6 +273,7 @@ class Reader {
   std::string file_;
   Positions* positions_;
   bool show_marks_;
+  mutable std::size_t bytes_ = 0;  // of the nodes visited so far
 };
 
 YAML::Node load(std::string_view text, const std::string& file, bool show_marks) {

@@ -16,12 +16,13 @@ namespace {
 
 int failed(const finescale::CommandContext& context, const finescale::Error& error) {
   if (context.json) {
+    using Handler = nlohmann::json::error_handler_t;  // what users' files say need not be UTF-8
     std::cout << nlohmann::json{{"error",
                                  {{"kind", finescale::error_kind_name(error.kind())},
                                   {"message", error.message()},
                                   {"where", error.where()},
                                   {"hint", error.hint()}}}}
-                     .dump(1)
+                     .dump(1, ' ', false, Handler::replace)
               << "\n";
   }
   std::cerr << finescale::describe(error) << "\n";

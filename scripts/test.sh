@@ -4,7 +4,7 @@
 #   scripts/test.sh          fast tier (at most 30 minutes on two cores): release build, unit, mpi, emulated CUDA, smoke of
 #                            whole sweeps, layer check, format and lint of changed files
 #   scripts/test.sh --full   (up to 3 hours) also the sanitizers, kill tests at every crash point, interval coverage by
-#                            simulation, all CUDA architectures, lint of every file
+#                            simulation, all CUDA architectures, lint of every file, ten minutes of each fuzzer, two at a time
 set -uo pipefail
 cd "$(dirname "$0")/.."
 full=0
@@ -52,7 +52,7 @@ sanitized() {  # sanitized PRESET LABELS
   run_ctest "build-$1" -L "$2" -LE slow
 }
 
-step "setup" scripts/setup.sh --dev --demo --slurm || exit 3
+step "setup" scripts/setup.sh --dev --demo $([ $full = 1 ] && echo --slurm) || exit 3
 [ ${#failed[@]} -eq 0 ] || exit 3
 export CTEST_OUTPUT_ON_FAILURE=1
 archs=80
@@ -68,6 +68,7 @@ step "format and lint" scripts/lint.sh $([ $full = 1 ] && echo --all)
 if [ $full = 1 ]; then
   step "asan and ubsan" sanitized asan unit
   step "tsan" sanitized tsan threaded
+  step "fuzzers" scripts/fuzz.sh --seconds 600 --jobs 2
   step "tests" run_ctest build
 else
   step "tests" run_ctest build -LE slow

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -54,9 +55,13 @@ SafetensorsIndex read_safetensors_index(const std::string& directory) {
     throw Error(ErrorKind::kData, message, index.path + (field.empty() ? "" : ": " + field),
                 "get the index again from where the model came");
   };
+  const std::string text = read_file(index.path);
+  if (is_json_too_deep(text)) {
+    fail("", kJsonTooDeep);
+  }
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(read_file(index.path));
+    json = nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {
     fail("", error.what());
   }

@@ -8,13 +8,11 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/random.h"
 
 namespace finescale {
 namespace {
@@ -294,61 +292,6 @@ TEST(ChatTemplate, HostileTemplatesEndSoon) {
         << source.substr(0, 80) << ": " << message_of(source);
     EXPECT_NE(message_of(source), "no error") << source.substr(0, 80);
   }
-}
-
-// Mutated templates are parsed and rendered, or refused as the user's; never anything else.
-TEST(ChatTemplate, MutatedTemplatesNeverDoHarm) {
-  const Json cases = Json::parse(read_file(folder() + "/cases.json"));
-  const Json snippets = Json::parse(read_file(folder() + "/snippets.json"));
-  std::vector<std::string> seeds;
-  for (const auto& entry : std::filesystem::directory_iterator(folder() + "/templates")) {
-    seeds.push_back(read_file(entry.path().string()));
-  }
-  for (const Json& item : snippets.at("cases")) {
-    seeds.push_back(item.at("template").get<std::string>());
-  }
-  std::vector<std::pair<std::string, jinja::Value>> variables;
-  for (const auto& [name, value] : snippets.at("variables").items()) {
-    variables.emplace_back(name, jinja::from_json(value));
-  }
-  for (const char* const name : {"messages", "tools"}) {
-    variables.emplace_back(name, jinja::from_json(cases.at("chats").at("called").at(name)));
-  }
-  jinja::Template::Options options;
-  options.now = 0;
-  options.limits = {.steps = 20000, .memory_bytes = 1 << 20, .output_bytes = 1 << 18, .depth = 300};
-  Random random(11, Purpose::kTest);
-  const auto piece = [&](const std::string& from) {
-    return from.substr(random.below(from.size() + 1), random.below(30));
-  };
-  const std::string letters("{}%#-'\"()[]|.,:=~*1a \\\xFF\0", 24);
-  int rendered = 0;
-  for (int round = 0; round < 6000; ++round) {
-    std::string source = seeds[random.below(seeds.size())];
-    for (std::uint64_t edits = 1 + random.below(4); edits > 0 && !source.empty(); --edits) {
-      const std::size_t at = random.below(source.size());
-      switch (random.below(4)) {
-        case 0:
-          source.erase(at, 1 + random.below(8));
-          break;
-        case 1:
-          source[at] = letters[random.below(letters.size())];
-          break;
-        case 2:
-          source.insert(at, piece(seeds[random.below(seeds.size())]));
-          break;
-        default:
-          source.insert(at, piece(source));
-      }
-    }
-    try {
-      (void)jinja::Template(source, "t").render(variables, options);
-      ++rendered;
-    } catch (const Error& error) {
-      EXPECT_EQ(exit_code(error.kind()), 2) << describe(error);
-    }
-  }
-  EXPECT_GT(rendered, 500);
 }
 
 TEST(ChatTemplate, NamespacesInACircleAreFreed) {

@@ -4,6 +4,7 @@
 #   errors.sh BIN_DIR WORK_DIR [--markdown]     --markdown prints docs/errors.md on standard output
 set -uo pipefail
 bin=$(cd "$1" && pwd)
+script=$(realpath "$0")
 work=$2
 markdown=${3:-}
 finescale=$bin/finescale
@@ -75,6 +76,9 @@ expect "CSV field that is not closed" 2 'open.csv:3: a quoted field has no closi
 printf 'question,answer\na,b\n' >s/data/names.csv
 sweep names 's#data/train.jsonl#data/names.csv#'
 expect "CSV with other columns" 2 'names.csv:1: the columns are question, answer' "$finescale" run s/names.yaml --set output=names
+printf 'quest\377ion,answer\na,b\n' >s/data/bytes.csv
+sweep bytes 's#data/train.jsonl#data/bytes.csv#'
+expect "CSV with column names that are no UTF-8" 2 'bytes.csv:1: the columns are quest' "$finescale" run s/bytes.yaml --set output=bytes
 printf '[{"text": "a"}, {"txt": "b"}]' >s/data/list.json
 sweep list 's#data/train.jsonl#data/list.json#'
 expect "JSON list with a wrong element" 2 'list.json:element 2: "prompt" is missing' "$finescale" run s/list.yaml --set output=list
@@ -88,6 +92,41 @@ echo '{% for m in messages %}{{ m.content }' >s/chat.jinja
 sed 's/{"prompt": \(".*"\), "response": \(".*"\)}/{"messages": [{"role": "user", "content": \1}, {"role": "assistant", "content": \2}]}/' s/data/train.jsonl >s/data/chats.jsonl
 sweep template -e 's#^data:#data:\n  chat_template: chat.jinja#' -e 's#data/train.jsonl#data/chats.jsonl#'
 expect "chat template that cannot be parsed" 2 'chat.jinja:1: chat template:' "$finescale" plan s/template.yaml
+corpus=$(cd "$(dirname "$script")/../fuzz/corpus" && pwd)
+cp "$corpus/sweep_yaml/aliases" s/aliases.yaml
+expect "aliases that say more than memory holds" 2 'the values are too many: more than 16 MiB' "$finescale" plan s/aliases.yaml
+# Models whose files are damaged: what was read, where in the file, which field.
+mkdir model
+cp "$corpus/model_config/llama" model/config.json
+cp "$corpus/tokenizer_json/00" model/tokenizer.json
+# weights NAME TEXT FILE [BYTES]: the model with this model.safetensors, or the beginning of it
+weights() {
+  head -c "${4:-99999}" "$3" >model/model.safetensors
+  expect "$1" 2 "model.safetensors: $2" "$finescale" import model --to damaged
+}
+weights "safetensors that is cut in the header" 'byte 0, header length: ' "$corpus/safetensors/types" 100
+weights "safetensors that is cut in the data" 'byte 178, c.data_offsets: the end 24 lies behind' "$corpus/safetensors/types" 450
+weights "safetensors with an impossible length" 'byte 0, header length: ' "$corpus/safetensors/long_header"
+weights "safetensors with a tensor above all memory" 'byte 15, a.shape: ' "$corpus/safetensors/oversized"
+weights "safetensors whose tensors overlap" 'byte 76, b.data_offsets: an overlap' "$corpus/safetensors/overlap"
+weights "safetensors with a field of another type" 'byte 25, a.dtype: a list, must be a text' "$corpus/safetensors/confused"
+# gguf NAME TEXT FILE [BYTES]
+gguf() {
+  head -c "${4:-99999}" "$3" >m.gguf
+  expect "$1" 2 "m.gguf: $2" "$finescale" import m.gguf --to damaged
+}
+gguf "GGUF that is cut in the header" 'byte 695: metadata key 13: gguf: key needs 21 bytes' "$corpus/gguf/bpe" 700
+gguf "GGUF that is cut in the data" 'byte 1426: tensor blk.0.ffn_down.weight: gguf: offset 672 and 128 bytes reach beyond the end' "$corpus/gguf/bpe" 2300
+gguf "GGUF with an impossible count" 'byte 8: tensor count' "$corpus/gguf/counts"
+gguf "GGUF with a tensor above all memory" 'byte 1126: tensor output.weight: gguf: shape [1048576, 1099511627776]' "$corpus/gguf/oversized"
+gguf "GGUF whose tensors overlap" 'byte 1130: tensor output.weight: gguf: its bytes overlap' "$corpus/gguf/overlap"
+gguf "GGUF with a key of another type" 'byte 101: llama.context_length: gguf: the value is of type STRING' "$corpus/gguf/confused"
+cp "$corpus/gguf/layers" m.gguf
+expect "GGUF with two thousand million layers" 2 'num_layers is 2147483647, must be at most 10000' "$finescale" import m.gguf --to damaged
+cp "$corpus/model_config/layers" model/config.json
+expect "config.json with too many layers" 2 'model/config.json: num_layers is 200000000' "$finescale" import model --to damaged
+head -c 100000 /dev/zero | tr '\0' '[' >model/config.json
+expect "config.json of nothing but brackets" 2 'nested too deep, more than 200 in each other' "$finescale" import model --to damaged
 : >s/data/empty.jsonl
 sweep empty 's#data/train.jsonl#data/empty.jsonl#'
 expect "empty data" 2 'data.train has 0 examples' "$finescale" run s/empty.yaml --set output=empty
@@ -112,7 +151,7 @@ mesh "ranks that are not those of the mesh" 'must equal the ranks of the mesh (4
 expect "mesh that cannot run" 2 'nearest mesh of 3 ranks' "$finescale" run s/sweep.yaml --set mesh='{tensor: 3}' --set resources.ranks_per_gang=3 --set output=mesh
 expect "no mesh fits" 2 'no mesh of 2 ranks fits' "$finescale" run s/sweep.yaml --set mesh=auto --set resources.ranks_per_gang=2 \
   --set resources.memory_per_rank=1MiB --set output=mesh
-for made in mesh key type range preset field missing bad broken csv names list few parquet empty budget; do
+for made in damaged mesh key type range preset field missing bad broken csv names bytes list few parquet empty budget; do
   if [ -e "$made" ]; then
     echo "FAILED: a refused sweep left $made behind" >&2
     failures=$((failures + 1))

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "worker/data/tokenizer_file.h"
 
 namespace finescale {
@@ -14,9 +15,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json parse_settings(const std::string& text, const std::string& where) {
-  Json settings = Json::parse(text, nullptr, false);
+  const bool is_deep = is_json_too_deep(text);
+  Json settings = is_deep ? nullptr : Json::parse(text, nullptr, false);
   if (!settings.is_object()) {
-    throw Error(ErrorKind::kConfig, "is no JSON object", where,
+    throw Error(ErrorKind::kConfig, is_deep ? kJsonTooDeep : "is no JSON object", where,
                 "a tokenizer_config.json is expected");
   }
   return settings;

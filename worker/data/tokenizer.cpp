@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "worker/data/tokenizer_file.h"
 #include "worker/data/tokenizers/added_tokens.h"
 #include "worker/data/tokenizers/decoder.h"
@@ -127,6 +128,9 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 Tokenizer::~Tokenizer() = default;
 
 Tokenizer Tokenizer::from_json(std::string_view text, const std::string& where) {
+  if (is_json_too_deep(text)) {
+    throw Error(ErrorKind::kData, std::string("tokenizer.json: ") + kJsonTooDeep, where);
+  }
   try {
     const nlohmann::json document = nlohmann::json::parse(text);
     auto impl = std::make_unique<Impl>(JsonNode(document, where));

@@ -5,13 +5,16 @@
 #include <array>
 #include <cctype>
 #include <cmath>
+#include <cstdint>
 #include <set>
 #include <string_view>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -31,11 +34,31 @@ bool is_set(const nlohmann::json& value) {
            ((value.is_array() || value.is_object()) && value.empty()));
 }
 
+// Ranks are whole numbers of a sensible size: the JSON library casts whatever is a number.
+template <class T>
+bool holds(const nlohmann::json& value) {
+  constexpr std::uint64_t kMaxRank = 1U << 20;
+  if constexpr (std::is_same_v<T, int>) {
+    return value.is_number_unsigned() && value.get<std::uint64_t>() >= 1 &&
+           value.get<std::uint64_t>() <= kMaxRank;
+  } else if constexpr (std::is_same_v<T, double>) {
+    return value.is_number();
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return value.is_boolean();
+  } else {
+    return value.is_string();
+  }
+}
+
 class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path) {
     try {
-      json_ = nlohmann::json::parse(read_file(path));
+      const std::string text = read_file(path);
+      if (is_json_too_deep(text)) {
+        throw Error(ErrorKind::kConfig, kJsonTooDeep, path);
+      }
+      json_ = nlohmann::json::parse(text);
     } catch (const nlohmann::json::exception& error) {
       throw Error(ErrorKind::kConfig, std::string("not valid JSON: ") + error.what(), path);
     } catch (const Error& error) {
@@ -62,7 +85,7 @@ class Reader {
     }
     config.is_dora = get<bool>("use_dora", false, "true or false");
     config.is_rank_stabilised = get<bool>("use_rslora", false, "true or false");
-    config.rank = get<int>("r", 8, "a whole number");
+    config.rank = get<int>("r", 8, "a whole number from 1 to 2^20");
     config.alpha = get<double>("lora_alpha", 8, "a number");
     config.rank_pattern = pattern<int>("rank_pattern");
     config.alpha_pattern = pattern<double>("alpha_pattern");
@@ -81,11 +104,10 @@ class Reader {
     if (found == json_.end() || found->is_null()) {
       return otherwise;
     }
-    try {
-      return found->get<T>();
-    } catch (const nlohmann::json::exception&) {
+    if (!holds<T>(*found)) {
       fail(key, std::string("must be ") + wanted);
     }
+    return found->get<T>();
   }
 
   void check_unsupported() const {
@@ -122,7 +144,7 @@ class Reader {
       const bool is_plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
         return std::isalnum(c) != 0 || c == '_' || c == '.';
       });
-      if (!is_plain || !value.is_number()) {
+      if (!is_plain || !holds<T>(value)) {
         fail(key,
              "has \"" + name + "\": " + value.dump() + ", must be a module's name and a number",
              "regular expressions are not supported: merge the adapter with PEFT");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/import/side_files.h"
 
+#include <cstdint>
 #include <filesystem>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,7 @@
 #include "configs/model_directory.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_depth.h"
 #include "worker/data/gguf_side_files.h"
 
 namespace finescale {
@@ -20,11 +23,19 @@ nlohmann::json read_object(const std::string& path) {
   if (!std::filesystem::exists(path)) {
     return nlohmann::json::object();
   }
-  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  const std::string text = read_file(path);
+  const bool is_deep = is_json_too_deep(text);
+  nlohmann::json json = is_deep ? nullptr : nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) {
-    throw Error(ErrorKind::kData, "must be a JSON object", path, "get the model's files again");
+    throw Error(ErrorKind::kData, is_deep ? kJsonTooDeep : "must be a JSON object", path,
+                "get the model's files again");
   }
   return json;
+}
+
+// A token or a number of them.
+bool is_count(const nlohmann::json& value) {
+  return value.is_number_unsigned() && value.get<std::uint64_t>() <= INT32_MAX;
 }
 
 template <class T>
@@ -42,6 +53,8 @@ void take(const nlohmann::json& json, const char* key, std::optional<T>& value) 
     }
   } else if constexpr (std::is_same_v<T, bool>) {
     value = found->is_boolean() ? std::optional(found->get<bool>()) : std::nullopt;
+  } else if constexpr (std::is_integral_v<T>) {
+    value = is_count(*found) ? std::optional(found->get<T>()) : std::nullopt;
   } else {
     value = found->is_number() ? std::optional(found->get<T>()) : std::nullopt;
   }
@@ -74,7 +87,7 @@ std::vector<std::int32_t> ids_of(const nlohmann::json& json) {
     return ids;
   }
   for (const nlohmann::json& id : found->is_array() ? *found : nlohmann::json::array({*found})) {
-    if (id.is_number_integer()) {
+    if (is_count(id)) {
       ids.push_back(id.get<std::int32_t>());
     }
   }

@@ -61,7 +61,8 @@ std::string data_tool(const std::string& request) {
     for (const nlohmann::json& file : asked.at("files")) {
       files.push_back(check(file, on_bad));
     }
-    return nlohmann::json{{"files", files}}.dump();
+    using Handler = nlohmann::json::error_handler_t;  // names of columns need not be UTF-8
+    return nlohmann::json{{"files", files}}.dump(-1, ' ', false, Handler::replace);
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::kProtocol, std::string("tool data: ") + error.what());
   }

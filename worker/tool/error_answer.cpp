@@ -5,13 +5,15 @@
 
 namespace finescale {
 
+// Messages quote what users' files say, which need not be UTF-8.
 std::string error_answer(const Error& error) {
+  using Handler = nlohmann::json::error_handler_t;
   return nlohmann::json{{"error",
                          {{"kind", error_kind_name(error.kind())},
                           {"message", error.message()},
                           {"where", error.where()},
                           {"hint", error.hint()}}}}
-      .dump();
+      .dump(-1, ' ', false, Handler::replace);
 }
 
 }  // namespace finescale

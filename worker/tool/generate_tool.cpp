@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "core/stop_signal.h"
 #include "worker/tool/generate_arguments.h"
 #include "worker/tool/tool_command.h"
@@ -54,6 +55,9 @@ void declare(CLI::App& app, Arguments& arguments) {
 }
 
 Prompt parse_prompt(const std::string& line, const std::string& where) {
+  if (is_json_too_deep(line)) {
+    throw Error(ErrorKind::kData, kJsonTooDeep, where);
+  }
   const nlohmann::json json = nlohmann::json::parse(line, nullptr, false);
   if (json.is_discarded()) {
     throw Error(ErrorKind::kData, "not valid JSON", where);

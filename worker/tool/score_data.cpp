@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_depth.h"
 #include "worker/data/dataset.h"
 
 namespace finescale {
@@ -90,11 +91,14 @@ std::vector<ScoredExample> read_ids(const std::string& path, const IdLines& line
     if (text.find_first_not_of(" \t\r") == std::string::npos) {
       continue;
     }
+    const std::string where = path + ":" + std::to_string(number);
+    if (is_json_too_deep(text)) {
+      throw Error(ErrorKind::kData, kJsonTooDeep, where);
+    }
     const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
     if (examples.empty() && !(line.is_object() && line.contains("ids"))) {
       return {};
     }
-    const std::string where = path + ":" + std::to_string(number);
     if (!line.is_object()) {
       throw Error(ErrorKind::kData, "not a JSON object", where);
     }

@@ -99,8 +99,16 @@ class CsvReader {
   std::int64_t line_ = 1;
 };
 
+// Columns of a record are looked up one by one.
+constexpr std::size_t kMaxColumns = 1000;
+
 // Throws by the sink when the names do not do.
 void check_names(const CsvRecord& header, RecordSink& sink) {
+  if (header.fields.size() > kMaxColumns) {
+    sink.fatal("there are " + std::to_string(header.fields.size()) + " columns, at most " +
+                   std::to_string(kMaxColumns) + " are read",
+               header.line, "");
+  }
   const auto has = [&header](const char* name) {
     return std::find(header.fields.begin(), header.fields.end(), name) != header.fields.end();
   };

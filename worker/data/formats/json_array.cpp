@@ -2,6 +2,8 @@
 // A JSON document that is a list of records. Elements are handed on as they end and forgotten.
 #include "worker/data/formats/formats.h"
 
+#include "core/json_depth.h"
+
 namespace finescale {
 
 namespace {
@@ -28,6 +30,9 @@ void read_json_array(std::istream& in, RecordSink& sink) {
     const bool ends = event == Json::parse_event_t::object_end ||
                       event == Json::parse_event_t::array_end ||
                       event == Json::parse_event_t::value;
+    if (depth > kMaxJsonDepth) {
+      sink.fatal(kJsonTooDeep, element + 1, "");
+    }
     if (depth != 1 || !ends) {
       return true;
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/formats/formats.h"
 
+#include "core/json_depth.h"
+
 namespace finescale {
 
 namespace {
@@ -30,7 +32,11 @@ void read_jsonl(std::istream& in, RecordSink& sink) {
     Json record;
     std::string why;
     try {
-      record = Json::parse(line);
+      if (is_json_too_deep(line)) {
+        why = kJsonTooDeep;
+      } else {
+        record = Json::parse(line);
+      }
     } catch (const Json::parse_error& error) {
       why = error.what();
       if (const std::size_t at = why.find("parse error"); at != std::string::npos) {

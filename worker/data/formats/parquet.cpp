@@ -26,6 +26,10 @@ T value_or_throw(arrow::Result<T> result, const std::string& path) {
   return std::move(result).ValueUnsafe();
 }
 
+// A damaged file claims sizes that it does not have. Compressed text seldom shrinks a hundredfold.
+constexpr std::int64_t kMemoryAtLeast = 64LL << 20;
+constexpr std::int64_t kMemoryPerByte = 1000;
+
 // Texts, numbers, lists and structs; anything else has no place in an example.
 Json cell(const arrow::Array& array, std::int64_t row) {
   if (array.IsNull(row)) {
@@ -71,11 +75,17 @@ Json cell(const arrow::Array& array, std::int64_t row) {
 void read_parquet(const std::string& path, RecordSink& sink) {
   const auto file =
       value_or_throw(arrow::io::MemoryMappedFile::Open(path, arrow::io::FileMode::READ), path);
-  const auto reader =
-      value_or_throw(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path);
+  const std::int64_t size_bytes = value_or_throw(file->GetSize(), path);
+  arrow::CappedMemoryPool pool(arrow::default_memory_pool(),
+                               kMemoryAtLeast + kMemoryPerByte * size_bytes);
+  const auto reader = value_or_throw(parquet::arrow::OpenFile(file, &pool), path);
   const auto batches = value_or_throw(reader->GetRecordBatchReader(), path);
   std::int64_t row = 0;
   while (const auto batch = value_or_throw(batches->Next(), path)) {
+    // Offsets inside their buffers, texts in UTF-8: the reader itself does not look.
+    if (const arrow::Status status = batch->ValidateFull(); !status.ok()) {
+      throw Error(ErrorKind::kData, "Parquet: " + status.ToString(), path);
+    }
     for (std::int64_t i = 0; i < batch->num_rows(); ++i) {
       Json record = Json::object();
       for (int c = 0; c < batch->num_columns(); ++c) {

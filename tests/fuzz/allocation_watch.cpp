@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/checkpoint/formats/allocation_watch.h"
+#include "tests/fuzz/allocation_watch.h"
 
 #include <algorithm>
 #include <atomic>

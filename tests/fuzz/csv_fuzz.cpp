@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// Comma-separated values.
+#include "tests/fuzz/data_fuzz.h"
+#include "tests/fuzz/fuzz_target.h"
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  finescale::read_data_file("data.csv", data, size);
+  return 0;
+}
