@@ -97,8 +97,9 @@ void check_slurm(const config::Slurm& slurm, const RuleReport& report) {
   }
   for (const std::string& option : slurm.extra()) {
     check_line(option, "extra");
-    report.require(is_option(option), kPath + ".extra",
-                   kPath + ".extra has \"" + option + "\", must be --name or --name=value",
+    std::string message = kPath;
+    message.append(".extra has \"").append(option).append("\", must be --name or --name=value");
+    report.require(is_option(option), kPath + ".extra", message,
                    "one option in each entry, in its long form: [--exclusive, --mail-type=END]");
   }
   if (slurm.has_time()) {
