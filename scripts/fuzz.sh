@@ -29,14 +29,15 @@ export TMPDIR
 TMPDIR=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")" finescale_fuzz.XXXXXX)
 trap 'rm -rf "$TMPDIR"' EXIT
 
-# No single allocation above 256 MiB, no process above 1 GiB, no input slower than 30 s; inputs are of at most 64 KiB.
+# No single allocation above 256 MiB, no process above 1 GiB, no input slower than 120 s (by the clock, on a machine that may be busy); inputs are
+# of at most 64 KiB.
 fuzz() {  # fuzz TARGET: its row of the table
   local name=$1 log=build-fuzz/log/$1 program=build-fuzz/bin/fuzz_$1 dictionary=()
   [ -x "$program" ] || { printf '%-18s not built: what it reads with is not installed\n' "$name"; return 0; }
   [ ! -f "tests/fuzz/dictionaries/$name" ] || dictionary=("-dict=tests/fuzz/dictionaries/$name")
   mkdir -p "build-fuzz/corpus/$name"
   UBSAN_OPTIONS=print_stacktrace=1 nice -n 19 "$program" -max_total_time="$seconds" -max_len=65536 -rss_limit_mb=1024 \
-    -malloc_limit_mb=256 -timeout=30 -print_final_stats=1 -artifact_prefix="build-fuzz/findings/$name-" \
+    -malloc_limit_mb=256 -timeout=120 -print_final_stats=1 -artifact_prefix="build-fuzz/findings/$name-" \
     "${dictionary[@]}" "build-fuzz/corpus/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1
   local status=$? found=none
   if [ $status -ne 0 ]; then

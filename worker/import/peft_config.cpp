@@ -70,7 +70,7 @@ class Reader {
     }
   }
 
-  PeftConfig read() const {
+  [[nodiscard]] PeftConfig read() const {
     PeftConfig config;
     config.path = path_;
     config.base_model = get<std::string>("base_model_name_or_path", "", "a text");
