@@ -52,6 +52,10 @@ sanitized() {  # sanitized PRESET LABELS
   run_ctest "build-$1" -L "$2" -LE slow
 }
 
+one_openmp_thread() {
+  OMP_NUM_THREADS=1 "$@"
+}
+
 step "setup" scripts/setup.sh --dev --demo $([ $full = 1 ] && echo --slurm) || exit 3
 [ ${#failed[@]} -eq 0 ] || exit 3
 export CTEST_OUTPUT_ON_FAILURE=1
@@ -67,7 +71,8 @@ step "layers" scripts/check_layers
 step "format and lint" scripts/lint.sh $([ $full = 1 ] && echo --all)
 if [ $full = 1 ]; then
   step "asan and ubsan" sanitized asan unit
-  step "tsan" sanitized tsan threaded
+  # libgomp is not instrumented, so its barriers are invisible: threads of ours only.
+  step "tsan" one_openmp_thread sanitized tsan threaded
   step "fuzzers" scripts/fuzz.sh --seconds 600 --jobs 2
   step "tests" run_ctest build
 else
