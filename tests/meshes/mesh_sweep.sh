@@ -84,10 +84,10 @@ single zero3 '{shard: 4, zero: 3}' 4 --set resources.memory_per_rank=$bound "${l
 must "$finescale" run s/single.yaml --set output=coordinated --set mesh=auto --set resources.ranks_per_gang=4 \
   --set resources.memory_per_rank=$bound "${large[@]}"
 
-# The table for people: at most 100 columns.
+# The table for people: at most 100 columns, but for lines that name a file, which are as long as its path.
 "$finescale" plan s/single.yaml --set mesh=auto --set resources.ranks_per_gang=4 --set resources.memory_per_rank=$bound "${large[@]}" >plan.txt 2>&1
 grep -q -- '-> ' plan.txt || { fail "no mesh chosen in the table"; cat plan.txt; }
-wide=$(awk 'length > 100' plan.txt)
+wide=$(grep -v '\.jsonl: ' plan.txt | awk 'length > 100')
 [ -z "$wide" ] || fail "wider than 100 columns: $wide"
 [ $failures -eq 0 ] && echo "mesh_sweep: one rank used $used bytes, $bound allowed, auto $(limit auto.json), ZeRO-3 $(limit zero3.json)"
 exit $failures
