@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "comm/group.h"
+#include "core/file_memory.h"
 #include "core/tensor.h"
 #include "sharding/layout.h"
 
@@ -28,7 +29,8 @@ struct CheckpointTensor {
   bool writes = true;
   bool trainable = true;
   std::int64_t begin = 0;
-  std::int64_t end = -1;  // -1: of the whole part
+  std::int64_t end = -1;             // -1: of the whole part
+  const FileMemory* file = nullptr;  // that local lies in: its pages are dropped after use
 };
 
 struct CheckpointState {  // group /state and /run

@@ -168,14 +168,18 @@ void CheckpointReader::read(const std::vector<CheckpointTensor>& tensors) {
                        hash_hex({reinterpret_cast<const char*>(content.data()), content.size()}));
                  });
                });
-  std::map<std::string, const TensorView*> shared;  // in one order on all ranks
+  std::map<std::string, const CheckpointTensor*> shared;  // in one order on all ranks
   for (const CheckpointTensor& tensor : tensors) {
     if (roots.contains(tensor.path)) {
-      shared.emplace(tensor.path, &tensor.local);
+      shared.emplace(tensor.path, &tensor);
     }
   }
-  for (const auto& [path, local] : shared) {
-    impl.group.broadcast(local->data, local->size_bytes(), roots.at(path));
+  for (const auto& [path, tensor] : shared) {
+    const TensorView& local = tensor->local;
+    impl.group.broadcast(local.data, local.size_bytes(), roots.at(path));
+    if (tensor->file != nullptr) {
+      tensor->file->drop({local.as<std::byte>(), local.size_bytes()});
+    }
   }
 }
 

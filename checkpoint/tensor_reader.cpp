@@ -41,11 +41,13 @@ void copy_elements(const std::byte* from, DType stored, const TensorView& local,
   }
 }
 
-// Bytes [begin, end) of the tensor, to elements of `local` from `first` on; block by block, so that
+// Bytes [begin, end) of the tensor, to its local elements from `first` on; block by block, so that
 // hash and conversion find the bytes in the cache.
 void TensorReader::read_run(const StoredTensor& stored, std::int64_t begin, std::int64_t end,
-                            const TensorView& local, std::int64_t first) {
+                            const CheckpointTensor& to, std::int64_t first) {
+  const TensorView& local = to.local;
   const auto element = static_cast<std::int64_t>(dtype_size(stored.dtype));
+  const std::size_t own = dtype_size(local.dtype);
   const bool same = stored.dtype == local.dtype;
   scratch_.resize(same ? 0 : static_cast<std::size_t>(kHashBlockBytes));
   while (begin < end) {
@@ -69,6 +71,10 @@ void TensorReader::read_run(const StoredTensor& stored, std::int64_t begin, std:
       if (!same) {
         copy_elements(bytes, stored.dtype, local, first, count);
       }
+      if (to.file != nullptr) {
+        to.file->drop({local.as<std::byte>() + static_cast<std::size_t>(first) * own,
+                       static_cast<std::size_t>(count) * own});
+      }
     }
     first += count;
     begin = stop;
@@ -84,7 +90,7 @@ void TensorReader::read(const CheckpointTensor& tensor) {
     const Runs runs(tensor.shape, slab);
     for (std::int64_t i = 0; i < runs.count(); ++i) {
       const std::int64_t first = runs.first(i) * element;
-      read_run(stored, first, first + runs.length() * element, tensor.local, done);
+      read_run(stored, first, first + runs.length() * element, tensor, done);
       done += runs.length();
     }
   }

@@ -23,7 +23,7 @@ class TensorReader {
 
  private:
   void read_run(const StoredTensor& stored, std::int64_t begin, std::int64_t end,
-                const TensorView& local, std::int64_t first);
+                const CheckpointTensor& to, std::int64_t first);
 
   const RawFile* file_;
   const StoredFile* stored_;

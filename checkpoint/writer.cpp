@@ -149,7 +149,12 @@ void for_each_whole_block(const StoredFile& stored, const std::vector<Checkpoint
                           Body body) {
   for (const CheckpointTensor& tensor : tensors) {
     if (holds_data(tensor)) {
-      for_each_whole_block(*stored.find(tensor.path), tensor, body);
+      for_each_whole_block(*stored.find(tensor.path), tensor, [&](auto block, auto at, auto bytes) {
+        body(block, at, bytes);
+        if (tensor.file != nullptr) {
+          tensor.file->drop(bytes);
+        }
+      });
     }
   }
 }

@@ -24,6 +24,30 @@ planner::Recompute recompute_of(const config::Mesh& mesh) {
   return planner::Recompute::kNone;
 }
 
+planner::Offload offload_of(const config::Mesh& mesh) {
+  switch (mesh.offload()) {
+    case config::OFFLOAD_NONE:
+      return planner::Offload::kNone;
+    case config::OFFLOAD_HOST:
+      return planner::Offload::kHost;
+    case config::OFFLOAD_DISK:
+      return planner::Offload::kDisk;
+  }
+  return planner::Offload::kNone;
+}
+
+config::Offload offload_of(planner::Offload offload) {
+  switch (offload) {
+    case planner::Offload::kNone:
+      return config::OFFLOAD_NONE;
+    case planner::Offload::kHost:
+      return config::OFFLOAD_HOST;
+    case planner::Offload::kDisk:
+      return config::OFFLOAD_DISK;
+  }
+  return config::OFFLOAD_NONE;
+}
+
 // Bytes of both moments, the scales of blocks of 256 included.
 double moment_bytes(const config::Train& train, double element) {
   switch (train.optimizer_state()) {
@@ -128,6 +152,7 @@ planner::Plan mesh_plan(const config::Mesh& mesh) {
   plan.recompute = recompute_of(mesh);
   plan.overlap = mesh.overlap() == config::OVERLAPPING_ON;
   plan.interleave = mesh.interleave();
+  plan.offload = offload_of(mesh);
   return plan;
 }
 
@@ -144,6 +169,9 @@ planner::Settled settled_fields(const config::Mesh& mesh) {
   settled.interleave = when(mesh.has_interleave(), mesh.interleave());
   if (mesh.has_recompute()) {
     settled.recompute = recompute_of(mesh);
+  }
+  if (mesh.has_offload()) {
+    settled.offload = offload_of(mesh);
   }
   if (mesh.overlap() != config::OVERLAPPING_AUTO) {
     settled.overlap = mesh.overlap() == config::OVERLAPPING_ON;
@@ -190,6 +218,7 @@ config::Mesh mesh_of(const planner::Plan& plan) {
   }
   mesh.set_overlap(plan.overlap ? config::OVERLAPPING_ON : config::OVERLAPPING_OFF);
   mesh.set_interleave(plan.interleave);
+  mesh.set_offload(offload_of(plan.offload));
   return mesh;
 }
 

@@ -36,6 +36,8 @@ std::string levers_text(const nlohmann::json& row) {
   add(recompute != "none", "recompute " + recompute);
   add(row.value("overlap", "off") == "on", "overlap");
   add(row.value("interleave", 1) > 1, "interleave " + std::to_string(row.value("interleave", 1)));
+  const std::string offload = row.value("offload", "none");
+  add(offload != "none", "offload " + offload);
   return text;
 }
 

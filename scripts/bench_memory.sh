@@ -11,7 +11,7 @@ export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM
 meshes=("$@")
 if [ ${#meshes[@]} -eq 0 ]; then
   meshes=('data: 1' 'data: 2' 'shard: 4, zero: 1' 'shard: 4, zero: 3' 'pipeline: 2, shard: 2, zero: 2'
-    'tensor: 3, shard: 2, zero: 3, recompute: full')
+    'tensor: 3, shard: 2, zero: 3, recompute: full' 'data: 1, offload: disk')
 fi
 python3 - "$work" <<'PY'
 import json, random, sys

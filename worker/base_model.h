@@ -20,6 +20,7 @@ namespace finescale {
 struct BasePiece {
   // Values are zero. Collective over the shard axis.
   BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype);
+  ~BasePiece() = default;
   BasePiece(const BasePiece&) = delete;
   BasePiece& operator=(const BasePiece&) = delete;
 

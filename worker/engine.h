@@ -2,6 +2,9 @@
 // What the ranks of a stage have in common: the mesh, its levers, and the threads that communicate.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "comm/comm_queue.h"
 #include "sharding/mesh.h"
 #include "worker/model/tape.h"
@@ -23,9 +26,10 @@ struct Engine {
   int zero_stage = 0;  // 0 unless the shard axis is larger than 1
   int chunks = 1;      // pieces of the model on each pipeline rank
   Recompute recompute = Recompute::kNone;
-  Stream stream = Stream();           // where this rank's kernels run
-  CommQueue* reductions = nullptr;    // gradients and gathered units; null: nothing overlaps
-  MessageQueues* messages = nullptr;  // null with one pipeline rank
+  std::optional<std::string> scratch;  // directory of the file of moments; none: in memory
+  Stream stream = Stream();            // where this rank's kernels run
+  CommQueue* reductions = nullptr;     // gradients and gathered units; null: nothing overlaps
+  MessageQueues* messages = nullptr;   // null with one pipeline rank
 
   [[nodiscard]] int num_pieces() const noexcept { return mesh->shape().pipeline * chunks; }
 };

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/file_memory.h"
 #include "core/parallel.h"
 
 namespace finescale {
@@ -38,6 +39,14 @@ Recompute recompute_of(const config::Mesh& mesh) {
   return Recompute::kNone;
 }
 
+// The device's memory is the host's here, so `host` changes nothing.
+std::optional<std::string> scratch_of(const config::Mesh& mesh) {
+  if (mesh.offload() != config::OFFLOAD_DISK) {
+    return std::nullopt;
+  }
+  return mesh.has_scratch() ? mesh.scratch() : default_scratch_directory();
+}
+
 // A thread that communicates needs a core of its own: without one it takes time from computing.
 bool overlaps(const config::Mesh& mesh, int ranks) {
   switch (mesh.overlap()) {
@@ -64,7 +73,8 @@ std::string describe(const Engine& engine) {
          ", pipeline: " + std::to_string(shape.pipeline) +
          ", zero: " + std::to_string(engine.zero_stage) + ", recompute: " + recompute +
          ", overlap: " + (engine.reductions != nullptr ? "on" : "off") +
-         ", interleave: " + std::to_string(engine.chunks) + "}";
+         ", interleave: " + std::to_string(engine.chunks) +
+         ", offload: " + (engine.scratch ? "disk" : "none") + "}";
 }
 
 Engine Engines::get(const config::Mesh& mesh) {
@@ -81,6 +91,7 @@ Engine Engines::get(const config::Mesh& mesh) {
   engine.mesh = made.get();
   engine.zero_stage = zero_stage_of(mesh);
   engine.recompute = recompute_of(mesh);
+  engine.scratch = scratch_of(mesh);
   engine.chunks = shape.pipeline > 1 ? mesh.interleave() : 1;
   if (overlaps(mesh, shape.data * shape.shard)) {
     if (reductions_ == nullptr) {

@@ -14,6 +14,7 @@ namespace finescale {
 class MeasuredModel {
  public:
   MeasuredModel(const Engine& engine, AdaptedModel model);
+  ~MeasuredModel() = default;
   MeasuredModel(const MeasuredModel&) = delete;  // hooks point into it
   MeasuredModel& operator=(const MeasuredModel&) = delete;
 

@@ -7,6 +7,7 @@
 
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
+#include "worker/optim/windowed_update.h"
 
 namespace finescale {
 
@@ -21,7 +22,7 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                                  const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                                 std::int64_t seed)
+                                 std::int64_t seed, std::optional<std::string> scratch)
     : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
@@ -33,7 +34,7 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
   }
   size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
   list_parts();
-  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts());
+  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(scratch));
   make_copies(mesh);
 }
 
@@ -223,7 +224,11 @@ void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::
       range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
     }
   }
-  optimizer.update(stream, updates_, step, learning_rate, norm);
+  if (const FileMemory* file = moments_->file()) {
+    update_in_windows(*file, optimizer, stream, updates_, step, learning_rate, norm);
+  } else {
+    optimizer.update(stream, updates_, step, learning_rate, norm);
+  }
 }
 
 void OwnedParameters::copy_values(void* to) const {
@@ -294,6 +299,7 @@ std::vector<CheckpointTensor> OwnedParameters::moment_tensors(const std::string&
          tensors(group + "/" + slot.name, extent, [&](int unit, const UnitRange&range) {
            return dense(slot.data, slot.dtype, unit, range);
          })) {
+      tensor.file = slot.file;
       all.push_back(std::move(tensor));
     }
   }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,11 +31,11 @@ struct TrainedUnit {
 
 class OwnedParameters {
  public:
-  // Units that train; empty ranges are left out. All referred to must outlive it. Collective over
-  // the tensor group.
+  // Units that train; empty ranges are left out. scratch: of Moments. All referred to must outlive
+  // it. Collective over the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                   const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                  std::int64_t seed);
+                  std::int64_t seed, std::optional<std::string> scratch);
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
   OwnedParameters& operator=(const OwnedParameters&) = delete;
@@ -52,6 +53,7 @@ class OwnedParameters {
   void copy_values(void* to) const;
   void set_values(const void* from);
   [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
+  [[nodiscard]] std::size_t moment_bytes() const noexcept { return moments_->memory_bytes(); }
 
   // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
   // themselves, their gradients, or another block, dense as above.

@@ -18,6 +18,7 @@
 #include "comm/trace.h"
 #include "comm/watchdog.h"
 #include "configs/canonical.h"
+#include "configs/flow_text.h"
 #include "configs/parse.h"
 #include "configs/stages.h"
 #include "core/error.h"
@@ -133,7 +134,6 @@ class RunCommand {
                   100 * least, 100 * most);
   }
 
-  // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.
   // As stated, else the processors that this rank may use over all ranks.
   [[nodiscard]] int threads_of(const config::Run& run) const {
     const int given = run.resources().threads_per_rank();
@@ -147,14 +147,20 @@ class RunCommand {
     return given > 0 ? given : std::max(1, processors / world_.size());
   }
 
+  // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.
   void settle_run_mesh(config::Run& run, const ContentHash& hash, int threads) {
     const std::string& memory = run.resources().memory_per_rank();
     if (run.mesh().choice() == config::MESH_CHOICE_AUTO || !memory.empty()) {
       if (!run.has_mesh()) {
         run.mutable_mesh()->set_data(world_.size());
       }
+      const bool is_auto = run.mesh().choice() == config::MESH_CHOICE_AUTO;
       *run.mutable_mesh() = settle_mesh(world_, threads, parse_bytes(memory).value_or(0),
                                         expand_run(run, hash).stages);
+      if (is_auto) {
+        logger_->info("mesh: {}",
+                      flow_value(run, *config::Run::descriptor()->FindFieldByName("mesh")));
+      }
     }
   }
 

@@ -23,6 +23,7 @@ class TrainModel {
   // base: changed by full fine-tuning, else left as it is; must outlive it.
   TrainModel(const Engine& engine, BaseModel& base, const config::Train& train, std::int64_t seed,
              const TrainLoader& loader);
+  ~TrainModel() = default;
   TrainModel(const TrainModel&) = delete;
   TrainModel& operator=(const TrainModel&) = delete;
 

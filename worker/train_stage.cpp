@@ -129,10 +129,16 @@ class TrainStage {
   void save_step(const TrainProgress& progress) {
     const std::string path =
         in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
-    const TraceSpan span(world_.monitor().trace(), "snapshot", progress.step);
-    writer_->start(path, state(progress),
-                   model_->share_for_writing(true, progress.best_loss.has_value()));
-    model_->have_written();  // the writer has copied it
+    const std::vector<CheckpointTensor> share =
+        model_->share_for_writing(true, progress.best_loss.has_value());
+    if (in_.engine->scratch) {  // a copy in memory is what the file of moments is there to avoid
+      const TraceSpan span(world_.monitor().trace(), "save", progress.step);
+      write_newest(world_, path, state(progress), share);
+    } else {
+      const TraceSpan span(world_.monitor().trace(), "snapshot", progress.step);
+      writer_->start(path, state(progress), share);
+    }
+    model_->have_written();
     in_.logger->debug("saves {}", path);
   }
 

@@ -44,7 +44,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
   }
   make_model(engine);
   owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
-                                             train.optimizer_state(), seed);
+                                             train.optimizer_state(), seed, engine.scratch);
 }
 
 void Trainable::make_plans() {
@@ -214,7 +214,7 @@ void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
   add_values(base_->store, use);
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
-  use.optimizer += 2 * bytes(owned_->size_bytes());
+  use.optimizer += bytes(owned_->moment_bytes());
   use.communication += bytes(owned_->packed_bytes());
   const auto add_reducer = [&](const GradientReducer& reducer, const ShardPlan& plan) {
     const std::int64_t staging = reducer_memory(plan, stage_, mesh_->shape().data,

@@ -23,6 +23,7 @@ class Trainable {
   // base must outlive it. Collective over the mesh.
   Trainable(const Engine& engine, BasePiece& base, const config::Train& train, std::int64_t seed,
             std::int64_t max_micro_batches);
+  ~Trainable() = default;
   Trainable(const Trainable&) = delete;  // hooks point here
   Trainable& operator=(const Trainable&) = delete;
 

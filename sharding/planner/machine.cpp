@@ -42,7 +42,9 @@ Machine h100() {
   m.inside = {370e9, 8e-6};  // 8 ranks all-reduce at 460 to 480 GB/s, gathers at about 370
   m.between = {42e9, 20e-6};
   m.order = {Axis::kTensor, Axis::kShard, Axis::kData, Axis::kPipeline};
-  m.overlap_loss = 0.1;  // multiprocessors that copy instead of multiplying
+  m.overlap_loss = 0.1;     // multiprocessors that copy instead of multiplying
+  m.host_link = 50e9;       // PCIe 5.0 x16, of 63
+  m.host_bandwidth = 50e9;  // two sockets of eight DDR5 channels, of 8 x 77, for eight ranks
   return m;
 }
 

@@ -36,6 +36,13 @@ struct Machine {
   // Part of the time of an overlapped collective that computing loses all the same: 1 where the
   // ranks' threads copy the bytes themselves, near 0 where a device's own engines do.
   double overlap_loss = 1;
+  // A device's way to its host, each direction, and the memory there: bytes/s of one rank while all
+  // are busy. 0: the device is the host.
+  double host_link = 0;
+  double host_bandwidth = 0;
+  // A file's bytes/s, of one rank while all are busy. Nobody measures it for a plan: an NVMe disk's
+  // 2e9 shared by two ranks. What the system keeps of the file in memory is faster.
+  double disk_bandwidth = 1e9;
 
   [[nodiscard]] double gemm_rate(double rows) const;
   // Of a group of `size` ranks that lie `stride` apart. A ring through nodes with k of its ranks in

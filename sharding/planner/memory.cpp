@@ -17,6 +17,9 @@ namespace {
 // for more than these. Beyond them the tree holds one more sum for each doubling.
 constexpr std::int64_t kMaxCounted = 64;
 
+// Elements of the engine's window into a file of moments (worker/optim: kWindowElements).
+constexpr double kOffloadWindow = 1 << 21;
+
 // One piece of a model as the engine cuts it: the units of its flat block.
 struct Units {
   std::vector<UnitRange> ranges;
@@ -31,9 +34,11 @@ struct Units {
 
 class Piece {
  public:
-  Piece(const Workload& w, const Plan& plan, const LayerRange& layers, int index)
+  Piece(const Workload& w, const Plan& plan, const Machine& machine, const LayerRange& layers,
+        int index)
       : w_(w),
         plan_(plan),
+        is_host_apart_(machine.host_link > 0),
         ranks_(plan.axes.replicas()),
         has_embedding_(index == 0),
         has_head_(index + 1 == plan.pieces()) {
@@ -164,12 +169,14 @@ class Piece {
       updated += static_cast<double>(table());
     }
     // Values and moments, and the best values; each replica writes its share. Moments in f32 or
-    // more.
+    // more. What lies in a file is written from there, and a device is copied to its host.
     const double moments = std::max(w_.bytes.optimizer, 2 * w_.bytes.weight);
-    memory.snapshot += updated / (plan_.axes.data * plan_.axes.shard) *
-                       ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);
+    if (plan_.offload != Offload::kDisk && !is_host_apart_) {
+      memory.snapshot += updated / (plan_.axes.data * plan_.axes.shard) *
+                         ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);
+    }
     updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
-    memory.optimizer += updated * (w_.bytes.optimizer + w_.bytes.master);
+    memory.optimizer += optimizer_bytes(updated);
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
     if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
       const double vectors = static_cast<double>(num_layers_ * model().shared_vectors() +
@@ -177,6 +184,19 @@ class Piece {
                                                  (has_embedding_ ? model().position_table() : 0));
       memory.communication += vectors * w_.bytes.gradient / (plan_.zero > 0 ? plan_.axes.shard : 1);
     }
+  }
+
+  [[nodiscard]] double optimizer_bytes(double updated) const {
+    const double all = updated * (w_.bytes.optimizer + w_.bytes.master);
+    switch (plan_.offload) {
+      case Offload::kNone:
+        break;
+      case Offload::kHost:
+        return is_host_apart_ ? 0 : all;
+      case Offload::kDisk:  // one is read ahead
+        return std::min(all, 2 * kOffloadWindow * w_.bytes.optimizer);
+    }
+    return all;
   }
 
   void add_activations(Memory& memory, double in_flight) const {
@@ -194,6 +214,7 @@ class Piece {
 
   const Workload& w_;
   const Plan& plan_;
+  bool is_host_apart_;
   int ranks_;
   bool has_embedding_;
   bool has_head_;
@@ -211,7 +232,7 @@ Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces
     const int index = chunk * plan.axes.pipeline + stage;
     const std::int64_t in_flight =
         most_in_flight(pieces.schedule.actions[static_cast<std::size_t>(stage)], chunk);
-    Piece(w, plan, pieces.layers[static_cast<std::size_t>(index)], index)
+    Piece(w, plan, machine, pieces.layers[static_cast<std::size_t>(index)], index)
         .add(memory, in_flight, window);
   }
   return memory;

@@ -52,7 +52,8 @@ std::vector<int> interleaves_of(std::span<const Workload> workloads, const Axes&
 }
 
 // Levers in the order of preference at equal speed: the plainest first.
-std::vector<Plan> levers_of(const Axes& axes, int interleave, const Settled& settled) {
+std::vector<Plan> levers_of(const Axes& axes, int interleave, Offload offload,
+                            const Settled& settled) {
   std::vector<Plan> plans;
   for (int zero = axes.shard > 1 ? 1 : 0; zero <= (axes.shard > 1 ? 3 : 0); ++zero) {
     for (const Recompute recompute : {Recompute::kNone, Recompute::kSelective, Recompute::kFull}) {
@@ -60,7 +61,8 @@ std::vector<Plan> levers_of(const Axes& axes, int interleave, const Settled& set
         if (settled.recompute.value_or(recompute) == recompute &&
             settled.overlap.value_or(overlap) == overlap &&
             (overlap == settled.overlap.value_or(false) || axes.replicas() > 1)) {
-          plans.push_back({axes, settled.zero.value_or(zero), recompute, overlap, interleave});
+          plans.push_back(
+              {axes, settled.zero.value_or(zero), recompute, overlap, interleave, offload});
         }
       }
     }
@@ -129,9 +131,9 @@ MeshRow judge_legal(std::span<const Workload> workloads, const std::vector<Piece
   return row;
 }
 
-// The best levers of one mesh.
+// The best levers of one mesh with the optimizer's state in this place.
 MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, const Axes& axes,
-                 const Settled& settled) {
+                 Offload offload, const Settled& settled) {
   MeshRow best;
   bool is_first = true;
   const auto rank = [](const MeshRow& row) {
@@ -140,7 +142,7 @@ MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, co
                      fits_memory ? row.time.total() : row.memory.total());
   };
   for (const int interleave : interleaves_of(workloads, axes, settled)) {
-    const std::vector<Plan> plans = levers_of(axes, interleave, settled);
+    const std::vector<Plan> plans = levers_of(axes, interleave, offload, settled);
     std::vector<Pieces> pieces;  // the same for all levers
     for (const Plan& plan : plans) {
       MeshRow row;
@@ -161,6 +163,10 @@ MeshRow best_row(std::span<const Workload> workloads, const Machine& machine, co
   return best;
 }
 
+bool is_free(const MeshRow& row, const Settled& settled) {
+  return row.plan.axes.tensor == 1 || settled.may_use_tensor || settled.tensor.has_value();
+}
+
 }  // namespace
 
 MeshRow judge(std::span<const Workload> workloads, const Machine& machine, const Plan& plan) {
@@ -175,16 +181,27 @@ MeshTable make_mesh_table(std::span<const Workload> workloads, const Machine& ma
   MeshTable table;
   for (const Axes& axes : factorisations(ranks)) {
     if (agrees(axes, settled)) {
-      table.rows.push_back(best_row(workloads, machine, axes, settled));
+      table.rows.push_back(
+          best_row(workloads, machine, axes, settled.offload.value_or(Offload::kNone), settled));
     }
   }
-  const bool tensor_is_free = settled.may_use_tensor || settled.tensor.has_value();
-  const bool plain_fits = std::any_of(table.rows.begin(), table.rows.end(), [](const MeshRow& row) {
-    return row.verdict == Verdict::kChosen && row.plan.axes.tensor == 1;
-  });
+  const auto free_one_fits = [&] {
+    return std::any_of(table.rows.begin(), table.rows.end(), [&](const MeshRow& row) {
+      return row.verdict == Verdict::kChosen && is_free(row, settled);
+    });
+  };
+  // The optimizer's state goes elsewhere only where nothing else makes the model fit.
+  if (!settled.offload && !free_one_fits()) {
+    const Offload offload = machine.host_link > 0 ? Offload::kHost : Offload::kDisk;
+    for (MeshRow& row : table.rows) {
+      if (row.verdict == Verdict::kTooLarge) {
+        row = best_row(workloads, machine, row.plan.axes, offload, settled);
+      }
+    }
+  }
+  const bool plain_fits = free_one_fits();
   for (MeshRow& row : table.rows) {
-    if (row.verdict == Verdict::kChosen && row.plan.axes.tensor > 1 && !tensor_is_free &&
-        plain_fits) {
+    if (row.verdict == Verdict::kChosen && plain_fits && !is_free(row, settled)) {
       row.verdict = Verdict::kOwnNumbers;
       row.reason = "tensor > 1 has numbers of its own: write it down to use it";
     }

@@ -18,6 +18,7 @@ struct Settled {
   std::optional<int> data, shard, tensor, pipeline, zero, interleave;
   std::optional<Recompute> recompute;
   std::optional<bool> overlap;
+  std::optional<Offload> offload;  // else tried only where nothing else fits
   // Tensor > 1 has numbers of its own: without leave it is taken only when nothing else fits.
   bool may_use_tensor = false;
 };

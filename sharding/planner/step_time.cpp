@@ -224,6 +224,20 @@ class Model {
     // Each micro-batch clears its gradient; each but the first is added: read, read, write.
     const double sums = (rounds_ + 3 * (rounds_ - 1)) * b.gradient * trained();
     out.optimizer = (owned * state + sums) / machine_.memory_bandwidth;
+    switch (plan_.offload) {
+      case Offload::kNone:
+        break;
+      case Offload::kHost:
+        if (machine_.host_link > 0) {  // the gradient goes there, the weight comes back
+          out.optimizer = sums / machine_.memory_bandwidth +
+                          owned * state / machine_.host_bandwidth +
+                          owned * std::max(b.gradient, b.weight) / machine_.host_link;
+        }
+        break;
+      case Offload::kDisk:  // read and written
+        out.optimizer += owned * 2 * b.optimizer / machine_.disk_bandwidth;
+        break;
+    }
   }
 
   const Workload& w_;

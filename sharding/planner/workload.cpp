@@ -31,6 +31,18 @@ const char* word(Recompute recompute) noexcept {
   return "";
 }
 
+const char* word(Offload offload) noexcept {
+  switch (offload) {
+    case Offload::kNone:
+      return "none";
+    case Offload::kHost:
+      return "host";
+    case Offload::kDisk:
+      return "disk";
+  }
+  return "";
+}
+
 std::string axes_text(const Axes& axes) {
   std::string text;
   const auto add = [&](const char* name, int size) {

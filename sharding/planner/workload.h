@@ -118,6 +118,7 @@ struct Workload {
 };
 
 enum class Recompute { kNone, kSelective, kFull };
+enum class Offload { kNone, kHost, kDisk };  // of the optimizer's state
 
 struct Axes {
   int data = 1;
@@ -135,11 +136,13 @@ struct Plan {  // a mesh and its levers
   Recompute recompute = Recompute::kNone;
   bool overlap = false;
   int interleave = 1;  // pieces of the model on each pipeline rank
+  Offload offload = Offload::kNone;
   [[nodiscard]] int pieces() const noexcept { return axes.pipeline * interleave; }
   bool operator==(const Plan&) const = default;
 };
 
 [[nodiscard]] const char* word(Recompute recompute) noexcept;
+[[nodiscard]] const char* word(Offload offload) noexcept;
 // "data 2 x shard 4": axes of size 1 are left out; "1 rank" when all are.
 [[nodiscard]] std::string axes_text(const Axes& axes);
 

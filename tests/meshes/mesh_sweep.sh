@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Meshes through `finescale run` and `finescale-worker --run`: shard (ZeRO-3) and pipeline give one rank's campaign byte for byte,
 # tensor its own on every repeat; a limit that one rank breaks is kept by the mesh that `mesh: auto` chooses and by ZeRO-3, as
-# measured.
+# measured. With the optimizer's state on disk one rank stays below its limit too.
 #   mesh_sweep.sh BIN_DIR WORK_DIR
 set -uo pipefail
 bin=$(cd "$1" && pwd)
@@ -84,10 +84,22 @@ single zero3 '{shard: 4, zero: 3}' 4 --set resources.memory_per_rank=$bound "${l
 must "$finescale" run s/single.yaml --set output=coordinated --set mesh=auto --set resources.ranks_per_gang=4 \
   --set resources.memory_per_rank=$bound "${large[@]}"
 
+# The optimizer's state on disk: the same run in less memory; `auto` takes it where one rank has nothing else.
+disk=-
+if [ "$(stat -f -c %T .)" != tmpfs ]; then
+  single disk "{offload: disk, scratch: $work}" 1 "${large[@]}" >disk.json
+  disk=$(limit disk.json)
+  [ "$disk" -le $((used - (48 << 20))) ] || fail "with its state on disk one rank used $disk of $used bytes"
+  [ "$(metrics over.json)" = "$(metrics disk.json)" ] || fail "offload: disk differs from memory"
+  single last "{choice: auto, scratch: $work}" 1 --set resources.memory_per_rank=$((disk * 11 / 10)) "${large[@]}" >last.json
+  grep -q 'offload: disk' last.log || { fail "auto did not take the disk"; tail -20 last.log; }
+  [ "$(metrics over.json)" = "$(metrics last.json)" ] || fail "auto with offload: disk differs from memory"
+fi
+
 # The table for people: at most 100 columns, but for lines that name a file, which are as long as its path.
 "$finescale" plan s/single.yaml --set mesh=auto --set resources.ranks_per_gang=4 --set resources.memory_per_rank=$bound "${large[@]}" >plan.txt 2>&1
 grep -q -- '-> ' plan.txt || { fail "no mesh chosen in the table"; cat plan.txt; }
 wide=$(grep -v '\.jsonl: ' plan.txt | awk 'length > 100')
 [ -z "$wide" ] || fail "wider than 100 columns: $wide"
-[ $failures -eq 0 ] && echo "mesh_sweep: one rank used $used bytes, $bound allowed, auto $(limit auto.json), ZeRO-3 $(limit zero3.json)"
+[ $failures -eq 0 ] && echo "mesh_sweep: one rank used $used bytes, $bound allowed, auto $(limit auto.json), ZeRO-3 $(limit zero3.json), disk $disk"
 exit $failures

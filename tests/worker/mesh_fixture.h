@@ -42,13 +42,15 @@ struct MeshCase {
   std::string recompute = "none";
   std::string overlap = "off";
   int interleave = 1;
+  std::string offload = "none";
   [[nodiscard]] int ranks() const { return data * shard * tensor * pipeline; }
   // As the sweep file says it, which is also how the record of a run names it.
   [[nodiscard]] std::string text() const {
     return "{data: " + std::to_string(data) + ", shard: " + std::to_string(shard) +
            ", tensor: " + std::to_string(tensor) + ", pipeline: " + std::to_string(pipeline) +
            ", zero: " + std::to_string(zero) + ", recompute: " + recompute +
-           ", overlap: " + overlap + ", interleave: " + std::to_string(interleave) + "}";
+           ", overlap: " + overlap + ", interleave: " + std::to_string(interleave) +
+           ", offload: " + offload + "}";
   }
 };
 

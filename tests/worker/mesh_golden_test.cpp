@@ -8,6 +8,8 @@
 #include <iostream>
 #include <span>
 
+#include "core/error.h"
+#include "core/file_memory.h"
 #include "tests/comm/mpi_main.h"
 #include "tests/worker/mesh_fixture.h"
 
@@ -124,6 +126,23 @@ TEST_F(MeshGolden, PackedMomentsAreTheRunOfOneRank) {
                              {.shard = 2, .tensor = 2, .zero = 1},
                              {.shard = 2, .tensor = 2, .pipeline = 2, .zero = 2},
                              {.tensor = 4, .pipeline = 2}},
+                            run);
+  }
+}
+
+TEST_F(MeshGolden, MomentsInAFileAreTheRunOfOneRank) {
+  try {
+    const FileMemory probe(default_scratch_directory(), 1);
+  } catch (const Error& error) {
+    GTEST_SKIP() << describe(error);
+  }
+  for (const std::string state : {"full", "bf16", "int8"}) {
+    MeshRun run;
+    run.optimizer_state = state;
+    expect_runs_of_one_rank({{.offload = "disk"},
+                             {.shard = 4, .zero = 2, .offload = "disk"},
+                             {.shard = 2, .pipeline = 2, .zero = 3, .offload = "disk"},
+                             {.shard = 2, .tensor = 2, .zero = 1, .offload = "disk"}},
                             run);
   }
 }

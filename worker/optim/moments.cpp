@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/optim/moments.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "core/hash.h"
 #include "core/random.h"
 #include "sharding/shard_plan.h"
+#include "worker/optim/windowed_update.h"
 
 namespace finescale {
 
@@ -34,10 +36,11 @@ std::uint64_t key_of(const std::string& name) {
 }  // namespace
 
 Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-                 std::vector<MomentPart> parts)
+                 std::vector<MomentPart> parts, std::optional<std::string> scratch)
     : form_(form),
       dtype_(dtype),
       seed_(seed),
+      scratch_(std::move(scratch)),
       parts_(std::move(parts)),
       element_bytes_(bytes_of(form, dtype)) {
   for (const MomentPart& part : parts_) {
@@ -47,15 +50,31 @@ Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
     first_blocks_.push_back(num_blocks_);
     num_blocks_ += PackedMoments{.phase = part.phase}.num_blocks(part.size);
   }
-  memory_ = AlignedBuffer(2 * static_cast<std::size_t>(num_elements_) * element_bytes_);
+  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_);
   if (form_ == config::OPTIMIZER_STATE_INT8) {
     scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float));
   }
 }
 
+Moments::Memory Moments::zeros(std::size_t size_bytes) const {
+  Memory memory;
+  if (scratch_) {
+    memory.file = FileMemory(*scratch_, size_bytes);
+  } else {
+    memory.buffer = AlignedBuffer(size_bytes);
+  }
+  return memory;
+}
+
+std::size_t Moments::memory_bytes() const noexcept {
+  const std::size_t all = 2 * static_cast<std::size_t>(num_elements_) * element_bytes_;
+  const std::size_t windows =
+      2 * 2 * static_cast<std::size_t>(kWindowElements) * element_bytes_;  // one is read ahead
+  return scales_.size_bytes() + (scratch_ ? std::min(all, windows) : all);
+}
+
 TensorView Moments::m(std::int64_t begin, std::int64_t size) const {
-  auto* data = static_cast<std::byte*>(memory_.data());
-  return {data + static_cast<std::size_t>(begin) * element_bytes_, dtype_, Shape{size}};
+  return {memory_.data() + static_cast<std::size_t>(begin) * element_bytes_, dtype_, Shape{size}};
 }
 
 TensorView Moments::v(std::int64_t begin, std::int64_t size) const {
@@ -81,33 +100,50 @@ PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
 }
 
 TensorView Moments::expanded(int moment, const MomentPart& part) const {
-  return {static_cast<float*>(expanded_.data()) + moment * num_elements_ + part.begin, DType::kF32,
-          Shape{part.size}};
+  auto* data = reinterpret_cast<float*>(expanded_.data());
+  return {data + moment * num_elements_ + part.begin, DType::kF32, Shape{part.size}};
+}
+
+void Moments::leave(std::size_t index) const {
+  if (!scratch_) {
+    return;
+  }
+  const MomentPart& part = parts_[index];
+  const auto bytes = static_cast<std::size_t>(part.size) * element_bytes_;
+  for (const TensorView& view : {m(part.begin, part.size), v(part.begin, part.size)}) {
+    memory_.file.drop({view.as<const std::byte>(), bytes});
+  }
+  for (const TensorView& view : {expanded(0, part), expanded(1, part)}) {
+    expanded_.file.drop({view.as<const std::byte>(), view.size_bytes()});
+  }
 }
 
 std::array<Moments::Slot, 2> Moments::slots(For purpose) {
   const bool has_root = form_ == config::OPTIMIZER_STATE_INT8;
   if (!is_packed()) {
-    return {Slot{"m", m(0, 0).data, dtype_}, Slot{"v", v(0, 0).data, dtype_}};
+    return {Slot{"m", m(0, 0).data, dtype_, file()}, Slot{"v", v(0, 0).data, dtype_, file()}};
   }
-  expanded_ = AlignedBuffer(2 * static_cast<std::size_t>(num_elements_) * sizeof(float));
+  expanded_ = zeros(2 * static_cast<std::size_t>(num_elements_) * sizeof(float));
   for (std::size_t i = 0; purpose == For::kWriting && i < parts_.size(); ++i) {
     expand_moments(Stream(), packed(i, 0), expanded(0, parts_[i]), expanded(1, parts_[i]));
+    leave(i);
   }
-  auto* data = static_cast<float*>(expanded_.data());
-  return {Slot{"m", data, DType::kF32},
-          Slot{has_root ? "v_root" : "v", data + num_elements_, DType::kF32}};
+  auto* data = reinterpret_cast<float*>(expanded_.data());
+  const FileMemory* file = scratch_ ? &expanded_.file : nullptr;
+  return {Slot{"m", data, DType::kF32, file},
+          Slot{has_root ? "v_root" : "v", data + num_elements_, DType::kF32, file}};
 }
 
 void Moments::pack() {
   for (std::size_t i = 0; is_packed() && i < parts_.size(); ++i) {
     pack_moments(Stream(), expanded(0, parts_[i]), expanded(1, parts_[i]), packed(i, 0));
+    leave(i);
   }
   drop();
 }
 
 void Moments::drop() {
-  expanded_ = AlignedBuffer();
+  expanded_ = Memory();
 }
 
 }  // namespace finescale

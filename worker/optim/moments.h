@@ -7,10 +7,12 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "configs/schema/train.pb.h"
+#include "core/file_memory.h"
 #include "core/tensor.h"
 #include "kernels/packed_moments.h"
 #include "worker/model/parameters.h"
@@ -28,23 +30,31 @@ struct MomentPart {
 
 class Moments {
  public:
-  // Zeros. The parts cover the list in order. dtype: of the values.
+  // Zeros. The parts cover the list in order. dtype: of the values. scratch: the directory of the
+  // file that they lie in (core/file_memory.h); none: in memory.
   Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-          std::vector<MomentPart> parts);
+          std::vector<MomentPart> parts, std::optional<std::string> scratch = {});
 
   [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
+  // Null: in memory.
+  [[nodiscard]] const FileMemory* file() const noexcept {
+    return scratch_ ? &memory_.file : nullptr;
+  }
+  // What the process holds of them at most, checkpoints aside.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;
   // In full: elements [begin, begin + size) of the list.
   [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const;
   [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const;
   // Packed: of a part, for the update of this step.
   [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
 
-  // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in memory that
-  // lives from here to pack() or drop(), 8 bytes an element.
+  // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in memory (or
+  // another file) that lives from here to pack() or drop(), 8 bytes an element.
   struct Slot {
     std::string name;
     void* data = nullptr;
     DType dtype = DType::kF32;
+    const FileMemory* file = nullptr;  // that data lies in, if any
   };
   enum class For { kWriting, kReading };
   [[nodiscard]] std::array<Slot, 2> slots(For purpose);
@@ -52,20 +62,30 @@ class Moments {
   void drop();  // after writing
 
  private:
+  struct Memory {  // one of the two
+    AlignedBuffer buffer;
+    FileMemory file;
+    [[nodiscard]] std::byte* data() const noexcept {
+      return file.data() != nullptr ? file.data() : static_cast<std::byte*>(buffer.data());
+    }
+  };
+  [[nodiscard]] Memory zeros(std::size_t size_bytes) const;
   [[nodiscard]] TensorView expanded(int moment, const MomentPart& part) const;
+  void leave(std::size_t part) const;  // with a part of both lists
 
   config::OptimizerState form_;
   DType dtype_;
   std::int64_t seed_;
+  std::optional<std::string> scratch_;
   std::vector<MomentPart> parts_;
   std::vector<std::uint64_t> keys_;         // of the tensors' names
   std::vector<std::int64_t> first_blocks_;  // by part
   std::int64_t num_elements_ = 0;
   std::int64_t num_blocks_ = 0;
   std::size_t element_bytes_;
-  AlignedBuffer memory_;    // m, then v
-  AlignedBuffer scales_;    // int8, f32: of m, then of v
-  AlignedBuffer expanded_;  // f32: m, then v
+  Memory memory_;         // m, then v
+  AlignedBuffer scales_;  // int8, f32: of m, then of v
+  Memory expanded_;       // f32: m, then v
 };
 
 }  // namespace finescale

@@ -40,6 +40,7 @@ nlohmann::ordered_json row_json(const planner::MeshRow& row) {
                                  {"recompute", planner::word(plan.recompute)},
                                  {"overlap", plan.overlap ? "on" : "off"},
                                  {"interleave", plan.interleave},
+                                 {"offload", planner::word(plan.offload)},
                                  {"verdict", word(row.verdict)},
                                  {"reason", row.reason}};
   if (row.verdict != planner::Verdict::kIllegal) {
@@ -95,6 +96,9 @@ MeshAnswer answer_mesh(const MeshQuestion& question, std::span<const planner::Wo
           "mesh", "set resources.ranks_per_gang to a multiple of their product");
     }
     answer.mesh = mesh_of(answer.table.rows.front().plan);
+    if (question.mesh.has_scratch()) {
+      answer.mesh.set_scratch(question.mesh.scratch());
+    }
   } else {
     answer.table.rows = {planner::judge(workloads, machine, mesh_plan(question.mesh))};
     answer.mesh = question.mesh;

@@ -104,6 +104,70 @@ std::vector<std::int64_t> sequences_of(const GlobalBatch& batch) {
   return numbers;
 }
 
+// What was measured of each step.
+struct Measured {
+  std::vector<double> rates;  // tokens/s, after the warm-up
+  std::vector<double> times;  // ms, alike
+  std::vector<double> losses;
+  std::vector<std::vector<std::int64_t>> batches;
+  double norm = 0;
+  double first_step_s = 0;  // since the process started
+
+  void add(bool is_warm, double tokens, double seconds) {
+    if (is_warm) {
+      rates.push_back(tokens / seconds);
+      times.push_back(seconds * 1e3);
+    }
+  }
+};
+
+Measured measure(const nlohmann::json& request, Group& world, const config::Train& train,
+                 const TrainLoader& loader, TrainModel& model, KernelProfile* profile) {
+  Measured measured;
+  GlobalBatch batch;
+  const auto warmup = request.value("warmup", std::int64_t{3});
+  for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
+    if (step == warmup && profile != nullptr) {
+      profile->clear();
+    }
+    const Clock::time_point begin = Clock::now();
+    loader.fill(step, batch);
+    const double scale = 1.0 / static_cast<double>(batch.num_labels);
+    measured.losses.push_back(model.forward_backward(batch, scale) * scale);
+    measured.batches.push_back(sequences_of(batch));
+    measured.norm = model.gradient_norm();
+    if (step == 0 && request.contains("dump")) {
+      FS_CHECK(world.size() == 1, "weights are dumped by one rank");
+      dump(request.at("dump"), world, model);
+    }
+    model.update(step + 1, train.learning_rate(), measured.norm);
+    measured.first_step_s = step == 0 ? process_age() : measured.first_step_s;
+    measured.add(step >= warmup, static_cast<double>(batch.num_tokens),
+                 std::chrono::duration<double>(Clock::now() - begin).count());
+  }
+  FS_CHECK(!measured.rates.empty(), "more steps than warm-up are needed");
+  return measured;
+}
+
+nlohmann::json answer_of(const Measured& measured, const TrainModel& model, bool with_curve) {
+  nlohmann::json answer{
+      {"tok_s", median(measured.rates)},
+      {"ms_step", median(measured.times)},
+      {"ms_total", std::accumulate(measured.times.begin(), measured.times.end(), 0.0)},
+      {"steps", measured.times.size()},
+      {"loss", measured.losses.back()},
+      {"first_step_s", measured.first_step_s},
+      {"peak_rss_mib", static_cast<double>(resident_peak()) / 0x1p20},
+      {"gradient_norm", measured.norm},
+      {"isa", isa_name(active_isa())},
+      {"memory_bytes", model.activation_bytes()}};
+  if (with_curve) {
+    answer["losses"] = measured.losses;
+    answer["batches"] = measured.batches;
+  }
+  return answer;
+}
+
 std::string run(const nlohmann::json& request, Group& world, KernelProfile* profile) {
   set_num_threads(request.value("threads", 1));
   const std::unique_ptr<WeightSource> weights =
@@ -124,52 +188,8 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
     initialize(base, 1);
   }
   TrainModel model(engine, base, train, 1, loader);
-  GlobalBatch batch;
-  std::vector<double> rates;
-  std::vector<double> times;
-  std::vector<double> losses;
-  std::vector<std::vector<std::int64_t>> batches;
-  double norm = 0;
-  double first_step_s = 0;
-  const auto warmup = request.value("warmup", std::int64_t{3});
-  for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
-    if (step == warmup && profile != nullptr) {
-      profile->clear();
-    }
-    const Clock::time_point begin = Clock::now();
-    loader.fill(step, batch);
-    const double scale = 1.0 / static_cast<double>(batch.num_labels);
-    losses.push_back(model.forward_backward(batch, scale) * scale);
-    batches.push_back(sequences_of(batch));
-    norm = model.gradient_norm();
-    if (step == 0 && request.contains("dump")) {
-      FS_CHECK(world.size() == 1, "weights are dumped by one rank");
-      dump(request.at("dump"), world, model);
-    }
-    model.update(step + 1, train.learning_rate(), norm);
-    first_step_s = step == 0 ? process_age() : first_step_s;
-    const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
-    if (step >= warmup) {
-      rates.push_back(static_cast<double>(batch.num_tokens) / seconds);
-      times.push_back(seconds * 1e3);
-    }
-  }
-  FS_CHECK(!rates.empty(), "more steps than warm-up are needed");
-  nlohmann::json answer{{"tok_s", median(rates)},
-                        {"ms_step", median(times)},
-                        {"ms_total", std::accumulate(times.begin(), times.end(), 0.0)},
-                        {"steps", times.size()},
-                        {"loss", losses.back()},
-                        {"first_step_s", first_step_s},
-                        {"peak_rss_mib", static_cast<double>(resident_peak()) / 0x1p20},
-                        {"gradient_norm", norm},
-                        {"isa", isa_name(active_isa())},
-                        {"memory_bytes", model.activation_bytes()}};
-  if (request.value("curve", false)) {
-    answer["losses"] = losses;
-    answer["batches"] = batches;
-  }
-  return answer.dump();
+  const Measured measured = measure(request, world, train, loader, model, profile);
+  return answer_of(measured, model, request.value("curve", false)).dump();
 }
 
 }  // namespace

@@ -84,6 +84,45 @@ TEST(MeshTable, TensorIsTakenOnlyWhenNothingElseFitsOrOnRequest) {
   EXPECT_EQ(table(w, fast_links, 4, two).chosen()->plan.axes.tensor, 2);
 }
 
+TEST(MeshTable, StateLeavesTheMemoryOnlyWhereNothingElseFits) {
+  const Workload w = full(smollm2_135m());
+  const MeshRow roomy = table(w, machine(), 1).rows.front();
+  EXPECT_EQ(roomy.plan.offload, Offload::kNone);
+  Settled on_disk;
+  on_disk.offload = Offload::kDisk;
+  const MeshRow disk = table(w, machine(), 1, on_disk).rows.front();
+  EXPECT_EQ(disk.plan.offload, Offload::kDisk);
+  // Two windows of 2^21 parameters instead of all of them; nothing is copied for a checkpoint.
+  EXPECT_DOUBLE_EQ(disk.memory.optimizer, 2 * 8.0 * (1 << 21));
+  EXPECT_DOUBLE_EQ(disk.memory.snapshot, 0);
+  EXPECT_GT(disk.time.optimizer, roomy.time.optimizer);
+  // With full recomputation the rest is smaller still, so this limit leaves the disk alone.
+  const MeshTable tight = table(w, machine(disk.memory.total() * 0.99), 1);
+  ASSERT_NE(tight.chosen(), nullptr);
+  EXPECT_EQ(tight.chosen()->plan.offload, Offload::kDisk);
+  Settled never;
+  never.offload = Offload::kNone;
+  EXPECT_EQ(table(w, machine(disk.memory.total() * 0.99), 1, never).chosen(), nullptr);
+}
+
+TEST(MeshTable, ADeviceLeavesStateToItsHost) {
+  const Workload w = full(smollm2_135m());
+  Machine device = machine();
+  device.host_link = 1e9;
+  device.host_bandwidth = 1e10;
+  Settled none;
+  none.offload = Offload::kNone;
+  none.recompute = Recompute::kFull;
+  const MeshRow all = table(w, device, 1, none).rows.front();
+  device.memory_per_rank = all.memory.total() - 1e6;
+  const MeshTable t = table(w, device, 1);
+  ASSERT_NE(t.chosen(), nullptr);
+  EXPECT_EQ(t.chosen()->plan.offload, Offload::kHost);
+  EXPECT_DOUBLE_EQ(t.chosen()->memory.optimizer, 0);
+  // Gradients there, weights back.
+  EXPECT_GT(t.chosen()->time.optimizer, 4 * static_cast<double>(w.model.parameters() - 576) / 1e9);
+}
+
 TEST(MeshTable, KeepsWhatIsSettled) {
   Settled settled;
   settled.shard = 2;

@@ -159,6 +159,7 @@ std::vector<Value> sorted(Context& context, std::vector<Value> items, const Valu
     return descending ? is_less(b.first, a.first) : is_less(a.first, b.first);
   });
   std::vector<Value> out;
+  out.reserve(keys.size());
   for (const auto& [key, index] : keys) {
     out.push_back(items[index]);
   }

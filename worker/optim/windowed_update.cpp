@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/optim/windowed_update.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+namespace finescale {
+
+namespace {
+
+using Bytes = std::span<const std::byte>;
+
+TensorView elements(const TensorView& all, std::int64_t begin, std::int64_t end) {
+  return {all.as<std::byte>() + static_cast<std::size_t>(begin) * dtype_size(all.dtype), all.dtype,
+          Shape{end - begin}};
+}
+
+std::size_t moment_bytes(MomentCode code) {
+  return code == MomentCode::kInt8 ? 1 : 2;
+}
+
+std::array<Bytes, 2> moments_of(const UpdateRange& range) {
+  if (!range.packed) {
+    return {Bytes(range.m.as<std::byte>(), range.m.size_bytes()),
+            Bytes(range.v.as<std::byte>(), range.v.size_bytes())};
+  }
+  const auto size =
+      static_cast<std::size_t>(range.value.num_elements()) * moment_bytes(range.packed->code);
+  return {Bytes(static_cast<const std::byte*>(range.packed->m), size),
+          Bytes(static_cast<const std::byte*>(range.packed->v), size)};
+}
+
+// Calls body(begin, end) for each window of a range.
+template <class Body>
+void for_each_window(const UpdateRange& range, Body body) {
+  const std::int64_t phase = range.packed ? range.packed->phase : 0;
+  const std::int64_t size = range.value.num_elements();
+  for (std::int64_t begin = 0; begin < size;) {
+    const std::int64_t end = std::min(
+        size, (begin + phase) / kWindowElements * kWindowElements + kWindowElements - phase);
+    body(begin, end);
+    begin = end;
+  }
+}
+
+}  // namespace
+
+UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t end) {
+  UpdateRange part;
+  part.value = elements(range.value, begin, end);
+  part.gradient = elements(range.gradient, begin, end);
+  part.is_matrix = range.is_matrix;
+  if (!range.packed) {
+    part.m = elements(range.m, begin, end);
+    part.v = elements(range.v, begin, end);
+    return part;
+  }
+  PackedMoments packed = *range.packed;
+  const std::size_t skipped = static_cast<std::size_t>(begin) * moment_bytes(packed.code);
+  packed.m = static_cast<std::byte*>(packed.m) + skipped;
+  packed.v = static_cast<std::byte*>(packed.v) + skipped;
+  packed.first_element += begin;
+  if (begin > 0 && packed.code == MomentCode::kInt8) {
+    const std::int64_t blocks = (packed.phase + begin) / kMomentBlock;
+    packed.m_scales += blocks;
+    packed.v_scales += blocks;
+    packed.phase = 0;
+  }
+  part.packed = packed;
+  return part;
+}
+
+void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Stream& stream,
+                       std::span<const UpdateRange> ranges, std::int64_t step, double learning_rate,
+                       double norm) {
+  std::optional<UpdateRange> current;
+  const auto finish = [&] {
+    if (current) {
+      optimizer.update(stream, {&*current, 1}, step, learning_rate, norm);
+      for (const Bytes& moment : moments_of(*current)) {
+        file.drop(moment);
+      }
+    }
+  };
+  for (const UpdateRange& range : ranges) {
+    for_each_window(range, [&](std::int64_t begin, std::int64_t end) {
+      UpdateRange next = part_of(range, begin, end);
+      for (const Bytes& moment : moments_of(next)) {
+        file.prefetch(moment);
+      }
+      finish();
+      current = std::move(next);
+    });
+  }
+  finish();
+}
+
+}  // namespace finescale
