@@ -11,9 +11,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "checkpoint/manifest.h"
+#include "comm/processors.h"
 #include "comm/watchdog.h"
 #include "configs/canonical.h"
 #include "core/crash_point.h"
@@ -54,6 +54,7 @@ class GangLoop {
                    .device = options.device,
                    .cache_directory = cache_directory(options.campaign + "/cache")},
                   *logger_) {
+    processors_ = processor_share(world);
     if (world.rank() == 0) {
       leader_ = std::make_unique<Leader>(options, world.size(), *logger_);
     }
@@ -90,8 +91,7 @@ class GangLoop {
 
   // No bit depends on the number of threads, so a stage may have more than its gang's own.
   void use_threads(int shares) const {
-    const int cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    const int wanted = std::min(options_.threads * std::max(1, shares), cores / world_.size());
+    const int wanted = std::min(options_.threads * std::max(1, shares), processors_);
     set_num_threads(std::max(options_.threads, wanted));
   }
 
@@ -178,6 +178,7 @@ class GangLoop {
 
   Group& world_;
   GangOptions options_;
+  int processors_ = 1;  // that this rank may use
   std::shared_ptr<Logger> logger_;
   StageExecutor executor_;
   std::unique_ptr<Leader> leader_;

@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/manifest.h"
+#include "comm/processors.h"
 #include "comm/trace.h"
 #include "comm/watchdog.h"
 #include "configs/canonical.h"
@@ -134,7 +135,7 @@ class RunCommand {
                   100 * least, 100 * most);
   }
 
-  // As stated, else the processors that this rank may use over all ranks.
+  // As stated, else this rank's share of the processors. Collective over the world.
   [[nodiscard]] int threads_of(const config::Run& run) const {
     const int given = run.resources().threads_per_rank();
     const auto processors = static_cast<int>(std::thread::hardware_concurrency());
@@ -144,7 +145,8 @@ class RunCommand {
           "--bind-to none",
           given, processors);
     }
-    return given > 0 ? given : std::max(1, processors / world_.size());
+    const int share = processor_share(world_);
+    return given > 0 ? given : share;
   }
 
   // A mesh that is left to the planner, or memory that is bounded: decided before anything runs.

@@ -120,7 +120,7 @@ std::string answers_table(const ReportData& data) {
   for (const Answer& answer : study.answers) {
     std::vector<std::string> cells = {
         html_escape(question_text(answer.question)), html_escape(answer.method),
-        answer.D ? typeset_count(*answer.D) : none,
+        answer.D ? typeset_estimate(*answer.D) : none,
         answer.interval ? typeset_count_interval(*answer.interval) : none};
     if (has_cost) {
       cells.push_back(answer.cost ? typeset_number(*answer.cost, 4) : none);

@@ -176,8 +176,16 @@ std::string typeset_interval(const Interval& interval, int significant) {
          typeset_number(interval.high, significant) + "]";
 }
 
+std::string typeset_estimate(double count) {
+  if (!std::isfinite(count) || std::abs(count) < 1000) {
+    return typeset_count(count);
+  }
+  const double unit = std::pow(10, std::floor(std::log10(std::abs(count))) - 2);
+  return typeset_count(std::round(count / unit) * unit);
+}
+
 std::string typeset_count_interval(const Interval& interval) {
-  return typeset_count(interval.low) + " to " + typeset_count(interval.high);
+  return typeset_estimate(interval.low) + " to " + typeset_estimate(interval.high);
 }
 
 std::string joined_names(const std::vector<std::string>& names) {

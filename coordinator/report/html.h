@@ -16,11 +16,13 @@ namespace finescale {
 [[nodiscard]] std::string html_escape(std::string_view text);
 
 [[nodiscard]] std::string typeset_count(double value);                    // 12,800
+[[nodiscard]] std::string typeset_estimate(double count);                 // 12,847 -> 12,800
 [[nodiscard]] std::string typeset_number(double value, int significant);  // 0.5327, 3.2 x 10^12
 [[nodiscard]] std::string typeset_fixed(double value, int decimals);      // 1.806
 [[nodiscard]] std::string typeset_percent(double fraction);               // 3.1%
 [[nodiscard]] std::string typeset_duration(double seconds);               // 2 h 13 min
 [[nodiscard]] std::string typeset_interval(const Interval& interval, int significant);
+// Of an estimate: three digits of each end.
 [[nodiscard]] std::string typeset_count_interval(const Interval& interval);
 [[nodiscard]] std::string joined_names(const std::vector<std::string>& names);  // a, b and c
 // "1 trial", "3 trials".

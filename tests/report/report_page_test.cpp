@@ -94,7 +94,7 @@ TEST(ReportPage, HoldsEveryNumber) {
                            "8.3%",
                            "19%",  // identifiable; errors
                            "4,321",
-                           "3,987 to 4,765",
+                           "3,990 to 4,770",
                            "12.5",
                            "0.97",  // answers
                            "410 to 905",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -46,6 +47,11 @@ TEST(TypesetNumber, ReadsAsPeopleWrite) {
   EXPECT_EQ(typeset_number(NAN, 3), "not a number");
   EXPECT_EQ(typeset_count(1234567), "1,234,567");
   EXPECT_EQ(typeset_count(999), "999");
+  EXPECT_EQ(typeset_estimate(34887993), "34,900,000");
+  EXPECT_EQ(typeset_estimate(12847), "12,800");
+  EXPECT_EQ(typeset_estimate(999), "999");
+  EXPECT_EQ(typeset_count_interval({3791, std::numeric_limits<double>::infinity()}),
+            "3,790 to \xE2\x88\x9E");
   EXPECT_EQ(typeset_fixed(1234.5678, 2), "1,234.57");
 }
 
