@@ -13,6 +13,8 @@ find_package(nlohmann_json CONFIG REQUIRED)
 find_package(Eigen3 CONFIG REQUIRED)
 find_package(CLI11 CONFIG REQUIRED)
 find_library(FINESCALE_DNNL dnnl REQUIRED)  # Debian's dnnl-config.cmake asks for OpenCL headers
+find_path(FINESCALE_HTTPLIB_INCLUDE httplib.h REQUIRED)
+find_library(FINESCALE_HTTPLIB cpp-httplib REQUIRED)
 pkg_check_modules(HWY REQUIRED IMPORTED_TARGET libhwy)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)

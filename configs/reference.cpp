@@ -227,7 +227,49 @@ std::string with_content(const std::string& path, const FieldDescriptor& field) 
          (is_message(field) ? "\n" + describe_message(*field.message_type()) : std::string());
 }
 
+void add_paths(const Descriptor& type, const std::string& prefix, std::vector<std::string>& paths) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    std::string path = prefix + field.name();
+    if (is_message(field) && !field.is_repeated()) {
+      add_paths(*field.message_type(), path + ".", paths);
+    }
+    if (!is_message(field) || !field.is_repeated()) {
+      paths.push_back(std::move(path));
+    }
+  }
+}
+
 }  // namespace
+
+std::vector<ReferenceType> reference_types() {
+  std::vector<ReferenceType> types;
+  for (const Descriptor* type : messages()) {
+    ReferenceType& entry = types.emplace_back();
+    entry.name = type->name();
+    entry.about = type->options().GetExtension(config::about);
+    entry.choice = choice_text(*type);
+    for (int i = 0; i < type->field_count(); ++i) {
+      const FieldDescriptor& field = *type->field(i);
+      entry.fields.push_back({field.name(), type_text(field), default_text(field),
+                              range_text(field), field.options().GetExtension(config::unit),
+                              field.options().GetExtension(config::doc)});
+    }
+  }
+  return types;
+}
+
+std::vector<std::string> field_paths() {
+  std::vector<std::string> paths;
+  add_paths(*config::Sweep::descriptor(), "", paths);
+  const Descriptor& stage = *config::Stage::descriptor();  // fields of a stage go by its name
+  for (int i = 0; i < stage.oneof_decl(0)->field_count(); ++i) {
+    const FieldDescriptor& kind = *stage.oneof_decl(0)->field(i);
+    add_paths(*kind.message_type(), kind.name() + ".", paths);
+  }
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
 
 std::string reference_markdown() {
   std::string out =

@@ -4,12 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <csignal>
 #include <filesystem>
 #include <limits>
 #include <optional>
-#include <random>
 #include <set>
 
 #include "comm/rpc/address.h"
@@ -21,8 +19,8 @@
 #include "coordinator/reactor.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/hash.h"
 #include "core/overloaded.h"
+#include "core/secret.h"
 
 namespace finescale {
 
@@ -30,14 +28,6 @@ namespace {
 
 constexpr double kStopSeconds = 60;  // gangs may take this long to save before they are left alone
 constexpr int kLaunchFailures = 3;   // in a row: the launcher is broken
-
-std::string random_token() {
-  std::random_device
-      device;  // the operating system's entropy: this one number is a secret, not an experiment
-  std::array<std::uint32_t, 8> words{};
-  std::generate(words.begin(), words.end(), [&] { return device(); });
-  return hash_hex({reinterpret_cast<const char*>(words.data()), sizeof words});
-}
 
 ReactorOptions reactor_options(const config::Resources& resources, std::int64_t epoch) {
   ReactorOptions o;

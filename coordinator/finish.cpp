@@ -19,7 +19,7 @@ std::optional<Study> study_campaign(const Campaign& campaign, std::string* why_n
   }
 }
 
-std::string write_campaign_report(const Campaign& campaign) {
+ReportInput report_input(const Campaign& campaign) {
   ReportInput input;
   input.campaign = campaign.info;
   input.rows = campaign.rows;
@@ -28,6 +28,11 @@ std::string write_campaign_report(const Campaign& campaign) {
   if (std::optional<Study> study = study_campaign(campaign, &input.no_study_reason)) {
     input.study = std::move(*study);
   }
+  return input;
+}
+
+std::string write_campaign_report(const Campaign& campaign) {
+  const ReportInput input = report_input(campaign);
   write_metrics_file(campaign, input.study, campaign.directory + "/metrics.h5");
   return write_report(input, campaign.directory + "/report");
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "coordinator/campaign_reader.h"
+#include "coordinator/report/report.h"
 #include "coordinator/scaling/study.h"
 #include "core/log.h"
 
@@ -14,6 +15,9 @@ namespace finescale {
 
 // The study of a campaign; nothing and the reason when there are too few points.
 [[nodiscard]] std::optional<Study> study_campaign(const Campaign& campaign, std::string* why_not);
+
+// What the page shows.
+[[nodiscard]] ReportInput report_input(const Campaign& campaign);
 
 // Writes report/ and metrics.h5; returns the path of the page.
 std::string write_campaign_report(const Campaign& campaign);

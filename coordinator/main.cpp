@@ -67,6 +67,7 @@ int main(int argc, char** argv) {
     finescale::add_results(app, context);
     finescale::add_fit(app, context);
     finescale::add_report(app, context);
+    finescale::add_serve(app, context);
     finescale::add_audit(app, context);
     finescale::add_samples(app, context);
     finescale::add_generate(app, context);
@@ -74,6 +75,8 @@ int main(int argc, char** argv) {
     finescale::add_model_commands(app, context);
     finescale::add_schema(app, context);
     finescale::add_doctor(app, context);
+    finescale::add_completion(app, context);
+    finescale::add_man(app, context);
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

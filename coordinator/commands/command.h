@@ -27,6 +27,7 @@ void add_retry(CLI::App& app, CommandContext& context);
 void add_results(CLI::App& app, CommandContext& context);
 void add_fit(CLI::App& app, CommandContext& context);
 void add_report(CLI::App& app, CommandContext& context);
+void add_serve(CLI::App& app, CommandContext& context);
 void add_audit(CLI::App& app, CommandContext& context);
 void add_samples(CLI::App& app, CommandContext& context);
 void add_generate(CLI::App& app, CommandContext& context);
@@ -34,6 +35,9 @@ void add_chat(CLI::App& app, CommandContext& context);
 void add_model_commands(CLI::App& app, CommandContext& context);  // export, import, score
 void add_schema(CLI::App& app, CommandContext& context);
 void add_doctor(CLI::App& app, CommandContext& context);
+// Of all commands added so far, and their own.
+void add_completion(CLI::App& app, CommandContext& context);
+void add_man(CLI::App& app, CommandContext& context);
 
 // --set a.b=c, repeatable.
 void add_settings(CLI::App& command, std::vector<std::string>& settings);

@@ -35,26 +35,27 @@ class FigureNumbers {
   int number_ = 0;
 };
 
-std::string head(const ReportData& data) {
+std::string head(const ReportData& data, const LivePart& live) {
   const std::string name =
       data.input->campaign.name.empty() ? "unnamed sweep" : data.input->campaign.name;
   // The policy forbids the page to load anything, whatever text found its way into it.
   return "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
-         "'unsafe-inline'\">\n"
+         "<meta http-equiv=\"Content-Security-Policy\" content=\"" +
+         (live.policy.empty() ? "default-src 'none'; style-src 'unsafe-inline'" : live.policy) +
+         "\">\n"
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>" +
-         html_escape(name) + " \xC2\xB7 finescale</title>\n<style>" + report_style() +
+         html_escape(name) + " \xC2\xB7 finescale</title>\n<style>" + report_style() + live.style +
          "</style>\n</head>\n<body>\n<main>\n<header>\n<p class=\"kicker\">How much data, which "
          "method</p>\n<h1>" +
-         html_escape(name) + "</h1>\n</header>\n";
+         html_escape(name) + "</h1>\n</header>\n" + live.panel_html;
 }
 
 }  // namespace
 
-std::string report_html(const ReportInput& input) {
+std::string report_html(const ReportInput& input, const LivePart& live) {
   const ReportData data = make_report_data(input);
   FigureNumbers figures;
-  std::string page = head(data) + answer_section(data);
+  std::string page = head(data, live) + answer_section(data);
   page += section("Loss against data", figures.html(make_law_figure(data)) + answers_table(data));
   page += section("Results", results_tables(data));
   page += section("Laws", laws_table(data) + held_out_table(data));
@@ -70,7 +71,8 @@ std::string report_html(const ReportInput& input) {
   page += section("How it was made", provenance_section(data));
   return page +
          "<footer>Numbers behind this page: results.csv, fits.csv, curve.csv, "
-         "learning_curves.csv beside it.</footer>\n</main>\n</body>\n</html>\n";
+         "learning_curves.csv beside it.</footer>\n</main>\n" +
+         live.at_end_html + "</body>\n</html>\n";
 }
 
 std::string write_report(const ReportInput& input, const std::string& directory) {

@@ -20,7 +20,15 @@ struct ReportInput {
   std::string no_study_reason;
 };
 
-[[nodiscard]] std::string report_html(const ReportInput& input);
+// What a server adds to the page.
+struct LivePart {
+  std::string policy;       // of the page, instead of one that forbids all but its own style
+  std::string style;        // after the page's own
+  std::string panel_html;   // below the title
+  std::string at_end_html;  // of the body
+};
+
+[[nodiscard]] std::string report_html(const ReportInput& input, const LivePart& live = {});
 // Writes index.html and *.csv into the directory, atomically; returns the path of index.html.
 std::string write_report(const ReportInput& input, const std::string& directory);
 
