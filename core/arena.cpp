@@ -5,13 +5,10 @@
 #include <cstdlib>
 #include <new>
 
+#include "core/aligned_memory.h"
 #include "core/error.h"
 
 namespace finescale {
-
-namespace {
-constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
-}
 
 Arena::~Arena() {
   std::free(base_);
@@ -23,8 +20,8 @@ bool Arena::reserve(std::size_t size_bytes) {
     return false;
   }
   std::free(base_);
-  capacity_ = (size_bytes + kAlignment - 1) / kAlignment * kAlignment;
-  base_ = static_cast<std::byte*>(std::aligned_alloc(kAlignment, capacity_));
+  capacity_ = (size_bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+  base_ = static_cast<std::byte*>(allocate_aligned(capacity_));
   if (base_ == nullptr) {
     const std::size_t wanted = capacity_;
     capacity_ = 0;
@@ -38,7 +35,8 @@ bool Arena::reserve(std::size_t size_bytes) {
 
 TensorView Arena::allocate(DType dtype, Shape shape) {
   TensorView view(nullptr, dtype, shape);
-  const std::size_t size = (view.size_bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  const std::size_t size =
+      (view.size_bytes() + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
   if (!dry_) {
     FS_CHECK(used_ + size <= capacity_,
              "the arena is too small: the dry pass did not see this allocation");

@@ -10,10 +10,11 @@
 namespace finescale {
 
 std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype) noexcept {
-  // 2 MiB of logits stay in the L2 of current servers; fewer than 64 rows starve the GEMM.
+  // 2 MiB of logits stay in the L2 of current servers; below 128 rows the products wait for the
+  // head and its gradient, which they read and write once a chunk.
   const std::int64_t elements =
       (std::int64_t{2} << 20) / static_cast<std::int64_t>(dtype_size(dtype));
-  return std::clamp<std::int64_t>(elements / vocab_size, 64, 1024);
+  return std::clamp<std::int64_t>(elements / vocab_size, 128, 1024);
 }
 
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,

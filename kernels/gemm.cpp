@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gemm.h"
 
+#include <algorithm>
+
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
@@ -24,6 +26,42 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
       return;
     case DeviceType::kCuda:
       no_kernel("gemm");
+  }
+}
+
+void gemm_by_rows(const Stream& stream, Transpose transpose_b,
+                  std::span<const RowProduct> products) {
+  if (products.empty()) {
+    return;
+  }
+  if (products.size() == 1) {
+    const RowProduct& p = products.front();
+    gemm(stream, Transpose::kNo, transpose_b, p.alpha, p.a, p.b, p.beta, p.c);
+    return;
+  }
+  const KernelSpan span(stream, [&] {
+    const auto flops = [](const RowProduct& p) {
+      return 2.0 * static_cast<double>(p.c.num_elements() * p.a.cols());
+    };
+    const auto largest = std::max_element(
+        products.begin(), products.end(),
+        [&](const RowProduct& a, const RowProduct& b) { return flops(a) < flops(b); });
+    KernelCall call{transpose_b == Transpose::kYes ? "gemm_rows_nt" : "gemm_rows_nn",
+                    {largest->c.rows(), largest->c.cols(), largest->a.cols()},
+                    0,
+                    0};
+    for (const RowProduct& p : products) {
+      call.flops += flops(p);
+      call.bytes += bytes_of(p.a, p.b, p.c) + (p.beta == 0 ? 0 : bytes_of(p.c));
+    }
+    return call;
+  });
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::gemm_by_rows(stream, transpose_b, products);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("gemm_by_rows");
   }
 }
 

@@ -2,6 +2,8 @@
 // Matrix products by the vendor library that measurement favours (docs/measurements.md). Row-major.
 #pragma once
 
+#include <span>
+
 #include "core/device.h"
 #include "core/tensor.h"
 
@@ -13,5 +15,20 @@ enum class Transpose { kNo, kYes };
 // respected. The same shape on the same ISA gives the same bits on any number of threads.
 void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha,
           const TensorView& a, const TensorView& b, double beta, const TensorView& c);
+
+// c [M, N] = alpha * a [M, K] op(b) + beta * c.
+struct RowProduct {
+  double alpha;
+  TensorView a;
+  TensorView b;
+  double beta;
+  TensorView c;
+};
+// Products of the same M one after the other; one may read rows of a c that came before it. They
+// are computed a block of rows at a time, so that what several read or add to is still in the
+// cache: the low-rank branch of a layer takes little arithmetic and would wait for memory alone.
+// Where the blocks are cut depends on M alone, so the same bits on any number of threads.
+void gemm_by_rows(const Stream& stream, Transpose transpose_b,
+                  std::span<const RowProduct> products);
 
 }  // namespace finescale

@@ -99,12 +99,12 @@ class Side:
 
 def machine(options):
     """GB/s of reading memory and GFLOP/s of the vendor sgemm at 64 rows, from finescale-bench."""
-    done = subprocess.run([os.path.join(BIN, "finescale-bench"), f"--threads={options.threads}", "--benchmark_filter=^gemm_gate_up_64/|read_memory",
+    done = subprocess.run([os.path.join(BIN, "finescale-bench"), f"--threads={options.threads}", "--benchmark_filter=^sgemm_gate_up_64/|read_memory",
                            "--benchmark_format=json"], capture_output=True, text=True, check=True,
                           env=dict(os.environ, **({"FINESCALE_ISA": options.isa} if options.isa else {})))
     rows = {b["name"].split("/real_time")[0].split("/min_time")[0]: b for b in json.loads(done.stdout)["benchmarks"]}
     read = next(b["B/s"] for n, b in rows.items() if n.startswith("read_memory"))
-    return read / 1e9, {n.split("/")[1]: b["FLOP/s"] / 1e9 for n, b in rows.items() if n.startswith("gemm_gate_up_64")}
+    return read / 1e9, {n.split("/")[1]: b["FLOP/s"] / 1e9 for n, b in rows.items() if n.startswith("sgemm_gate_up_64")}
 
 
 def main():

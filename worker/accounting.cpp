@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/accounting.h"
 
+#include <algorithm>
+
 namespace finescale {
 
+double attended(const DecoderShape& shape, std::int64_t length) {
+  const auto whole = static_cast<double>(length);
+  double sum = 0;
+  for (int layer = 0; layer < shape.num_layers; ++layer) {
+    const auto window = static_cast<double>(shape.window_of_layer(layer));
+    const double beyond = window == 0 ? 0 : std::max(0.0, whole - window);
+    sum += whole * whole - beyond * beyond;
+  }
+  return sum / shape.num_layers;
+}
+
 double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters,
-                   std::int64_t tokens, std::int64_t labels, double sum_squared_lengths) {
+                   std::int64_t tokens, std::int64_t labels, double sum_attended) {
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
   const DecoderShape& shape = layout.shape();
   const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
@@ -12,7 +25,7 @@ double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t ada
   const double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
   return static_cast<double>(tokens) * per_token + static_cast<double>(labels) * passes * head +
-         6.0 * shape.num_layers * static_cast<double>(shape.query()) * sum_squared_lengths;
+         6.0 * shape.num_layers * static_cast<double>(shape.query()) * sum_attended;
 }
 
 }  // namespace finescale

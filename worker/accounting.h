@@ -10,10 +10,14 @@
 
 namespace finescale {
 
+// Twice the (query, key) pairs of an example that attention multiplies, mean over the layers:
+// length^2, in layers with a window w only w (2 length - w).
+[[nodiscard]] double attended(const DecoderShape& shape, std::int64_t length);
+
 // base trains: tokens x 6 P + labels x 6 V C; frozen: tokens x (4 P + 6 P_adapter) + labels x 4 V
-// C. Both: attention, causal, 6 L H D sum of squared lengths.
+// C. Both: 6 L H D times the sum of attended() over the examples.
 [[nodiscard]] double train_flops(const ModelLayout& layout, bool trains_base,
                                  std::int64_t adapter_parameters, std::int64_t tokens,
-                                 std::int64_t labels, double sum_squared_lengths);
+                                 std::int64_t labels, double sum_attended);
 
 }  // namespace finescale

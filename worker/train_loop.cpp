@@ -21,12 +21,11 @@ double seconds_since(Clock::time_point begin) {
 constexpr double kSaveSeconds =
     60;  // lost work when a gang dies, against the cost of writing (save_every: 0)
 
-double squared_lengths(const GlobalBatch& batch) {
+double sum_attended(const DecoderShape& shape, const GlobalBatch& batch) {
   double sum = 0;
   for (const MicroBatch& micro : batch.micro_batches) {
     for (std::size_t s = 0; s + 1 < micro.segments.size(); ++s) {
-      const double length = micro.segments[s + 1] - micro.segments[s];
-      sum += length * length;
+      sum += attended(shape, micro.segments[s + 1] - micro.segments[s]);
     }
   }
   return sum;
@@ -88,10 +87,10 @@ class Loop {
     progress_.labels += batch_.num_labels;
     progress_.examples += batch_.num_examples;
     progress_.seconds += seconds;
-    progress_.flops +=
-        train_flops(parts_.model->layout(), parts_.model->method().trains_base(),
-                    parts_.model->method().trains_base() ? 0 : parts_.model->num_trainable(),
-                    batch_.num_tokens, batch_.num_labels, squared_lengths(batch_));
+    progress_.flops += train_flops(
+        parts_.model->layout(), parts_.model->method().trains_base(),
+        parts_.model->method().trains_base() ? 0 : parts_.model->num_trainable(), batch_.num_tokens,
+        batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();
       row.set_step(progress_.step);

@@ -53,6 +53,8 @@ class TrainStage {
     parts.pulse = [this](double loss, double rate) { return pulse("train", loss, rate); };
     parts.evaluate = [this](TrainProgress& progress) { return evaluate(progress); };
     parts.save = [this](const TrainProgress& progress) { save_step(progress); };
+    in_.logger->info("step {} begins {:.2f} s after the process", progress_.step + 1,
+                     process_age());
     const TrainOutcome outcome = run_train_loop(parts, progress_);
     writer_->wait();  // a stop is told only when its checkpoint is durable
     *in_.memory = memory();

@@ -21,8 +21,10 @@
 #include "core/random.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/bench/library_gemm.h"
 #include "kernels/bench/roofline.h"
 #include "kernels/bias.h"
+#include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
@@ -121,14 +123,19 @@ std::shared_ptr<std::vector<Array>> arrays(Arrays... shapes) {
   return all;
 }
 
+// Ours and the library's (sgemm_...).
 void add_gemm(const Model& m, const char* what, Transpose ta, Transpose tb, std::int64_t rows,
               std::int64_t cols, std::int64_t inner) {
   auto a =
       arrays(ta == Transpose::kNo ? Shape{rows, inner} : Shape{inner, rows},
              tb == Transpose::kNo ? Shape{inner, cols} : Shape{cols, inner}, Shape{rows, cols});
-  add(std::string("gemm_") + what + "/" + m.name,
-      {2.0 * d(rows) * d(cols) * d(inner), size(rows * inner + inner * cols + rows * cols)},
+  const Work work = {2.0 * d(rows) * d(cols) * d(inner),
+                     size(rows * inner + inner * cols + rows * cols)};
+  const std::string at = std::string("gemm_") + what + "/" + m.name;
+  add(at, work,
       [=] { gemm(Stream(), ta, tb, 1, (*a)[0].view(), (*a)[1].view(), 0, (*a)[2].view()); });
+  add("s" + at, work,
+      [=] { library_gemm(ta, tb, (*a)[0].view(), (*a)[1].view(), (*a)[2].view()); });
 }
 
 // Products of generation, `rows` sequences at a time: ours and the library's. Weights of several
@@ -152,9 +159,8 @@ void add_decode(const Model& m, const char* what, std::int64_t cols, std::int64_
     };
     add("row_gemm" + at, work,
         [=] { row_gemm(Stream(), 1, (*a)[0].view(), layer(), 0, (*a)[1].view()); });
-    add("gemm" + at, work, [=] {
-      gemm(Stream(), Transpose::kNo, Transpose::kYes, 1, (*a)[0].view(), layer(), 0,
-           (*a)[1].view());
+    add("sgemm" + at, work, [=] {
+      library_gemm(Transpose::kNo, Transpose::kYes, (*a)[0].view(), layer(), (*a)[1].view());
     });
   }
 }
@@ -261,6 +267,37 @@ void add_attention(const Model& m) {
   });
 }
 
+// A token of each of 64 sequences that have 96 positions, as answers to short prompts do.
+void add_cached_attention(const Model& m) {
+  constexpr std::int64_t kSequences = 64;
+  constexpr std::int64_t kPositions = 96;
+  const AttentionShape shape{.num_heads = static_cast<int>(m.H),
+                             .num_kv_heads = static_cast<int>(m.H),
+                             .head_dim = static_cast<int>(m.C / m.H),
+                             .scale = 0.25};
+  constexpr std::int64_t kPages = (kPositions + kCachePage - 1) / kCachePage;
+  struct Cache {
+    Array pages, q, out;
+    std::vector<void*> places;
+    std::vector<CachedToken> tokens;
+  };
+  auto c =
+      std::make_shared<Cache>(Cache{Array(Shape{kSequences * kPages, cache_page_elements(shape)}),
+                                    Array(Shape{kSequences, m.C}),
+                                    Array(Shape{kSequences, m.C}),
+                                    {},
+                                    {}});
+  for (std::int64_t page = 0; page < kSequences * kPages; ++page) {
+    c->places.push_back(c->pages.view().row_range(page, page + 1).data);
+  }
+  for (std::int64_t s = 0; s < kSequences; ++s) {
+    c->tokens.push_back({c->places.data() + s * kPages, static_cast<std::int32_t>(kPositions - 1)});
+  }
+  const double seen = d(kSequences * kPositions * m.C);
+  add(std::string("cached_attention/") + m.name, {4 * seen, 8 * seen},
+      [=] { cached_attention(Stream(), shape, c->q.view(), c->tokens, 0, c->out.view()); });
+}
+
 void add_embedding_and_head(const Model& m) {
   const std::string at = std::string("/") + m.name;
   auto tokens = std::make_shared<std::vector<std::int32_t>>();
@@ -361,11 +398,14 @@ void add_all() {
     add_gemm(m, "dx_gate_up", no, no, m.T, m.C, 2 * m.F);
     add_gemm(m, "dw_gate_up", yes, no, 2 * m.F, m.C, m.T);
     add_gemm(m, "lora_a", no, yes, m.T, 24, m.C);
+    add_gemm(m, "lora_b", no, yes, m.T, m.F, 8);
+    add_gemm(m, "lora_dw", yes, no, m.F, 8, m.T);
     add_decode(m, "gate_up", 2 * m.F, m.C);
     add_decode(m, "down", m.C, m.F);
     add_norms_and_pointwise(m);
     add_other_norms_and_pointwise(m);
     add_attention(m);
+    add_cached_attention(m);
     add_embedding_and_head(m);
     add_update(m, m.V * m.C + 4 * (4 * m.C * m.C + 3 * m.C * m.F));
   }

@@ -233,15 +233,20 @@ void attend_tile(const CachedTask& task) {
   queries.stride = (longest + kCachePage - 1) / kCachePage * kCachePage;
   queries.scores.resize(
       std::max(queries.scores.size(), static_cast<std::size_t>(total * queries.stride)));
-  std::int64_t first = 0;
-  for (; first + 4 <= total; first += 4) {
-    attend<4>(task, first, queries);
-  }
-  for (; first + 2 <= total; first += 2) {
-    attend<2>(task, first, queries);
-  }
-  if (first < total) {
-    attend<1>(task, first, queries);
+  for (std::int64_t first = 0; first < total; first += 4) {
+    switch (total - first) {
+      case 1:
+        attend<1>(task, first, queries);
+        break;
+      case 2:
+        attend<2>(task, first, queries);
+        break;
+      case 3:  // as many heads share keys and values in SmolLM2
+        attend<3>(task, first, queries);
+        break;
+      default:
+        attend<4>(task, first, queries);
+    }
   }
 }
 

@@ -25,6 +25,7 @@ namespace finescale::cpu {
 inline constexpr std::int64_t kGrainElements = 16384;
 
 decltype(finescale::gemm) gemm;
+decltype(finescale::gemm_by_rows) gemm_by_rows;
 decltype(finescale::row_gemm) row_gemm;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;

@@ -80,18 +80,20 @@ struct Blocks {
   [[nodiscard]] std::int64_t count() const noexcept { return num_rows * num_cols; }
 };
 
+constexpr std::int64_t kLargest = 512;  // rows or columns: beyond, packing is amortised
+
+std::int64_t cut(std::int64_t length) {
+  static constexpr std::int64_t kTile = 64;  // whole register tiles of every instruction set
+  static constexpr std::int64_t kPieces = 8;
+  const std::int64_t piece = (length + kPieces - 1) / kPieces;
+  return std::clamp((piece + kTile - 1) / kTile * kTile, kTile, kLargest);
+}
+
 Blocks blocks_of(const Sizes& size) {
   static constexpr std::int64_t kAlone = std::int64_t{1}
                                          << 18;  // below, waking a thread costs more
-  static constexpr std::int64_t kTile = 64;      // whole register tiles of every instruction set
-  static constexpr std::int64_t kLargest = 512;  // beyond, packing is amortised
-  static constexpr std::int64_t kPieces = 8;
   Blocks blocks = {size.m, size.n, 1, 1};
   if (size.m * size.n * size.k >= kAlone) {
-    const auto cut = [](std::int64_t length) {
-      const std::int64_t piece = (length + kPieces - 1) / kPieces;
-      return std::clamp((piece + kTile - 1) / kTile * kTile, kTile, kLargest);
-    };
     const bool tall = size.m >= size.n;
     std::int64_t& longer = tall ? blocks.rows : blocks.cols;
     std::int64_t& other = tall ? blocks.cols : blocks.rows;
@@ -144,6 +146,35 @@ void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b
     return;
   }
   parallel_items(blocks.count(), run);
+}
+
+void gemm_by_rows(const Stream& stream, Transpose transpose_b,
+                  std::span<const RowProduct> products) {
+  static constexpr std::int64_t kFewest = 256;  // rows: fewer leave threads without a block
+  ensure_isa();
+  const std::int64_t rows = products.front().c.rows();
+  if (rows < kFewest || products.front().c.dtype == DType::kF64) {
+    for (const RowProduct& p : products) {
+      cpu::gemm(stream, Transpose::kNo, transpose_b, p.alpha, p.a, p.b, p.beta, p.c);
+    }
+    return;
+  }
+  const std::int64_t block = cut(rows);
+  const auto multiply = [&](const RowProduct& p, std::int64_t begin, std::int64_t end) {
+    const TensorView a = p.a.row_range(begin, end);
+    const TensorView c = p.c.row_range(begin, end);
+    const Sizes size = sizes_of(Transpose::kNo, transpose_b, a, p.b, c);
+    if (size.n > 0) {
+      multiply_block(Transpose::kNo, transpose_b, p.alpha, a, p.b, p.beta, c, size,
+                     {size.m, size.n, 1, 1}, 0);
+    }
+  };
+  parallel_items((rows + block - 1) / block, [&](std::int64_t item) {
+    const OneThread alone;  // also where there is but one thread or one block
+    for (const RowProduct& p : products) {
+      multiply(p, item * block, std::min((item + 1) * block, rows));
+    }
+  });
 }
 
 }  // namespace finescale::cpu

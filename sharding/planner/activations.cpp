@@ -85,11 +85,11 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   elements.activations = (kept + head + pool) * static_cast<double>(tokens);
   if (piece.has_head) {
     const double vocab = static_cast<double>(workload.model.vocab) / t;
-    // 2 MiB of logits, at least 64 and at most 1024 rows.
+    // 2 MiB of logits, at least 128 and at most 1024 rows.
     const double rows =
         workload.logits_rows > 0
             ? static_cast<double>(workload.logits_rows)
-            : std::clamp(2097152.0 / workload.bytes.activation / vocab, 64.0, 1024.0);
+            : std::clamp(2097152.0 / workload.bytes.activation / vocab, 128.0, 1024.0);
     elements.logits = rows * (vocab + (t > 1 ? 3 * t : 0));
   }
   return elements;

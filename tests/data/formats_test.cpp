@@ -157,6 +157,26 @@ TEST_F(Formats, ParquetIsReadOrTheConversionIsSaid) {
       << message;
 }
 
+// The files of tests/data/parquet/make_fixtures.py.
+TEST_F(Formats, ParquetGivesTheRowsOfItsWriter) {
+  const std::string fixtures = std::string(FINESCALE_SOURCE_DIR) + "/tests/data/parquet/";
+  config::DatasetRef ref;
+  ref.add_files()->set_path(fixtures + "pairs.parquet");
+  if (message_of(ref).find("no Apache Arrow") != std::string::npos) {
+    GTEST_SKIP() << "this build has no Apache Arrow";
+  }
+  std::vector<RawExample> all = read(ref);
+  ASSERT_EQ(all.size(), 300U);  // of three row groups
+  EXPECT_EQ(all[7].prompt, "what is 7 + 7?");
+  EXPECT_EQ(all[299].response, "\u00e9 598");
+  EXPECT_EQ(where_[299], "pairs.parquet:row 300");
+  ref.mutable_files(0)->set_path(fixtures + "messages.parquet");
+  all = read(ref);
+  ASSERT_EQ(all.size(), 2U);
+  ASSERT_EQ(all[1].messages.size(), 3U);
+  EXPECT_EQ(all[1].messages[2]["content"], "four");
+}
+
 TEST_F(Formats, TheGivenFormatWinsOverTheName) {
   config::DatasetRef ref = file("a.txt", "{\"text\": \"t\"}\n");
   ref.set_format(config::DATA_FORMAT_JSONL);

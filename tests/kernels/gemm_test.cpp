@@ -109,6 +109,48 @@ TEST_P(Gemm, CutProductsAreTheFormula) {
   EXPECT_TRUE(c.gaps_untouched());
 }
 
+// A layer with low-rank parts: y = x W^T, p = x A^T, y[:, part] += 2 p B^T; on both sides of the
+// number of rows from which blocks are made.
+TEST_P(Gemm, ProductsByRowsSeeWhatCameBeforeThem) {
+  for (const std::int64_t rows : {3, 255, 256, 700}) {
+    Tensor x(dtype(), rows, 33, 1);
+    Tensor w(dtype(), 50, 33);
+    Tensor a(dtype(), 4, 33);
+    Tensor b(dtype(), 20, 4);
+    x.random(1);
+    w.random(2);
+    a.random(3);
+    b.random(4);
+    const auto layer = [&](Tensor& y, Tensor& p) {
+      const RowProduct products[] = {{1, x.view(), w.view(), 0, y.view()},
+                                     {1, x.view(), a.view(), 0, p.view()},
+                                     {2, p.view(), b.view(), 1, y.view().columns(30, 50)}};
+      gemm_by_rows(stream_, Transpose::kYes, products);
+    };
+    Tensor y(dtype(), rows, 50, 2);
+    Tensor p(dtype(), rows, 4);
+    layer(y, p);
+    EXPECT_LT(error_of(y,
+                       [&](auto i, auto j) {
+                         double sum = product(x, w, Transpose::kNo, Transpose::kYes, 33, i, j);
+                         for (std::int64_t r = 0; r < 4 && j >= 30; ++r) {
+                           sum += 2 * product(x, a, Transpose::kNo, Transpose::kYes, 33, i, r) *
+                                  b.at(j - 30, r);
+                         }
+                         return sum;
+                       }),
+              tolerance(dtype()));
+    EXPECT_TRUE(y.gaps_untouched());
+    if (std::get<0>(GetParam()) == active_isa()) {
+      expect_threads_change_nothing([&] {
+        Tensor again(dtype(), rows, 50);
+        layer(again, p);
+        return again.bytes();
+      });
+    }
+  }
+}
+
 FINESCALE_FOR_ALL_TARGETS(Gemm);
 
 }  // namespace

@@ -147,6 +147,27 @@ TEST_P(Reduce, LowestIndexOfTheLargest) {
   EXPECT_EQ(best, (std::vector<std::int32_t>{74, 20, 0}));
 }
 
+TEST_P(Reduce, TheLargestOfLongRowsIsThatOfTheDefinition) {
+  constexpr int kRows = 40;
+  constexpr int kCols = 2500;  // more than two of the pieces that a row is looked through in
+  Tensor logits(dtype(), kRows, kCols, 3);
+  logits.random(1);
+  logits.set(1, 1023, 9);
+  logits.set(1, 1024, 9);
+  logits.set(2, kCols - 1, 9);
+  logits.set(3, 0, NAN);
+  logits.set(4, 7, NAN);
+  std::vector<std::int32_t> best(kRows, -1);
+  argmax_rows(stream_, logits.view(), TensorView(best.data(), DType::kI32, Shape{kRows}));
+  for (int row = 0; row < kRows; ++row) {
+    int wanted = 0;
+    for (int col = 1; col < kCols; ++col) {
+      wanted = logits.at(row, wanted) < logits.at(row, col) ? col : wanted;
+    }
+    EXPECT_EQ(best[static_cast<std::size_t>(row)], wanted) << row;
+  }
+}
+
 TEST_P(Reduce, ThreadsChangeNoBit) {
   Tensor x(dtype(), 0, 300007);
   x.random(1);

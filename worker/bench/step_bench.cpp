@@ -61,8 +61,8 @@ Least least_of(const KernelProfile::Row& row, double mean_length) {
   const bool product = row.name.starts_with("gemm");
   double compute = 0;
   if (product) {
-    compute = flops / library_gemm_rate(row.name == "gemm_tn", row.name == "gemm_nt", row.shape[0],
-                                        row.shape[1], row.shape[2]);
+    compute = flops / library_gemm_rate(row.name.ends_with("_tn"), row.name.ends_with("_nt"),
+                                        row.shape[0], row.shape[1], row.shape[2]);
   } else if (flops > 0) {  // attention: scores of one segment
     const auto length = static_cast<std::int64_t>(mean_length);
     compute = flops / library_gemm_rate(false, true, length, length, row.shape[2]);

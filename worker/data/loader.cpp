@@ -112,7 +112,6 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
       max_micro_segments_ = std::max(max_micro_segments_, micro_segments);
       tokens += length;
       num_labels_ += example.num_labels();
-      sum_squared_lengths_ += static_cast<double>(length) * static_cast<double>(length);
       ++count;
     }
     max_micro_batches_ = std::max(max_micro_batches_, micro_batches);
@@ -120,6 +119,14 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     position += count;
     first_.push_back(position);
   }
+}
+
+double TrainLoader::sum(const std::function<double(std::int64_t length)>& of_length) const {
+  double total = 0;
+  for (std::int64_t position = 0; position < first_.back(); ++position) {
+    total += of_length(static_cast<std::int64_t>((*dataset_)[example_at(position)].tokens.size()));
+  }
+  return total;
 }
 
 void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "configs/schema/train.pb.h"
@@ -32,8 +33,8 @@ class TrainLoader {
   [[nodiscard]] std::int64_t max_micro_batches() const noexcept { return max_micro_batches_; }
   // Fills batch (memory is reused) for step in [0, num_steps()): O(batch), any order.
   void fill(std::int64_t step, GlobalBatch& batch) const;
-  // Sum over the run of sum over segments of length^2: attention FLOPs are exact.
-  [[nodiscard]] double sum_squared_lengths() const noexcept { return sum_squared_lengths_; }
+  // Sum over the run's examples, repeats counted, of a function of their length.
+  [[nodiscard]] double sum(const std::function<double(std::int64_t length)>& of_length) const;
 
  private:
   [[nodiscard]] std::int64_t example_at(std::int64_t position) const;
@@ -48,7 +49,6 @@ class TrainLoader {
   std::int64_t max_micro_tokens_ = 0;
   std::int64_t max_micro_segments_ = 0;
   std::int64_t max_micro_batches_ = 0;
-  double sum_squared_lengths_ = 0;
 };
 
 // Cuts a whole dataset into micro-batches in order, for evaluation.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/linear.h"
 
-#include "kernels/gemm.h"
 #include "kernels/row_gemm.h"
 
 namespace finescale {
@@ -29,12 +28,11 @@ void forward(const Product& product, const TensorView& x, const TensorView& weig
 
 void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y) {
-  forward(
-      [&](double alpha, const TensorView& a, const TensorView& b, double beta,
-          const TensorView& c) {
-        gemm(stream, Transpose::kNo, Transpose::kYes, alpha, a, b, beta, c);
-      },
-      x, weight, adapter, projected, y);
+  RowProducts products;
+  forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
+              const TensorView& c) { products.add(alpha, a, b, beta, c); },
+          x, weight, adapter, projected, y);
+  products.run(stream, Transpose::kYes);
 }
 
 void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,

@@ -2,11 +2,14 @@
 // A weight as operations see it, and the linear layer with its low-rank branch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "core/device.h"
+#include "core/error.h"
 #include "core/tensor.h"
+#include "kernels/gemm.h"
 
 namespace finescale {
 
@@ -30,6 +33,25 @@ struct LowRank {
   std::vector<LowRankPart> parts;
   std::int64_t rank = 0;
   double scale = 0;
+};
+
+// Products that are carried out together (kernels/gemm.h): as many as a layer can have, on the
+// stack.
+class RowProducts {
+ public:
+  void add(double alpha, const TensorView& a, const TensorView& b, double beta,
+           const TensorView& c) {
+    FS_CHECK(count_ < products_.size(), "a layer has no more products");
+    products_[count_++] = {alpha, a, b, beta, c};
+  }
+  void run(const Stream& stream, Transpose transpose_b) const {
+    gemm_by_rows(stream, transpose_b, {products_.data(), count_});
+  }
+
+ private:
+  static constexpr std::size_t kMost = 12;  // W and two branches of A and up to three B and sums
+  std::array<RowProduct, kMost> products_;
+  std::size_t count_ = 0;
 };
 
 // What a rank of the tensor group holds of a linear layer: a share of its outputs (rows of W; y is

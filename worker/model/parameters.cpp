@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/aligned_memory.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -13,13 +14,12 @@ AlignedBuffer::AlignedBuffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
   if (size_bytes == 0) {
     return;
   }
-  const std::size_t rounded = (size_bytes + 63) / 64 * 64;
-  data_ = std::aligned_alloc(64, rounded);
+  data_ = allocate_aligned(size_bytes);
   if (data_ == nullptr) {
     throw Error(ErrorKind::kResource,
                 "cannot allocate " + std::to_string(size_bytes >> 20) + " MiB of parameters");
   }
-  std::memset(data_, 0, rounded);
+  std::memset(data_, 0, size_bytes);
 }
 
 AlignedBuffer::~AlignedBuffer() {

@@ -269,7 +269,8 @@ class Tape {
   void run_backward(const RopeOp& op);
   void run_backward(const AttentionOp& op);
   void run_backward(const ActivationOp& op);
-  void adapter_backward(const LinearOp& op, const TensorView& dy);
+  // products: of dx, to which the branch's are added; all are carried out.
+  void adapter_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
 
   DType dtype_;
   RowExchange exchange_;

@@ -107,27 +107,37 @@ void Tape::run_backward(const AddOp& op) {
   }
 }
 
-void Tape::adapter_backward(const LinearOp& op, const TensorView& dy) {
+void Tape::adapter_backward(const LinearOp& op, const TensorView& dy, RowProducts& products) {
   const LowRank& adapter = *op.adapter;
   const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
-  std::int64_t begin = 0;
-  for (const LowRankPart& part : adapter.parts) {
-    const TensorView dpart = dy.columns(part.row_begin, part.row_end);
-    gemm(stream_, Transpose::kNo, Transpose::kNo, adapter.scale, dpart, part.b.value, 0,
-         dprojected.columns(begin, begin + adapter.rank));
-    if (part.b.trains) {
-      gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart,
-           op.projected.columns(begin, begin + adapter.rank), 1, part.b.gradient);
+  // Calls f(part, its columns of dy, of x A^T, of the gradient of that).
+  const auto for_parts = [&](const auto& f) {
+    std::int64_t begin = 0;
+    for (const LowRankPart& part : adapter.parts) {
+      f(part, dy.columns(part.row_begin, part.row_end),
+        op.projected.columns(begin, begin + adapter.rank),
+        dprojected.columns(begin, begin + adapter.rank));
+      begin += adapter.rank;
     }
-    begin += adapter.rank;
+  };
+  for_parts([&](const LowRankPart& part, const TensorView& dpart, const TensorView& /*projected*/,
+                const TensorView& gradient) {
+    products.add(adapter.scale, dpart, part.b.value, 0, gradient);
+  });
+  if (needs_gradient(op.x)) {
+    products.add(1, dprojected, adapter.a.value, 1, gradient(op.x));
   }
+  products.run(stream_, Transpose::kNo);
+  for_parts([&](const LowRankPart& part, const TensorView& dpart, const TensorView& projected,
+                const TensorView& /*gradient*/) {
+    if (part.b.trains) {
+      gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart, projected, 1,
+           part.b.gradient);
+    }
+  });
   if (adapter.a.trains) {
     gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1,
          adapter.a.gradient);
-  }
-  if (needs_gradient(op.x)) {
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dprojected, adapter.a.value, 1,
-         gradient(op.x));
   }
   give_back(dprojected, Rows::kAll);
 }
@@ -152,16 +162,18 @@ void Tape::run_backward(const LinearOp& op) {
       bias_gradient(stream_, gradient(op.y), op.weight->bias_gradient);
     }
   }
+  RowProducts products;
   if (needs_gradient(op.x)) {
     const bool is_first = gradient(op.x).empty();  // of the operations that read x
     if (is_first) {
       gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
     }
-    gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, is_first ? 0 : 1,
-         gradient(op.x));
+    products.add(1, dy, op.weight->value, is_first ? 0 : 1, gradient(op.x));
   }
   if (op.adapter != nullptr) {
-    adapter_backward(op, dy);
+    adapter_backward(op, dy, products);
+  } else {
+    products.run(stream_, Transpose::kNo);
   }
   if (gathers) {
     give_back(dy, Rows::kAll);

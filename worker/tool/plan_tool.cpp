@@ -273,8 +273,9 @@ class Estimator {
     cost.tokens = loader.num_tokens();
     cost.labels = loader.num_labels();
     cost.steps = loader.num_steps();
-    cost.flops = train_flops(s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens,
-                             cost.labels, loader.sum_squared_lengths());
+    cost.flops = train_flops(
+        s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels,
+        loader.sum([&s](std::int64_t length) { return attended(s.layout.shape(), length); }));
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;

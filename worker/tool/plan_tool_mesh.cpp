@@ -76,7 +76,9 @@ planner::BatchShape batch_shape(const TrainLoader& loader) {
   batch.tokens = tokens / static_cast<double>(loader.num_steps());
   batch.micro_batches = loader.max_micro_batches();
   batch.micro_tokens = loader.max_micro_batch_tokens();
-  batch.context = loader.sum_squared_lengths() / tokens;
+  batch.context = loader.sum([](std::int64_t length) {
+    return static_cast<double>(length) * static_cast<double>(length);
+  }) / tokens;
   batch.label_fraction = static_cast<double>(loader.num_labels()) / tokens;
   return batch;
 }

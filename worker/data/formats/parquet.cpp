@@ -30,6 +30,24 @@ T value_or_throw(arrow::Result<T> result, const std::string& path) {
 constexpr std::int64_t kMemoryAtLeast = 64LL << 20;
 constexpr std::int64_t kMemoryPerByte = 1000;
 
+Json cell(const arrow::Array& array, std::int64_t row);
+
+template <class List>
+Json list_of(const arrow::Array& array, std::int64_t row) {
+  const auto& list = static_cast<const List&>(array);
+  const std::int64_t begin = list.value_offset(row);
+  Json out = Json::array();
+  for (std::int64_t i = 0; i < list.value_length(row); ++i) {
+    out.push_back(cell(*list.values(), begin + i));
+  }
+  return out;
+}
+
+template <class Typed>
+Json value_of(const arrow::Array& array, std::int64_t row) {
+  return static_cast<const Typed&>(array).Value(row);
+}
+
 // Texts, numbers, lists and structs; anything else has no place in an example.
 Json cell(const arrow::Array& array, std::int64_t row) {
   if (array.IsNull(row)) {
@@ -40,20 +58,26 @@ Json cell(const arrow::Array& array, std::int64_t row) {
       return static_cast<const arrow::StringArray&>(array).GetString(row);
     case arrow::Type::LARGE_STRING:
       return static_cast<const arrow::LargeStringArray&>(array).GetString(row);
-    case arrow::Type::INT64:
-      return static_cast<const arrow::Int64Array&>(array).Value(row);
-    case arrow::Type::DOUBLE:
-      return static_cast<const arrow::DoubleArray&>(array).Value(row);
-    case arrow::Type::BOOL:
-      return static_cast<const arrow::BooleanArray&>(array).Value(row);
-    case arrow::Type::LIST: {
-      const auto& list = static_cast<const arrow::ListArray&>(array);
-      Json out = Json::array();
-      for (std::int64_t i = list.value_offset(row); i < list.value_offset(row + 1); ++i) {
-        out.push_back(cell(*list.values(), i));
-      }
-      return out;
+    case arrow::Type::DICTIONARY: {  // a column of few different texts
+      const auto& coded = static_cast<const arrow::DictionaryArray&>(array);
+      return cell(*coded.dictionary(), coded.GetValueIndex(row));
     }
+    case arrow::Type::INT32:
+      return value_of<arrow::Int32Array>(array, row);
+    case arrow::Type::INT64:
+      return value_of<arrow::Int64Array>(array, row);
+    case arrow::Type::UINT32:
+      return value_of<arrow::UInt32Array>(array, row);
+    case arrow::Type::FLOAT:
+      return value_of<arrow::FloatArray>(array, row);
+    case arrow::Type::DOUBLE:
+      return value_of<arrow::DoubleArray>(array, row);
+    case arrow::Type::BOOL:
+      return value_of<arrow::BooleanArray>(array, row);
+    case arrow::Type::LIST:
+      return list_of<arrow::ListArray>(array, row);
+    case arrow::Type::LARGE_LIST:
+      return list_of<arrow::LargeListArray>(array, row);
     case arrow::Type::STRUCT: {
       const auto& group = static_cast<const arrow::StructArray&>(array);
       Json out = Json::object();
