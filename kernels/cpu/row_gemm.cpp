@@ -174,7 +174,6 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   const std::int64_t all = block.row_end - block.row_begin;
   const std::int64_t tiles = (all + kTileRows - 1) / kTileRows;
   const std::int64_t height = (all + tiles - 1) / tiles;
-  const bool few = tiles == 1;
   for (std::int64_t m = block.row_begin; m < block.row_end; m += height) {
     const auto rows = static_cast<int>(std::min(height, block.row_end - m));
     for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
@@ -185,8 +184,9 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
       }
       const T* x = task.x.as<T>() + m * task.x.row_stride;
       const std::int64_t ahead = kColumns * task.w.row_stride;
-      few ? any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, sums)
-          : any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, sums);
+      // Only the first tile finds W in memory; the others in the cache.
+      m == block.row_begin ? any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, sums)
+                           : any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, sums);
       for (int i = 0; i < rows; ++i) {
         combine(sums + i * kColumns, columns, alpha, beta,
                 task.y.as<T>() + (m + i) * task.y.row_stride + n);
