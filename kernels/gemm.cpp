@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -25,7 +25,8 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
       cpu::gemm(stream, transpose_a, transpose_b, alpha, a, b, beta, c);
       return;
     case DeviceType::kCuda:
-      no_kernel("gemm");
+      cuda::gemm(stream, transpose_a, transpose_b, alpha, a, b, beta, c);
+      return;
   }
 }
 
