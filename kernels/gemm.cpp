@@ -62,7 +62,10 @@ void gemm_by_rows(const Stream& stream, Transpose transpose_b,
       cpu::gemm_by_rows(stream, transpose_b, products);
       return;
     case DeviceType::kCuda:
-      no_kernel("gemm_by_rows");
+      for (const RowProduct& p : products) {
+        cuda::gemm(stream, Transpose::kNo, transpose_b, p.alpha, p.a, p.b, p.beta, p.c);
+      }
+      return;
   }
 }
 
