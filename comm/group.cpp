@@ -39,6 +39,15 @@ Group::Group(int rank, int size)
   monitor_->add(record_);
 }
 
+Group::Group(const Group* same_ranks) : Group(same_ranks->rank_, same_ranks->size_) {
+  monitor_->remove(record_);
+  monitor_ = same_ranks->monitor_;
+  record_.id = child_id(same_ranks->record_.id, 0, -1);
+  record_.name = same_ranks->record_.name;
+  record_.members = same_ranks->record_.members;
+  monitor_->add(record_);
+}
+
 Group::~Group() {
   monitor_->remove(record_);
 }

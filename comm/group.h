@@ -74,8 +74,12 @@ class Group {
  protected:
   // A world of its own, until split() makes it a part of another.
   Group(int rank, int size);
+  // The same ranks of the same world, for what travels another way.
+  explicit Group(const Group* same_ranks);
 
  private:
+  friend class NcclGroup;  // what lies in the host's memory it gives to such a group
+
   virtual void do_barrier() = 0;
   virtual void do_broadcast(void* data, std::size_t size_bytes, int root) = 0;
   virtual void do_all_to_all(std::span<const std::span<const std::byte>> send,

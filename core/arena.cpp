@@ -11,7 +11,16 @@
 namespace finescale {
 
 Arena::~Arena() {
-  std::free(base_);
+  free();
+}
+
+void Arena::free() noexcept {
+  if (gpu_ != nullptr && base_ != nullptr) {
+    gpu_->release(base_);
+  } else {
+    std::free(base_);
+  }
+  base_ = nullptr;
 }
 
 bool Arena::reserve(std::size_t size_bytes) {
@@ -19,16 +28,18 @@ bool Arena::reserve(std::size_t size_bytes) {
   if (size_bytes <= capacity_) {
     return false;
   }
-  std::free(base_);
-  capacity_ = (size_bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-  base_ = static_cast<std::byte*>(allocate_aligned(capacity_));
+  free();
+  capacity_ = 0;
+  const std::size_t wanted =
+      (size_bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
+  base_ = static_cast<std::byte*>(gpu_ != nullptr ? gpu_->allocate(wanted, purpose_)
+                                                  : allocate_aligned(wanted));
   if (base_ == nullptr) {
-    const std::size_t wanted = capacity_;
-    capacity_ = 0;
     throw Error(ErrorKind::kResource,
                 "cannot allocate " + std::to_string(wanted >> 20) + " MiB of activations", {},
                 "lower train.micro_batch_tokens");
   }
+  capacity_ = wanted;
   ++num_system_allocations_;
   return true;
 }

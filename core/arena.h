@@ -6,13 +6,18 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/device.h"
+#include "core/gpu.h"
 #include "core/tensor.h"
 
 namespace finescale {
 
 class Arena {
  public:
-  Arena() = default;
+  // Of the host's memory, or of a stream's GPU, where its users are enqueued.
+  explicit Arena(const Stream& where = Stream(),
+                 MemoryPurpose purpose = MemoryPurpose::kActivations) noexcept
+      : gpu_(where.gpu()), purpose_(purpose) {}
   ~Arena();
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
@@ -45,6 +50,10 @@ class Arena {
   }
 
  private:
+  void free() noexcept;
+
+  Gpu* gpu_;
+  MemoryPurpose purpose_;
   std::byte* base_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

@@ -20,22 +20,27 @@ enum class Isa { kScalar, kAvx2, kAvx512 };
 // alike). Throws kConfig for another word.
 [[nodiscard]] Isa active_isa();
 
+class Gpu;
 class KernelObserver;
 
 class Stream {
  public:
   explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr,
-                  KernelObserver* observer = nullptr) noexcept
-      : type_(type), native_(native), observer_(observer) {}
+                  KernelObserver* observer = nullptr, Gpu* gpu = nullptr) noexcept
+      : type_(type), native_(native), observer_(observer), gpu_(gpu) {}
   [[nodiscard]] DeviceType type() const noexcept { return type_; }
+  [[nodiscard]] bool on_gpu() const noexcept { return type_ == DeviceType::kCuda; }
   [[nodiscard]] void* native() const noexcept { return native_; }  // cudaStream_t
   // Told of every kernel; null: nobody asks. Outlives the stream.
   [[nodiscard]] KernelObserver* observer() const noexcept { return observer_; }
+  // Whose queue it is; null on the CPU. Outlives the stream.
+  [[nodiscard]] Gpu* gpu() const noexcept { return gpu_; }
 
  private:
   DeviceType type_;
   void* native_;
   KernelObserver* observer_;
+  Gpu* gpu_;
 };
 
 }  // namespace finescale

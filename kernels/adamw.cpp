@@ -2,7 +2,7 @@
 #include "kernels/adamw.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -18,7 +18,8 @@ void adamw_update(const Stream& stream, const AdamwStep& step, const TensorView&
       cpu::adamw_update(stream, step, weight, gradient, m, v);
       return;
     case DeviceType::kCuda:
-      no_kernel("adamw_update");
+      cuda::adamw_update(stream, step, weight, gradient, m, v);
+      return;
   }
 }
 

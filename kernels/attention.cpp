@@ -2,7 +2,7 @@
 #include "kernels/attention.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -24,7 +24,7 @@ double products(const AttentionShape& shape, std::span<const std::int32_t> segme
 void attention_forward(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                        const TensorView& k, const TensorView& v,
                        std::span<const std::int32_t> segments, const TensorView& out,
-                       const TensorView& lse) {
+                       const TensorView& lse, const TensorView& on_device) {
   const KernelSpan span(stream, [&] {
     return KernelCall{"attention_forward",
                       {q.rows(), shape.num_heads, shape.head_dim},
@@ -33,10 +33,11 @@ void attention_forward(const Stream& stream, const AttentionShape& shape, const 
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::attention_forward(stream, shape, q, k, v, segments, out, lse);
+      cpu::attention_forward(stream, shape, q, k, v, segments, out, lse, on_device);
       return;
     case DeviceType::kCuda:
-      no_kernel("attention_forward");
+      cuda::attention_forward(stream, shape, q, k, v, segments, out, lse, on_device);
+      return;
   }
 }
 
@@ -44,7 +45,7 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
                         const TensorView& q, const TensorView& k, const TensorView& v,
                         const TensorView& out, const TensorView& lse,
                         std::span<const std::int32_t> segments, const TensorView& dq,
-                        const TensorView& dk, const TensorView& dv) {
+                        const TensorView& dk, const TensorView& dv, const TensorView& on_device) {
   const KernelSpan span(stream, [&] {
     return KernelCall{"attention_backward",
                       {q.rows(), shape.num_heads, shape.head_dim},
@@ -53,10 +54,13 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::attention_backward(stream, shape, dout, q, k, v, out, lse, segments, dq, dk, dv);
+      cpu::attention_backward(stream, shape, dout, q, k, v, out, lse, segments, dq, dk, dv,
+                              on_device);
       return;
     case DeviceType::kCuda:
-      no_kernel("attention_backward");
+      cuda::attention_backward(stream, shape, dout, q, k, v, out, lse, segments, dq, dk, dv,
+                               on_device);
+      return;
   }
 }
 

@@ -2,7 +2,7 @@
 #include "kernels/bias.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -16,7 +16,8 @@ void bias_add(const Stream& stream, const TensorView& bias, const TensorView& y)
       cpu::bias_add(stream, bias, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("bias_add");
+      cuda::bias_add(stream, bias, y);
+      return;
   }
 }
 
@@ -30,7 +31,8 @@ void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView&
       cpu::bias_gradient(stream, dy, dbias);
       return;
     case DeviceType::kCuda:
-      no_kernel("bias_gradient");
+      cuda::bias_gradient(stream, dy, dbias);
+      return;
   }
 }
 
@@ -43,7 +45,8 @@ void affine_in_place(const Stream& stream, double factor, double addend, const T
       cpu::affine_in_place(stream, factor, addend, x);
       return;
     case DeviceType::kCuda:
-      no_kernel("affine_in_place");
+      cuda::affine_in_place(stream, factor, addend, x);
+      return;
   }
 }
 

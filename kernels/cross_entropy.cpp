@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
 
@@ -34,7 +35,9 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                                 gathered, scratch, part, bias);
       return;
     case DeviceType::kCuda:
-      no_kernel("linear_cross_entropy");
+      cuda::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
+                                 gathered, scratch, part, bias);
+      return;
   }
 }
 
@@ -52,7 +55,8 @@ void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
       cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
       return;
     case DeviceType::kCuda:
-      no_kernel("cross_entropy_in_place");
+      cuda::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
+      return;
   }
 }
 

@@ -33,13 +33,13 @@ struct HeadBias {
   TensorView gradient;
 };
 
-// x [T, C], weight [V, C], labels [T] i32 (kIgnoreLabel: not scored), weights [T] or empty: factor
-// of each token's loss. losses [T] out: weighted negative log-likelihood, 0 where not scored.
-// scratch [chunk, V]. Rows without a label cost nothing: they are gathered out in front of the head
-// product (gathered [T, C] scratch). With a part, labels count from the whole vocabulary's begin
-// and dx is this rank's part of a sum. Forward only when dx is empty. Else dx [T, C] is overwritten
-// by scale * gradient, and dweight [V, C] += scale * gradient unless empty. scale is 1 / labelled
-// tokens of the global batch.
+// x [T, C], weight [V, C], labels [T] i32 in the host's memory (kIgnoreLabel: not scored), weights
+// [T] or empty: factor of each token's loss. losses [T] out: weighted negative log-likelihood, 0
+// where not scored. scratch [chunk, V]. Rows without a label cost nothing: they are gathered out in
+// front of the head product (gathered [T, C] scratch). With a part, labels count from the whole
+// vocabulary's begin and dx is this rank's part of a sum. Forward only when dx is empty. Else dx
+// [T, C] is overwritten by scale * gradient, and dweight [V, C] += scale * gradient unless empty.
+// scale is 1 / labelled tokens of the global batch.
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,

@@ -2,6 +2,7 @@
 #include "kernels/embedding.h"
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
 
@@ -17,7 +18,8 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
       cpu::embedding_forward(stream, tokens, weight, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("embedding_forward");
+      cuda::embedding_forward(stream, tokens, weight, y);
+      return;
   }
 }
 
@@ -31,7 +33,8 @@ void embedding_backward(const Stream& stream, const TensorView& tokens, const Te
       cpu::embedding_backward(stream, tokens, dy, to);
       return;
     case DeviceType::kCuda:
-      no_kernel("embedding_backward");
+      cuda::embedding_backward(stream, tokens, dy, to);
+      return;
   }
 }
 
@@ -45,7 +48,7 @@ std::int64_t embedding_gather_gradient(const Stream& stream, const TensorView& t
     case DeviceType::kCpu:
       return cpu::embedding_gather_gradient(stream, tokens, dy, ids, rows);
     case DeviceType::kCuda:
-      break;
+      return cuda::embedding_gather_gradient(stream, tokens, dy, ids, rows);
   }
   no_kernel("embedding_gather_gradient");
 }
@@ -60,7 +63,8 @@ void add_rows(const Stream& stream, const TensorView& ids, const TensorView& row
       cpu::add_rows(stream, ids, rows, to);
       return;
     case DeviceType::kCuda:
-      no_kernel("add_rows");
+      cuda::add_rows(stream, ids, rows, to);
+      return;
   }
 }
 

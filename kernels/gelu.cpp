@@ -2,7 +2,7 @@
 #include "kernels/gelu.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -16,7 +16,8 @@ void gelu_forward(const Stream& stream, Gelu kind, const TensorView& x, const Te
       cpu::gelu_forward(stream, kind, x, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("gelu_forward");
+      cuda::gelu_forward(stream, kind, x, y);
+      return;
   }
 }
 
@@ -30,7 +31,8 @@ void gelu_backward(const Stream& stream, Gelu kind, const TensorView& dy, const 
       cpu::gelu_backward(stream, kind, dy, x, dx);
       return;
     case DeviceType::kCuda:
-      no_kernel("gelu_backward");
+      cuda::gelu_backward(stream, kind, dy, x, dx);
+      return;
   }
 }
 
@@ -44,7 +46,8 @@ void geglu_forward(const Stream& stream, Gelu kind, const TensorView& gate_up,
       cpu::geglu_forward(stream, kind, gate_up, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("geglu_forward");
+      cuda::geglu_forward(stream, kind, gate_up, y);
+      return;
   }
 }
 
@@ -58,7 +61,8 @@ void geglu_backward(const Stream& stream, Gelu kind, const TensorView& dy,
       cpu::geglu_backward(stream, kind, dy, gate_up, dgate_up);
       return;
     case DeviceType::kCuda:
-      no_kernel("geglu_backward");
+      cuda::geglu_backward(stream, kind, dy, gate_up, dgate_up);
+      return;
   }
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -25,7 +25,8 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
       cpu::gemm(stream, transpose_a, transpose_b, alpha, a, b, beta, c);
       return;
     case DeviceType::kCuda:
-      no_kernel("gemm");
+      cuda::gemm(stream, transpose_a, transpose_b, alpha, a, b, beta, c);
+      return;
   }
 }
 
@@ -61,7 +62,10 @@ void gemm_by_rows(const Stream& stream, Transpose transpose_b,
       cpu::gemm_by_rows(stream, transpose_b, products);
       return;
     case DeviceType::kCuda:
-      no_kernel("gemm_by_rows");
+      for (const RowProduct& p : products) {
+        cuda::gemm(stream, Transpose::kNo, transpose_b, p.alpha, p.a, p.b, p.beta, p.c);
+      }
+      return;
   }
 }
 

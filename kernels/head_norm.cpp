@@ -2,7 +2,7 @@
 #include "kernels/head_norm.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -17,7 +17,8 @@ void head_norm_forward(const Stream& stream, const TensorView& x, const TensorVi
       cpu::head_norm_forward(stream, x, weight, eps, y, rstd);
       return;
     case DeviceType::kCuda:
-      no_kernel("head_norm_forward");
+      cuda::head_norm_forward(stream, x, weight, eps, y, rstd);
+      return;
   }
 }
 
@@ -35,7 +36,8 @@ void head_norm_backward(const Stream& stream, const TensorView& dy, const Tensor
       cpu::head_norm_backward(stream, dy, x, weight, rstd, dx, dweight);
       return;
     case DeviceType::kCuda:
-      no_kernel("head_norm_backward");
+      cuda::head_norm_backward(stream, dy, x, weight, rstd, dx, dweight);
+      return;
   }
 }
 

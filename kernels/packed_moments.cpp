@@ -2,6 +2,7 @@
 #include "kernels/packed_moments.h"
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
 
@@ -18,7 +19,8 @@ void adamw_update_packed(const Stream& stream, const AdamwStep& step, const Tens
       cpu::adamw_update_packed(stream, step, weight, gradient, moments);
       return;
     case DeviceType::kCuda:
-      no_kernel("adamw_update_packed");
+      cuda::adamw_update_packed(stream, step, weight, gradient, moments);
+      return;
   }
 }
 

@@ -2,6 +2,7 @@
 #include "kernels/reduce.h"
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
 
@@ -12,7 +13,7 @@ double squared_norm(const Stream& stream, const TensorView& x) {
     case DeviceType::kCpu:
       return cpu::squared_norm(stream, x);
     case DeviceType::kCuda:
-      no_kernel("squared_norm");
+      return cuda::squared_norm(stream, x);
   }
   no_kernel("squared_norm");
 }
@@ -26,7 +27,8 @@ void squared_norm_blocks(const Stream& stream, const TensorView& x, ExactSum& to
       cpu::squared_norm_blocks(stream, x, total);
       return;
     case DeviceType::kCuda:
-      no_kernel("squared_norm_blocks");
+      cuda::squared_norm_blocks(stream, x, total);
+      return;
   }
 }
 
@@ -35,7 +37,7 @@ double sum(const Stream& stream, const TensorView& x) {
     case DeviceType::kCpu:
       return cpu::sum(stream, x);
     case DeviceType::kCuda:
-      no_kernel("sum");
+      return cuda::sum(stream, x);
   }
   no_kernel("sum");
 }
@@ -49,7 +51,8 @@ void add_in_place(const Stream& stream, const TensorView& x, const TensorView& y
       cpu::add_in_place(stream, x, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("add_in_place");
+      cuda::add_in_place(stream, x, y);
+      return;
   }
 }
 
@@ -59,7 +62,8 @@ void axpy(const Stream& stream, double alpha, const TensorView& x, const TensorV
       cpu::axpy(stream, alpha, x, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("axpy");
+      cuda::axpy(stream, alpha, x, y);
+      return;
   }
 }
 
@@ -72,7 +76,8 @@ void fill_zero(const Stream& stream, const TensorView& x) {
       cpu::fill_zero(stream, x);
       return;
     case DeviceType::kCuda:
-      no_kernel("fill_zero");
+      cuda::fill_zero(stream, x);
+      return;
   }
 }
 
@@ -85,7 +90,8 @@ void copy(const Stream& stream, const TensorView& from, const TensorView& to) {
       cpu::copy(stream, from, to);
       return;
     case DeviceType::kCuda:
-      no_kernel("copy");
+      cuda::copy(stream, from, to);
+      return;
   }
 }
 
@@ -98,7 +104,8 @@ void argmax_rows(const Stream& stream, const TensorView& logits, const TensorVie
       cpu::argmax_rows(stream, logits, indices);
       return;
     case DeviceType::kCuda:
-      no_kernel("argmax_rows");
+      cuda::argmax_rows(stream, logits, indices);
+      return;
   }
 }
 

@@ -2,7 +2,7 @@
 #include "kernels/rmsnorm.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -21,7 +21,8 @@ void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView
       cpu::rmsnorm_forward(stream, x, residual, weight, eps, y, rstd);
       return;
     case DeviceType::kCuda:
-      no_kernel("rmsnorm_forward");
+      cuda::rmsnorm_forward(stream, x, residual, weight, eps, y, rstd);
+      return;
   }
 }
 
@@ -39,7 +40,8 @@ void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorVi
       cpu::rmsnorm_backward(stream, dy, x, weight, rstd, dx, dweight);
       return;
     case DeviceType::kCuda:
-      no_kernel("rmsnorm_backward");
+      cuda::rmsnorm_backward(stream, dy, x, weight, rstd, dx, dweight);
+      return;
   }
 }
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -45,7 +45,8 @@ void rope_apply(const Stream& stream, const TensorView& x, std::int64_t head_dim
       cpu::rope_apply(stream, x, head_dim, positions, cos, sin, inverse);
       return;
     case DeviceType::kCuda:
-      no_kernel("rope_apply");
+      cuda::rope_apply(stream, x, head_dim, positions, cos, sin, inverse);
+      return;
   }
 }
 

@@ -2,7 +2,7 @@
 #include "kernels/swiglu.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -16,7 +16,8 @@ void swiglu_forward(const Stream& stream, const TensorView& gate_up, const Tenso
       cpu::swiglu_forward(stream, gate_up, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("swiglu_forward");
+      cuda::swiglu_forward(stream, gate_up, y);
+      return;
   }
 }
 
@@ -31,7 +32,8 @@ void swiglu_backward(const Stream& stream, const TensorView& dy, const TensorVie
       cpu::swiglu_backward(stream, dy, gate_up, dgate_up, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("swiglu_backward");
+      cuda::swiglu_backward(stream, dy, gate_up, dgate_up, y);
+      return;
   }
 }
 

@@ -7,7 +7,6 @@
 
 #include "core/arena.h"
 #include "core/error.h"
-#include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
 #include "sharding/tree_order.h"
 
@@ -22,7 +21,8 @@ class ContiguousEngine final : public GradientEngine {
         windows_(parts_.plan),
         base_(parts_.plan.unit(0).begin),
         size_(parts_.plan.unit(parts_.plan.num_units() - 1).end - base_),
-        needs_(tree_needs(parts_.max_micro_batches, parts_.group->rank(), parts_.group->size())) {
+        needs_(tree_needs(parts_.max_micro_batches, parts_.group->rank(), parts_.group->size())),
+        arena_(parts_.memory.stream, MemoryPurpose::kGradients) {
     FS_CHECK(parts_.dtype == DType::kF32 || parts_.dtype == DType::kF64,
              "gradients are f32 or f64");
     FS_CHECK(size_ > 0 && parts_.max_micro_batches > 0, "nothing to sum");
@@ -144,8 +144,8 @@ class ContiguousEngine final : public GradientEngine {
   }
 
   void add(std::int64_t left, std::int64_t right, const UnitRange& range) const {
-    add_elements(at(left, range.begin), at(left, range.begin), at(right, range.begin), range.size(),
-                 parts_.dtype);
+    add_elements(parts_.memory, at(left, range.begin), at(left, range.begin),
+                 at(right, range.begin), range.size(), parts_.dtype);
   }
 
   // The k-th node of each rank goes in the k-th exchange. Collective over the group.
@@ -191,7 +191,7 @@ class ContiguousEngine final : public GradientEngine {
     std::byte* const result = at(0, mine.begin);
     auto merges_left = std::ssize(places_) - 1;
     if (merges_left == 0 && places_[0] != result) {
-      copy_elements(result, places_[0], mine.size(), parts_.dtype);
+      copy_elements(parts_.memory, result, places_[0], mine.size(), parts_.dtype);
     }
     std::int64_t place = 0;
     for (const auto& nodes : nodes_of_rank_) {
@@ -200,8 +200,8 @@ class ContiguousEngine final : public GradientEngine {
         push_node(merge_stack_, node, num_leaves_, [&](std::int64_t left, std::int64_t right) {
           std::byte*& sum = places_[static_cast<std::size_t>(left)];
           std::byte* const out = --merges_left == 0 ? result : sum;
-          add_elements(out, sum, places_[static_cast<std::size_t>(right)], mine.size(),
-                       parts_.dtype);
+          add_elements(parts_.memory, out, sum, places_[static_cast<std::size_t>(right)],
+                       mine.size(), parts_.dtype);
           sum = out;
         });
       }

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/transfer.h"
 
 namespace finescale {
 
@@ -58,6 +59,34 @@ void copy_elements(void* out, const void* in, std::int64_t num_elements, DType d
                 static_cast<const std::byte*>(in) + begin * size,
                 static_cast<std::size_t>((end - begin) * size));
   });
+}
+
+void add_elements(const LeafMemory& where, void* out, const void* a, const void* b,
+                  std::int64_t num_elements, DType dtype) {
+  if (where.stream.on_gpu()) {
+    where.add(out, a, b, num_elements, dtype);
+  } else {
+    add_elements(out, a, b, num_elements, dtype);
+  }
+}
+
+void clear_elements(const LeafMemory& where, void* out, std::int64_t num_elements, DType dtype) {
+  if (where.stream.on_gpu()) {
+    const std::size_t size = static_cast<std::size_t>(num_elements) * dtype_size(dtype);
+    where.stream.gpu()->clear(out, size, size, 1);
+  } else {
+    clear_elements(out, num_elements, dtype);
+  }
+}
+
+void copy_elements(const LeafMemory& where, void* out, const void* in, std::int64_t num_elements,
+                   DType dtype) {
+  if (where.stream.on_gpu()) {
+    copy_on_device(where.stream, in, out,
+                   static_cast<std::size_t>(num_elements) * dtype_size(dtype));
+  } else {
+    copy_elements(out, in, num_elements, dtype);
+  }
 }
 
 }  // namespace finescale

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
+#include "core/device.h"
 #include "core/tensor.h"
 
 namespace finescale {
@@ -13,5 +15,20 @@ namespace finescale {
 void add_elements(void* out, const void* a, const void* b, std::int64_t num_elements, DType dtype);
 void clear_elements(void* out, std::int64_t num_elements, DType dtype);
 void copy_elements(void* out, const void* in, std::int64_t num_elements, DType dtype);
+
+// Where leaves of the tree lie, and how they are added there.
+struct LeafMemory {
+  Stream stream = Stream();
+  // out = a + b on the stream of a GPU, as add_elements: a kernel, of which this folder knows
+  // nothing. Unused on the CPU.
+  std::function<void(void* out, const void* a, const void* b, std::int64_t num_elements,
+                     DType dtype)>
+      add = {};
+};
+void add_elements(const LeafMemory& where, void* out, const void* a, const void* b,
+                  std::int64_t num_elements, DType dtype);
+void clear_elements(const LeafMemory& where, void* out, std::int64_t num_elements, DType dtype);
+void copy_elements(const LeafMemory& where, void* out, const void* in, std::int64_t num_elements,
+                   DType dtype);
 
 }  // namespace finescale

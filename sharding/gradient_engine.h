@@ -12,6 +12,7 @@
 
 #include "comm/group.h"
 #include "core/tensor.h"
+#include "sharding/gradient_add.h"
 #include "sharding/reducer_memory.h"
 #include "sharding/shard_plan.h"
 
@@ -25,6 +26,7 @@ struct EngineParts {
   ShardPlan plan;
   DType dtype = DType::kF32;
   std::int64_t max_micro_batches = 1;
+  LeafMemory memory = {};
 };
 
 class GradientEngine {

@@ -6,7 +6,6 @@
 #include "comm/comm_queue.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
 
 namespace finescale {
@@ -14,6 +13,7 @@ namespace finescale {
 struct GradientReducer::Impl {
   ShardPlan plan;
   DType dtype;
+  LeafMemory memory;
   CommQueue* queue;  // null: no overlap
   // Groups of its own: collectives of another thread in the mesh's groups do not meet these.
   std::unique_ptr<Group> replica;
@@ -49,6 +49,7 @@ GradientReducer::Impl::Impl(Mesh& mesh, const ShardPlan& cut, DType type,
                             std::int64_t max_micro_batches, ReducerOptions options, CommQueue* comm)
     : plan(cut),
       dtype(type),
+      memory(options.memory),
       queue(options.overlap ? comm : nullptr),
       replica(mesh.replica().split(0, mesh.replica().rank(), "replica")),
       data(mesh.data().split(0, mesh.data().rank(), "data")) {
@@ -66,7 +67,8 @@ GradientReducer::Impl::Impl(Mesh& mesh, const ShardPlan& cut, DType type,
                     .last = last,
                     .plan = plan,
                     .dtype = dtype,
-                    .max_micro_batches = max_micro_batches};
+                    .max_micro_batches = max_micro_batches,
+                    .memory = memory};
   engine = leaves_in_places ? make_strided_engine(std::move(parts))
                             : make_contiguous_engine(std::move(parts));
   opened.resize(static_cast<std::size_t>(plan.num_units()));
@@ -173,7 +175,7 @@ void GradientReducer::open_unit(int unit) {
     }
     self.place_units[place] = unit;
   }
-  clear_elements((*self.blocks)[index].data, self.plan.unit(unit).size(), self.dtype);
+  clear_elements(self.memory, (*self.blocks)[index].data, self.plan.unit(unit).size(), self.dtype);
   self.opened[index] = true;
 }
 

@@ -17,6 +17,7 @@
 #include <span>
 
 #include "core/tensor.h"
+#include "sharding/gradient_add.h"
 #include "sharding/mesh.h"
 #include "sharding/shard_plan.h"
 
@@ -29,6 +30,7 @@ struct ReducerOptions {
   // the places of the plan, never the memory of all units.
   int zero_stage = 0;
   bool overlap = false;  // needs a queue
+  LeafMemory memory = {};
 };
 
 class GradientReducer {

@@ -6,6 +6,7 @@
 #include "comm/comm_queue.h"
 #include "core/arena.h"
 #include "core/error.h"
+#include "core/transfer.h"
 #include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
 
@@ -18,6 +19,7 @@ struct ParameterStore::Impl {
   std::unique_ptr<Group> shard;  // its own: collectives of other threads do not meet these
   int zero_stage;
   bool gathers = false;  // holds ranges only
+  LeafMemory memory;
   Arena arena;
   UnitBlocks blocks;
   UnitBlocks ranges;  // this rank's slice of each unit
@@ -32,7 +34,7 @@ struct ParameterStore::Impl {
   std::vector<std::size_t> offsets;
 
   Impl(Mesh& mesh, const ShardPlan& replica_plan, DType type, int stage, CommQueue* comm,
-       const TensorView& whole);
+       const TensorView& whole, const Stream& stream);
   void make_whole(TensorView block);
   void make_ranges();
   void gather(int unit);
@@ -45,13 +47,15 @@ struct ParameterStore::Impl {
 };
 
 ParameterStore::Impl::Impl(Mesh& mesh, const ShardPlan& replica_plan, DType type, int stage,
-                           CommQueue* comm, const TensorView& whole)
+                           CommQueue* comm, const TensorView& whole, const Stream& stream)
     : plan(replica_plan.over(mesh.shape().shard)),
       dtype(type),
       queue(comm),
       shard(mesh.shard().split(0, mesh.shard().rank(), "shard")),
       zero_stage(stage),
-      gathers(stage == 3 && mesh.shape().shard > 1) {
+      gathers(stage == 3 && mesh.shape().shard > 1),
+      memory{.stream = stream},
+      arena(stream, MemoryPurpose::kWeights) {
   FS_CHECK(replica_plan.num_slices() == mesh.replica().size(),
            "the plan cuts over the replica group");
   if (gathers) {
@@ -68,7 +72,7 @@ void ParameterStore::Impl::make_whole(TensorView block) {
   if (block.empty()) {
     arena.reserve(padded_bytes(size, dtype));
     block = arena.allocate(dtype, Shape{size});
-    clear_elements(block.data, size, dtype);
+    clear_elements(memory, block.data, size, dtype);
   }
   FS_CHECK(block.num_elements() == size && block.dtype == dtype, "a block of another layout");
   for (int unit = 0; unit < plan.num_units(); ++unit) {
@@ -90,21 +94,21 @@ void ParameterStore::Impl::make_ranges() {
     bytes += padded_bytes(size, dtype);
   }
   arena.reserve(bytes);
-  std::vector<void*> memory;
+  std::vector<void*> in_use;
   for (const std::int64_t size : plan.place_sizes()) {
-    memory.push_back(arena.allocate(dtype, Shape{size}).data);
+    in_use.push_back(arena.allocate(dtype, Shape{size}).data);
   }
   void* const values = arena.allocate(dtype, Shape{kept}).data;
-  clear_elements(values, kept, dtype);
+  clear_elements(memory, values, kept, dtype);
   std::int64_t begin = 0;
   for (int unit = 0; unit < plan.num_units(); ++unit) {
     const std::int64_t size = plan.slice(unit, shard->rank()).size();
-    blocks.emplace_back(memory[static_cast<std::size_t>(plan.place(unit))], dtype,
+    blocks.emplace_back(in_use[static_cast<std::size_t>(plan.place(unit))], dtype,
                         Shape{plan.unit(unit).size()});
     ranges.emplace_back(element_at(values, begin, dtype), dtype, Shape{size});
     begin += size;
   }
-  places.resize(memory.size());
+  places.resize(in_use.size());
 }
 
 // Collective over shard.
@@ -137,8 +141,8 @@ void ParameterStore::Impl::start_gather(int unit) {
 }
 
 ParameterStore::ParameterStore(Mesh& mesh, const ShardPlan& plan, DType dtype, int zero_stage,
-                               CommQueue* queue, const TensorView& whole)
-    : impl_(std::make_unique<Impl>(mesh, plan, dtype, zero_stage, queue, whole)) {}
+                               CommQueue* queue, const TensorView& whole, const Stream& stream)
+    : impl_(std::make_unique<Impl>(mesh, plan, dtype, zero_stage, queue, whole, stream)) {}
 
 ParameterStore::~ParameterStore() {
   try {  // the queue's closures use this memory
@@ -235,7 +239,11 @@ void ParameterStore::fill(const LocalPart& part, std::int64_t offset, const Read
     for (const LocalPart& slab :
          hyperslabs_of(part, piece.range.begin - offset, piece.range.end - offset)) {
       const std::int64_t count = slab.shape.num_elements();
-      read(slab, {element_at(piece.values.data, at, impl_->dtype), impl_->dtype, Shape{count}});
+      HostCopy values(impl_->memory.stream,
+                      {element_at(piece.values.data, at, impl_->dtype), impl_->dtype, Shape{count}},
+                      HostCopy::For::kWriting);
+      read(slab, values.view());
+      values.commit();
       at += count;
     }
   }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/device.h"
 #include "core/tensor.h"
 #include "sharding/layout.h"
 #include "sharding/mesh.h"
@@ -22,10 +23,11 @@ class CommQueue;
 class ParameterStore {
  public:
   // The plan cuts over the replica group of the mesh. `whole`: a flat block from the first unit's
-  // begin to the last one's end that the store uses below stage 3; empty: it has its own, zeroed.
-  // The queue (null: nothing is gathered ahead) must outlive the store. Collective over shard.
+  // begin to the last one's end that the store uses below stage 3; empty: it has its own, zeroed,
+  // in the memory of the stream's device. The queue (null: nothing is gathered ahead) must outlive
+  // the store. Collective over shard.
   ParameterStore(Mesh& mesh, const ShardPlan& plan, DType dtype, int zero_stage, CommQueue* queue,
-                 const TensorView& whole = {});
+                 const TensorView& whole = {}, const Stream& stream = Stream());
   ~ParameterStore();
   ParameterStore(const ParameterStore&) = delete;
   ParameterStore& operator=(const ParameterStore&) = delete;
@@ -53,7 +55,7 @@ class ParameterStore {
   [[nodiscard]] std::vector<Piece> pieces(std::int64_t begin, std::int64_t end);
   // Calls read(hyperslab of the logical tensor, its values [n] in memory) until everything that
   // this rank keeps of a tensor has been filled; `offset` is where its local part begins in the
-  // flat block. Gathered units are forgotten.
+  // flat block. The values given to `read` lie in the host's memory. Gathered units are forgotten.
   using Read = std::function<void(const LocalPart& hyperslab, const TensorView& values)>;
   void fill(const LocalPart& part, std::int64_t offset, const Read& read);
 

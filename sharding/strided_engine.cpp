@@ -7,7 +7,6 @@
 
 #include "core/arena.h"
 #include "core/error.h"
-#include "sharding/gradient_add.h"
 #include "sharding/gradient_engine.h"
 #include "sharding/pass_program.h"
 #include "sharding/reducer_memory.h"
@@ -24,7 +23,8 @@ class StridedEngine final : public GradientEngine {
         rank_(parts_.group->rank()),
         ranks_(parts_.group->size()),
         memory_(strided_memory(parts_.plan, rank_, parts_.first, parts_.last,
-                               parts_.max_micro_batches)) {
+                               parts_.max_micro_batches)),
+        arena_(parts_.memory.stream, MemoryPurpose::kGradients) {
     FS_CHECK(parts_.dtype == DType::kF32 || parts_.dtype == DType::kF64,
              "gradients are f32 or f64");
     FS_CHECK(ranks_ > 1 && parts_.max_micro_batches > 0, "nothing to sum");
@@ -152,9 +152,10 @@ class StridedEngine final : public GradientEngine {
     };
     for (const auto& [out, left, right] : programs_.passes[static_cast<std::size_t>(pass)]) {
       if (left == right) {
-        copy_elements(address(out), address(left), mine.size(), parts_.dtype);
+        copy_elements(parts_.memory, address(out), address(left), mine.size(), parts_.dtype);
       } else {
-        add_elements(address(out), address(left), address(right), mine.size(), parts_.dtype);
+        add_elements(parts_.memory, address(out), address(left), address(right), mine.size(),
+                     parts_.dtype);
       }
     }
   }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/base_model.h"
 
-#include <cstring>
 #include <utility>
 
 #include "configs/mesh_plan.h"
 #include "core/error.h"
+#include "core/transfer.h"
 #include "sharding/planner/pieces.h"
+#include "worker/checkpoint_tensors.h"
 #include "worker/model/initialize.h"
 
 namespace finescale {
@@ -31,11 +32,12 @@ BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const Mode
     : layout(shape, part),
       weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord())),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
-      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions) {}
+      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions, {}, engine.stream) {}
 
 BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype) {
   BaseModel model;
   model.config = config;
+  model.stream = engine.stream;
   const DecoderShape decoder = decoder_shape(config);
   const int pieces = engine.num_pieces();
   const std::vector<LayerRange> ranges = planner::layers_of_pieces(model_shape(decoder), pieces);
@@ -77,8 +79,8 @@ BaseModel copy_of(const Engine& engine, const BaseModel& model) {
     const auto targets = to.pieces(0, end);
     FS_CHECK(sources.size() == targets.size(), "a copy is cut like its original");
     for (std::size_t piece = 0; piece < sources.size(); ++piece) {
-      std::memcpy(targets[piece].values.data, sources[piece].values.data,
-                  sources[piece].values.size_bytes());
+      copy_on_device(engine.stream, sources[piece].values.data, targets[piece].values.data,
+                     sources[piece].values.size_bytes());
     }
   }
   return copy;
@@ -119,7 +121,12 @@ void read_base(CheckpointReader& reader, BaseModel& model) {
       wanted.push_back(std::move(tensor));
     }
   }
+  std::vector<HostCopy> copies;
+  put_on_host(model.stream, HostCopy::For::kWriting, wanted, copies);
   reader.read(wanted);
+  for (HostCopy& copy : copies) {
+    copy.commit();
+  }
 }
 
 }  // namespace finescale

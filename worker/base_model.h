@@ -32,6 +32,7 @@ struct BasePiece {
 
 struct BaseModel {
   config::ModelConfig config;
+  Stream stream = Stream();                        // whose device has the values
   std::string key;                                 // artifact it came from; empty when fresh
   std::vector<std::unique_ptr<BasePiece>> pieces;  // by chunk
 };

@@ -25,4 +25,13 @@ std::vector<CheckpointTensor> local_tensors(const std::string& group, const Para
   return tensors;
 }
 
+void put_on_host(const Stream& stream, HostCopy::For purpose,
+                 std::vector<CheckpointTensor>& tensors, std::vector<HostCopy>& copies) {
+  for (CheckpointTensor& tensor : tensors) {
+    if (stream.on_gpu()) {
+      tensor.local = copies.emplace_back(stream, tensor.local, purpose).view();
+    }
+  }
+}
+
 }  // namespace finescale

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "core/transfer.h"
 #include "worker/model/parameters.h"
 
 namespace finescale {
@@ -19,5 +20,10 @@ namespace finescale {
 [[nodiscard]] std::vector<CheckpointTensor> local_tensors(const std::string& group,
                                                           const ParameterSet& set,
                                                           const TensorView& block, bool writes);
+
+// Tensors in the memory of the stream's GPU get copies on the host in their place, which `copies`
+// keeps; nothing happens on the CPU. For reading a checkpoint the copies are committed behind it.
+void put_on_host(const Stream& stream, HostCopy::For purpose,
+                 std::vector<CheckpointTensor>& tensors, std::vector<HostCopy>& copies);
 
 }  // namespace finescale

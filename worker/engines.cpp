@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "comm/nccl/nccl_group.h"
 #include "core/error.h"
 #include "core/file_memory.h"
 #include "core/parallel.h"
@@ -77,8 +78,24 @@ std::string describe(const Engine& engine) {
          ", offload: " + (engine.scratch ? "disk" : "none") + "}";
 }
 
+Engines::Engines(Group& world, Gpu* gpu) : gpu_(gpu), world_(&world) {
+  if (gpu_ != nullptr && world.size() > 1) {
+    gpu_world_ = make_nccl_group(world.split(0, world.rank(), "gpus"), *gpu_);
+    world_ = gpu_world_.get();
+  }
+}
+
 Engine Engines::get(const config::Mesh& mesh) {
   const MeshShape shape = shape_of(mesh, world_->size());
+  if (gpu_ != nullptr && (shape.tensor > 1 || shape.pipeline > 1)) {
+    throw Error(ErrorKind::kConfig, "layers are not cut over GPUs in this version",
+                shape.tensor > 1 ? "mesh.tensor" : "mesh.pipeline",
+                "use mesh.shard with mesh.zero: 3, or resources.device: cpu");
+  }
+  if (gpu_ != nullptr && mesh.offload() == config::OFFLOAD_DISK) {
+    throw Error(ErrorKind::kConfig, "a GPU's moments are not kept in a file in this version",
+                "mesh.offload", "use train.optimizer_state: int8, or mesh.shard");
+  }
   std::string name;
   for (const int size : {shape.data, shape.shard, shape.tensor, shape.pipeline}) {
     name += std::to_string(size) + "x";
@@ -93,7 +110,9 @@ Engine Engines::get(const config::Mesh& mesh) {
   engine.recompute = recompute_of(mesh);
   engine.scratch = scratch_of(mesh);
   engine.chunks = shape.pipeline > 1 ? mesh.interleave() : 1;
-  if (overlaps(mesh, shape.data * shape.shard)) {
+  if (gpu_ != nullptr) {
+    engine.stream = gpu_->stream();
+  } else if (overlaps(mesh, shape.data * shape.shard)) {
     if (reductions_ == nullptr) {
       reductions_ = std::make_unique<CommQueue>(&world_->monitor());
     }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "configs/schema/sweep.pb.h"
+#include "core/gpu.h"
 #include "worker/engine.h"
 
 namespace finescale {
@@ -17,13 +18,18 @@ namespace finescale {
 
 class Engines {
  public:
-  explicit Engines(Group& world) : world_(&world) {}
+  // With a GPU, null: none, the engines' streams are its and what lies in its memory travels by
+  // NCCL. The GPU must outlive them. Collective over the world.
+  explicit Engines(Group& world, Gpu* gpu = nullptr);
 
   // What the stage's mesh says; a mesh of the data axis alone has as many replicas as there are
-  // ranks. Throws kConfig when it is not one for this many ranks. Collective over the world.
+  // ranks. Throws kConfig when it is not one for this many ranks, or not one for GPUs. Collective
+  // over the world.
   [[nodiscard]] Engine get(const config::Mesh& mesh);
 
  private:
+  Gpu* gpu_;
+  std::unique_ptr<Group> gpu_world_;  // of more than one rank
   Group* world_;
   std::map<std::string, std::unique_ptr<Mesh>> meshes_;
   std::unique_ptr<CommQueue> reductions_;

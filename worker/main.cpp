@@ -19,6 +19,7 @@
 #include "worker/run_command.h"
 #include "worker/tool/data_tool.h"
 #include "worker/tool/error_answer.h"
+#include "worker/tool/gpu_tool.h"
 #include "worker/tool/model_check.h"
 #include "worker/tool/plan_tool.h"
 #include "worker/tool/step_tool.h"
@@ -40,7 +41,10 @@ std::string answer(const std::string& tool, const std::string& request) {
   if (tool == "step") {
     return step_tool(request, *make_single_group());
   }
-  throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, model, step");
+  if (tool == "gpu") {
+    return gpu_tool();
+  }
+  throw Error(ErrorKind::kConfig, "no tool " + tool, {}, "valid: plan, data, model, step, gpu");
 }
 
 // Request on standard input, answer on standard output; an error is an answer too.
@@ -89,7 +93,7 @@ int run(int argc, char** argv) {
   app.add_subcommand("tool", "serves finescale: no MPI")
       ->add_option(
           "TOOL", tool,
-          "plan | data | model | step, or a command: export, import, score, generate, chat")
+          "plan | data | model | step | gpu, or a command: export, import, score, generate, chat")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {

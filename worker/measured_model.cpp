@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/transfer.h"
+
 namespace finescale {
 
 namespace {
@@ -15,6 +17,16 @@ UnitHooks hooks_of(BasePiece& piece) {
   };
   hooks.leave = [&piece](int unit, bool /*backward*/) { piece.store.release(unit); };
   return hooks;
+}
+
+AlignedBuffer moved_to(const Stream& stream, Method& method) {
+  const TensorView host = method.trainable().flat();
+  AlignedBuffer memory(host.size_bytes(), stream);
+  copy_to_device(stream, host.data, memory.data(), host.size_bytes());
+  UnitBlocks blocks;
+  method.trainable().split(TensorView(memory.data(), host.dtype, host.shape), blocks);
+  method.bind_values(blocks);
+  return memory;
 }
 
 }  // namespace
@@ -30,6 +42,9 @@ MeasuredModel::MeasuredModel(const Engine& engine, AdaptedModel model) : model_(
     transformers_.push_back(
         std::make_unique<Transformer>(piece.layout, piece.weights, piece.store.blocks(), options));
     if (!model_.adapters.empty()) {
+      if (engine.stream.on_gpu()) {
+        adapter_memory_.push_back(moved_to(engine.stream, *model_.adapters[i]));
+      }
       transformers_.back()->set_adapters(model_.adapters[i]->adapters());
     }
     const UnitEvents events = unit_events(piece.layout, Trains::kNothing);

@@ -24,6 +24,7 @@ class MeasuredModel {
  private:
   AdaptedModel model_;
   std::vector<std::unique_ptr<Transformer>> transformers_;
+  std::vector<AlignedBuffer> adapter_memory_;  // of a GPU: methods make their values on the host
   std::unique_ptr<EvalModel> eval_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/transfer.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/optim/windowed_update.h"
@@ -22,8 +23,9 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                                  const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                                 std::int64_t seed, std::optional<std::string> scratch)
-    : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
+                                 std::int64_t seed, std::optional<std::string> scratch,
+                                 const Stream& stream)
+    : set_(&set), store_(&store), stream_(stream), element_bytes_(dtype_size(set.dtype())) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
     if (unit.owned.size() > 0) {
@@ -34,7 +36,8 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
   }
   size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
   list_parts();
-  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(scratch));
+  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(scratch),
+                                       stream);
   make_copies(mesh);
 }
 
@@ -234,18 +237,19 @@ void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::
 void OwnedParameters::copy_values(void* to) const {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView from = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data, from.data,
-                from.size_bytes());
+    copy_on_device(stream_, from.data,
+                   dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data,
+                   from.size_bytes());
   }
 }
 
 void OwnedParameters::set_values(const void* from) {
   for (std::size_t u = 0; u < units_.size(); ++u) {
     const TensorView to = value(static_cast<int>(u), units_[u].owned);
-    std::memcpy(
-        to.data,
+    copy_on_device(
+        stream_,
         dense(const_cast<void*>(from), set_->dtype(), static_cast<int>(u), units_[u].owned).data,
-        to.size_bytes());
+        to.data, to.size_bytes());
   }
 }
 

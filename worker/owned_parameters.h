@@ -35,7 +35,8 @@ class OwnedParameters {
   // it. Collective over the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                   const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                  std::int64_t seed, std::optional<std::string> scratch);
+                  std::int64_t seed, std::optional<std::string> scratch,
+                  const Stream& stream = Stream());
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
   OwnedParameters& operator=(const OwnedParameters&) = delete;
@@ -50,7 +51,7 @@ class OwnedParameters {
 
   // What is updated, densely in one block of this many bytes.
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
-  void copy_values(void* to) const;
+  void copy_values(void* to) const;  // both in the memory of the stream's device
   void set_values(const void* from);
   [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
   [[nodiscard]] std::size_t moment_bytes() const noexcept { return moments_->memory_bytes(); }
@@ -67,6 +68,7 @@ class OwnedParameters {
   // The moments, below group/<slot>; to be followed by have_read or have_written.
   [[nodiscard]] std::vector<CheckpointTensor> moment_tensors(const std::string& group,
                                                              Extent extent, Moments::For purpose);
+  [[nodiscard]] bool moments_are_on_host() const noexcept { return moments_->is_packed(); }
   void have_read() { moments_->pack(); }
   void have_written() { moments_->drop(); }
 
@@ -99,6 +101,7 @@ class OwnedParameters {
 
   const ParameterSet* set_;
   ParameterStore* store_;
+  Stream stream_;
   std::vector<TrainedUnit> units_;
   std::vector<std::int64_t> offsets_;  // of each unit in the dense block
   std::vector<Part> parts_;

@@ -233,7 +233,7 @@ void Pipeline::send_rows(const InFlight& flight, std::int64_t index) {
   rows.ids.front() = static_cast<std::int32_t>(count);
   std::copy(ids, ids + count, rows.ids.begin() + 1);
   const TensorView values(rows.values.data(), found.rows.dtype, found.rows.shape);
-  copy(Stream(), found.rows, values);
+  copy(engine_.stream, found.rows, values);
   const int last = links_.num_pieces() - 1;
   (void)links_.send(as_view(rows.ids), last, index, PieceLinks::Kind::kRowIds);
   rows.sent = links_.send(values, last, index, PieceLinks::Kind::kRows);

@@ -16,6 +16,7 @@
 #include "worker/measured_model.h"
 #include "worker/memory_use.h"
 #include "worker/model_fit.h"
+#include "worker/rank_gpu.h"
 #include "worker/resident.h"
 #include "worker/train_stage.h"
 
@@ -47,7 +48,8 @@ struct StageExecutor::Impl {
       : world(group),
         options(given),
         logger(log),
-        engines(group),
+        gpu(open_rank_gpu(group, given.device, log)),
+        engines(group, gpu.get()),
         resident(group, given.cache_directory) {}
 
   [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
@@ -153,16 +155,13 @@ struct StageExecutor::Impl {
   Group& world;
   ExecutorOptions options;
   Logger& logger;
+  std::unique_ptr<Gpu> gpu;  // null: the CPU
   Engines engines;
   Resident resident;
 };
 
 StageExecutor::StageExecutor(Group& world, const ExecutorOptions& options, Logger& logger)
     : impl_(std::make_unique<Impl>(world, options, logger)) {
-  if (options.device == "cuda") {
-    throw Error(ErrorKind::kResource, "no GPU can be used by this build", "resources.device",
-                "use resources.device: cpu or auto");
-  }
   set_num_threads(options.threads);
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sharding/ordered_reduce.h"
+#include "worker/checkpoint_tensors.h"
 
 namespace finescale {
 
@@ -71,6 +72,10 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
 }
 
 void TrainModel::have_read() {
+  for (HostCopy& copy : host_copies_) {
+    copy.commit();
+  }
+  host_copies_.clear();
   for (const auto& piece : pieces_) {
     piece->owned().have_read();
   }
@@ -78,6 +83,7 @@ void TrainModel::have_read() {
 }
 
 void TrainModel::have_written() {
+  host_copies_.clear();
   for (const auto& piece : pieces_) {
     piece->owned().have_written();
   }
@@ -122,7 +128,7 @@ MemoryUse TrainModel::memory() const {
 void TrainModel::keep_best() {
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     if (best_.size() <= i) {
-      best_.emplace_back(pieces_[i]->owned().size_bytes());
+      best_.emplace_back(pieces_[i]->owned().size_bytes(), engine_.stream);
     }
     pieces_[i]->owned().copy_values(best_[i].data());
   }
@@ -138,7 +144,12 @@ void TrainModel::use_best() {
 std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent, bool for_resume,
                                                   bool with_best) {
   std::vector<CheckpointTensor> all;
-  const auto add = [&all](std::vector<CheckpointTensor> some) {
+  const bool reads = extent == OwnedParameters::Extent::kOwned;
+  const auto add = [&](std::vector<CheckpointTensor> some, bool is_on_host = false) {
+    if (!is_on_host) {
+      put_on_host(engine_.stream, reads ? HostCopy::For::kWriting : HostCopy::For::kReading, some,
+                  host_copies_);
+    }
     for (CheckpointTensor& tensor : some) {
       all.push_back(std::move(tensor));
     }
@@ -148,12 +159,12 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     add(owned.value_tensors(method().checkpoint_group(), extent));
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,
-                               extent == OwnedParameters::Extent::kShare ? Moments::For::kWriting
-                                                                         : Moments::For::kReading));
+                               reads ? Moments::For::kReading : Moments::For::kWriting),
+          owned.moments_are_on_host());
     }
     if (with_best) {
       if (best_.size() <= i) {
-        best_.emplace_back(owned.size_bytes());
+        best_.emplace_back(owned.size_bytes(), engine_.stream);
       }
       add(owned.tensors_in("/best", best_[i].data(), extent));
     }
@@ -178,6 +189,7 @@ std::vector<CheckpointTensor> TrainModel::base_for_writing() {
       all.push_back(std::move(tensor));
     }
   }
+  put_on_host(engine_.stream, HostCopy::For::kReading, all, host_copies_);
   return all;
 }
 
@@ -189,6 +201,7 @@ std::vector<CheckpointTensor> TrainModel::gradients(const std::string& group) {
       all.push_back(std::move(tensor));
     }
   }
+  put_on_host(engine_.stream, HostCopy::For::kReading, all, host_copies_);
   return all;
 }
 

@@ -11,6 +11,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "configs/schema/train.pb.h"
+#include "core/transfer.h"
 #include "worker/data/loader.h"
 #include "worker/eval/eval_model.h"
 #include "worker/pipeline.h"
@@ -72,7 +73,8 @@ class TrainModel {
   std::vector<std::unique_ptr<Trainable>> pieces_;
   Pipeline pipeline_;
   std::unique_ptr<EvalModel> eval_;
-  std::vector<AlignedBuffer> best_;  // by piece; made when first kept or read
+  std::vector<HostCopy> host_copies_;  // of a GPU's tensors, while a checkpoint is read or written
+  std::vector<AlignedBuffer> best_;    // by piece; made when first kept or read
   std::int64_t num_trainable_ = 0;
   bool shares_embedding_ = false;
 };

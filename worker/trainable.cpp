@@ -5,15 +5,18 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/reduce.h"
 #include "sharding/reducer_memory.h"
+#include "worker/leaf_memory.h"
 
 namespace finescale {
 
 Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train& train,
                      std::int64_t seed, std::int64_t max_micro_batches)
     : mesh_(engine.mesh),
+      stream_(engine.stream),
       base_(&base),
       max_micro_batches_(max_micro_batches),
       method_(make_method(train.method(), base.layout, base.weights, seed)),
@@ -30,12 +33,12 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
   if (method_->trains_base()) {
     store_ = &base.store;
   } else {
-    adapter_store_ = std::make_unique<ParameterStore>(*mesh_, *plan_, set.dtype(), stage_,
-                                                      engine.reductions, set.flat());
-    store_ = adapter_store_.get();
+    make_adapter_store(engine);
   }
   method_->bind_values(store_->blocks());
-  const ReducerOptions options{.zero_stage = stage_, .overlap = engine.reductions != nullptr};
+  const ReducerOptions options{.zero_stage = stage_,
+                               .overlap = engine.reductions != nullptr,
+                               .memory = leaf_memory(stream_)};
   reducer_ = std::make_unique<GradientReducer>(*mesh_, *plan_, set.dtype(), max_micro_batches,
                                                options, engine.reductions);
   if (head_plan_ != nullptr) {
@@ -43,8 +46,29 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
         *mesh_, *head_plan_, set.dtype(), max_micro_batches, options, engine.reductions);
   }
   make_model(engine);
-  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
-                                             train.optimizer_state(), seed, engine.scratch);
+  owned_ =
+      std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
+                                        train.optimizer_state(), seed, engine.scratch, stream_);
+}
+
+// Methods make their values on the host. On the CPU the store uses their memory, a GPU's has a
+// copy.
+void Trainable::make_adapter_store(const Engine& engine) {
+  ParameterSet& set = method_->trainable();
+  const bool on_gpu = stream_.on_gpu();
+  adapter_store_ =
+      std::make_unique<ParameterStore>(*mesh_, *plan_, set.dtype(), stage_, engine.reductions,
+                                       on_gpu ? TensorView() : set.flat(), stream_);
+  store_ = adapter_store_.get();
+  if (on_gpu) {
+    UnitBlocks values;
+    set.split(set.flat(), values);
+    for (std::size_t unit = 0; unit < values.size(); ++unit) {
+      copy_to_device(stream_, values[unit].data, store_->blocks()[unit].data,
+                     values[unit].size_bytes());
+    }
+    set.release();
+  }
 }
 
 void Trainable::make_plans() {
@@ -182,7 +206,7 @@ void Trainable::make_head_buffers(int count) {
   const std::size_t bytes =
       static_cast<std::size_t>(head_plan_->num_elements()) * dtype_size(base_->weights.dtype());
   while (std::ssize(head_buffers_) < count) {
-    head_buffers_.emplace_back(bytes);
+    head_buffers_.emplace_back(bytes, stream_, MemoryPurpose::kGradients);
   }
 }
 
@@ -195,17 +219,17 @@ TensorView Trainable::head_buffer(std::int64_t micro_batch) const {
 
 void Trainable::begin_head(std::int64_t micro_batch) {
   const TensorView table = head_buffer(micro_batch);
-  fill_zero(Stream(), table);
+  fill_zero(stream_, table);
   blocks_.resize(static_cast<std::size_t>(plan_->num_units()));
   blocks_.back() = TensorView(table.data, table.dtype, Shape{table.num_elements()});
 }
 
 void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows& rows) {
   const TensorView table = head_buffer(micro_batch);
-  add_rows(Stream(), rows.ids, rows.rows, table);
+  add_rows(stream_, rows.ids, rows.rows, table);
   const UnitBlocks& blocks = head_reducer_->open_micro_batch();
   head_reducer_->open_unit(0);
-  copy(Stream(), TensorView(table.data, table.dtype, Shape{table.num_elements()}), blocks.front());
+  copy(stream_, TensorView(table.data, table.dtype, Shape{table.num_elements()}), blocks.front());
   head_reducer_->close_unit(0);
   head_reducer_->close_micro_batch();
 }

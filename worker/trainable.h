@@ -67,6 +67,7 @@ class Trainable {
   void follow(const std::vector<UnitEvent>& events);
   void close_head_copy();
   void make_plans();
+  void make_adapter_store(const Engine& engine);
   void make_model(const Engine& engine);
   [[nodiscard]] std::vector<TrainedUnit> trained_units() const;
   // The unit whose gradient the last pipeline rank sums.
@@ -77,6 +78,7 @@ class Trainable {
   [[nodiscard]] TensorView head_buffer(std::int64_t micro_batch) const;
 
   Mesh* mesh_;
+  Stream stream_;
   BasePiece* base_;
   std::int64_t max_micro_batches_;
   int stage_ = 0;  // ZeRO, of what trains

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <thread>
 
@@ -81,12 +80,29 @@ Check check_memory() {
   return {"memory and cores", gib > 1, text, "use a smaller preset or fewer gangs"};
 }
 
+// Not needed on a machine without one.
 Check check_gpu() {
-  const bool driver = std::ifstream("/proc/driver/nvidia/version").good();
-  return {"GPU", true,
-          driver ? "an NVIDIA driver is loaded; this version trains on the CPU"
-                 : "no GPU driver: training runs on the CPU",
-          ""};
+  try {
+    const ProcessOutput output = run_process({worker_program(), "tool", "gpu"});
+    const nlohmann::json answer = nlohmann::json::parse(output.out);
+    if (const std::string why = answer.at("why_none"); !why.empty()) {
+      return {"GPU", true,
+              "none: " + why +
+                  ". Training runs on the CPU, and resources.device: cuda is refused. " +
+                  answer.at("hint").get<std::string>(),
+              ""};
+    }
+    std::string found;
+    for (const auto& gpu : answer.at("gpus")) {
+      const std::string why_not = gpu.at("why_not");
+      found += (found.empty() ? "" : "; ") + gpu.at("name").get<std::string>() + ", " +
+               std::to_string(gpu.at("memory_bytes").get<std::uint64_t>() >> 30) + " GiB" +
+               (why_not.empty() ? "" : " (" + why_not + ")");
+    }
+    return {"GPU", true, found + ". Used with resources.device: cuda", ""};
+  } catch (const std::exception& error) {  // of the program or its answer
+    return {"GPU", false, error.what(), "does finescale-worker tool gpu < /dev/null answer?"};
+  }
 }
 
 // Not needed on a machine without it.

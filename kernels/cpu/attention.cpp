@@ -280,7 +280,7 @@ HWY_EXPORT(backward);
 void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
                        const TensorView& k, const TensorView& v,
                        std::span<const std::int32_t> segments, const TensorView& out,
-                       const TensorView& lse) {
+                       const TensorView& lse, const TensorView& /*on_device*/) {
   ensure_isa();
   const std::int64_t kv_heads = shape.num_kv_heads;
   parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
@@ -307,7 +307,8 @@ void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
                         const TensorView& dout, const TensorView& q, const TensorView& k,
                         const TensorView& v, const TensorView& out, const TensorView& lse,
                         std::span<const std::int32_t> segments, const TensorView& dq,
-                        const TensorView& dk, const TensorView& dv) {
+                        const TensorView& dk, const TensorView& dv,
+                        const TensorView& /*on_device*/) {
   ensure_isa();
   const std::int64_t kv_heads = shape.num_kv_heads;
   parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,

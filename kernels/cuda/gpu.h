@@ -13,6 +13,7 @@
 
 #include "core/device.h"
 #include "core/error.h"
+#include "core/gpu.h"
 
 // GPU_SHARED(float, tile, [32][33]) declares an array of the block; GPU_DYNAMIC_SHARED(float, name)
 // names the bytes given to the launch. Both lie on 16 bytes and neither is initialised (the
@@ -36,9 +37,8 @@ template <class... Parameters, class... Arguments>
 void gpu_launch(const Stream& stream, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                 std::size_t shared_bytes, Arguments&&... arguments) {
 #ifdef FINESCALE_CUDA_EMULATION
-  (void)stream;
-  emulation::run_grid(grid, block, shared_bytes,
-                      [&] { kernel(static_cast<Parameters>(arguments)...); });
+  const cudaError_t code = emulation::launch<Parameters...>(
+      stream.native(), kernel, grid, block, shared_bytes, static_cast<Parameters>(arguments)...);
 #else
   if (shared_bytes > kOrdinarySharedBytes) {  // more must be asked for
     (void)cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
@@ -47,11 +47,16 @@ void gpu_launch(const Stream& stream, void (*kernel)(Parameters...), dim3 grid, 
   }
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream.native())>>>(
       static_cast<Parameters>(arguments)...);
-  if (const cudaError_t code = cudaGetLastError(); code != cudaSuccess) {
-    throw Error(ErrorKind::kDevice,
-                std::string("a kernel could not be launched: ") + cudaGetErrorString(code));
-  }
+  const cudaError_t code = cudaGetLastError();
 #endif
+  if (code != cudaSuccess) {
+    const Gpu* gpu = stream.gpu();
+    throw Error(ErrorKind::kDevice,
+                std::string("a kernel could not be launched: ") + cudaGetErrorString(code) +
+                    (gpu == nullptr ? ""
+                                    : " on GPU " + std::to_string(gpu->info().index) + " of rank " +
+                                          std::to_string(gpu->rank())));
+  }
 }
 
 // Number of blocks of `size` that cover `count`, for a grid's x.

@@ -58,6 +58,16 @@ __global__ void __launch_bounds__(kWarp* kNormWarps)
   }
 }
 
+// out[i] = x[i].
+template <class S>
+__global__ void __launch_bounds__(kThreads)
+    widen(const S* __restrict__ x, std::int64_t count, double* __restrict__ out) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < count) {
+    out[i] = to_compute(x[i]);
+  }
+}
+
 // out[b] (+)= sum of values [b kTreeFan, (b + 1) kTreeFan).
 __global__ void __launch_bounds__(kThreads)
     sum_level(const double* values, std::int64_t count, double* out, bool is_last) {
@@ -178,6 +188,18 @@ void squared_norm_blocks(const Stream& stream, const TensorView& x, const Tensor
                  dim3(blocks_for(count, kNormBlock * kBlocksOfWarp * kNormWarps)),
                  dim3(kWarp, kNormWarps), 0, x.as<S>(), count, sums.as<double>());
     });
+  });
+}
+
+void to_double(const Stream& stream, const TensorView& x, const TensorView& out) {
+  const std::int64_t count = x.num_elements();
+  if (count == 0) {
+    return;
+  }
+  for_storage(x.dtype, "sum", [&](auto tag) {
+    using S = typename decltype(tag)::type;
+    gpu_launch(stream, widen<S>, dim3(blocks_for(count, kThreads)), dim3(kThreads), 0, x.as<S>(),
+               count, out.as<double>());
   });
 }
 

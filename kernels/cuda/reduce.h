@@ -14,6 +14,9 @@ namespace finescale::cuda {
 // for f32 with the same bits.
 void squared_norm_blocks(const Stream& stream, const TensorView& x, const TensorView& sums);
 
+// out [n] f64 = x [n] f32, bf16 or f64.
+void to_double(const Stream& stream, const TensorView& x, const TensorView& out);
+
 // f64 elements of scratch that tree_sum needs for n values.
 [[nodiscard]] std::int64_t tree_sum_scratch(std::int64_t count);
 // total [1] f64 += values [n] f64, in a tree whose nodes have kTreeFan children. scratch [m] f64.

@@ -11,6 +11,10 @@
 #include <new>
 #include <vector>
 
+#ifdef FINESCALE_ON_GPU
+#include <cuda_runtime_api.h>
+#endif
+
 #include "core/random.h"
 #include "core/tensor.h"
 
@@ -38,7 +42,7 @@ inline double rounded_to(DType dtype, double value) {
   return value;
 }
 
-// Memory of the device begins on 256 bytes.
+// Memory of the device begins on 256 bytes; on a real one (tests/gpu) the host sees it too.
 template <class T>
 struct DeviceAllocator {
   using value_type = T;
@@ -47,10 +51,22 @@ struct DeviceAllocator {
   template <class U>
   explicit DeviceAllocator(const DeviceAllocator<U>& /*other*/) noexcept {}
   [[nodiscard]] T* allocate(std::size_t count) {
+#ifdef FINESCALE_ON_GPU
+    void* memory = nullptr;
+    if (cudaMallocManaged(&memory, std::max<std::size_t>(1, count * sizeof(T))) != cudaSuccess) {
+      throw std::bad_alloc();
+    }
+    return static_cast<T*>(memory);
+#else
     return static_cast<T*>(::operator new(count * sizeof(T), kAlignment));
+#endif
   }
   void deallocate(T* memory, std::size_t /*count*/) noexcept {
+#ifdef FINESCALE_ON_GPU
+    (void)cudaFree(memory);  // waits for kernels
+#else
     ::operator delete(memory, kAlignment);
+#endif
   }
   friend bool operator==(const DeviceAllocator& /*a*/, const DeviceAllocator& /*b*/) {
     return true;

@@ -85,11 +85,36 @@ struct Case {
   }
 }
 
+// The largest difference of two results, in the unit of the largest element wanted.
+[[nodiscard]] inline double difference_of(const Array& got, const Array& wanted) {
+  double error = 0;
+  double size = 1e-300;
+  for (std::int64_t r = 0; r < got.rows(); ++r) {
+    for (std::int64_t c = 0; c < got.cols(); ++c) {
+      const double value = got.at(r, c);
+      const double difference = std::abs(value - wanted.at(r, c));
+      error = std::max(error, std::isfinite(value) ? difference : INFINITY);
+      size = std::max(size, std::abs(wanted.at(r, c)));
+    }
+  }
+  return error / size;
+}
+
 [[nodiscard]] std::vector<Case> norm_cases();
 [[nodiscard]] std::vector<Case> pointwise_cases();
 [[nodiscard]] std::vector<Case> embedding_cases();
 [[nodiscard]] std::vector<Case> reduce_cases();
 [[nodiscard]] std::vector<Case> attention_cases();
-[[nodiscard]] std::vector<Case> all_cases();
+
+[[nodiscard]] inline std::vector<Case> all_cases() {
+  std::vector<Case> all;
+  for (const auto& cases :
+       {norm_cases, pointwise_cases, embedding_cases, reduce_cases, attention_cases}) {
+    for (Case& one : cases()) {
+      all.push_back(std::move(one));
+    }
+  }
+  return all;
+}
 
 }  // namespace finescale

@@ -11,17 +11,6 @@
 
 namespace finescale {
 
-std::vector<Case> all_cases() {
-  std::vector<Case> all;
-  for (const auto& cases :
-       {norm_cases, pointwise_cases, embedding_cases, reduce_cases, attention_cases}) {
-    for (Case& one : cases()) {
-      all.push_back(std::move(one));
-    }
-  }
-  return all;
-}
-
 namespace {
 
 using cuda::emulation::Order;
@@ -64,17 +53,7 @@ class Reference : public testing::TestWithParam<Row> {
 };
 
 void expect_near(const std::string& name, const Array& got, const Array& wanted, double slack) {
-  double error = 0;
-  double size = 1e-300;
-  for (std::int64_t r = 0; r < got.rows(); ++r) {
-    for (std::int64_t c = 0; c < got.cols(); ++c) {
-      const double value = got.at(r, c);
-      const double difference = std::abs(value - wanted.at(r, c));
-      error = std::max(error, std::isfinite(value) ? difference : INFINITY);
-      size = std::max(size, std::abs(wanted.at(r, c)));
-    }
-  }
-  EXPECT_LE(error / size, slack * tolerance_of(got.dtype())) << name;
+  EXPECT_LE(difference_of(got, wanted), slack * tolerance_of(got.dtype())) << name;
   EXPECT_TRUE(got.gaps_untouched()) << name;
 }
 

@@ -64,6 +64,10 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
       exchange_(model.tensor_group()),
       cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
              limits.sequences, limits.positions) {
+  if (model.stream().on_gpu()) {
+    throw Error(ErrorKind::kDevice, "text is generated on the CPU only", {},
+                "use resources.device: cpu for a sweep that generates or scores answers");
+  }
   make_buffers(limits);
 }
 

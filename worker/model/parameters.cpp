@@ -1,43 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/parameters.h"
 
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
-#include "core/aligned_memory.h"
 #include "core/error.h"
 
 namespace finescale {
-
-AlignedBuffer::AlignedBuffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
-  if (size_bytes == 0) {
-    return;
-  }
-  data_ = allocate_aligned(size_bytes);
-  if (data_ == nullptr) {
-    throw Error(ErrorKind::kResource,
-                "cannot allocate " + std::to_string(size_bytes >> 20) + " MiB of parameters");
-  }
-  std::memset(data_, 0, size_bytes);
-}
-
-AlignedBuffer::~AlignedBuffer() {
-  std::free(data_);
-}
-
-AlignedBuffer::AlignedBuffer(AlignedBuffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
-
-AlignedBuffer& AlignedBuffer::operator=(AlignedBuffer&& other) noexcept {
-  if (this != &other) {
-    std::free(data_);
-    data_ = std::exchange(other.data_, nullptr);
-    size_bytes_ = std::exchange(other.size_bytes_, 0);
-  }
-  return *this;
-}
 
 int ParameterSet::declare(std::string name, Shape shape, Placement placement) {
   FS_CHECK(memory_.data() == nullptr, "declare after allocate");

@@ -10,29 +10,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/aligned_buffer.h"
 #include "core/tensor.h"
 #include "sharding/layout.h"
 #include "sharding/shard_plan.h"
 
 namespace finescale {
-
-// 64-byte aligned memory that stays where it is.
-class AlignedBuffer {
- public:
-  AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t size_bytes);  // zeroed
-  ~AlignedBuffer();
-  AlignedBuffer(AlignedBuffer&& other) noexcept;
-  AlignedBuffer& operator=(AlignedBuffer&& other) noexcept;
-  AlignedBuffer(const AlignedBuffer&) = delete;
-  AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  [[nodiscard]] void* data() const noexcept { return data_; }
-  [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
-
- private:
-  void* data_ = nullptr;
-  std::size_t size_bytes_ = 0;
-};
 
 class ParameterSet {
  public:

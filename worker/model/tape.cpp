@@ -3,6 +3,7 @@
 #include "worker/model/tape.h"
 
 #include "core/error.h"
+#include "core/transfer.h"
 
 namespace finescale {
 
@@ -12,11 +13,14 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
     activations_.clear();
     shared_.clear();
     gradients_.clear();
+    uploaded_.clear();
+    row_ids_ = AlignedBuffer();
     memory_bytes_ = 0;
     max_tokens_ = max_tokens;
   }
   tokens_ = tokens;
   training_ = training;
+  num_uploaded_ = 0;
   values_.clear();
   ops_.clear();
   input_ = kNoValue;
@@ -36,7 +40,8 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
 }
 
 void Tape::add_block(Pool& pool, std::int64_t elements) {
-  pool.blocks.emplace_back(static_cast<std::size_t>(elements) * dtype_size(dtype_));
+  pool.blocks.emplace_back(static_cast<std::size_t>(elements) * dtype_size(dtype_), stream_,
+                           MemoryPurpose::kActivations);
   memory_bytes_ += pool.blocks.back().size_bytes();
   ++num_allocations_;
 }
@@ -76,7 +81,7 @@ TensorView Tape::shifted(const NormRule& rule, std::int64_t columns) {
   }
   const std::size_t bytes = static_cast<std::size_t>(columns) * dtype_size(dtype_);
   if (shifted_.size_bytes() < bytes) {
-    shifted_ = AlignedBuffer(bytes);
+    shifted_ = AlignedBuffer(bytes, stream_, MemoryPurpose::kActivations);
     ++num_allocations_;
   }
   return {shifted_.data(), dtype_, Shape{columns}};
@@ -120,6 +125,29 @@ void Tape::release_gradient(Value value) {
 Value Tape::add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker) {
   values_.push_back({data, {}, rows, training_ && needs_gradient, maker});
   return static_cast<Value>(values_.size()) - 1;
+}
+
+TensorView Tape::ids(std::span<const std::int32_t> host) {
+  const Shape shape{static_cast<std::int64_t>(host.size())};
+  if (!stream_.on_gpu()) {
+    return {const_cast<std::int32_t*>(host.data()), DType::kI32, shape};
+  }
+  for (std::size_t i = 0; i < num_uploaded_; ++i) {
+    const Uploaded& known = uploaded_[i];
+    if (known.host.data() == host.data() && known.host.size() == host.size()) {
+      return {known.memory.data(), DType::kI32, shape};
+    }
+  }
+  if (num_uploaded_ == uploaded_.size()) {
+    const auto most = static_cast<std::size_t>(max_tokens_) + 1;
+    uploaded_.push_back(
+        {{}, AlignedBuffer(most * sizeof(std::int32_t), stream_, MemoryPurpose::kActivations)});
+    ++num_allocations_;
+  }
+  Uploaded& next = uploaded_[num_uploaded_++];
+  next.host = host;
+  copy_to_device(stream_, host.data(), next.memory.data(), host.size_bytes());
+  return {next.memory.data(), DType::kI32, shape};
 }
 
 std::size_t Tape::activation_bytes() const noexcept {

@@ -217,6 +217,10 @@ class Tape {
     std::size_t next = 0;
     std::size_t mark = 0;  // next at the beginning of a unit whose blocks are used again
   };
+  struct Uploaded {
+    std::span<const std::int32_t> host;
+    AlignedBuffer memory;  // of the GPU, [max_tokens + 1]
+  };
   using Pools = std::map<std::pair<std::int64_t, Rows>, Pool>;
 
   // Memory.
@@ -231,6 +235,8 @@ class Tape {
   [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);     // not zeroed
   void give_back(const TensorView& buffer, Rows rows);
   void release_gradient(Value value);
+  // Ids of the micro-batch where the stream's device can read them: on a GPU copied there once.
+  [[nodiscard]] TensorView ids(std::span<const std::int32_t> host);
   Value add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker = -1);
   [[nodiscard]] Node& node(Value value) { return values_[static_cast<std::size_t>(value)]; }
   TensorView& gradient(Value value) { return node(value).gradient; }
@@ -295,7 +301,9 @@ class Tape {
   AlignedBuffer shifted_;
   std::vector<TensorView> received_;
   std::vector<std::int32_t> local_tokens_;
-  std::vector<std::int32_t> row_ids_;
+  AlignedBuffer row_ids_;  // [max_tokens] i32
+  std::vector<Uploaded> uploaded_;
+  std::size_t num_uploaded_ = 0;  // since begin()
   EmbeddingRows embedding_rows_;
   std::int64_t num_allocations_ = 0;
   std::size_t memory_bytes_ = 0;

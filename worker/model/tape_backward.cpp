@@ -40,15 +40,18 @@ void Tape::run_backward(const EmbeddingOp& op) {
     copy(stream_, gradient(op.y), exchange_.own(dy));
     exchange_.all_gather(dy);
   }
-  const TensorView tokens(const_cast<std::int32_t*>(op.tokens.data()), DType::kI32, {tokens_});
+  const TensorView tokens = ids(op.tokens);
   if (!op.weight->gradient.empty()) {
     embedding_backward(stream_, tokens, dy, op.weight->gradient);
     return;
   }
   // The rows are sent, and take the memory of the gradient, which nobody reads again.
-  row_ids_.resize(op.tokens.size());
-  const TensorView ids(row_ids_.data(), DType::kI32, {tokens_});
-  const std::int64_t count = embedding_gather_gradient(stream_, tokens, dy, ids, dy);
+  if (row_ids_.size_bytes() == 0) {
+    row_ids_ = AlignedBuffer(static_cast<std::size_t>(max_tokens_) * sizeof(std::int32_t), stream_,
+                             MemoryPurpose::kActivations);
+  }
+  const TensorView found(row_ids_.data(), DType::kI32, {tokens_});
+  const std::int64_t count = embedding_gather_gradient(stream_, tokens, dy, found, dy);
   embedding_rows_ = {TensorView(row_ids_.data(), DType::kI32, {count}), dy.row_range(0, count)};
 }
 
@@ -58,9 +61,7 @@ void Tape::run_backward(const PositionsOp& op) {
     return;
   }
   if (op.weight->trains) {
-    const TensorView positions(const_cast<std::int32_t*>(op.positions.data()), DType::kI32,
-                               {static_cast<std::int64_t>(op.positions.size())});
-    embedding_backward(stream_, positions, gradient(op.y), op.weight->gradient);
+    embedding_backward(stream_, ids(op.positions), gradient(op.y), op.weight->gradient);
   }
   if (needs_gradient(op.x)) {
     gradient(op.x) = gradient(op.y);
@@ -206,10 +207,8 @@ void Tape::run_backward(const HeadNormOp& op) {
 
 void Tape::run_backward(const RopeOp& op) {
   if (!gradient(op.x).empty()) {
-    const TensorView positions(const_cast<std::int32_t*>(op.positions.data()), DType::kI32,
-                               {tokens_});
-    rope_apply(stream_, gradient(op.x).columns(0, op.columns), op.head_dim, positions, op.cos,
-               op.sin, true);
+    rope_apply(stream_, gradient(op.x).columns(0, op.columns), op.head_dim, ids(op.positions),
+               op.cos, op.sin, true);
   }
 }
 
@@ -225,7 +224,8 @@ void Tape::run_backward(const AttentionOp& op) {
   attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query),
                      x.columns(query, query + key), x.columns(query + key, query + 2 * key),
                      data(op.y), op.lse, op.segments, dx.columns(0, query),
-                     dx.columns(query, query + key), dx.columns(query + key, query + 2 * key));
+                     dx.columns(query, query + key), dx.columns(query + key, query + 2 * key),
+                     stream_.on_gpu() ? ids(op.segments) : TensorView());
   release_gradient(op.y);
 }
 

@@ -46,10 +46,10 @@ Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight
 
 void Tape::run_forward(const EmbeddingOp& op) {
   if (!exchange_.active()) {
-    embedding_forward(stream_, as_view(op.tokens), op.weight->value, data(op.y));
+    embedding_forward(stream_, ids(op.tokens), op.weight->value, data(op.y));
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    embedding_forward(stream_, as_view(op.tokens), op.weight->value, partial);
+    embedding_forward(stream_, ids(op.tokens), op.weight->value, partial);
     sum_rows(partial, data(op.y));
     give_back(partial, Rows::kAll);
   }
@@ -68,7 +68,7 @@ Value Tape::add_positions(Value x, std::span<const std::int32_t> positions, cons
 
 void Tape::run_forward(const PositionsOp& op) {
   const TensorView rows = gradient_buffer(data(op.y).cols(), Rows::kOwn);
-  embedding_forward(stream_, as_view(op.positions), op.weight->value, rows);
+  embedding_forward(stream_, ids(op.positions), op.weight->value, rows);
   add_in_place(stream_, rows, data(op.y));
   give_back(rows, Rows::kOwn);
 }
@@ -172,7 +172,7 @@ void Tape::rope(Value x, std::int64_t columns, std::int64_t head_dim,
 }
 
 void Tape::run_forward(const RopeOp& op) {
-  rope_apply(stream_, data(op.x).columns(0, op.columns), op.head_dim, as_view(op.positions), op.cos,
+  rope_apply(stream_, data(op.x).columns(0, op.columns), op.head_dim, ids(op.positions), op.cos,
              op.sin, false);
 }
 
@@ -190,7 +190,8 @@ void Tape::run_forward(const AttentionOp& op) {
   const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
   const TensorView& x = data(op.qkv);
   attention_forward(stream_, op.shape, x.columns(0, query), x.columns(query, query + key),
-                    x.columns(query + key, query + 2 * key), op.segments, data(op.y), op.lse);
+                    x.columns(query + key, query + 2 * key), op.segments, data(op.y), op.lse,
+                    stream_.on_gpu() ? ids(op.segments) : TensorView());
 }
 
 Value Tape::activation(Value x, const ActivationRule& rule) {

@@ -2,6 +2,7 @@
 #include "worker/model/transformer.h"
 
 #include "core/error.h"
+#include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
 
@@ -45,11 +46,15 @@ void Transformer::make_rope_tables() {
   const std::int64_t half = shape.rotary_dim / 2;
   const std::int64_t positions = shape.max_positions;
   const DType dtype = weights_->dtype();
-  rope_memory_ = AlignedBuffer(static_cast<std::size_t>(2 * positions * half) * dtype_size(dtype));
+  rope_memory_ = AlignedBuffer(static_cast<std::size_t>(2 * positions * half) * dtype_size(dtype),
+                               options_.stream);
   const TensorView table(rope_memory_.data(), dtype, Shape{2 * positions, half});
   cos_ = table.row_range(0, positions);
   sin_ = table.row_range(positions, 2 * positions);
-  rope_table(inverse_frequencies(shape), cos_, sin_);
+  HostCopy host(options_.stream, table, HostCopy::For::kWriting);
+  rope_table(inverse_frequencies(shape), host.view().row_range(0, positions),
+             host.view().row_range(positions, 2 * positions));
+  host.commit();
 }
 
 template <class Set>

@@ -88,6 +88,7 @@ class Transformer {
   [[nodiscard]] const ModelLayout& layout() const noexcept { return *layout_; }
   [[nodiscard]] const ParameterSet& weights() const noexcept { return *weights_; }
   [[nodiscard]] const Tape& tape() const noexcept { return tape_; }  // of the whole-model calls
+  [[nodiscard]] const Stream& stream() const noexcept { return options_.stream; }
   [[nodiscard]] Group* tensor_group() const noexcept { return options_.tensor; }
   [[nodiscard]] const UnitHooks& hooks() const noexcept { return options_.hooks; }
   [[nodiscard]] const TensorView& rope_cos() const noexcept { return cos_; }

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/random.h"
+#include "core/transfer.h"
 #include "sharding/shard_plan.h"
 #include "worker/optim/windowed_update.h"
 
@@ -36,11 +37,13 @@ std::uint64_t key_of(const std::string& name) {
 }  // namespace
 
 Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-                 std::vector<MomentPart> parts, std::optional<std::string> scratch)
+                 std::vector<MomentPart> parts, std::optional<std::string> scratch,
+                 const Stream& stream)
     : form_(form),
       dtype_(dtype),
       seed_(seed),
       scratch_(std::move(scratch)),
+      stream_(stream),
       parts_(std::move(parts)),
       element_bytes_(bytes_of(form, dtype)) {
   for (const MomentPart& part : parts_) {
@@ -50,18 +53,19 @@ Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
     first_blocks_.push_back(num_blocks_);
     num_blocks_ += PackedMoments{.phase = part.phase}.num_blocks(part.size);
   }
-  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_);
+  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_, stream_);
   if (form_ == config::OPTIMIZER_STATE_INT8) {
-    scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float));
+    scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float), stream_,
+                            MemoryPurpose::kOptimizer);
   }
 }
 
-Moments::Memory Moments::zeros(std::size_t size_bytes) const {
+Moments::Memory Moments::zeros(std::size_t size_bytes, const Stream& where) const {
   Memory memory;
   if (scratch_) {
     memory.file = FileMemory(*scratch_, size_bytes);
   } else {
-    memory.buffer = AlignedBuffer(size_bytes);
+    memory.buffer = AlignedBuffer(size_bytes, where, MemoryPurpose::kOptimizer);
   }
   return memory;
 }
@@ -81,22 +85,38 @@ TensorView Moments::v(std::int64_t begin, std::int64_t size) const {
   return m(num_elements_ + begin, size);
 }
 
-PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
+PackedMoments Moments::packed_in(const void* codes, const void* scales, std::size_t index) const {
   const MomentPart& part = parts_[index];
+  auto* const bytes = static_cast<std::byte*>(const_cast<void*>(codes));
   PackedMoments packed;
-  packed.m = m(part.begin, part.size).data;
-  packed.v = v(part.begin, part.size).data;
+  packed.m = bytes + static_cast<std::size_t>(part.begin) * element_bytes_;
+  packed.v = bytes + static_cast<std::size_t>(num_elements_ + part.begin) * element_bytes_;
   packed.first_element = part.first_element;
   if (form_ == config::OPTIMIZER_STATE_INT8) {
     packed.code = MomentCode::kInt8;
-    packed.m_scales = static_cast<float*>(scales_.data()) + first_blocks_[index];
+    packed.m_scales = static_cast<float*>(const_cast<void*>(scales)) + first_blocks_[index];
     packed.v_scales = packed.m_scales + num_blocks_;
     packed.phase = part.phase;
-  } else {
+  }
+  return packed;
+}
+
+PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
+  PackedMoments packed = packed_in(memory_.data(), scales_.data(), index);
+  if (form_ == config::OPTIMIZER_STATE_BF16) {
     packed.rounding_key = philox(static_cast<std::uint64_t>(seed_), Purpose::kRounding,
                                  static_cast<std::uint64_t>(step), keys_[index])[0];
   }
   return packed;
+}
+
+TensorView Moments::codes() const {  // in two bytes each, whatever they hold
+  const auto bytes = 2 * num_elements_ * static_cast<std::int64_t>(element_bytes_);
+  return {memory_.data(), DType::kBf16, Shape{bytes / 2}};
+}
+
+TensorView Moments::scales() const {
+  return {scales_.data(), DType::kF32, Shape{scales_.size_bytes() == 0 ? 0 : 2 * num_blocks_}};
 }
 
 TensorView Moments::expanded(int moment, const MomentPart& part) const {
@@ -123,10 +143,15 @@ std::array<Moments::Slot, 2> Moments::slots(For purpose) {
   if (!is_packed()) {
     return {Slot{"m", m(0, 0).data, dtype_, file()}, Slot{"v", v(0, 0).data, dtype_, file()}};
   }
-  expanded_ = zeros(2 * static_cast<std::size_t>(num_elements_) * sizeof(float));
-  for (std::size_t i = 0; purpose == For::kWriting && i < parts_.size(); ++i) {
-    expand_moments(Stream(), packed(i, 0), expanded(0, parts_[i]), expanded(1, parts_[i]));
-    leave(i);
+  expanded_ = zeros(2 * static_cast<std::size_t>(num_elements_) * sizeof(float), Stream());
+  if (purpose == For::kWriting) {
+    const HostCopy bytes(stream_, codes(), HostCopy::For::kReading);
+    const HostCopy factors(stream_, scales(), HostCopy::For::kReading);
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      expand_moments(Stream(), packed_in(bytes.view().data, factors.view().data, i),
+                     expanded(0, parts_[i]), expanded(1, parts_[i]));
+      leave(i);
+    }
   }
   auto* data = reinterpret_cast<float*>(expanded_.data());
   const FileMemory* file = scratch_ ? &expanded_.file : nullptr;
@@ -135,9 +160,16 @@ std::array<Moments::Slot, 2> Moments::slots(For purpose) {
 }
 
 void Moments::pack() {
-  for (std::size_t i = 0; is_packed() && i < parts_.size(); ++i) {
-    pack_moments(Stream(), expanded(0, parts_[i]), expanded(1, parts_[i]), packed(i, 0));
-    leave(i);
+  if (is_packed()) {
+    HostCopy bytes(stream_, codes(), HostCopy::For::kWriting);
+    HostCopy factors(stream_, scales(), HostCopy::For::kWriting);
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      pack_moments(Stream(), expanded(0, parts_[i]), expanded(1, parts_[i]),
+                   packed_in(bytes.view().data, factors.view().data, i));
+      leave(i);
+    }
+    bytes.commit();
+    factors.commit();
   }
   drop();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "configs/schema/train.pb.h"
+#include "core/device.h"
 #include "core/file_memory.h"
 #include "core/tensor.h"
 #include "kernels/packed_moments.h"
@@ -31,9 +32,10 @@ struct MomentPart {
 class Moments {
  public:
   // Zeros. The parts cover the list in order. dtype: of the values. scratch: the directory of the
-  // file that they lie in (core/file_memory.h); none: in memory.
+  // file that they lie in (core/file_memory.h); none: in the memory of the stream's device.
   Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-          std::vector<MomentPart> parts, std::optional<std::string> scratch = {});
+          std::vector<MomentPart> parts, std::optional<std::string> scratch = {},
+          const Stream& stream = Stream());
 
   [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
   // Null: in memory.
@@ -48,8 +50,9 @@ class Moments {
   // Packed: of a part, for the update of this step.
   [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
 
-  // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in memory (or
-  // another file) that lives from here to pack() or drop(), 8 bytes an element.
+  // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in the host's
+  // memory (or another file), which lives from here to pack() or drop(), 8 bytes an element; what
+  // is in full lies where it always does.
   struct Slot {
     std::string name;
     void* data = nullptr;
@@ -69,7 +72,12 @@ class Moments {
       return file.data() != nullptr ? file.data() : static_cast<std::byte*>(buffer.data());
     }
   };
-  [[nodiscard]] Memory zeros(std::size_t size_bytes) const;
+  [[nodiscard]] Memory zeros(std::size_t size_bytes, const Stream& where) const;
+  // Codes and scales as flat lists, wherever they lie.
+  [[nodiscard]] TensorView codes() const;
+  [[nodiscard]] TensorView scales() const;
+  [[nodiscard]] PackedMoments packed_in(const void* codes, const void* scales,
+                                        std::size_t part) const;
   [[nodiscard]] TensorView expanded(int moment, const MomentPart& part) const;
   void leave(std::size_t part) const;  // with a part of both lists
 
@@ -77,6 +85,7 @@ class Moments {
   DType dtype_;
   std::int64_t seed_;
   std::optional<std::string> scratch_;
+  Stream stream_;
   std::vector<MomentPart> parts_;
   std::vector<std::uint64_t> keys_;         // of the tensors' names
   std::vector<std::int64_t> first_blocks_;  // by part

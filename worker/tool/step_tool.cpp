@@ -178,9 +178,12 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   const TrainLoader loader(data, train, 1);
   config::Mesh mesh;
   parse_yaml(request.value("mesh", "{}"), "mesh", mesh);
-  Engines engines(world);
+  const std::unique_ptr<Gpu> gpu = request.value("device", "cpu") == "cuda"
+                                       ? std::make_unique<Gpu>(world.rank(), world.rank())
+                                       : nullptr;
+  Engines engines(world, gpu.get());
   Engine engine = engines.get(mesh);
-  engine.stream = Stream(DeviceType::kCpu, nullptr, profile);
+  engine.stream = gpu ? gpu->stream(profile) : Stream(DeviceType::kCpu, nullptr, profile);
   BaseModel base = make_base_model(engine, config, DType::kF32);
   if (weights) {
     read_base(*weights, base);

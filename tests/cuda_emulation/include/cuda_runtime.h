@@ -5,15 +5,18 @@
 // sees overruns and a missing write shows.
 #pragma once
 
-#define FINESCALE_CUDA_EMULATION 1
-
 #include <math.h>  // NOLINT(modernize-deprecated-headers): overloads in the global namespace
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
+#include <string>
+#include <tuple>
 #include <type_traits>
+
+#include "tests/cuda_emulation/include/cuda_runtime_api.h"
 
 #define __global__
 #define __device__
@@ -79,6 +82,35 @@ template <class Run>
 void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const Run& run) {
   run_blocks(grid, block, shared_bytes,
              {[](const void* self) { (*static_cast<const Run*>(self))(); }, &run});
+}
+
+// Puts a kernel on a stream of the emulated machine; it must be given memory of the stream's GPU.
+[[nodiscard]] cudaError_t enqueue_kernel(cudaStream_t stream, std::function<void()> run);
+[[nodiscard]] bool is_memory_of(cudaStream_t stream, const void* memory);
+
+template <class T>
+bool may_be_given(cudaStream_t stream, T argument) {
+  if constexpr (std::is_pointer_v<T>) {
+    return argument == nullptr || is_memory_of(stream, argument);
+  } else {
+    return true;
+  }
+}
+
+// With a null stream it runs at once, on any memory: tests of one kernel need no machine.
+template <class... Parameters>
+cudaError_t launch(void* native, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                   std::size_t shared_bytes, Parameters... arguments) {
+  if (native == nullptr) {
+    run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); });
+    return cudaSuccess;
+  }
+  const auto stream = static_cast<cudaStream_t>(native);
+  if (!(may_be_given(stream, arguments) && ...)) {
+    return cudaErrorIllegalAddress;
+  }
+  return enqueue_kernel(
+      stream, [=] { run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
 }
 
 void barrier(const char* file, int line);

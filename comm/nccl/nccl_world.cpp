@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "comm/nccl/nccl_world.h"
+
+#include <algorithm>
+#include <string>
+
+#include "core/error.h"
+
+namespace finescale {
+
+namespace {
+
+cudaStream_t stream_of(Gpu& gpu) {
+  return static_cast<cudaStream_t>(gpu.stream().native());
+}
+
+}  // namespace
+
+NcclWorld::NcclWorld(Gpu& gpu, int rank)
+    : gpu_(&gpu),
+      place_{gpu.info().index, rank},
+      stream_(make_cuda_stream(place_)),
+      before_(make_cuda_event(place_)),
+      after_(make_cuda_event(place_)) {
+  gpu.set_wait_check([this] { check(); });
+}
+
+NcclWorld::~NcclWorld() {
+  gpu_->set_wait_check(nullptr);
+}
+
+void NcclWorld::destroy(ncclComm_t comm) noexcept {
+  if (const auto found = std::find(comms_.begin(), comms_.end(), comm); found != comms_.end()) {
+    comms_.erase(found);
+    (void)cudaStreamSynchronize(stream_.get());  // its calls have ended
+    (void)nccl().destroy(comm);
+  }
+}
+
+void NcclWorld::begin() {
+  if (is_aborted_) {
+    throw Error(ErrorKind::kComm, "communication of the GPUs was aborted");
+  }
+  CUDA_CHECK(place_, cudaEventRecord(before_.get(), stream_of(*gpu_)));
+  CUDA_CHECK(place_, cudaStreamWaitEvent(stream_.get(), before_.get()));
+}
+
+void NcclWorld::end() {
+  CUDA_CHECK(place_, cudaEventRecord(after_.get(), stream_.get()));
+  CUDA_CHECK(place_, cudaStreamWaitEvent(stream_of(*gpu_), after_.get()));
+}
+
+void NcclWorld::check() {
+  ncclResult_t lost = ncclSuccess;
+  for (ncclComm_t comm : comms_) {
+    ncclResult_t error = ncclSuccess;
+    const ncclResult_t asked = nccl().async_error(comm, &error);
+    lost = asked != ncclSuccess                              ? asked
+           : error != ncclSuccess && error != ncclInProgress ? error
+                                                             : lost;
+  }
+  if (lost == ncclSuccess) {
+    return;
+  }
+  for (ncclComm_t comm : comms_) {
+    (void)nccl().abort(comm);  // frees it; what waits on the GPU ends
+  }
+  comms_.clear();
+  is_aborted_ = true;
+  throw Error(ErrorKind::kComm,
+              std::string("NCCL: ") + nccl().error_string(lost) + ", found on rank " +
+                  std::to_string(place_.rank) + ": communication of the GPUs was aborted",
+              {}, "the log of the lost rank says why; the stage is tried again");
+}
+
+}  // namespace finescale

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CUDA twins: same argument lists as the operations of kernels/*.h, found by the dispatchers.
+// Every TensorView lies in the memory of the stream's GPU unless the operation says otherwise;
+// everything is enqueued on the stream, and what returns a number waits for it. A build without
+// CUDA has no_cuda.cpp instead.
+#pragma once
+
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/bias.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/gelu.h"
+#include "kernels/gemm.h"
+#include "kernels/head_norm.h"
+#include "kernels/layernorm.h"
+#include "kernels/packed_moments.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+
+namespace finescale::cuda {
+
+decltype(finescale::gemm) gemm;
+decltype(finescale::rmsnorm_forward) rmsnorm_forward;
+decltype(finescale::rmsnorm_backward) rmsnorm_backward;
+decltype(finescale::layernorm_forward) layernorm_forward;
+decltype(finescale::layernorm_backward) layernorm_backward;
+decltype(finescale::head_norm_forward) head_norm_forward;
+decltype(finescale::head_norm_backward) head_norm_backward;
+decltype(finescale::bias_add) bias_add;
+decltype(finescale::bias_gradient) bias_gradient;
+decltype(finescale::affine_in_place) affine_in_place;
+decltype(finescale::gelu_forward) gelu_forward;
+decltype(finescale::gelu_backward) gelu_backward;
+decltype(finescale::geglu_forward) geglu_forward;
+decltype(finescale::geglu_backward) geglu_backward;
+decltype(finescale::rope_apply) rope_apply;
+decltype(finescale::swiglu_forward) swiglu_forward;
+decltype(finescale::swiglu_backward) swiglu_backward;
+decltype(finescale::embedding_forward) embedding_forward;
+decltype(finescale::embedding_backward) embedding_backward;
+decltype(finescale::embedding_gather_gradient) embedding_gather_gradient;
+decltype(finescale::add_rows) add_rows;
+decltype(finescale::attention_forward) attention_forward;
+decltype(finescale::attention_backward) attention_backward;
+decltype(finescale::linear_cross_entropy) linear_cross_entropy;
+decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
+decltype(finescale::adamw_update) adamw_update;
+decltype(finescale::adamw_update_packed) adamw_update_packed;
+decltype(finescale::squared_norm) squared_norm;
+decltype(finescale::squared_norm_blocks) squared_norm_blocks;
+decltype(finescale::sum) sum;
+decltype(finescale::add_in_place) add_in_place;
+decltype(finescale::axpy) axpy;
+decltype(finescale::fill_zero) fill_zero;
+decltype(finescale::copy) copy;
+decltype(finescale::argmax_rows) argmax_rows;
+
+}  // namespace finescale::cuda

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a build without CUDA has in the place of kernels/cuda. There is no stream of a GPU either
+// (core/no_gpu.cpp), so nobody gets here.
+#include "kernels/cuda/cuda_kernels.h"
+#include "kernels/dispatch.h"
+
+namespace finescale::cuda {
+
+void gemm(const Stream& /*stream*/, Transpose /*transpose_a*/, Transpose /*transpose_b*/,
+          double /*alpha*/, const TensorView& /*a*/, const TensorView& /*b*/, double /*beta*/,
+          const TensorView& /*c*/) {
+  no_kernel("gemm");
+}
+void rmsnorm_forward(const Stream& /*stream*/, const TensorView& /*x*/,
+                     const TensorView& /*residual*/, const TensorView& /*weight*/, double /*eps*/,
+                     const TensorView& /*y*/, const TensorView& /*rstd*/) {
+  no_kernel("rmsnorm_forward");
+}
+void rmsnorm_backward(const Stream& /*stream*/, const TensorView& /*dy*/, const TensorView& /*x*/,
+                      const TensorView& /*weight*/, const TensorView& /*rstd*/,
+                      const TensorView& /*dx*/, const TensorView& /*dweight*/) {
+  no_kernel("rmsnorm_backward");
+}
+void layernorm_forward(const Stream& /*stream*/, const TensorView& /*x*/,
+                       const TensorView& /*residual*/, const TensorView& /*weight*/,
+                       const TensorView& /*bias*/, double /*eps*/, const TensorView& /*y*/,
+                       const TensorView& /*statistics*/) {
+  no_kernel("layernorm_forward");
+}
+void layernorm_backward(const Stream& /*stream*/, const TensorView& /*dy*/, const TensorView& /*x*/,
+                        const TensorView& /*weight*/, const TensorView& /*statistics*/,
+                        const TensorView& /*dx*/, const TensorView& /*dweight*/) {
+  no_kernel("layernorm_backward");
+}
+void head_norm_forward(const Stream& /*stream*/, const TensorView& /*x*/,
+                       const TensorView& /*weight*/, double /*eps*/, const TensorView& /*y*/,
+                       const TensorView& /*rstd*/) {
+  no_kernel("head_norm_forward");
+}
+void head_norm_backward(const Stream& /*stream*/, const TensorView& /*dy*/, const TensorView& /*x*/,
+                        const TensorView& /*weight*/, const TensorView& /*rstd*/,
+                        const TensorView& /*dx*/, const TensorView& /*dweight*/) {
+  no_kernel("head_norm_backward");
+}
+void bias_add(const Stream& /*stream*/, const TensorView& /*bias*/, const TensorView& /*y*/) {
+  no_kernel("bias_add");
+}
+void bias_gradient(const Stream& /*stream*/, const TensorView& /*dy*/,
+                   const TensorView& /*dbias*/) {
+  no_kernel("bias_gradient");
+}
+void affine_in_place(const Stream& /*stream*/, double /*factor*/, double /*addend*/,
+                     const TensorView& /*x*/) {
+  no_kernel("affine_in_place");
+}
+void gelu_forward(const Stream& /*stream*/, Gelu /*kind*/, const TensorView& /*x*/,
+                  const TensorView& /*y*/) {
+  no_kernel("gelu_forward");
+}
+void gelu_backward(const Stream& /*stream*/, Gelu /*kind*/, const TensorView& /*dy*/,
+                   const TensorView& /*x*/, const TensorView& /*dx*/) {
+  no_kernel("gelu_backward");
+}
+void geglu_forward(const Stream& /*stream*/, Gelu /*kind*/, const TensorView& /*gate_up*/,
+                   const TensorView& /*y*/) {
+  no_kernel("geglu_forward");
+}
+void geglu_backward(const Stream& /*stream*/, Gelu /*kind*/, const TensorView& /*dy*/,
+                    const TensorView& /*gate_up*/, const TensorView& /*dgate_up*/) {
+  no_kernel("geglu_backward");
+}
+void rope_apply(const Stream& /*stream*/, const TensorView& /*x*/, std::int64_t /*head_dim*/,
+                const TensorView& /*positions*/, const TensorView& /*cos*/,
+                const TensorView& /*sin*/, bool /*inverse*/) {
+  no_kernel("rope_apply");
+}
+void swiglu_forward(const Stream& /*stream*/, const TensorView& /*gate_up*/,
+                    const TensorView& /*y*/) {
+  no_kernel("swiglu_forward");
+}
+void swiglu_backward(const Stream& /*stream*/, const TensorView& /*dy*/,
+                     const TensorView& /*gate_up*/, const TensorView& /*dgate_up*/,
+                     const TensorView& /*y*/) {
+  no_kernel("swiglu_backward");
+}
+void embedding_forward(const Stream& /*stream*/, const TensorView& /*tokens*/,
+                       const TensorView& /*weight*/, const TensorView& /*y*/) {
+  no_kernel("embedding_forward");
+}
+void embedding_backward(const Stream& /*stream*/, const TensorView& /*tokens*/,
+                        const TensorView& /*dy*/, const TensorView& /*to*/) {
+  no_kernel("embedding_backward");
+}
+std::int64_t embedding_gather_gradient(const Stream& /*stream*/, const TensorView& /*tokens*/,
+                                       const TensorView& /*dy*/, const TensorView& /*ids*/,
+                                       const TensorView& /*rows*/) {
+  no_kernel("embedding_gather_gradient");
+}
+void add_rows(const Stream& /*stream*/, const TensorView& /*ids*/, const TensorView& /*rows*/,
+              const TensorView& /*to*/) {
+  no_kernel("add_rows");
+}
+void attention_forward(const Stream& /*stream*/, const AttentionShape& /*shape*/,
+                       const TensorView& /*q*/, const TensorView& /*k*/, const TensorView& /*v*/,
+                       std::span<const std::int32_t> /*segments*/, const TensorView& /*out*/,
+                       const TensorView& /*lse*/, const TensorView& /*on_device*/) {
+  no_kernel("attention_forward");
+}
+void attention_backward(const Stream& /*stream*/, const AttentionShape& /*shape*/,
+                        const TensorView& /*dout*/, const TensorView& /*q*/,
+                        const TensorView& /*k*/, const TensorView& /*v*/, const TensorView& /*out*/,
+                        const TensorView& /*lse*/, std::span<const std::int32_t> /*segments*/,
+                        const TensorView& /*dq*/, const TensorView& /*dk*/,
+                        const TensorView& /*dv*/, const TensorView& /*on_device*/) {
+  no_kernel("attention_backward");
+}
+void linear_cross_entropy(const Stream& /*stream*/, const TensorView& /*x*/,
+                          const TensorView& /*weight*/, const TensorView& /*labels*/,
+                          const TensorView& /*weights*/, double /*scale*/,
+                          const TensorView& /*losses*/, const TensorView& /*dx*/,
+                          const TensorView& /*dweight*/, const TensorView& /*gathered*/,
+                          const TensorView& /*scratch*/, const VocabularyPart* /*part*/,
+                          const HeadBias* /*bias*/) {
+  no_kernel("linear_cross_entropy");
+}
+void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& /*logits*/,
+                            const TensorView& /*labels*/, const TensorView& /*weights*/,
+                            double /*scale*/, const TensorView& /*losses*/,
+                            bool /*want_gradient*/) {
+  no_kernel("cross_entropy_in_place");
+}
+void adamw_update(const Stream& /*stream*/, const AdamwStep& /*step*/, const TensorView& /*weight*/,
+                  const TensorView& /*gradient*/, const TensorView& /*m*/,
+                  const TensorView& /*v*/) {
+  no_kernel("adamw_update");
+}
+void adamw_update_packed(const Stream& /*stream*/, const AdamwStep& /*step*/,
+                         const TensorView& /*weight*/, const TensorView& /*gradient*/,
+                         const PackedMoments& /*moments*/) {
+  no_kernel("adamw_update_packed");
+}
+double squared_norm(const Stream& /*stream*/, const TensorView& /*x*/) {
+  no_kernel("squared_norm");
+}
+void squared_norm_blocks(const Stream& /*stream*/, const TensorView& /*x*/, ExactSum& /*total*/) {
+  no_kernel("squared_norm_blocks");
+}
+double sum(const Stream& /*stream*/, const TensorView& /*x*/) {
+  no_kernel("sum");
+}
+void add_in_place(const Stream& /*stream*/, const TensorView& /*x*/, const TensorView& /*y*/) {
+  no_kernel("add_in_place");
+}
+void axpy(const Stream& /*stream*/, double /*alpha*/, const TensorView& /*x*/,
+          const TensorView& /*y*/) {
+  no_kernel("axpy");
+}
+void fill_zero(const Stream& /*stream*/, const TensorView& /*x*/) {
+  no_kernel("fill_zero");
+}
+void copy(const Stream& /*stream*/, const TensorView& /*from*/, const TensorView& /*to*/) {
+  no_kernel("copy");
+}
+void argmax_rows(const Stream& /*stream*/, const TensorView& /*logits*/,
+                 const TensorView& /*indices*/) {
+  no_kernel("argmax_rows");
+}
+
+}  // namespace finescale::cuda

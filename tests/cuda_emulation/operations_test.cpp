@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations whose twins on a GPU are more than a kernel (libraries, scratch, results on the host),
+// called as models call them, against the CPU.
+#include <array>
+
+#include "core/error.h"
+#include "core/exact_sum.h"
+#include "kernels/attention.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/gemm.h"
+#include "kernels/reduce.h"
+#include "tests/cuda_emulation/gpu_fixture.h"
+
+namespace finescale {
+namespace {
+
+class Operations : public OnGpu {
+ protected:
+  Stream cpu_;
+};
+
+constexpr double kClose = 2e-6;  // f32, other orders of summation
+
+TEST_P(Operations, MatrixProductsOfEveryTranspositionAndStride) {
+  constexpr std::int64_t kM = 9;
+  constexpr std::int64_t kN = 14;
+  constexpr std::int64_t kK = 21;
+  for (const DType dtype : {DType::kF32, DType::kF64}) {
+    for (const Transpose ta : {Transpose::kNo, Transpose::kYes}) {
+      for (const Transpose tb : {Transpose::kNo, Transpose::kYes}) {
+        const auto shape = [](Transpose t, std::int64_t rows, std::int64_t cols) {
+          return t == Transpose::kNo ? Shape{rows, cols} : Shape{cols, rows};
+        };
+        const Twin a(stream(), dtype, shape(ta, kM, kK), 1);
+        const Twin b(stream(), dtype, shape(tb, kK, kN), 2);
+        Twin c(stream(), dtype, {kM, kN + 5}, 3);  // columns 2.. of it, as of stacked projections
+        for (const double beta : {0.0, 1.0}) {     // twice: the second time from the kept plan
+          gemm(cpu_, ta, tb, 0.5, a.host(), b.host(), beta, c.host().columns(2, 2 + kN));
+          gemm(stream(), ta, tb, 0.5, a.gpu(), b.gpu(), beta, c.gpu().columns(2, 2 + kN));
+        }
+        EXPECT_LE(c.difference(), dtype == DType::kF64 ? 1e-14 : kClose);
+      }
+    }
+  }
+}
+
+TEST_P(Operations, AProductOverNothingIsZero) {
+  Twin c(stream(), DType::kF32, {3, 4}, 1);
+  const TensorView a(nullptr, DType::kF32, Shape{3, 0});
+  const TensorView b(nullptr, DType::kF32, Shape{0, 4});
+  gemm(stream(), Transpose::kNo, Transpose::kNo, 1, a, b, 1, c.gpu());
+  EXPECT_EQ(c.difference(), 0);
+  gemm(stream(), Transpose::kNo, Transpose::kNo, 1, a, b, 0, c.gpu());
+  fill_zero(cpu_, c.host());
+  EXPECT_EQ(c.difference(), 0);
+}
+
+TEST_P(Operations, ShapesThatDoNotFitAreOurError) {
+  const Twin a(stream(), DType::kF32, {3, 4}, 1);
+  EXPECT_THROW(gemm(stream(), Transpose::kNo, Transpose::kNo, 1, a.gpu(), a.gpu(), 0, a.gpu()),
+               Error);
+}
+
+TEST_P(Operations, SumsAndNormsEndOnTheHost) {
+  for (const std::int64_t count : {1, 75, 3001, 300000}) {
+    const Twin x(stream(), DType::kF32, {count}, 1);
+    EXPECT_NEAR(sum(stream(), x.gpu()), sum(cpu_, x.host()), 1e-9 * static_cast<double>(count));
+    EXPECT_NEAR(squared_norm(stream(), x.gpu()) / squared_norm(cpu_, x.host()), 1, 1e-13);
+    ExactSum wanted;
+    ExactSum got;
+    squared_norm_blocks(cpu_, x.host(), wanted);
+    squared_norm_blocks(stream(), x.gpu(), got);
+    EXPECT_EQ(got.words(), wanted.words());  // the same bits
+  }
+}
+
+TEST_P(Operations, CopiesAndZerosOfColumns) {
+  Twin from(stream(), DType::kF32, {6, 10}, 1);
+  Twin to(stream(), DType::kF32, {6, 8}, 2);
+  const auto run = [](const Stream& where, const TensorView& a, const TensorView& b) {
+    copy(where, a.columns(3, 7), b.columns(1, 5));
+    fill_zero(where, a.columns(8, 9));
+    copy(where, b, b);
+  };
+  run(cpu_, from.host(), to.host());
+  run(stream(), from.gpu(), to.gpu());
+  EXPECT_EQ(from.difference(), 0);
+  EXPECT_EQ(to.difference(), 0);
+}
+
+TEST_P(Operations, AttentionOverSegments) {
+  const AttentionShape shape{.num_heads = 4, .num_kv_heads = 2, .head_dim = 8, .scale = 0.3};
+  constexpr std::int64_t kT = 33;
+  const std::vector<std::int32_t> segments = {0, 5, 6, 25, 33};
+  const Twin on_device(stream(), segments);
+  const Twin qkv(stream(), DType::kF32, {kT, 64}, 1);
+  const Twin dout(stream(), DType::kF32, {kT, 32}, 2);
+  Twin out(stream(), DType::kF32, {kT, 32});
+  Twin lse(stream(), DType::kF32, {kT, 4});
+  Twin dqkv(stream(), DType::kF32, {kT, 64});
+  const auto run = [&](const Stream& where, const auto& of, const TensorView& ids) {
+    const TensorView x = of(qkv);
+    const TensorView dx = of(dqkv);
+    attention_forward(where, shape, x.columns(0, 32), x.columns(32, 48), x.columns(48, 64),
+                      segments, of(out), of(lse), ids);
+    attention_backward(where, shape, of(dout), x.columns(0, 32), x.columns(32, 48),
+                       x.columns(48, 64), of(out), of(lse), segments, dx.columns(0, 32),
+                       dx.columns(32, 48), dx.columns(48, 64), ids);
+  };
+  run(cpu_, [](const Twin& twin) { return twin.host(); }, {});
+  run(
+      stream(), [](const Twin& twin) { return twin.gpu(); }, on_device.gpu());
+  EXPECT_LE(out.difference(), kClose);
+  EXPECT_LE(dqkv.difference(), 2 * kClose);
+}
+
+TEST_P(Operations, GradientsOfTheEmbeddingInOneStepAndInTwo) {
+  std::vector<std::int32_t> ids;
+  for (int t = 0; t < 50; ++t) {
+    ids.push_back(t % 9 == 4 ? kNoRow : t * t % 13);
+  }
+  const Twin tokens(stream(), ids);
+  const Twin dy(stream(), DType::kF32, {50, 12}, 1);
+  Twin whole(stream(), DType::kF32, {13, 12}, 2);
+  embedding_backward(cpu_, tokens.host(), dy.host(), whole.host());
+  embedding_backward(stream(), tokens.gpu(), dy.gpu(), whole.gpu());
+  EXPECT_EQ(whole.difference(), 0);
+
+  Twin found(stream(), std::vector<std::int32_t>(50));
+  Twin rows(stream(), DType::kF32, {50, 12});
+  const std::int64_t wanted =
+      embedding_gather_gradient(cpu_, tokens.host(), dy.host(), found.host(), rows.host());
+  ASSERT_EQ(embedding_gather_gradient(stream(), tokens.gpu(), dy.gpu(), found.gpu(), rows.gpu()),
+            wanted);
+  EXPECT_EQ(found.difference(), 0);
+  EXPECT_EQ(rows.difference(), 0);
+  const auto first = [&](const TensorView& all) {
+    return TensorView(all.data, all.dtype, Shape{wanted});
+  };
+  add_rows(cpu_, first(found.host()), rows.host().row_range(0, wanted), whole.host());
+  add_rows(stream(), first(found.gpu()), rows.gpu().row_range(0, wanted), whole.gpu());
+  EXPECT_EQ(whole.difference(), 0);
+}
+
+// Chunks of 16 of 50 rows, of which some are not scored, with and without a bias.
+TEST_P(Operations, HeadAndLossInChunks) {
+  for (const bool every : {false, true}) {
+    std::vector<std::int32_t> labels;
+    for (int t = 0; t < 50; ++t) {
+      labels.push_back(!every && t % 3 == 0 ? kIgnoreLabel : t * 7 % 23);
+    }
+    const TensorView label_view(labels.data(), DType::kI32, Shape{50});
+    const Twin x(stream(), DType::kF32, {50, 12}, 1);
+    const Twin weight(stream(), DType::kF32, {23, 12}, 2);
+    const Twin bias(stream(), DType::kF32, {23}, 3);
+    const Twin factors(stream(), DType::kF32, {50}, 4);
+    Twin losses(stream(), DType::kF32, {50});
+    Twin dx(stream(), DType::kF32, {50, 12}, 5);
+    Twin dweight(stream(), DType::kF32, {23, 12}, 6);
+    Twin dbias(stream(), DType::kF32, {23}, 7);
+    const Twin gathered(stream(), DType::kF32, {50, 12});
+    const Twin logits(stream(), DType::kF32, {16, 23});
+    const auto run = [&](const Stream& where, const auto& of) {
+      const HeadBias head_bias{of(bias), of(dbias)};
+      linear_cross_entropy(where, of(x), of(weight), label_view, of(factors), 0.1, of(losses),
+                           of(dx), of(dweight), of(gathered), of(logits), nullptr, &head_bias);
+    };
+    run(cpu_, [](const Twin& twin) { return twin.host(); });
+    run(stream(), [](const Twin& twin) { return twin.gpu(); });
+    for (const Twin* result : {&losses, &dx, &dweight, &dbias}) {
+      EXPECT_LE(result->difference(), kClose);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Paces, Operations, all_paces(), pace_name);
+
+}  // namespace
+}  // namespace finescale

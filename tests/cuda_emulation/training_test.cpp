@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training steps on the emulated GPU: the tape, the gradient tree, the norm and the update,
+// with the losses of the CPU.
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "comm/local/local_group.h"
+#include "comm/nccl/nccl_group.h"
+#include "core/parallel.h"
+#include "core/random.h"
+#include "tests/cuda_emulation/runtime/machine.h"
+#include "worker/data/loader.h"
+#include "worker/single_engine.h"
+#include "worker/train_model.h"
+
+namespace finescale {
+namespace {
+
+using cuda::emulation::Pace;
+
+constexpr int kVocab = 48;
+
+config::ModelConfig model_config(const std::string& family) {
+  config::ModelConfig config;
+  const auto size = [](auto& model) {
+    model.set_vocab_size(kVocab);
+    model.set_hidden_size(32);
+    model.set_num_layers(2);
+    model.set_num_heads(4);
+    model.set_intermediate_size(48);
+    model.set_max_positions(32);
+    model.set_initializer_range(0.1);
+  };
+  if (family == "llama") {
+    size(*config.mutable_llama());
+    config.mutable_llama()->set_num_kv_heads(2);
+    config.mutable_llama()->set_tie_embeddings(true);
+  } else if (family == "gpt2") {
+    size(*config.mutable_gpt2());
+  } else {
+    size(*config.mutable_qwen3());
+    config.mutable_qwen3()->set_num_kv_heads(2);
+    config.mutable_qwen3()->set_head_dim(8);
+    config.mutable_qwen3()->set_tie_embeddings(false);
+  }
+  return config;
+}
+
+struct Setting {
+  std::string family = "llama";
+  std::string method = "full";
+  config::OptimizerState moments = config::OPTIMIZER_STATE_FULL;
+  Recompute recompute = Recompute::kNone;
+  Pace pace = Pace::kLate;
+};
+
+config::Train train_config(const Setting& setting) {
+  config::Train train;
+  if (setting.method == "lora") {
+    train.mutable_method()->mutable_lora()->set_rank(4);
+  } else {
+    train.mutable_method()->mutable_full();
+  }
+  train.mutable_batch()->set_examples(5);
+  train.set_micro_batch_tokens(32);
+  train.set_learning_rate(2e-3);
+  train.set_weight_decay(0.01);
+  train.set_clip_norm(0.5);
+  train.set_optimizer_state(setting.moments);
+  return train;
+}
+
+// Packed rows: several examples of different lengths in a micro-batch.
+Dataset examples(int steps) {
+  std::vector<Example> all;
+  Random random(4, Purpose::kTest);
+  for (int i = 0; i < 5 * steps; ++i) {
+    Example example;
+    const auto length = 3 + random.below(14);
+    for (std::uint64_t t = 0; t < length; ++t) {
+      example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
+    }
+    all.push_back(std::move(example));
+  }
+  return Dataset(all);
+}
+
+// A model that trains on the CPU or a GPU, alone or as one rank of a mesh.
+class TrainedRun {
+ public:
+  TrainedRun(const Setting& setting, int steps, Gpu* gpu, Mesh* mesh = nullptr, int zero_stage = 0)
+      : train_(train_config(setting)), data_(examples(steps)), loader_(data_, train_, 1) {
+    Engine engine = single_.engine();
+    engine.recompute = setting.recompute;
+    if (mesh != nullptr) {
+      engine.mesh = mesh;
+      engine.zero_stage = zero_stage;
+    }
+    if (gpu != nullptr) {
+      engine.stream = gpu->stream();
+    }
+    base_ = make_base_model(engine, model_config(setting.family), DType::kF32);
+    initialize(base_, 1);
+    model_ = std::make_unique<TrainModel>(engine, base_, train_, 1, loader_);
+  }
+  // Loss and norm of a step.
+  std::pair<double, double> step(std::int64_t number) {
+    loader_.fill(number, batch_);
+    const double scale = 1.0 / static_cast<double>(batch_.num_labels);
+    const double loss = model_->forward_backward(batch_, scale) * scale;
+    const double norm = model_->gradient_norm();
+    model_->update(number + 1, train_.learning_rate(), norm);
+    return {loss, norm};
+  }
+  [[nodiscard]] TrainModel& model() { return *model_; }
+  [[nodiscard]] std::int64_t num_steps() const { return loader_.num_steps(); }
+  // Everything that a checkpoint holds.
+  [[nodiscard]] std::vector<std::vector<std::byte>> state() {
+    std::vector<std::vector<std::byte>> all;
+    for (const CheckpointTensor& tensor : model_->share_for_writing(true, false)) {
+      const auto* data = tensor.local.as<std::byte>();
+      all.emplace_back(data, data + tensor.local.size_bytes());
+    }
+    model_->have_written();
+    return all;
+  }
+  void restore(const std::vector<std::vector<std::byte>>& state) {
+    std::size_t i = 0;
+    for (const CheckpointTensor& tensor : model_->owned_for_reading(false)) {
+      ASSERT_EQ(tensor.local.size_bytes(), state[i].size());
+      std::memcpy(tensor.local.data, state[i].data(), state[i].size());
+      ++i;
+    }
+    model_->have_read();
+  }
+
+ private:
+  SingleEngine single_;
+  config::Train train_;
+  Dataset data_;
+  TrainLoader loader_;
+  BaseModel base_;
+  std::unique_ptr<TrainModel> model_;
+  GlobalBatch batch_;
+};
+
+class GpuTraining : public testing::TestWithParam<Setting> {
+ protected:
+  void SetUp() override {
+    set_num_threads(1);
+    cuda::emulation::start_machine({.pace = GetParam().pace, .seed = 5});
+    gpu_ = std::make_unique<Gpu>(0, 0);
+  }
+  void TearDown() override {
+    gpu_.reset();
+    cuda::emulation::start_machine({});  // tells of what was left behind
+  }
+  std::unique_ptr<Gpu> gpu_;
+};
+
+TEST_P(GpuTraining, HasTheLossesOfTheCpu) {
+  constexpr int kSteps = 20;
+  TrainedRun cpu(GetParam(), kSteps, nullptr);
+  TrainedRun gpu(GetParam(), kSteps, gpu_.get());
+  std::int64_t allocations = 0;
+  double first = 0;
+  double last = 0;
+  for (std::int64_t step = 0; step < kSteps; ++step) {
+    const auto [loss, norm] = cpu.step(step);
+    const auto [gpu_loss, gpu_norm] = gpu.step(step);
+    EXPECT_NEAR(gpu_loss / loss, 1, 1e-5) << "step " << step;
+    EXPECT_NEAR(gpu_norm / norm, 1, 1e-4) << "step " << step;
+    first = step == 0 ? loss : first;
+    last = loss;
+    allocations = step == kSteps / 2 ? gpu_->memory().num_system_allocations : allocations;
+  }
+  EXPECT_LT(last, first);  // it does train
+  EXPECT_EQ(gpu_->memory().num_system_allocations, allocations);
+}
+
+TEST_P(GpuTraining, GoesOnFromACheckpointWithTheSameBits) {
+  TrainedRun whole(GetParam(), 4, gpu_.get());
+  (void)whole.step(0);
+  (void)whole.step(1);
+  const auto saved = whole.state();
+  const auto wanted = whole.step(2);
+  TrainedRun again(GetParam(), 4, gpu_.get());
+  again.restore(saved);
+  EXPECT_TRUE(again.state() == saved);
+  EXPECT_EQ(again.step(2), wanted);
+  EXPECT_TRUE(again.state() == whole.state());
+}
+
+// Two ranks with a GPU each: the tree of gradients goes by NCCL.
+struct Ranks {
+  MeshShape mesh;
+  int zero_stage = 0;
+  Pace pace = Pace::kLate;
+};
+
+class TwoGpus : public testing::TestWithParam<Ranks> {};
+
+TEST_P(TwoGpus, HaveTheLossesOfOneRankOnTheCpu) {
+  constexpr int kSteps = 20;
+  cuda::emulation::start_machine({.devices = 2});
+  if (survey_gpus().gpus.size() < 2) {
+    GTEST_SKIP() << "there is one GPU";
+  }
+  set_num_threads(1);
+  for (const char* method : {"full", "lora"}) {
+    const Setting setting{.method = method};
+    std::vector<std::pair<double, double>> wanted;
+    TrainedRun cpu(setting, kSteps, nullptr);
+    for (std::int64_t step = 0; step < kSteps; ++step) {
+      wanted.push_back(cpu.step(step));
+    }
+    cuda::emulation::start_machine({.devices = 2, .pace = GetParam().pace, .seed = 9});
+    run_local_ranks(2, [&](Group& host) {
+      set_num_threads(1);
+      Gpu gpu(host.rank(), host.rank());
+      const auto world = make_nccl_group(host.split(0, host.rank(), "gpus"), gpu);
+      Mesh mesh(*world, GetParam().mesh);
+      TrainedRun run(setting, kSteps, &gpu, &mesh, GetParam().zero_stage);
+      for (std::int64_t step = 0; step < kSteps; ++step) {
+        const auto [loss, norm] = run.step(step);
+        EXPECT_NEAR(loss / wanted[static_cast<std::size_t>(step)].first, 1, 1e-5) << step;
+        EXPECT_NEAR(norm / wanted[static_cast<std::size_t>(step)].second, 1, 1e-4) << step;
+      }
+    });
+  }
+  cuda::emulation::start_machine({});
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Meshes, TwoGpus,
+    testing::Values(Ranks{.mesh = {.data = 2}},
+                    Ranks{.mesh = {.shard = 2}, .zero_stage = 1, .pace = Pace::kRandom},
+                    Ranks{.mesh = {.shard = 2}, .zero_stage = 2},
+                    Ranks{.mesh = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom}),
+    [](const auto& info) {
+      return "data" + std::to_string(info.param.mesh.data) + "_zero" +
+             std::to_string(info.param.zero_stage);
+    });
+
+INSTANTIATE_TEST_SUITE_P(Settings, GpuTraining,
+                         testing::Values(Setting{},
+                                         Setting{.method = "lora", .pace = Pace::kRandom},
+                                         Setting{.family = "gpt2", .pace = Pace::kEager},
+                                         Setting{.family = "qwen3",
+                                                 .moments = config::OPTIMIZER_STATE_INT8,
+                                                 .recompute = Recompute::kSelective},
+                                         Setting{.family = "qwen3",
+                                                 .method = "lora",
+                                                 .moments = config::OPTIMIZER_STATE_BF16,
+                                                 .recompute = Recompute::kFull}),
+                         [](const auto& info) {
+                           return info.param.family + "_" + info.param.method + "_" +
+                                  std::to_string(static_cast<int>(info.param.moments)) + "_" +
+                                  std::to_string(static_cast<int>(info.param.recompute));
+                         });
+
+}  // namespace
+}  // namespace finescale
