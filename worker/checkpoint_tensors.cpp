@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/gpu.h"
+
 namespace finescale {
 
 std::vector<CheckpointTensor> local_tensors(const std::string& group, const ParameterSet& set,
@@ -28,7 +30,7 @@ std::vector<CheckpointTensor> local_tensors(const std::string& group, const Para
 void put_on_host(const Stream& stream, HostCopy::For purpose,
                  std::vector<CheckpointTensor>& tensors, std::vector<HostCopy>& copies) {
   for (CheckpointTensor& tensor : tensors) {
-    if (stream.on_gpu()) {
+    if (stream.on_gpu() && stream.gpu()->holds(tensor.local.data)) {
       tensor.local = copies.emplace_back(stream, tensor.local, purpose).view();
     }
   }

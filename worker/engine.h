@@ -26,6 +26,7 @@ struct Engine {
   int zero_stage = 0;  // 0 unless the shard axis is larger than 1
   int chunks = 1;      // pieces of the model on each pipeline rank
   Recompute recompute = Recompute::kNone;
+  bool host_moments = false;           // in the host's memory; on the CPU they always are
   std::optional<std::string> scratch;  // directory of the file of moments; none: in memory
   Stream stream = Stream();            // where this rank's kernels run
   CommQueue* reductions = nullptr;     // gradients and gathered units; null: nothing overlaps

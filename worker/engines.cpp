@@ -40,7 +40,6 @@ Recompute recompute_of(const config::Mesh& mesh) {
   return Recompute::kNone;
 }
 
-// The device's memory is the host's here, so `host` changes nothing.
 std::optional<std::string> scratch_of(const config::Mesh& mesh) {
   if (mesh.offload() != config::OFFLOAD_DISK) {
     return std::nullopt;
@@ -74,8 +73,11 @@ std::string describe(const Engine& engine) {
          ", pipeline: " + std::to_string(shape.pipeline) +
          ", zero: " + std::to_string(engine.zero_stage) + ", recompute: " + recompute +
          ", overlap: " + (engine.reductions != nullptr ? "on" : "off") +
-         ", interleave: " + std::to_string(engine.chunks) +
-         ", offload: " + (engine.scratch ? "disk" : "none") + "}";
+         ", interleave: " + std::to_string(engine.chunks) + ", offload: " +
+         (engine.scratch        ? "disk"
+          : engine.host_moments ? "host"
+                                : "none") +
+         "}";
 }
 
 Engines::Engines(Group& world, Gpu* gpu) : gpu_(gpu), world_(&world) {
@@ -108,6 +110,7 @@ Engine Engines::get(const config::Mesh& mesh) {
   engine.mesh = made.get();
   engine.zero_stage = zero_stage_of(mesh);
   engine.recompute = recompute_of(mesh);
+  engine.host_moments = mesh.offload() != config::OFFLOAD_NONE;
   engine.scratch = scratch_of(mesh);
   engine.chunks = shape.pipeline > 1 ? mesh.interleave() : 1;
   if (gpu_ != nullptr) {

@@ -23,8 +23,7 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                                  const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                                 std::int64_t seed, std::optional<std::string> scratch,
-                                 const Stream& stream)
+                                 std::int64_t seed, MomentPlace place, const Stream& stream)
     : set_(&set), store_(&store), stream_(stream), element_bytes_(dtype_size(set.dtype())) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
@@ -36,8 +35,7 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
   }
   size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
   list_parts();
-  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(scratch),
-                                       stream);
+  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(place));
   make_copies(mesh);
 }
 
@@ -227,8 +225,8 @@ void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::
       range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
     }
   }
-  if (const FileMemory* file = moments_->file()) {
-    update_in_windows(*file, optimizer, stream, updates_, step, learning_rate, norm);
+  if (moments_->file() != nullptr || moments_->on_gpu() != stream.on_gpu()) {
+    update_in_windows(moments_->file(), optimizer, stream, updates_, step, learning_rate, norm);
   } else {
     optimizer.update(stream, updates_, step, learning_rate, norm);
   }

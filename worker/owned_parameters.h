@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,12 +30,11 @@ struct TrainedUnit {
 
 class OwnedParameters {
  public:
-  // Units that train; empty ranges are left out. scratch: of Moments. All referred to must outlive
-  // it. Collective over the tensor group.
+  // Units that train; empty ranges are left out. place: of the moments. All referred to must
+  // outlive it. Collective over the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                   const std::vector<TrainedUnit>& units, config::OptimizerState form,
-                  std::int64_t seed, std::optional<std::string> scratch,
-                  const Stream& stream = Stream());
+                  std::int64_t seed, MomentPlace place, const Stream& stream = Stream());
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
   OwnedParameters& operator=(const OwnedParameters&) = delete;
@@ -68,7 +66,6 @@ class OwnedParameters {
   // The moments, below group/<slot>; to be followed by have_read or have_written.
   [[nodiscard]] std::vector<CheckpointTensor> moment_tensors(const std::string& group,
                                                              Extent extent, Moments::For purpose);
-  [[nodiscard]] bool moments_are_on_host() const noexcept { return moments_->is_packed(); }
   void have_read() { moments_->pack(); }
   void have_written() { moments_->drop(); }
 

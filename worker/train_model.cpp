@@ -145,11 +145,9 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
                                                   bool with_best) {
   std::vector<CheckpointTensor> all;
   const bool reads = extent == OwnedParameters::Extent::kOwned;
-  const auto add = [&](std::vector<CheckpointTensor> some, bool is_on_host = false) {
-    if (!is_on_host) {
-      put_on_host(engine_.stream, reads ? HostCopy::For::kWriting : HostCopy::For::kReading, some,
-                  host_copies_);
-    }
+  const auto add = [&](std::vector<CheckpointTensor> some) {
+    put_on_host(engine_.stream, reads ? HostCopy::For::kWriting : HostCopy::For::kReading, some,
+                host_copies_);
     for (CheckpointTensor& tensor : some) {
       all.push_back(std::move(tensor));
     }
@@ -159,8 +157,7 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     add(owned.value_tensors(method().checkpoint_group(), extent));
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,
-                               reads ? Moments::For::kReading : Moments::For::kWriting),
-          owned.moments_are_on_host());
+                               reads ? Moments::For::kReading : Moments::For::kWriting));
     }
     if (with_best) {
       if (best_.size() <= i) {

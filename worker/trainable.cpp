@@ -46,9 +46,9 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
         *mesh_, *head_plan_, set.dtype(), max_micro_batches, options, engine.reductions);
   }
   make_model(engine);
-  owned_ =
-      std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
-                                        train.optimizer_state(), seed, engine.scratch, stream_);
+  owned_ = std::make_unique<OwnedParameters>(
+      *mesh_, set, *store_, trained_units(), train.optimizer_state(), seed,
+      MomentPlace{engine.host_moments ? Stream() : stream_, engine.scratch}, stream_);
 }
 
 // Methods make their values on the host. On the CPU the store uses their memory, a GPU's has a

@@ -57,6 +57,7 @@ struct Setting {
   std::string method = "full";
   config::OptimizerState moments = config::OPTIMIZER_STATE_FULL;
   Recompute recompute = Recompute::kNone;
+  bool host_moments = false;
   Pace pace = Pace::kLate;
 };
 
@@ -98,6 +99,7 @@ class TrainedRun {
       : train_(train_config(setting)), data_(examples(steps)), loader_(data_, train_, 1) {
     Engine engine = single_.engine();
     engine.recompute = setting.recompute;
+    engine.host_moments = setting.host_moments;
     if (mesh != nullptr) {
       engine.mesh = mesh;
       engine.zero_stage = zero_stage;
@@ -248,22 +250,25 @@ INSTANTIATE_TEST_SUITE_P(
              std::to_string(info.param.zero_stage);
     });
 
-INSTANTIATE_TEST_SUITE_P(Settings, GpuTraining,
-                         testing::Values(Setting{},
-                                         Setting{.method = "lora", .pace = Pace::kRandom},
-                                         Setting{.family = "gpt2", .pace = Pace::kEager},
-                                         Setting{.family = "qwen3",
-                                                 .moments = config::OPTIMIZER_STATE_INT8,
-                                                 .recompute = Recompute::kSelective},
-                                         Setting{.family = "qwen3",
-                                                 .method = "lora",
-                                                 .moments = config::OPTIMIZER_STATE_BF16,
-                                                 .recompute = Recompute::kFull}),
-                         [](const auto& info) {
-                           return info.param.family + "_" + info.param.method + "_" +
-                                  std::to_string(static_cast<int>(info.param.moments)) + "_" +
-                                  std::to_string(static_cast<int>(info.param.recompute));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Settings, GpuTraining,
+    testing::Values(Setting{}, Setting{.method = "lora", .pace = Pace::kRandom},
+                    Setting{.family = "gpt2", .pace = Pace::kEager},
+                    Setting{.host_moments = true, .pace = Pace::kRandom},
+                    Setting{.moments = config::OPTIMIZER_STATE_INT8, .host_moments = true},
+                    Setting{.family = "qwen3",
+                            .moments = config::OPTIMIZER_STATE_INT8,
+                            .recompute = Recompute::kSelective},
+                    Setting{.family = "qwen3",
+                            .method = "lora",
+                            .moments = config::OPTIMIZER_STATE_BF16,
+                            .recompute = Recompute::kFull}),
+    [](const auto& info) {
+      return info.param.family + "_" + info.param.method + "_" +
+             std::to_string(static_cast<int>(info.param.moments)) + "_" +
+             std::to_string(static_cast<int>(info.param.recompute)) +
+             (info.param.host_moments ? "_host" : "");
+    });
 
 }  // namespace
 }  // namespace finescale

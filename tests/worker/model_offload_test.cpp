@@ -28,7 +28,7 @@ struct State {
       : moments(form, DType::kF32, 3,
                 {{.begin = 0, .size = kSizes[0], .phase = 0, .tensor = "a"},
                  {.begin = kSizes[0], .size = kSizes[1], .phase = kPhase, .tensor = "b"}},
-                std::move(scratch)) {}
+                {Stream(), std::move(scratch)}) {}
 
   void step(const AdamW& optimizer, const AlignedBuffer& gradient, std::int64_t number) {
     std::vector<UpdateRange> ranges;
@@ -47,7 +47,7 @@ struct State {
       begin += kSizes[i];
     }
     if (moments.file() != nullptr) {
-      update_in_windows(*moments.file(), optimizer, Stream(), ranges, number, 1e-3, 1);
+      update_in_windows(moments.file(), optimizer, Stream(), ranges, number, 1e-3, 1);
     } else {
       optimizer.update(Stream(), ranges, number, 1e-3, 1);
     }

@@ -37,13 +37,11 @@ std::uint64_t key_of(const std::string& name) {
 }  // namespace
 
 Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-                 std::vector<MomentPart> parts, std::optional<std::string> scratch,
-                 const Stream& stream)
+                 std::vector<MomentPart> parts, MomentPlace place)
     : form_(form),
       dtype_(dtype),
       seed_(seed),
-      scratch_(std::move(scratch)),
-      stream_(stream),
+      place_(std::move(place)),
       parts_(std::move(parts)),
       element_bytes_(bytes_of(form, dtype)) {
   for (const MomentPart& part : parts_) {
@@ -53,17 +51,17 @@ Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
     first_blocks_.push_back(num_blocks_);
     num_blocks_ += PackedMoments{.phase = part.phase}.num_blocks(part.size);
   }
-  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_, stream_);
+  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_, place_.stream);
   if (form_ == config::OPTIMIZER_STATE_INT8) {
-    scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float), stream_,
-                            MemoryPurpose::kOptimizer);
+    scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float),
+                            place_.stream, MemoryPurpose::kOptimizer);
   }
 }
 
 Moments::Memory Moments::zeros(std::size_t size_bytes, const Stream& where) const {
   Memory memory;
-  if (scratch_) {
-    memory.file = FileMemory(*scratch_, size_bytes);
+  if (place_.scratch) {
+    memory.file = FileMemory(*place_.scratch, size_bytes);
   } else {
     memory.buffer = AlignedBuffer(size_bytes, where, MemoryPurpose::kOptimizer);
   }
@@ -74,7 +72,7 @@ std::size_t Moments::memory_bytes() const noexcept {
   const std::size_t all = 2 * static_cast<std::size_t>(num_elements_) * element_bytes_;
   const std::size_t windows =
       2 * 2 * static_cast<std::size_t>(kWindowElements) * element_bytes_;  // one is read ahead
-  return scales_.size_bytes() + (scratch_ ? std::min(all, windows) : all);
+  return scales_.size_bytes() + (place_.scratch ? std::min(all, windows) : all);
 }
 
 TensorView Moments::m(std::int64_t begin, std::int64_t size) const {
@@ -125,7 +123,7 @@ TensorView Moments::expanded(int moment, const MomentPart& part) const {
 }
 
 void Moments::leave(std::size_t index) const {
-  if (!scratch_) {
+  if (!place_.scratch) {
     return;
   }
   const MomentPart& part = parts_[index];
@@ -145,8 +143,8 @@ std::array<Moments::Slot, 2> Moments::slots(For purpose) {
   }
   expanded_ = zeros(2 * static_cast<std::size_t>(num_elements_) * sizeof(float), Stream());
   if (purpose == For::kWriting) {
-    const HostCopy bytes(stream_, codes(), HostCopy::For::kReading);
-    const HostCopy factors(stream_, scales(), HostCopy::For::kReading);
+    const HostCopy bytes(place_.stream, codes(), HostCopy::For::kReading);
+    const HostCopy factors(place_.stream, scales(), HostCopy::For::kReading);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       expand_moments(Stream(), packed_in(bytes.view().data, factors.view().data, i),
                      expanded(0, parts_[i]), expanded(1, parts_[i]));
@@ -154,15 +152,15 @@ std::array<Moments::Slot, 2> Moments::slots(For purpose) {
     }
   }
   auto* data = reinterpret_cast<float*>(expanded_.data());
-  const FileMemory* file = scratch_ ? &expanded_.file : nullptr;
+  const FileMemory* file = place_.scratch ? &expanded_.file : nullptr;
   return {Slot{"m", data, DType::kF32, file},
           Slot{has_root ? "v_root" : "v", data + num_elements_, DType::kF32, file}};
 }
 
 void Moments::pack() {
   if (is_packed()) {
-    HostCopy bytes(stream_, codes(), HostCopy::For::kWriting);
-    HostCopy factors(stream_, scales(), HostCopy::For::kWriting);
+    HostCopy bytes(place_.stream, codes(), HostCopy::For::kWriting);
+    HostCopy factors(place_.stream, scales(), HostCopy::For::kWriting);
     for (std::size_t i = 0; i < parts_.size(); ++i) {
       pack_moments(Stream(), expanded(0, parts_[i]), expanded(1, parts_[i]),
                    packed_in(bytes.view().data, factors.view().data, i));

@@ -29,18 +29,22 @@ struct MomentPart {
   std::int64_t first_element = 0;
 };
 
+struct MomentPlace {
+  Stream stream = Stream();                 // in the memory of its device, or
+  std::optional<std::string> scratch = {};  // in a file of this directory (core/file_memory.h)
+};
+
 class Moments {
  public:
-  // Zeros. The parts cover the list in order. dtype: of the values. scratch: the directory of the
-  // file that they lie in (core/file_memory.h); none: in the memory of the stream's device.
+  // Zeros. The parts cover the list in order. dtype: of the values.
   Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-          std::vector<MomentPart> parts, std::optional<std::string> scratch = {},
-          const Stream& stream = Stream());
+          std::vector<MomentPart> parts, MomentPlace place = {});
 
   [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
+  [[nodiscard]] bool on_gpu() const noexcept { return place_.stream.on_gpu(); }
   // Null: in memory.
   [[nodiscard]] const FileMemory* file() const noexcept {
-    return scratch_ ? &memory_.file : nullptr;
+    return place_.scratch ? &memory_.file : nullptr;
   }
   // What the process holds of them at most, checkpoints aside.
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
@@ -84,8 +88,7 @@ class Moments {
   config::OptimizerState form_;
   DType dtype_;
   std::int64_t seed_;
-  std::optional<std::string> scratch_;
-  Stream stream_;
+  MomentPlace place_;
   std::vector<MomentPart> parts_;
   std::vector<std::uint64_t> keys_;         // of the tensors' names
   std::vector<std::int64_t> first_blocks_;  // by part

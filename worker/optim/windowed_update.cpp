@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/transfer.h"
+
 namespace finescale {
 
 namespace {
@@ -73,15 +75,24 @@ UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t e
   return part;
 }
 
-void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Stream& stream,
+void update_in_windows(const FileMemory* file, const AdamW& optimizer, const Stream& stream,
                        std::span<const UpdateRange> ranges, std::int64_t step, double learning_rate,
                        double norm) {
   std::optional<UpdateRange> current;
   const auto finish = [&] {
-    if (current) {
-      optimizer.update(stream, {&*current, 1}, step, learning_rate, norm);
-      for (const Bytes& moment : moments_of(*current)) {
-        file.drop(moment);
+    if (!current) {
+      return;
+    }
+    HostCopy value(stream, current->value, HostCopy::For::kReading);
+    const HostCopy gradient(stream, current->gradient, HostCopy::For::kReading);
+    UpdateRange range = *current;
+    range.value = value.view();
+    range.gradient = gradient.view();
+    optimizer.update(Stream(), {&range, 1}, step, learning_rate, norm);
+    value.commit();
+    for (const Bytes& moment : moments_of(range)) {
+      if (file != nullptr) {
+        file->drop(moment);
       }
     }
   };
@@ -89,7 +100,9 @@ void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Str
     for_each_window(range, [&](std::int64_t begin, std::int64_t end) {
       UpdateRange next = part_of(range, begin, end);
       for (const Bytes& moment : moments_of(next)) {
-        file.prefetch(moment);
+        if (file != nullptr) {
+          file->prefetch(moment);
+        }
       }
       finish();
       current = std::move(next);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// An update whose moments lie in a file: window by window, the next one read ahead, the last one
-// dropped, so that the process holds two of them. The same bits as all at once: the update goes
+// An update by the host, window by window: of moments in a file, the next window read ahead and the
+// last one dropped, so that the process holds two of them; of a GPU's weights, their gradients
+// brought here and the weights back. The same bits as all at once by the host: the update goes
 // element by element, and windows end where blocks with one scale do.
 #pragma once
 
@@ -19,8 +20,9 @@ inline constexpr std::int64_t kWindowElements = std::int64_t{1} << 21;
 // Elements [begin, end) of a range; with packed moments begin is 0 or ends a block.
 [[nodiscard]] UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t end);
 
-// AdamW::update of ranges whose moments lie in the file.
-void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Stream& stream,
+// AdamW::update of ranges whose moments lie in the file (null: in the host's memory), values and
+// gradients in that of the stream's device.
+void update_in_windows(const FileMemory* file, const AdamW& optimizer, const Stream& stream,
                        std::span<const UpdateRange> ranges, std::int64_t step, double learning_rate,
                        double norm);
 
