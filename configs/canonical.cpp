@@ -2,6 +2,9 @@
 #include "configs/canonical.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <google/protobuf/io/tokenizer.h>
@@ -23,8 +26,8 @@ using google::protobuf::Reflection;
 
 enum class Style { kStored, kKey };
 
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
+void append_quoted(const std::string& text, std::string& out) {
+  out += '"';
   for (const unsigned char c : text) {
     if (c == '"' || c == '\\') {
       out += '\\';
@@ -38,29 +41,39 @@ std::string quoted(const std::string& text) {
       out += static_cast<char>('0' + (c & 7));
     }
   }
-  return out + "\"";
+  out += '"';
 }
 
-std::string scalar_text(const Message& message, const FieldDescriptor& field, int index) {
+void append_scalar(const Message& message, const FieldDescriptor& field, int index,
+                   std::string& out) {
   const Reflection& r = *message.GetReflection();
   const bool list = index >= 0;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_BOOL:
-      return r.GetBool(message, &field) ? "true" : "false";
+      out += r.GetBool(message, &field) ? "true" : "false";
+      return;
     case FieldDescriptor::CPPTYPE_INT32:
-      return std::to_string(list ? r.GetRepeatedInt32(message, &field, index)
+      out += std::to_string(list ? r.GetRepeatedInt32(message, &field, index)
                                  : r.GetInt32(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_INT64:
-      return std::to_string(list ? r.GetRepeatedInt64(message, &field, index)
+      out += std::to_string(list ? r.GetRepeatedInt64(message, &field, index)
                                  : r.GetInt64(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return number_text(list ? r.GetRepeatedDouble(message, &field, index)
+      out += number_text(list ? r.GetRepeatedDouble(message, &field, index)
                               : r.GetDouble(message, &field));
+      return;
     case FieldDescriptor::CPPTYPE_ENUM:
-      return r.GetEnum(message, &field)->name();
-    case FieldDescriptor::CPPTYPE_STRING:
-      return quoted(list ? r.GetRepeatedString(message, &field, index)
-                         : r.GetString(message, &field));
+      out += r.GetEnum(message, &field)->name();
+      return;
+    case FieldDescriptor::CPPTYPE_STRING: {
+      std::string scratch;
+      append_quoted(list ? r.GetRepeatedStringReference(message, &field, index, &scratch)
+                         : r.GetStringReference(message, &field, &scratch),
+                    out);
+      return;
+    }
     default:
       throw Error(ErrorKind::kInternal, "no canonical text for field " + field.full_name());
   }
@@ -89,63 +102,100 @@ bool equals_default(const Message& message, const FieldDescriptor& field) {
   }
 }
 
-std::string print(const Message& message, Style style, const std::string& indent);
+// What a type's text is made by, looked up once: options are dear to ask for.
+struct TypeFields {
+  struct Field {
+    const FieldDescriptor* descriptor;
+    bool not_in_key;
+  };
+  std::vector<Field> by_number;
+  std::int64_t revision = 0;
+};
 
-std::string print_message_field(const Message& child, const FieldDescriptor& field, Style style,
-                                const std::string& indent) {
-  const std::string inner = print(child, style, indent + "  ");
-  // In a key an empty message equals an absent one, except as the chosen case of a oneof.
-  if (style == Style::kKey && inner.empty() && field.containing_oneof() == nullptr &&
-      !field.is_repeated()) {
-    return "";
+const TypeFields& fields_of(const Descriptor& type) {
+  thread_local std::unordered_map<const Descriptor*, TypeFields> known;
+  const auto [place, is_new] = known.try_emplace(&type);
+  TypeFields& fields = place->second;
+  if (is_new) {
+    for (int i = 0; i < type.field_count(); ++i) {
+      const FieldDescriptor* field = type.field(i);
+      fields.by_number.push_back({field, field->options().GetExtension(config::not_in_key)});
+    }
+    std::sort(fields.by_number.begin(), fields.by_number.end(), [](const auto& a, const auto& b) {
+      return a.descriptor->number() < b.descriptor->number();
+    });
+    fields.revision = type.options().GetExtension(config::revision);
   }
-  return indent + field.name() + " {\n" + inner + indent + "}\n";
+  return fields;
 }
 
-std::string print_field(const Message& message, const FieldDescriptor& field, Style style,
-                        const std::string& indent) {
+void print(const Message& message, Style style, std::size_t indent, std::string& out);
+
+void print_message_field(const Message& child, const FieldDescriptor& field, Style style,
+                         std::size_t indent, std::string& out) {
+  const std::size_t before = out.size();
+  out.append(indent, ' ').append(field.name()).append(" {\n");
+  const std::size_t inner = out.size();
+  print(child, style, indent + 2, out);
+  // In a key an empty message equals an absent one, except as the chosen case of a oneof.
+  if (style == Style::kKey && out.size() == inner && field.containing_oneof() == nullptr &&
+      !field.is_repeated()) {
+    out.resize(before);
+    return;
+  }
+  out.append(indent, ' ').append("}\n");
+}
+
+void print_scalar_field(const Message& message, const FieldDescriptor& field, int index,
+                        std::size_t indent, std::string& out) {
+  out.append(indent, ' ').append(field.name()).append(": ");
+  append_scalar(message, field, index, out);
+  out += '\n';
+}
+
+void print_field(const Message& message, const FieldDescriptor& field, Style style,
+                 std::size_t indent, std::string& out) {
   const Reflection& r = *message.GetReflection();
   const bool is_message = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-  std::string out;
   if (field.is_repeated()) {
     for (int i = 0; i < r.FieldSize(message, &field); ++i) {
-      out += is_message ? print_message_field(r.GetRepeatedMessage(message, &field, i), field,
-                                              style, indent)
-                        : indent + field.name() + ": " + scalar_text(message, field, i) + "\n";
+      if (is_message) {
+        print_message_field(r.GetRepeatedMessage(message, &field, i), field, style, indent, out);
+      } else {
+        print_scalar_field(message, field, i, indent, out);
+      }
     }
-    return out;
+    return;
   }
   if (is_message) {
-    return r.HasField(message, &field)
-               ? print_message_field(r.GetMessage(message, &field), field, style, indent)
-               : "";
+    if (r.HasField(message, &field)) {
+      print_message_field(r.GetMessage(message, &field), field, style, indent, out);
+    }
+    return;
   }
   const bool wanted = style == Style::kStored
                           ? r.HasField(message, &field) || field.has_default_value()
                           : r.HasField(message, &field) && !equals_default(message, field);
-  return wanted ? indent + field.name() + ": " + scalar_text(message, field, -1) + "\n" : "";
+  if (wanted) {
+    print_scalar_field(message, field, -1, indent, out);
+  }
 }
 
-std::string print(const Message& message, Style style, const std::string& indent) {
-  const Descriptor& type = *message.GetDescriptor();
-  std::vector<const FieldDescriptor*> fields;
-  fields.reserve(static_cast<std::size_t>(type.field_count()));
-  for (int i = 0; i < type.field_count(); ++i) {
-    fields.push_back(type.field(i));
+void print(const Message& message, Style style, std::size_t indent, std::string& out) {
+  const TypeFields& fields = fields_of(*message.GetDescriptor());
+  if (style == Style::kKey && fields.revision > 0) {
+    out.append(indent, ' ').append("revision: ").append(std::to_string(fields.revision)) += '\n';
   }
-  std::sort(fields.begin(), fields.end(),
-            [](const auto* a, const auto* b) { return a->number() < b->number(); });
-  std::string out;
-  if (style == Style::kKey && type.options().GetExtension(config::revision) > 0) {
-    out += indent + "revision: " + std::to_string(type.options().GetExtension(config::revision)) +
-           "\n";
-  }
-  for (const FieldDescriptor* field : fields) {
-    if (style == Style::kKey && field->options().GetExtension(config::not_in_key)) {
-      continue;
+  for (const auto& [field, not_in_key] : fields.by_number) {
+    if (style == Style::kStored || !not_in_key) {
+      print_field(message, *field, style, indent, out);
     }
-    out += print_field(message, *field, style, indent);
   }
+}
+
+std::string printed(const Message& message, Style style) {
+  std::string out;
+  print(message, style, 0, out);
   return out;
 }
 
@@ -163,7 +213,7 @@ class FirstError final : public google::protobuf::io::ErrorCollector {
 }  // namespace
 
 std::string canonical_text(const Message& message) {
-  return print(message, Style::kStored, "");
+  return printed(message, Style::kStored);
 }
 
 void parse_canonical(std::string_view text, Message& message) {
@@ -177,7 +227,7 @@ void parse_canonical(std::string_view text, Message& message) {
 }
 
 std::string key_text(const Message& message) {
-  return print(message, Style::kKey, "");
+  return printed(message, Style::kKey);
 }
 
 std::string stage_key(const config::StageSpec& spec) {

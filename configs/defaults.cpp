@@ -82,6 +82,39 @@ void resolve_laws(config::Sweep& sweep) {
   }
 }
 
+// What decides is what the laws are fitted to; the budgets are the axis that is called so.
+void resolve_rungs(const config::Sweep& sweep, config::Rungs& rungs) {
+  if (!rungs.has_metric()) {
+    rungs.set_metric(sweep.laws().metric());
+  }
+  for (const config::Axis& axis : sweep.axes()) {
+    if (!rungs.has_budget() && axis.path().ends_with(".data_budget")) {
+      rungs.set_budget(axis.path());
+    }
+  }
+}
+
+void resolve_search(config::Sweep& sweep) {
+  config::Search& search = *sweep.mutable_search();
+  switch (search.kind_case()) {
+    case config::Search::kHalving:
+      return resolve_rungs(sweep, *search.mutable_halving());
+    case config::Search::kAsha:
+      return resolve_rungs(sweep, *search.mutable_asha());
+    case config::Search::kTpe:
+      if (!search.tpe().has_metric()) {
+        search.mutable_tpe()->set_metric(sweep.laws().metric());
+      }
+      return;
+    case config::Search::KIND_NOT_SET:
+      search.mutable_grid();
+      return;
+    case config::Search::kGrid:
+    case config::Search::kRandom:
+      return;
+  }
+}
+
 }  // namespace
 
 std::string stage_kind(const config::Stage& stage) {
@@ -117,14 +150,12 @@ void resolve_defaults(config::Sweep& sweep) {
   resolve_names(sweep);
   resolve_base(*sweep.mutable_base());
   resolve_stages(*sweep.mutable_trial());
-  if (sweep.search().kind_case() == config::Search::KIND_NOT_SET) {
-    sweep.mutable_search()->mutable_grid();
-  }
   if (sweep.tune().has_geometric() && !sweep.tune().has_trials()) {
     sweep.mutable_tune()->set_trials(sweep.tune().geometric().points());
   }
   resolve_resources(sweep);
   resolve_laws(sweep);
+  resolve_search(sweep);
   if (!sweep.has_output()) {
     sweep.set_output("runs/" + sweep.name());
   }

@@ -96,7 +96,8 @@ void settle_axes(config::Sweep& sweep, const Source& source) {
   }
 }
 
-config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides, Source& source) {
+config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides, Source& source,
+                     NamedFiles files = NamedFiles::kChecked) {
   resolve_names(sweep);  // paths of overrides and axes begin with them
   apply_overrides(sweep, overrides, source);
   resolve_names(sweep);
@@ -105,7 +106,7 @@ config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides
   settle_axes(sweep, source);
   resolve_preset(*sweep.mutable_base(), source.at("base.preset"));
   resolve_defaults(sweep);
-  check_rules(sweep, source.file, source.positions);
+  check_rules(sweep, source.file, source.positions, files);
   return sweep;
 }
 
@@ -174,11 +175,12 @@ void set_field(config::Sweep& sweep, const std::string& path, std::string_view y
   set_entry(ref, yaml_value, where);
 }
 
-config::Sweep load_sweep(const std::string& file, const std::vector<Override>& overrides) {
+config::Sweep load_sweep(const std::string& file, const std::vector<Override>& overrides,
+                         NamedFiles files) {
   config::Sweep sweep;
   Source source = source_of(file);
   read_yaml(read_user_file(file), file, sweep, &source.positions);
-  return finish(std::move(sweep), overrides, source);
+  return finish(std::move(sweep), overrides, source, files);
 }
 
 config::Run load_run(const std::string& file, const std::vector<Override>& overrides) {

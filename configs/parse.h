@@ -28,8 +28,10 @@ void parse_yaml(std::string_view text, const std::string& file, google::protobuf
 
 // Whole files, presets resolved into base.architecture, relative paths made absolute against the
 // file, cross-field rules.
+enum class NamedFiles { kChecked, kNeedNotExist };  // data and models
 [[nodiscard]] config::Sweep load_sweep(const std::string& file,
-                                       const std::vector<Override>& overrides);
+                                       const std::vector<Override>& overrides,
+                                       NamedFiles files = NamedFiles::kChecked);
 [[nodiscard]] config::Run load_run(const std::string& file, const std::vector<Override>& overrides);
 
 // Sets one field: "laws.bootstrap", "train.learning_rate" (a stage name first: looked up in

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "configs/field_path.h"
@@ -13,6 +14,7 @@
 #include "configs/parse.h"
 #include "configs/slurm_rules.h"
 #include "configs/trial_rules.h"
+#include "configs/trunks.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -32,7 +34,9 @@ bool has(const std::vector<std::string>& names, const std::string& name) {
 
 class SweepRules : TrialRules {
  public:
-  using TrialRules::TrialRules;
+  SweepRules(const config::Sweep& sweep, std::string file, const Positions& positions,
+             NamedFiles files)
+      : TrialRules(sweep, std::move(file), positions), files_(files) {}
 
   void check() const {
     check_name();
@@ -80,7 +84,9 @@ class SweepRules : TrialRules {
       const config::Sweep trial = apply_values(sweep_, first_point(), file());
       const TrialRules rules(trial, file(), positions());
       rules.check_trial();
-      rules.check_files(counts_, "");
+      if (files_ == NamedFiles::kChecked) {
+        rules.check_files(counts_, "");
+      }
     } catch (const Error& error) {
       for (const config::Axis& axis : sweep_.axes()) {
         if (error.where() == file() && error.message().starts_with(axis.path())) {
@@ -131,7 +137,9 @@ class SweepRules : TrialRules {
       const Positions none;
       const TrialRules rules(trial, "", none);
       rules.check_trial();
-      rules.check_files(counts_, varied);
+      if (files_ == NamedFiles::kChecked) {
+        rules.check_files(counts_, varied);
+      }
     } catch (const Error& error) {
       fail(path, error.message(), error.hint());
     }
@@ -150,9 +158,67 @@ class SweepRules : TrialRules {
                   " points");
       points = trials;
     }
+    if (sweep_.search().has_halving()) {
+      check_rungs(sweep_.search().halving(), "search.halving");
+    } else if (sweep_.search().has_asha()) {
+      check_rungs(sweep_.search().asha(), "search.asha");
+    } else if (sweep_.search().has_tpe()) {
+      check_metric(sweep_.search().tpe().metric(), "search.tpe.metric");
+      check_not_tuned("search.tpe");
+      points = static_cast<double>(sweep_.search().tpe().trials());
+    }
     require(points <= kMaxGrid, "axes",
             "the axes have more than " + std::to_string(kMaxGrid) + " points",
             "search: {random: {trials: N}} draws some of them");
+  }
+
+  void check_not_tuned(const std::string& path) const {
+    require(!sweep_.has_tune(), "tune", "tune excludes " + path + ": both decide by results",
+            "make the tuned field an axis, or search: grid");
+  }
+
+  // A promoted configuration goes on from the trunk of its smaller budget: there must be one.
+  void check_rungs(const config::Rungs& rungs, const std::string& path) const {
+    const config::Axis* budgets = nullptr;
+    std::vector<std::string> paths;
+    for (const config::Axis& axis : sweep_.axes()) {
+      paths.push_back(axis.path());
+      budgets = axis.path() == rungs.budget() ? &axis : budgets;
+    }
+    require(budgets != nullptr && rungs.budget().ends_with(".data_budget"), path + ".budget",
+            path + " needs an axis of data budgets" +
+                (rungs.has_budget() ? ", and " + rungs.budget() + " is none" : ""),
+            "for example axes: {train.data_budget: [100, 300, 900]}");
+    require(values_of(*budgets).size() > 1, "axes." + budgets->path(),
+            path + " needs two budgets or more");
+    for (const std::string& name : rungs.per()) {
+      require(
+          has(paths, name) && name != rungs.budget(), path + ".per",
+          path + ".per: " + name + " is no axis beside the budgets" + did_you_mean(name, paths));
+    }
+    check_metric(rungs.metric(), path + ".metric");
+    check_not_tuned(path);
+    require(sweep_.resources().share_trunks(), "resources.share_trunks",
+            path + " goes on from trunks, and resources.share_trunks is false");
+    for (const config::Axis& axis : sweep_.axes()) {
+      for (const std::string& value : values_of(axis)) {
+        std::map<std::string, std::string> point = first_point();
+        point[axis.path()] = value;
+        check_has_trunk(apply_values(sweep_, point, ""), rungs, path);
+      }
+    }
+  }
+
+  void check_has_trunk(const config::Sweep& trial, const config::Rungs& rungs,
+                       const std::string& path) const {
+    for (const config::Stage& stage : trial.trial().stages()) {
+      if (rungs.budget() == stage.name() + ".data_budget") {
+        const std::string why = why_no_trunk(stage.train());
+        require(why.empty(), path,
+                path + " goes on from the trunk of a smaller budget, and " + stage.name() +
+                    " leaves none: " + why);
+      }
+    }
   }
 
   void check_metric(const std::string& metric, const std::string& path) const {
@@ -283,6 +349,7 @@ class SweepRules : TrialRules {
             "resources.interface: only loopback is served in this version", "leave it out");
   }
 
+  NamedFiles files_;
   mutable ExampleCounts counts_;
   mutable std::map<std::string, std::vector<std::string>> values_;  // by path of the axis
 };
@@ -294,8 +361,9 @@ void check_structure(const config::Sweep& sweep, const std::string& file,
   TrialRules(sweep, file, positions).check_structure();
 }
 
-void check_rules(const config::Sweep& sweep, const std::string& file, const Positions& positions) {
-  SweepRules(sweep, file, positions).check();
+void check_rules(const config::Sweep& sweep, const std::string& file, const Positions& positions,
+                 NamedFiles files) {
+  SweepRules(sweep, file, positions, files).check();
 }
 
 void check_combination(const config::Sweep& sweep, const std::string& where) {

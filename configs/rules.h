@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "configs/parse.h"
 #include "configs/schema/sweep.pb.h"
 #include "configs/yaml_reader.h"
 
@@ -23,7 +24,8 @@ void check_structure(const config::Sweep& sweep, const std::string& file,
 
 // Throws kConfig at the position of the field, or at `file` when it was never written. Every axis
 // value is checked with the other axes at their first value.
-void check_rules(const config::Sweep& sweep, const std::string& file, const Positions& positions);
+void check_rules(const config::Sweep& sweep, const std::string& file, const Positions& positions,
+                 NamedFiles files);
 
 // The rules that a combination of axis values can break; no file is looked at. Throws kConfig at
 // `where`.

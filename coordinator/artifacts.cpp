@@ -2,6 +2,7 @@
 #include "coordinator/artifacts.h"
 
 #include <filesystem>
+#include <utility>
 
 #include "checkpoint/manifest.h"
 #include "core/crash_point.h"
@@ -82,6 +83,34 @@ std::string publish_attempt(const std::string& campaign, const proto::CommitRequ
     return error.what();
   }
   return "";
+}
+
+namespace {
+
+class FileArtifacts : public Artifacts {
+ public:
+  explicit FileArtifacts(std::string campaign) : campaign_(std::move(campaign)) {}
+  [[nodiscard]] std::vector<std::string> older_attempts(const std::string& key,
+                                                        std::int64_t epoch) override {
+    return finescale::older_attempts(campaign_, key, epoch);
+  }
+  void remove_attempts(const std::string& key, std::int64_t last_epoch) override {
+    finescale::remove_attempts(campaign_, key, last_epoch);
+  }
+  [[nodiscard]] bool adopt(StoredStage& stage) override { return adopt_artifact(campaign_, stage); }
+  [[nodiscard]] std::string publish(const proto::CommitRequest& commit,
+                                    proto::StageResult& result) override {
+    return publish_attempt(campaign_, commit, result);
+  }
+
+ private:
+  std::string campaign_;
+};
+
+}  // namespace
+
+std::unique_ptr<Artifacts> make_file_artifacts(const std::string& campaign) {
+  return std::make_unique<FileArtifacts>(campaign);
 }
 
 }  // namespace finescale

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attempts and artifacts of a campaign directory: attempts/<key>-<epoch> becomes artifacts/<key> by
-// one rename.
+// Attempts and artifacts of a campaign: attempts/<key>-<epoch> becomes artifacts/<key> by one
+// rename. In files; the simulator has them in memory.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -29,5 +30,24 @@ void remove_attempts(const std::string& campaign, const std::string& key, std::i
 [[nodiscard]] std::string publish_attempt(const std::string& campaign,
                                           const proto::CommitRequest& commit,
                                           proto::StageResult& result);
+
+class Artifacts {
+ public:
+  virtual ~Artifacts() = default;
+  [[nodiscard]] virtual std::vector<std::string> older_attempts(const std::string& key,
+                                                                std::int64_t epoch) = 0;
+  virtual void remove_attempts(const std::string& key, std::int64_t last_epoch) = 0;
+  [[nodiscard]] virtual bool adopt(StoredStage& stage) = 0;
+  [[nodiscard]] virtual std::string publish(const proto::CommitRequest& commit,
+                                            proto::StageResult& result) = 0;
+
+ protected:
+  Artifacts() = default;
+  Artifacts(const Artifacts&) = default;
+  Artifacts& operator=(const Artifacts&) = default;
+};
+
+// Those of a campaign directory.
+[[nodiscard]] std::unique_ptr<Artifacts> make_file_artifacts(const std::string& campaign);
 
 }  // namespace finescale

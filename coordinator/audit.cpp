@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <set>
+#include <tuple>
 
 #include <nlohmann/json.hpp>
 
@@ -53,7 +54,34 @@ void check_steps(const StoredStage& stage, const proto::StageResult& result, Aud
   }
 }
 
-void check_done(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
+// Tokens, labels, examples and FLOPs that the trunks of the campaign have done.
+using TrunkTotals = std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t, double>>;
+
+TrunkTotals trunk_totals(const Campaign& campaign) {
+  TrunkTotals totals;
+  for (const auto& [key, result] : campaign.results) {
+    if (campaign.stages.at(key).label == "trunk") {
+      totals.emplace(result.tokens(), result.labels(), result.examples(), result.train_flops());
+    }
+  }
+  return totals;
+}
+
+// What a stage took over is what a trunk has done, no more and no less. Which one its text names
+// may have changed with a later plan.
+void check_inherited(const TrunkTotals& trunks, const StoredStage& stage,
+                     const proto::StageResult& result, Audit& audit) {
+  const proto::TrainTotals& taken = result.inherited();
+  if (result.has_inherited() &&
+      !trunks.contains({taken.tokens(), taken.labels(), taken.examples(), taken.train_flops()})) {
+    audit.violations.push_back({"trunk", stage.key + " took over " +
+                                             std::to_string(taken.tokens()) +
+                                             " tokens, which is not what any trunk has done"});
+  }
+}
+
+void check_done(const Campaign& campaign, const TrunkTotals& trunks, const StoredStage& stage,
+                Audit& audit) {
   ++audit.committed;
   check_artifact(campaign, stage, audit);
   const auto result = campaign.results.find(stage.key);
@@ -61,10 +89,14 @@ void check_done(const Campaign& campaign, const StoredStage& stage, Audit& audit
     audit.violations.push_back({"result", stage.key + " is done without a result"});
   } else {
     check_steps(stage, result->second, audit);
+    check_inherited(trunks, stage, result->second, audit);
+    audit.train_tokens += result->second.tokens() - result->second.inherited().tokens();
+    audit.train_flops += result->second.train_flops() - result->second.inherited().train_flops();
   }
 }
 
-void check_stage(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
+void check_stage(const Campaign& campaign, const TrunkTotals& trunks, const StoredStage& stage,
+                 Audit& audit) {
   config::StageSpec spec;
   parse_canonical(stage.spec, spec);
   if (stage_key(spec) != stage.key) {
@@ -72,7 +104,7 @@ void check_stage(const Campaign& campaign, const StoredStage& stage, Audit& audi
   }
   switch (stage.state) {
     case StageState::kDone:
-      check_done(campaign, stage, audit);
+      check_done(campaign, trunks, stage, audit);
       break;
     case StageState::kStopped:
       ++audit.stopped;
@@ -113,10 +145,16 @@ Audit audit_campaign(const Campaign& campaign) {
   for (const PlannedTrial& trial : campaign.trials) {
     planned.insert(trial.stages.begin(), trial.stages.end());
   }
+  for (const auto& [key, stage] : campaign.stages) {
+    if (stage.label == "trunk") {  // a means of trials: none names it
+      planned.insert(key);
+    }
+  }
   audit.planned = static_cast<std::int64_t>(planned.size());
+  const TrunkTotals trunks = trunk_totals(campaign);
   for (const auto& [key, stage] : campaign.stages) {
     if (planned.contains(key)) {
-      check_stage(campaign, stage, audit);
+      check_stage(campaign, trunks, stage, audit);
     } else {
       audit.violations.push_back({"plan", key + " is in the store, but no trial plans it"});
     }
@@ -134,9 +172,10 @@ std::string audit_json(const Audit& audit) {
   for (const Violation& violation : audit.violations) {
     violations.push_back({{"rule", violation.rule}, {"what", violation.what}});
   }
-  return nlohmann::json{{"planned", audit.planned},      {"committed", audit.committed},
-                        {"stopped", audit.stopped},      {"failed", audit.failed},
-                        {"pending", audit.pending},      {"violations", violations},
+  return nlohmann::json{{"planned", audit.planned},         {"committed", audit.committed},
+                        {"stopped", audit.stopped},         {"failed", audit.failed},
+                        {"pending", audit.pending},         {"train_tokens", audit.train_tokens},
+                        {"train_flops", audit.train_flops}, {"violations", violations},
                         {"ok", audit.violations.empty()}}
       .dump(1);
 }

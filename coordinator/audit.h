@@ -15,6 +15,8 @@ struct Violation {
 };
 struct Audit {
   std::int64_t planned = 0, committed = 0, stopped = 0, failed = 0, pending = 0;  // stages
+  std::int64_t train_tokens = 0;  // executed and kept, each update once
+  double train_flops = 0;
   std::vector<Violation> violations;
 };
 

@@ -12,14 +12,13 @@
 
 #include "comm/rpc/address.h"
 #include "comm/rpc/server.h"
-#include "coordinator/campaign_actions.h"
 #include "coordinator/campaign_book.h"
+#include "coordinator/campaign_core.h"
 #include "coordinator/campaign_status.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/reactor.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/overloaded.h"
 #include "core/secret.h"
 
 namespace finescale {
@@ -29,37 +28,37 @@ namespace {
 constexpr double kStopSeconds = 60;  // gangs may take this long to save before they are left alone
 constexpr int kLaunchFailures = 3;   // in a row: the launcher is broken
 
-ReactorOptions reactor_options(const config::Resources& resources, std::int64_t epoch) {
-  ReactorOptions o;
-  o.gangs = resources.gangs();
-  o.max_attempts = resources.max_attempts();
-  o.heartbeat_timeout = resources.heartbeat_timeout();
-  o.retry_delay = resources.retry_delay();
-  o.retry_delay_max = resources.retry_delay_max();
-  o.coordinator_epoch = epoch;
-  return o;
-}
+class ServerAnswers : public AnswerSink {
+ public:
+  explicit ServerAnswers(RpcServer& server) : server_(server) {}
+  void answer(std::uint64_t request, RpcReply reply) override {
+    server_.answer(request, std::move(reply));
+  }
+
+ private:
+  RpcServer& server_;
+};
 
 class CampaignLoop {
  public:
-  CampaignLoop(const CampaignOptions& options, CampaignBook& book, Launcher& launcher,
-               const std::string& token, Logger& logger)
+  CampaignLoop(const CampaignOptions& options, CampaignBook& book, Artifacts& artifacts,
+               Launcher& launcher, const std::string& token, Logger& logger)
       : options_(options),
         book_(book),
         launcher_(launcher),
         logger_(logger),
         server_("127.0.0.1", token),
+        answers_(server_),
         reactor_(reactor_options(options.sweep.resources(), book.epoch())),
         status_(options.sweep.name(), book, reactor_, clock_.now(), options.live_line, logger),
-        actions_({options.sweep.resources(), book, reactor_, launcher, server_, status_, clock_,
-                  logger}) {
+        core_({options.sweep, book, reactor_, launcher, artifacts, answers_, &status_, clock_,
+               logger}) {
     write_address(book.directory(),
                   {"127.0.0.1", server_.port(), token, book.epoch(), ::getpid(), machine_name()});
   }
 
   int run() {
-    book_.load(reactor_, clock_.now());
-    adopt_gangs();
+    core_.start();
     logger_.info("{}: {} trials, {} stages ({} before sharing), in {}", options_.sweep.name(),
                  book_.trials().size(), reactor_.stages().size(), book_.stages_unshared(),
                  book_.directory());
@@ -72,27 +71,14 @@ class CampaignLoop {
   }
 
  private:
-  void adopt_gangs() {
-    for (const StoredGang& gang : book_.gangs()) {
-      if (launcher_.adopt(actions_.gang_launch(gang.id), gang.pid)) {
-        logger_.info("gang {} of the coordinator before is alive", gang.id);
-        reactor_.adopt_gang(gang.id, clock_.now());
-      } else {
-        book_.remove_gang(gang.id);
-      }
-    }
-  }
-
   int loop() {
     for (;;) {
       handle_requests();
       heed_stop();  // first: a batch system that ends a job ends its gangs at the same moment
       for (const GangExit& exit : launcher_.ended()) {
-        book_.remove_gang(exit.gang);
-        actions_.carry_out(reactor_.on_gang_exit(exit.gang, exit.code, exit.reason, clock_.now()));
+        core_.gang_ended(exit);
       }
-      decide_tuning();
-      actions_.carry_out(reactor_.on_tick(clock_.now()));
+      core_.tick();
       status_.publish("running", clock_.now(), false);
       if (const std::optional<int> code = exit_code_now()) {
         return *code;
@@ -119,13 +105,10 @@ class CampaignLoop {
       return is_over ? std::optional(128 + (stop_signal() != 0 ? stop_signal() : SIGTERM))
                      : std::nullopt;
     }
-    if (reactor_.any_gang()) {
-      return std::nullopt;
-    }
-    if (reactor_.all_settled() && book_.all_resolved(reactor_)) {
+    if (core_.is_over()) {
       return book_.any_failed(reactor_) ? 1 : 0;
     }
-    if (reactor_.gang_failures() >= kLaunchFailures) {
+    if (!reactor_.any_gang() && reactor_.gang_failures() >= kLaunchFailures) {
       throw Error(ErrorKind::kLaunch, "three gangs in a row ended before their first call",
                   book_.directory() + "/logs",
                   "read logs/gang-*.log; finescale doctor checks mpirun");
@@ -135,42 +118,11 @@ class CampaignLoop {
 
   void handle_requests() {
     for (RpcRequest& request : server_.take(reactor_.stopping() ? 0.05 : 0.1)) {
-      const double now = clock_.now();
-      std::visit(
-          Overloaded{
-              [&](const proto::RegisterRequest& m) {
-                actions_.carry_out(reactor_.on_register(request.id, m, now));
-              },
-              [&](const proto::NextRequest& m) {
-                decide_tuning();  // what the last commit settled may be what this gang does next
-                actions_.carry_out(reactor_.on_next(request.id, m, now));
-              },
-              [&](const proto::HeartbeatRequest& m) {
-                actions_.carry_out(reactor_.on_heartbeat(request.id, m, now));
-              },
-              [&](const proto::CommitRequest& m) {
-                actions_.carry_out(reactor_.on_commit(request.id, m, now));
-              },
-              [&](const proto::FailRequest& m) {
-                actions_.carry_out(reactor_.on_fail(request.id, m, now));
-              },
-              [&](const proto::ControlRequest& m) { server_.answer(request.id, control(m)); },
-          },
-          request.message);
-    }
-  }
-
-  void decide_tuning() {
-    const std::vector<TuningDecision> decisions = book_.decide_tuning(reactor_);
-    for (const TuningDecision& decision : decisions) {
-      for (const auto& [path, value] : decision.values) {
-        status_.clear_line();
-        logger_.info("tuned {}: {} = {} ({} {:.5g})", decision.group, path, value,
-                     options_.sweep.tune().metric(), decision.metric);
+      if (const auto* message = std::get_if<proto::ControlRequest>(&request.message)) {
+        server_.answer(request.id, control(*message));
+      } else {
+        core_.handle(request);
       }
-    }
-    if (!decisions.empty()) {
-      book_.load(reactor_, clock_.now());
     }
   }
 
@@ -191,32 +143,17 @@ class CampaignLoop {
     return reply;
   }
 
-  // Stops the stages that no trial needs that goes on.
   void stop_trials(const std::set<std::string>& names, proto::ControlReply& reply) {
-    std::set<std::string> needed;
     std::set<std::string> unknown = names;
     for (const PlannedTrial& trial : book_.trials()) {
       unknown.erase(trial.id);
-      if (!names.contains(trial.id) && !book_.is_stopped(trial.id)) {
-        needed.insert(trial.stages.begin(), trial.stages.end());
-      }
     }
     if (!unknown.empty()) {
       reply.set_ok(false);
       reply.set_message("no trial is called " + *unknown.begin());
       return;
     }
-    for (const PlannedTrial& trial : book_.trials()) {
-      if (!names.contains(trial.id)) {
-        continue;
-      }
-      for (const std::string& key : trial.stages) {
-        if (!needed.contains(key)) {
-          actions_.carry_out(reactor_.stop_stage(key));
-        }
-      }
-      book_.put_stopped(trial);
-    }
+    core_.stop_trials(names);
     reply.set_message("stopped " + std::to_string(names.size()) + " trials");
   }
 
@@ -226,9 +163,10 @@ class CampaignLoop {
   Logger& logger_;
   SystemClock clock_;
   RpcServer server_;
+  ServerAnswers answers_;
   Reactor reactor_;
   CampaignStatus status_;
-  CampaignActions actions_;
+  CampaignCore core_;
   double stop_deadline_ = std::numeric_limits<double>::infinity();
   bool stop_requested_ = false;
 };
@@ -236,10 +174,11 @@ class CampaignLoop {
 }  // namespace
 
 int run_campaign(const CampaignOptions& options, Logger& logger) {
-  CampaignBook book(options.sweep, options.directory);
+  const std::unique_ptr<Artifacts> artifacts = make_file_artifacts(options.directory);
+  CampaignBook book(options.sweep, options.directory, *artifacts);
   const std::unique_ptr<Launcher> launcher = make_launcher(options.sweep.resources().launcher());
   book.open(options.extend, SystemClock().unix_now());
-  return CampaignLoop(options, book, *launcher, random_token(), logger).run();
+  return CampaignLoop(options, book, *artifacts, *launcher, random_token(), logger).run();
 }
 
 }  // namespace finescale

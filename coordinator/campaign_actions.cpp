@@ -43,7 +43,7 @@ void CampaignActions::carry_out(const Outbox& outbox) {
                    [&](const SaveStage& a) { save(a.key); },
                    [&](const Reply& a) {
                      std::visit(
-                         [&](const auto& message) { parts_.server.answer(a.request, message); },
+                         [&](const auto& message) { parts_.answers.answer(a.request, message); },
                          a.reply);
                    },
                    [&](const Order& a) { order(a); },
@@ -54,7 +54,7 @@ void CampaignActions::carry_out(const Outbox& outbox) {
 }
 
 GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
-  const config::Resources& resources = parts_.resources;
+  const config::Resources& resources = parts_.sweep.resources();
   GangLaunch gang;
   gang.gang = id;
   gang.campaign = parts_.book.directory();
@@ -81,21 +81,21 @@ void CampaignActions::save(const std::string& key) {
     parts_.logger.warn("{} {}: {} (attempt {}): will be tried again", stage.trial,
                        stage.stored.label, stage.stored.error, stage.stored.attempts);
   }
-  parts_.book.put_stage(stage.stored);
+  parts_.book.update_stage(stage.stored);
 }
 
 void CampaignActions::order(const Order& a) {
   const StageEntry& stage = parts_.reactor.stages().at(a.key);
   const std::string& directory = parts_.book.directory();
   crash_point("coordinator.before_lease");
-  parts_.book.put_stage(stage.stored);
+  parts_.book.update_stage(stage.stored);
   crash_point("coordinator.after_lease");
   proto::NextReply reply;
   reply.set_order(proto::NextReply::RUN);
-  reply.set_stage(stage.stored.spec);
+  reply.set_stage(parts_.book.spec_of(a.key));
   reply.set_epoch(stage.stored.epoch);
   reply.set_attempt_dir(attempt_directory(directory, a.key, stage.stored.epoch));
-  for (std::string& place : older_attempts(directory, a.key, stage.stored.epoch)) {
+  for (std::string& place : parts_.artifacts.older_attempts(a.key, stage.stored.epoch)) {
     reply.add_resume_dirs(std::move(place));
   }
   for (const std::string& input : stage.inputs) {
@@ -103,19 +103,19 @@ void CampaignActions::order(const Order& a) {
   }
   reply.set_trial(stage.trial);
   reply.set_thread_shares(a.thread_shares);
-  parts_.server.answer(a.request, reply);
+  parts_.answers.answer(a.request, reply);
 }
 
 void CampaignActions::publish(const Publish& a) {
   const std::string& key = a.commit.key();
   proto::CommitReply reply;
   proto::StageResult result;
-  const std::string why = publish_attempt(parts_.book.directory(), a.commit, result);
+  const std::string why = parts_.artifacts.publish(a.commit, result);
   if (!why.empty()) {
     reply.set_accepted(false);
     reply.set_why(why);
     carry_out(parts_.reactor.commit_refused(key, why, parts_.clock.now()));
-    parts_.server.answer(a.request, reply);
+    parts_.answers.answer(a.request, reply);
     return;
   }
   const Outbox more = parts_.reactor.committed(key, result);
@@ -123,10 +123,12 @@ void CampaignActions::publish(const Publish& a) {
   save(key);
   crash_point("coordinator.after_commit_transaction");
   carry_out(more);
-  remove_attempts(parts_.book.directory(), key, a.commit.epoch());
+  parts_.artifacts.remove_attempts(key, a.commit.epoch());
   reply.set_accepted(true);
-  parts_.server.answer(a.request, reply);
-  report_done(key);
+  parts_.answers.answer(a.request, reply);
+  if (parts_.status != nullptr) {
+    report_done(key);
+  }
 }
 
 void CampaignActions::report_done(const std::string& key) {
@@ -140,8 +142,8 @@ void CampaignActions::report_done(const std::string& key) {
                   row.value());
     values += text;
   }
-  if (!parts_.status.is_live() || !values.empty()) {
-    parts_.status.clear_line();
+  if (!parts_.status->is_live() || !values.empty()) {
+    parts_.status->clear_line();
     parts_.logger.info("{} {} done in {:.1f} s{}", stage.trial, stage.stored.label,
                        result.seconds(), values);
   }

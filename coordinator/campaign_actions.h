@@ -8,6 +8,7 @@
 
 #include "comm/rpc/server.h"
 #include "configs/schema/sweep.pb.h"
+#include "coordinator/artifacts.h"
 #include "coordinator/campaign_book.h"
 #include "coordinator/campaign_status.h"
 #include "coordinator/launchers/launcher.h"
@@ -17,14 +18,27 @@
 
 namespace finescale {
 
+// Where answers to gangs go.
+class AnswerSink {
+ public:
+  virtual ~AnswerSink() = default;
+  virtual void answer(std::uint64_t request, RpcReply reply) = 0;
+
+ protected:
+  AnswerSink() = default;
+  AnswerSink(const AnswerSink&) = default;
+  AnswerSink& operator=(const AnswerSink&) = default;
+};
+
 // Everything that an action may touch; all of it outlives the actions.
 struct CampaignParts {
-  const config::Resources& resources;
+  const config::Sweep& sweep;
   CampaignBook& book;
   Reactor& reactor;
   Launcher& launcher;
-  RpcServer& server;
-  CampaignStatus& status;
+  Artifacts& artifacts;
+  AnswerSink& answers;
+  CampaignStatus* status;  // null: nobody watches
   const Clock& clock;
   Logger& logger;
 };

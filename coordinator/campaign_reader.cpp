@@ -8,7 +8,6 @@
 #include <ctime>
 #include <filesystem>
 #include <set>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
@@ -126,22 +125,18 @@ void add_totals(Campaign& campaign, Store& store) {
   CampaignInfo& info = campaign.info;
   info.stages = static_cast<std::int64_t>(campaign.stages.size());
   info.stages_unshared = std::stoll(store.meta("stages_unshared").value_or("0"));
-  std::set<std::string> counted;
   for (const PlannedTrial& trial : campaign.trials) {
     for (const std::string& key : trial.stages) {
-      const auto found = campaign.results.find(key);
-      if (found == campaign.results.end()) {
-        continue;
+      if (const auto found = campaign.results.find(key); found != campaign.results.end()) {
+        info.train_flops_unshared += found->second.train_flops();
       }
-      info.train_flops_unshared += found->second.train_flops();
-      if (!counted.insert(key).second) {
-        continue;
-      }
-      info.train_flops += found->second.train_flops();
-      info.train_tokens += found->second.tokens();
-      if (info.machine.empty()) {
-        info.machine = found->second.environment();
-      }
+    }
+  }
+  for (const auto& [key, result] : campaign.results) {
+    info.train_flops += result.train_flops() - result.inherited().train_flops();
+    info.train_tokens += result.tokens() - result.inherited().tokens();
+    if (info.machine.empty()) {
+      info.machine = result.environment();
     }
   }
 }

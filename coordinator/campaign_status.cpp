@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/campaign_status.h"
 
-#include <algorithm>
 #include <cstdio>
 
-#include "configs/canonical.h"
 #include "coordinator/status.h"
 #include "core/crash_point.h"
 #include "core/files.h"
@@ -14,21 +12,6 @@ namespace finescale {
 namespace {
 
 constexpr double kSecondsBetweenLogLines = 15;  // without a terminal
-
-// Data budget times epochs, or what bounds the training instead, in examples.
-double training_work(const config::Train& train) {
-  constexpr double kTokensPerExample = 16;  // a guess: only the relation of the stages matters
-  const double batch =
-      train.batch().has_examples() ? static_cast<double>(train.batch().examples()) : 16;
-  if (train.has_tokens()) {
-    return static_cast<double>(train.tokens()) / kTokensPerExample;
-  }
-  if (train.has_steps()) {
-    return static_cast<double>(train.steps()) * batch;
-  }
-  return std::max(static_cast<double>(train.data_budget()) * train.epochs(),
-                  static_cast<double>(train.min_steps()) * batch);
-}
 
 }  // namespace
 
@@ -53,7 +36,7 @@ std::string CampaignStatus::document(const std::string& state, double now) {
   in.now = now;
   in.elapsed_s = now - started_;
   for (const auto& [key, stage] : reactor_.stages()) {
-    const double weight = work_of(stage);
+    const double weight = stage.work - stage.work_before;
     const bool settled =
         stage.stored.state != StageState::kPending && stage.stored.state != StageState::kRunning;
     in.total_work += weight;
@@ -68,19 +51,6 @@ std::string CampaignStatus::document(const std::string& state, double now) {
   }
   in.work_before = *work_before_;
   return status_json(in);
-}
-
-// Stages that do not train count as one example.
-double CampaignStatus::work_of(const StageEntry& stage) {
-  auto [it, is_new] = work_.emplace(stage.stored.key, 1.0);
-  if (is_new) {
-    config::StageSpec spec;
-    parse_canonical(stage.stored.spec, spec);
-    if (spec.has_train()) {
-      it->second = training_work(spec.train().train());
-    }
-  }
-  return it->second;
 }
 
 void CampaignStatus::publish(const std::string& state, double now, bool force) {

@@ -3,7 +3,6 @@
 // the live line or the log lines for people.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 
@@ -28,16 +27,13 @@ class CampaignStatus {
   [[nodiscard]] bool is_live() const noexcept { return live_line_; }
 
  private:
-  [[nodiscard]] double work_of(const StageEntry& stage);
-
   const std::string& name_;
   const CampaignBook& book_;
   const Reactor& reactor_;
   double started_;
   bool live_line_;
   Logger& logger_;
-  std::map<std::string, double> work_;  // stage key -> weight
-  std::optional<double> work_before_;   // done when this run began
+  std::optional<double> work_before_;  // done when this run began
   double last_status_ = -1e9;
   double last_line_ = 0;
   bool line_open_ = false;

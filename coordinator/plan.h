@@ -5,12 +5,18 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "configs/point_setter.h"
 #include "configs/schema/stage.pb.h"
 #include "configs/schema/sweep.pb.h"
 #include "configs/stages.h"
+#include "coordinator/axis_grid.h"
+#include "coordinator/spec_table.h"
+#include "coordinator/trunk_sharing.h"
 
 namespace finescale {
 
@@ -25,21 +31,61 @@ struct PlannedTrial {
   std::vector<std::string> names;   // same length: stage names
 };
 struct StageGraph {
-  std::map<std::string, config::StageSpec> stages;         // by key, merged
-  std::map<std::string, std::vector<std::string>> inputs;  // key -> keys
-  std::vector<std::string> order;                          // topological, stable
+  SpecTable stages;                                                  // by key, merged
+  std::unordered_map<std::string, std::vector<std::string>> inputs;  // key -> keys
+  std::vector<std::string> order;                                    // topological, stable
 };
 struct Plan {
   std::vector<PlannedTrial> trials;
+  std::vector<SharingNote> sharing;
   StageGraph graph;
   std::int64_t stages_unshared = 0;
 };
 
+// These stages and all that they read.
+[[nodiscard]] std::set<std::string> with_inputs(const std::vector<std::string>& stages,
+                                                const StageGraph& graph);
+
 // Winner of each tuning group: group -> (path -> value). Missing groups are not decided yet.
 using TunedValues = std::map<std::string, std::map<std::string, std::string>>;
 
-// Deterministic: the same sweep and tuned values give the same ids, keys and order.
+// Plans trials behind trials: a search may decide on more of them while the first ones run.
+class Planner {
+ public:
+  // `sweep` and `hash` must outlive it.
+  Planner(const config::Sweep& sweep, const ContentHash& hash);
+
+  // A trial for each of these points of the axes, and where the sweep tunes those that tune their
+  // groups. Deterministic: the same points and tuned values give the same ids, keys and order.
+  void add(const std::vector<std::uint64_t>& points, const TunedValues& tuned);
+
+  [[nodiscard]] const AxisGrid& grid() const noexcept { return grid_; }
+  [[nodiscard]] Plan& plan() noexcept { return plan_; }
+
+ private:
+  [[nodiscard]] Point tuning_point(const Point& member) const;
+  void add_tuning(const std::vector<std::uint64_t>& points);
+  void add_trial(PlannedTrial trial);
+
+  void check_once(const PlannedTrial& trial, const config::Sweep& resolved);
+
+  const config::Sweep& sweep_;
+  PointSetter setter_;  // without axes: copied for every trial
+  const ContentHash& hash_;
+  AxisGrid grid_;
+  TrunkSharing sharing_;
+  std::set<std::string> whole_;    // stages of tuning trials: they share no trunk
+  std::set<std::string> checked_;  // combinations of values that rules look at
+  std::size_t num_numbered_ = 0;
+  Plan plan_;
+};
+
+// What the search decides without any result: all of it, or how it begins.
+[[nodiscard]] std::vector<std::uint64_t> first_points(const config::Sweep& sweep,
+                                                      const AxisGrid& grid);
+// A plan of these points; of what the search decides without results where none are given.
 [[nodiscard]] Plan make_plan(const config::Sweep& sweep, const ContentHash& hash,
-                             const TunedValues& tuned);
+                             const TunedValues& tuned,
+                             const std::vector<std::uint64_t>& points = {});
 
 }  // namespace finescale

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <set>
 #include <thread>
 
@@ -102,16 +103,24 @@ class Jobs {
   void add_stages(const Plan& plan, const PlannedTrial& trial,
                   const std::vector<std::size_t>& barrier) {
     for (const std::string& key : trial.stages) {
-      if (!index_.emplace(key, jobs_.size()).second) {
-        continue;
-      }
-      PlannedJob job{0, barrier};
-      for (const std::string& input : plan.graph.inputs.at(key)) {
-        job.after.push_back(index_.at(input));
-      }
-      jobs_.push_back(std::move(job));
-      keys_.push_back(key);
+      (void)add_stage(plan, key, barrier);
     }
+  }
+
+  // Behind its inputs: trunks are no trial's own.
+  std::size_t add_stage(const Plan& plan, const std::string& key,
+                        const std::vector<std::size_t>& barrier) {
+    if (const auto known = index_.find(key); known != index_.end()) {
+      return known->second;
+    }
+    PlannedJob job{0, barrier};
+    for (const std::string& input : plan.graph.inputs.at(key)) {
+      job.after.push_back(add_stage(plan, input, barrier));
+    }
+    index_.emplace(key, jobs_.size());
+    jobs_.push_back(std::move(job));
+    keys_.push_back(key);
+    return jobs_.size() - 1;
   }
 
   std::map<std::string, std::size_t> index_;  // stage key -> job
@@ -168,16 +177,18 @@ StageEstimates parse_plan_answer(const std::string& json, const Plan& plan) {
       e.labels = stage.value("labels", std::int64_t{0});
       e.steps = stage.value("steps", std::int64_t{0});
       e.flops = stage.value("flops", 0.0);
+      e.tokens_unshared = stage.value("tokens_unshared", e.tokens);
+      e.flops_unshared = stage.value("flops_unshared", e.flops);
       e.seconds = stage.at("seconds").get<double>();
       e.seconds_low = stage.value("seconds_low", kLowFactor * e.seconds);
       e.seconds_high = stage.value("seconds_high", kHighFactor * e.seconds);
       e.alone_factor = e.seconds > 0 ? stage.value("seconds_alone", e.seconds) / e.seconds : 1;
       e.memory_bytes = stage.value("memory_bytes", std::int64_t{0});
       e.checkpoint_bytes = stage.value("checkpoint_bytes", std::int64_t{0});
-      const auto spec = plan.graph.stages.find(stage.at("key").get<std::string>());
-      if (spec != plan.graph.stages.end()) {
-        e.files = num_artifact_files(spec->second);
-        estimates[spec->first] = e;
+      const std::string key = stage.at("key").get<std::string>();
+      if (plan.graph.stages.contains(key)) {
+        e.files = num_artifact_files(plan.graph.stages.at(key));
+        estimates[key] = e;
       }
     }
   } catch (const nlohmann::json::exception& error) {
@@ -218,15 +229,32 @@ int threads_per_rank(const config::Resources& resources, int cores) {
              : std::max(1, cores / (resources.gangs() * resources.ranks_per_gang()));
 }
 
+std::vector<std::uint64_t> assumed_points(const config::Sweep& sweep) {
+  const AxisGrid grid(sweep);
+  const std::unique_ptr<Search> search = make_search(sweep.search(), grid.space(sweep));
+  std::vector<Observation> decided;
+  std::vector<std::uint64_t> points = search->next({});
+  std::vector<std::uint64_t> all;
+  while (!points.empty()) {
+    for (const std::uint64_t point : points) {
+      all.push_back(point);
+      decided.push_back({point, Outcome::kMeasured, static_cast<double>(decided.size())});
+    }
+    points = search->is_adaptive() ? search->next(decided) : std::vector<std::uint64_t>();
+  }
+  return all;
+}
+
 Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash) {
-  Plan plan = make_plan(sweep, hash, {});
+  const std::vector<std::uint64_t> points = assumed_points(sweep);
+  Plan plan = make_plan(sweep, hash, {}, points);
   TunedValues assumed;
   for (const PlannedTrial& trial : plan.trials) {
     if (trial.is_tuning) {
       assumed.emplace(trial.tune_group, trial.tuned);
     }
   }
-  return assumed.empty() ? plan : make_plan(sweep, hash, assumed);
+  return assumed.empty() ? plan : make_plan(sweep, hash, assumed, points);
 }
 
 PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
@@ -238,13 +266,14 @@ PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
   report.threads_per_rank = threads_per_rank(sweep.resources(), site.cores);
   report.stages_unshared = plan.stages_unshared;
   report.stages = static_cast<std::int64_t>(plan.graph.order.size());
+  report.sharing = plan.sharing;
   report.trials = static_cast<std::int64_t>(plan.trials.size());
   for (const PlannedTrial& trial : plan.trials) {
     report.tuning_trials += trial.is_tuning ? 1 : 0;
     for (const std::string& key : trial.stages) {
       const StageEstimate& stage = at(estimates, key);
-      report.train_flops_unshared += stage.flops;
-      report.train_tokens_unshared += static_cast<double>(stage.tokens);
+      report.train_flops_unshared += stage.flops_unshared;
+      report.train_tokens_unshared += static_cast<double>(stage.tokens_unshared);
     }
   }
   report.files = kCampaignFiles + report.gangs;  // a log for each gang

@@ -21,7 +21,9 @@ struct StageEstimate {
   std::int64_t tokens = 0;  // trained on, repeats counted
   std::int64_t labels = 0;
   std::int64_t steps = 0;
-  double flops = 0;    // docs/accounting.md
+  double flops = 0;                  // docs/accounting.md
+  std::int64_t tokens_unshared = 0;  // if no trunk had done its beginning; 0 for a trunk
+  double flops_unshared = 0;
   double seconds = 0;  // in a resident gang
   double seconds_low = 0;
   double seconds_high = 0;
@@ -65,6 +67,7 @@ struct PlanReport {
   double train_flops = 0;
   double train_tokens_unshared = 0;
   double train_tokens = 0;
+  std::vector<SharingNote> sharing;
   double predicted_seconds = 0;
   double predicted_seconds_low = 0;
   double predicted_seconds_high = 0;
@@ -81,6 +84,10 @@ struct PlanReport {
 
 // Threads of a rank: as given, else the cores shared out.
 [[nodiscard]] int threads_per_rank(const config::Resources& resources, int cores);
+
+// All points of a search in which whatever is decided first turns out best: as many trials as a
+// real one of the same kind runs.
+[[nodiscard]] std::vector<std::uint64_t> assumed_points(const config::Sweep& sweep);
 
 // A plan in which groups that are not tuned yet use the first value that they will try: it costs
 // the same, and shares the same stages.

@@ -68,9 +68,24 @@ std::string plural(std::int64_t count, const std::string& word) {
   return std::to_string(count) + " " + word + (count == 1 ? "" : "s");
 }
 
+std::string note_text(const SharingNote& note) {
+  return note.why_not.empty()
+             ? note.stage + ": " + plural(note.runs, "run") + " start from " +
+                   plural(note.trunks, "trunk")
+             : note.stage + ": " + plural(note.runs, "budget") + " trained apart: " + note.why_not;
+}
+
 }  // namespace
 
 std::string plan_json(const PlanReport& report) {
+  nlohmann::json sharing = nlohmann::json::array();
+  for (const SharingNote& note : report.sharing) {
+    sharing.push_back(
+        {{"stage", note.stage},
+         {"runs", note.runs},
+         {"trunks", note.trunks},
+         {"why_not", note.why_not.empty() ? nlohmann::json() : nlohmann::json(note.why_not)}});
+  }
   nlohmann::json limits = nlohmann::json::array();
   for (const PlanLimit& limit : report.limits) {
     limits.push_back(
@@ -86,6 +101,7 @@ std::string plan_json(const PlanReport& report) {
       {"train_flops", report.train_flops},
       {"train_tokens_unshared", report.train_tokens_unshared},
       {"train_tokens", report.train_tokens},
+      {"sharing", sharing},
       {"predicted_seconds", report.predicted_seconds},
       {"predicted_seconds_interval", {report.predicted_seconds_low, report.predicted_seconds_high}},
       {"gangs", report.gangs},
@@ -118,6 +134,9 @@ std::string plan_text(const PlanReport& report) {
          sharing_text(report.train_tokens_unshared, report.train_tokens) + ", " +
          formatted("%.3g FLOPs%s", report.train_flops, "") +
          sharing_text(report.train_flops_unshared, report.train_flops);
+  for (std::size_t i = 0; i < report.sharing.size(); ++i) {
+    out += (i == 0 ? "\n  sharing   " : "\n            ") + note_text(report.sharing[i]);
+  }
   out += "\n  time      about " + seconds_text(report.predicted_seconds) + " (" +
          seconds_text(report.predicted_seconds_low) + " to " +
          seconds_text(report.predicted_seconds_high) + ") on " + plural(report.gangs, "gang") +

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "core/error.h"
@@ -12,7 +11,6 @@ namespace finescale {
 
 namespace {
 
-constexpr double kEndOfTime = std::numeric_limits<double>::infinity();
 constexpr double kHoldSeconds = 1;  // a Next without work is answered WAIT after this long
 constexpr int kMaxLaunchFailures =
     3;  // gangs lost in a row before their first call: the launcher is broken
@@ -25,15 +23,23 @@ void reply(Outbox& out, std::uint64_t request, R message) {
 }  // namespace
 
 void Reactor::add_stage(StageEntry stage, double now) {
-  if (stages_.contains(stage.stored.key)) {
-    return;
-  }
-  stage.position = num_positions_++;
+  stage.position = num_positions_;
   stage.last_heartbeat = now;
   stage.leased_at = now;
   last_gang_ = std::max(last_gang_, stage.stored.gang);
-  stages_.emplace(stage.stored.key, std::move(stage));
-  inputs_checked_ = false;  // it may come with an input that has failed
+  const StageEntry* added = stages_.add(std::move(stage));
+  if (added == nullptr) {
+    return;
+  }
+  ++num_positions_;
+  const bool is_doomed =
+      std::any_of(added->inputs.begin(), added->inputs.end(), [&](const std::string& input) {
+        const StageEntry* source = stages_.find(input);
+        return source != nullptr && source->stored.state == StageState::kFailed;
+      });
+  if (is_doomed && added->stored.state == StageState::kPending) {
+    doomed_.push_back(added->stored.key);
+  }
 }
 
 void Reactor::adopt_gang(std::int64_t id, double now) {
@@ -41,11 +47,12 @@ void Reactor::adopt_gang(std::int64_t id, double now) {
   GangEntry gang;
   gang.id = id;
   gang.state = GangState::kLaunching;  // until it registers again
+  gang.is_adopted = true;
   gang.launched_at = now;
   gang.last_seen = now;
-  for (const auto& [key, stage] : stages_) {
-    if (stage.stored.state == StageState::kRunning && stage.stored.gang == id) {
-      gang.key = key;
+  for (const auto& [position, stage] : stages_.running()) {
+    if (stage->stored.gang == id) {
+      gang.key = stage->stored.key;
     }
   }
   gangs_.emplace(id, gang);
@@ -60,46 +67,11 @@ GangEntry* Reactor::known(std::int64_t id, std::int64_t coordinator_epoch) {
   return &found->second;
 }
 
-bool Reactor::is_ready(const StageEntry& stage, double now) const {
-  if (stage.stored.state != StageState::kPending || now < stage.not_before) {
-    return false;
-  }
-  return std::all_of(stage.inputs.begin(), stage.inputs.end(), [&](const std::string& input) {
-    const auto found = stages_.find(input);
-    return found != stages_.end() && found->second.stored.state == StageState::kDone;
-  });
-}
-
-// Plan order; but a stage whose newest input this gang has just made goes first: its model and data
-// are resident.
-StageEntry* Reactor::best_ready(const GangEntry& gang, double now) {
-  StageEntry* best = nullptr;
-  bool best_local = false;
-  for (auto& [key, stage] : stages_) {
-    if (!is_ready(stage, now)) {
-      continue;
-    }
-    const bool local = !gang.key.empty() && std::find(stage.inputs.begin(), stage.inputs.end(),
-                                                      gang.key) != stage.inputs.end();
-    if (best == nullptr || (local && !best_local) ||
-        (local == best_local && stage.position < best->position)) {
-      best = &stage;
-      best_local = local;
-    }
-  }
-  return best;
-}
-
 // A stage that everything else waits for (pretraining, usually) gets the threads of all gangs of
 // its host. Nothing else can start before it ends, unless somebody adds or retries a stage
 // meanwhile.
 int Reactor::thread_shares(const GangEntry& gang) const {
-  const bool alone = std::none_of(stages_.begin(), stages_.end(), [&](const auto& item) {
-    const StageEntry& stage = item.second;
-    return stage.stored.key != gang.key &&
-           (stage.stored.state == StageState::kRunning || is_ready(stage, kEndOfTime));
-  });
-  if (!alone) {
+  if (stages_.count(StageState::kRunning) != 1 || stages_.num_ready() > 0) {
     return 1;
   }
   return static_cast<int>(std::count_if(gangs_.begin(), gangs_.end(), [&](const auto& item) {
@@ -109,40 +81,52 @@ int Reactor::thread_shares(const GangEntry& gang) const {
 }
 
 bool Reactor::any_future_work() const {
-  return std::any_of(stages_.begin(), stages_.end(), [](const auto& item) {
-    return item.second.stored.state == StageState::kPending ||
-           item.second.stored.state == StageState::kRunning;
-  });
+  return stages_.count(StageState::kPending) > 0 || stages_.count(StageState::kRunning) > 0;
+}
+
+std::int64_t Reactor::num_settled() const {
+  return stages_.count(StageState::kDone) + stages_.count(StageState::kFailed) +
+         stages_.count(StageState::kStopped);
+}
+
+// A call that was sent before one that has been heard: what it says of the gang is not true any
+// more.
+bool Reactor::is_late(GangEntry& gang, const proto::Caller& caller) {
+  if (!caller.has_number()) {
+    return false;
+  }
+  const bool late = caller.number() <= gang.last_number;
+  gang.last_number = std::max(gang.last_number, caller.number());
+  return late;
 }
 
 StageEntry* Reactor::leased(const std::string& key, std::int64_t epoch, std::int64_t gang) {
-  const auto found = stages_.find(key);
-  if (found == stages_.end()) {
+  StageEntry* stage = stages_.find(key);
+  if (stage == nullptr) {
     return nullptr;
   }
-  const StoredStage& stored = found->second.stored;
+  const StoredStage& stored = stage->stored;
   const bool holds =
       stored.state == StageState::kRunning && stored.epoch == epoch && stored.gang == gang;
-  return holds ? &found->second : nullptr;
+  return holds ? stage : nullptr;
 }
 
 // Dependents fail in the transaction after the failure itself; a coordinator that died between the
-// two left them pending.
+// two left them pending. So are stages that are planned behind a failure.
 void Reactor::fail_what_cannot_run(Outbox& out) {
-  std::vector<std::string> failed;
-  for (const auto& [key, stage] : stages_) {
-    if (stage.stored.state == StageState::kFailed) {
-      failed.push_back(key);
+  for (const std::string& key : std::exchange(doomed_, {})) {
+    for (const std::string& input : stages_.find(key)->inputs) {
+      const StageEntry* source = stages_.find(input);
+      if (source != nullptr && source->stored.state == StageState::kFailed) {
+        fail_dependents(input, source->stored.label + ": " + source->stored.error, out);
+      }
     }
-  }
-  for (const std::string& key : failed) {
-    const StageEntry& stage = stages_.at(key);
-    fail_dependents(key, stage.stored.label + ": " + stage.stored.error, out);
   }
 }
 
 Outbox Reactor::on_tick(double now) {
   Outbox out;
+  std::erase_if(gangs_, [](const auto& item) { return item.second.state == GangState::kLost; });
   for (auto& [id, gang] : gangs_) {
     if (gang.state == GangState::kLost) {
       continue;
@@ -155,30 +139,28 @@ Outbox Reactor::on_tick(double now) {
                 out);
     }
   }
-  if (!std::exchange(inputs_checked_, true)) {
-    fail_what_cannot_run(out);
-  }
+  fail_what_cannot_run(out);
   // A lease whose gang never came back (its coordinator died with it) expires like any other.
-  for (auto& [key, stage] : stages_) {
-    if (stage.stored.state != StageState::kRunning) {
-      continue;
-    }
-    const auto gang = gangs_.find(stage.stored.gang);
+  const std::map<std::int64_t, StageEntry*> running = stages_.running();  // a failed one leaves it
+  for (const auto& [position, stage] : running) {
+    const auto gang = gangs_.find(stage->stored.gang);
     if (gang == gangs_.end() || gang->second.state == GangState::kLost) {
-      attempt_failed(stage, "comm", "the gang that ran it is gone", now, out);
+      attempt_failed(*stage, "comm", "the gang that ran it is gone", now, out);
     }
   }
   serve_waiting(now, out);
+  launch_gangs(now, out);
+  return out;
+}
+
+void Reactor::launch_gangs(double now, Outbox& out) {
   if (!stopping_ && launch_failures_ < kMaxLaunchFailures) {
     int alive = 0;
     for (const auto& [id, gang] : gangs_) {
       alive += static_cast<int>(gang.state != GangState::kLost);
     }
-    std::int64_t open = 0;
-    for (const auto& [key, stage] : stages_) {
-      open += static_cast<int>(stage.stored.state == StageState::kPending ||
-                               stage.stored.state == StageState::kRunning);
-    }
+    const std::int64_t open =
+        stages_.count(StageState::kPending) + stages_.count(StageState::kRunning);
     while (alive < options_.gangs && alive < open) {
       GangEntry gang;
       gang.id = ++last_gang_;
@@ -189,7 +171,6 @@ Outbox Reactor::on_tick(double now) {
       ++alive;
     }
   }
-  return out;
 }
 
 void Reactor::serve_waiting(double now, Outbox& out) {
@@ -203,8 +184,8 @@ void Reactor::serve_waiting(double now, Outbox& out) {
       reply(out, std::exchange(gang.waiting, 0), message);
       continue;
     }
-    if (StageEntry* stage = best_ready(gang, now); stage != nullptr) {
-      stage->stored.state = StageState::kRunning;
+    if (StageEntry* stage = stages_.best_ready(gang.key, now); stage != nullptr) {
+      stages_.set_state(*stage, StageState::kRunning);
       ++stage->stored.epoch;
       stage->stored.gang = id;
       stage->leased_at = now;
@@ -227,9 +208,10 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
   Outbox out;
   proto::RegisterReply answer;
   GangEntry* gang = known(message.caller().gang(), message.caller().coordinator_epoch());
-  if (gang == nullptr) {
+  if (gang == nullptr || is_late(*gang, message.caller())) {
     answer.set_accepted(false);
-    answer.set_why("unknown gang or an older coordinator epoch");
+    answer.set_why(gang == nullptr ? "unknown gang or an older coordinator epoch"
+                                   : "a later call was heard");
     reply(out, request, answer);
     return out;
   }
@@ -247,11 +229,7 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
     held->last_heartbeat = now;
     gang->key = message.held_key();
   } else {
-    for (auto& [key, stage] : stages_) {  // a lease that the gang does not know any more
-      if (stage.stored.state == StageState::kRunning && stage.stored.gang == gang->id) {
-        attempt_failed(stage, "comm", "the gang lost its lease", now, out);
-      }
-    }
+    end_leases(*gang, "the gang lost its lease", now, out);
   }
   reply(out, request, answer);
   return out;
@@ -266,12 +244,15 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
     reply(out, request, answer);
     return out;
   }
-  gang->last_seen = now;
-  for (auto& [key, stage] : stages_) {  // it asks for more: whatever it held is not being worked on
-    if (stage.stored.state == StageState::kRunning && stage.stored.gang == gang->id) {
-      attempt_failed(stage, "comm", "the gang asked for other work", now, out);
-    }
+  if (is_late(*gang, message.caller())) {
+    proto::NextReply answer;
+    answer.set_order(proto::NextReply::WAIT);
+    reply(out, request, answer);
+    return out;
   }
+  gang->last_seen = now;
+  // It asks for more: whatever it held is not being worked on.
+  end_leases(*gang, "the gang asked for other work", now, out);
   gang->state = GangState::kIdle;
   gang->waiting = request;
   gang->waiting_since = now;
@@ -321,7 +302,7 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
   gang->last_seen = now;
   if (message.result().outcome() ==
       proto::StageResult::STOPPED) {  // its checkpoint waits in the attempt's directory
-    stage->stored.state = StageState::kPending;
+    stages_.set_state(*stage, StageState::kPending);
     stage->stored.gang = 0;
     out.push_back(SaveStage{message.key()});
     proto::CommitReply answer;
@@ -334,9 +315,9 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
 }
 
 Outbox Reactor::committed(const std::string& key, const proto::StageResult& result) {
-  StageEntry& stage = stages_.at(key);
+  StageEntry& stage = *stages_.find(key);
   const bool diverged = result.outcome() == proto::StageResult::DIVERGED;
-  stage.stored.state = diverged ? StageState::kFailed : StageState::kDone;
+  stages_.set_state(stage, diverged ? StageState::kFailed : StageState::kDone);
   stage.stored.error_kind = diverged ? "diverged" : "";
   stage.stored.error = diverged ? result.why() : "";
   stage.stored.result = result.SerializeAsString();
@@ -350,7 +331,7 @@ Outbox Reactor::committed(const std::string& key, const proto::StageResult& resu
 
 Outbox Reactor::commit_refused(const std::string& key, const std::string& why, double now) {
   Outbox out;
-  attempt_failed(stages_.at(key), "checkpoint", why, now, out);
+  attempt_failed(*stages_.find(key), "checkpoint", why, now, out);
   return out;
 }
 
@@ -381,12 +362,17 @@ Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reaso
 }
 
 void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out) {
-  launch_failures_ += static_cast<int>(gang.state == GangState::kLaunching);
+  launch_failures_ += static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted);
   gang.state = GangState::kLost;
   gang.waiting = 0;
-  for (auto& [key, stage] : stages_) {
-    if (stage.stored.state == StageState::kRunning && stage.stored.gang == gang.id) {
-      attempt_failed(stage, "comm", why, now, out);
+  end_leases(gang, why, now, out);
+}
+
+void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out) {
+  const std::map<std::int64_t, StageEntry*> running = stages_.running();  // a failed one leaves it
+  for (const auto& [position, stage] : running) {
+    if (stage->stored.gang == gang.id) {
+      attempt_failed(*stage, "comm", why, now, out);
     }
   }
 }
@@ -397,7 +383,7 @@ void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const s
   stage.stored.error_kind = kind;
   stage.stored.error = message;
   if (stopping_) {  // nobody's fault: it goes on at the next run
-    stage.stored.state = StageState::kPending;
+    stages_.set_state(stage, StageState::kPending);
     out.push_back(SaveStage{stage.stored.key});
     return;
   }
@@ -407,25 +393,23 @@ void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const s
     // not come back at once.
     const double delay = std::min(options_.retry_delay_max,
                                   options_.retry_delay * std::exp2(stage.stored.attempts - 1));
-    stage.not_before = now + delay * (1 + 0.25 * jitter_.uniform());
-    stage.stored.state = StageState::kPending;
+    stages_.set_pending(stage, now + delay * (1 + 0.25 * jitter_.uniform()));
     out.push_back(SaveStage{stage.stored.key});
     return;
   }
-  stage.stored.state = StageState::kFailed;
+  stages_.set_state(stage, StageState::kFailed);
   out.push_back(SaveStage{stage.stored.key});
   fail_dependents(stage.stored.key, stage.stored.label + ": " + message, out);
 }
 
 void Reactor::fail_dependents(const std::string& key, const std::string& why, Outbox& out) {
-  for (auto& [other, stage] : stages_) {
-    if (stage.stored.state == StageState::kPending &&
-        std::find(stage.inputs.begin(), stage.inputs.end(), key) != stage.inputs.end()) {
-      stage.stored.state = StageState::kFailed;
-      stage.stored.error_kind = "input";
-      stage.stored.error = "its input failed: " + why;
-      out.push_back(SaveStage{other});
-      fail_dependents(other, why, out);
+  for (StageEntry* stage : stages_.readers(key)) {
+    if (stage->stored.state == StageState::kPending) {
+      stages_.set_state(*stage, StageState::kFailed);
+      stage->stored.error_kind = "input";
+      stage->stored.error = "its input failed: " + why;
+      out.push_back(SaveStage{stage->stored.key});
+      fail_dependents(stage->stored.key, why, out);
     }
   }
 }
@@ -436,9 +420,10 @@ void Reactor::stop() {
 
 Outbox Reactor::stop_stage(const std::string& key) {
   Outbox out;
-  StageEntry& stage = stages_.at(key);
+  StageEntry& stage = *stages_.find(key);
   if (stage.stored.state == StageState::kPending || stage.stored.state == StageState::kRunning) {
-    stage.stored.state = StageState::kStopped;  // a gang that runs it is told at its next heartbeat
+    // A gang that runs it is told at its next heartbeat.
+    stages_.set_state(stage, StageState::kStopped);
     stage.stored.gang = 0;
     out.push_back(SaveStage{key});
   }

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "comm/proto/gang.pb.h"
-#include "coordinator/store.h"
+#include "coordinator/stage_table.h"
 #include "core/random.h"
 
 namespace finescale {
@@ -27,26 +27,18 @@ struct ReactorOptions {
   std::uint64_t seed = 1;  // of the back-off's jitter
 };
 
-struct StageEntry {
-  StoredStage stored;
-  std::vector<std::string> inputs;
-  std::string trial;      // first trial that uses it, for people
-  double not_before = 0;  // back-off
-  double leased_at = 0;
-  double last_heartbeat = 0;
-  proto::Progress progress;
-  std::int64_t position = 0;  // in the plan: lower goes first
-};
-
 enum class GangState { kLaunching, kIdle, kRunning, kLost };
 
 struct GangEntry {
   std::int64_t id = 0;
   GangState state = GangState::kLaunching;
+  bool is_adopted =
+      false;  // launched by an earlier coordinator: its silence is no fault of the launcher
   double last_seen = 0;
   double launched_at = 0;
-  std::string key;            // stage it runs
-  std::uint64_t waiting = 0;  // request id of a Next that is held back
+  std::string key;               // stage it runs
+  std::int64_t last_number = 0;  // of its calls for work
+  std::uint64_t waiting = 0;     // request id of a Next that is held back
   double waiting_since = 0;
   std::string host;
   int ranks = 0;
@@ -117,14 +109,16 @@ class Reactor {
   [[nodiscard]] Outbox stop_stage(const std::string& key);
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
   [[nodiscard]] bool all_settled() const;  // no stage pending or running
+  // Stages that are done, failed or stopped: what decides by results need not look while it stays.
+  [[nodiscard]] std::int64_t num_settled() const;
   [[nodiscard]] bool any_gang() const;
-  [[nodiscard]] const std::map<std::string, StageEntry>& stages() const noexcept { return stages_; }
+  [[nodiscard]] const std::map<std::string, StageEntry>& stages() const noexcept {
+    return stages_.all();
+  }
   [[nodiscard]] const std::map<std::int64_t, GangEntry>& gangs() const noexcept { return gangs_; }
   [[nodiscard]] int gang_failures() const noexcept { return launch_failures_; }
 
  private:
-  [[nodiscard]] bool is_ready(const StageEntry& stage, double now) const;
-  [[nodiscard]] StageEntry* best_ready(const GangEntry& gang, double now);
   [[nodiscard]] int thread_shares(const GangEntry& gang) const;
   [[nodiscard]] bool any_future_work() const;
   [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
@@ -133,17 +127,20 @@ class Reactor {
                       double now, Outbox& out);
   void fail_dependents(const std::string& key, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
+  void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out);
+  void launch_gangs(double now, Outbox& out);
   void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
+  [[nodiscard]] static bool is_late(GangEntry& gang, const proto::Caller& caller);
 
   ReactorOptions options_;
   Random jitter_;
-  std::map<std::string, StageEntry> stages_;
+  StageTable stages_;
   std::map<std::int64_t, GangEntry> gangs_;
   std::int64_t last_gang_ = 0;
   std::int64_t num_positions_ = 0;
-  int launch_failures_ = 0;  // gangs lost in a row before their first call
-  bool inputs_checked_ = false;
+  int launch_failures_ = 0;          // gangs lost in a row before their first call
+  std::vector<std::string> doomed_;  // added while an input had failed
   bool stopping_ = false;
 };
 

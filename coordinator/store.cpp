@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS stages (key TEXT PRIMARY KEY, label TEXT NOT NULL, sp
 CREATE TABLE IF NOT EXISTS trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS gangs (id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tuned (tuning_group TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tuning_group, path));
+CREATE TABLE IF NOT EXISTS decisions (position INTEGER PRIMARY KEY AUTOINCREMENT, point INTEGER NOT NULL, why TEXT NOT NULL);
 )";
 
 }  // namespace
@@ -128,7 +129,7 @@ struct Store::Impl {
   }
 };
 
-Store::Store(const std::string& directory) : impl_(std::make_unique<Impl>()) {
+Store::Store(const std::string& directory, bool durable) : impl_(std::make_unique<Impl>()) {
   make_directories(directory);
   const std::string path = directory + "/store.sqlite";
   const bool is_new = !std::filesystem::exists(path);
@@ -142,7 +143,11 @@ Store::Store(const std::string& directory) : impl_(std::make_unique<Impl>()) {
   // system.
   impl_->execute("PRAGMA locking_mode = EXCLUSIVE");
   impl_->execute("PRAGMA journal_mode = WAL");
-  impl_->execute("PRAGMA synchronous = FULL");
+  impl_->execute(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF");
+  // Pages are read and written in the order of keys, which are random: room for a large campaign's
+  // index, and a log that is not folded in all the time.
+  impl_->execute("PRAGMA cache_size = -65536");
+  impl_->execute("PRAGMA wal_autocheckpoint = 8192");
   impl_->execute("BEGIN IMMEDIATE");
   impl_->execute(kSchema);
   impl_->execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', '1')");
@@ -224,6 +229,35 @@ void Store::put_stage(const StoredStage& stage) {
   impl_->run(s);
 }
 
+void Store::update_stage(const StoredStage& stage) {
+  sqlite3_stmt* s = impl_->prepare(
+      "UPDATE stages SET state = ?, epoch = ?, gang = ?, attempts = ?, error_kind = ?, error = ?, "
+      "result = ? WHERE key = ?");
+  Impl::bind(s, 1, static_cast<std::int64_t>(stage.state));
+  Impl::bind(s, 2, stage.epoch);
+  Impl::bind(s, 3, stage.gang);
+  Impl::bind(s, 4, static_cast<std::int64_t>(stage.attempts));
+  Impl::bind(s, 5, stage.error_kind);
+  Impl::bind(s, 6, stage.error);
+  Impl::bind_blob(s, 7, stage.result);
+  if (stage.result.empty()) {
+    sqlite3_bind_zeroblob(s, 7, 0);
+  }
+  Impl::bind(s, 8, stage.key);
+  impl_->run(s);
+}
+
+std::string Store::spec_of(const std::string& key) {
+  sqlite3_stmt* s = impl_->prepare("SELECT spec FROM stages WHERE key = ?");
+  Impl::bind(s, 1, key);
+  if (!impl_->step(s)) {
+    throw Error(ErrorKind::kInternal, "stage " + key + " is not in the store");
+  }
+  std::string spec = Impl::text(s, 0);
+  sqlite3_reset(s);
+  return spec;
+}
+
 void Store::put_trial(const StoredTrial& trial) {
   sqlite3_stmt* s = impl_->prepare(
       "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
@@ -257,6 +291,13 @@ void Store::put_tuned(const std::string& group, const std::string& path, const s
   impl_->run(s);
 }
 
+void Store::add_decision(const StoredDecision& decision) {
+  sqlite3_stmt* s = impl_->prepare("INSERT INTO decisions (point, why) VALUES (?, ?)");
+  Impl::bind(s, 1, static_cast<std::int64_t>(decision.point));
+  Impl::bind(s, 2, decision.why);
+  impl_->run(s);
+}
+
 std::vector<StoredStage> Store::stages() {
   std::vector<StoredStage> out;
   sqlite3_stmt* s = impl_->prepare("SELECT * FROM stages ORDER BY key");
@@ -277,6 +318,16 @@ std::vector<StoredStage> Store::stages() {
   return out;
 }
 
+std::map<std::string, StageState> Store::states() {
+  std::map<std::string, StageState> out;
+  sqlite3_stmt* s = impl_->prepare("SELECT key, state FROM stages ORDER BY key");
+  while (impl_->step(s)) {
+    out.emplace_hint(out.end(), Impl::text(s, 0),
+                     static_cast<StageState>(sqlite3_column_int64(s, 1)));
+  }
+  return out;
+}
+
 std::vector<StoredTrial> Store::trials() {
   std::vector<StoredTrial> out;
   sqlite3_stmt* s = impl_->prepare("SELECT id, text, stopped FROM trials ORDER BY position");
@@ -291,6 +342,15 @@ std::vector<StoredGang> Store::gangs() {
   sqlite3_stmt* s = impl_->prepare("SELECT id, pid, host FROM gangs ORDER BY id");
   while (impl_->step(s)) {
     out.push_back({sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), Impl::text(s, 2)});
+  }
+  return out;
+}
+
+std::vector<StoredDecision> Store::decisions() {
+  std::vector<StoredDecision> out;
+  sqlite3_stmt* s = impl_->prepare("SELECT point, why FROM decisions ORDER BY position");
+  while (impl_->step(s)) {
+    out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), Impl::text(s, 1)});
   }
   return out;
 }

@@ -32,6 +32,10 @@ struct StoredTrial {
   std::string text;  // JSON: axes, tuned, group, stages, names, is_tuning, resolved
   bool stopped = false;
 };
+struct StoredDecision {  // of a search that decides by results
+  std::uint64_t point = 0;
+  std::string why;
+};
 struct StoredGang {
   std::int64_t id = 0;
   std::int64_t pid = 0;  // of its mpirun
@@ -41,7 +45,8 @@ struct StoredGang {
 class Store {
  public:
   // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it.
-  explicit Store(const std::string& directory);
+  // Not durable: commits survive this process, not the machine.
+  explicit Store(const std::string& directory, bool durable = true);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -56,15 +61,21 @@ class Store {
   [[nodiscard]] std::optional<std::string> meta(const std::string& name);
   void set_meta(const std::string& name, const std::string& value);
 
-  void put_stage(const StoredStage& stage);  // insert or replace
+  void put_stage(const StoredStage& stage);     // insert or replace
+  void update_stage(const StoredStage& stage);  // all but key, label and spec of one that is there
+  [[nodiscard]] std::string spec_of(const std::string& key);
   void put_trial(const StoredTrial& trial);
   void put_gang(const StoredGang& gang);
   void remove_gang(std::int64_t id);
   void put_tuned(const std::string& group, const std::string& path, const std::string& value);
 
+  void add_decision(const StoredDecision& decision);  // behind those that there are
+
   [[nodiscard]] std::vector<StoredStage> stages();
-  [[nodiscard]] std::vector<StoredTrial> trials();  // in the order planned
+  [[nodiscard]] std::map<std::string, StageState> states();  // by stage key
+  [[nodiscard]] std::vector<StoredTrial> trials();           // in the order planned
   [[nodiscard]] std::vector<StoredGang> gangs();
+  [[nodiscard]] std::vector<StoredDecision> decisions();  // in order
   [[nodiscard]] std::map<std::string, std::map<std::string, std::string>> tuned();
 
  private:

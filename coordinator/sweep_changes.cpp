@@ -9,6 +9,7 @@
 
 #include "configs/canonical.h"
 #include "configs/parse.h"
+#include "coordinator/search/search.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -130,6 +131,9 @@ Grid grid_of(const config::Sweep& sweep) {
 std::string what_extend_refuses(const config::Sweep& before, const config::Sweep& after) {
   std::string fields = differences(without_growth(before), without_growth(after));
   fields += removed_values(before, after);
+  if (!search_metric(before.search()).empty() && grid_of(before) != grid_of(after)) {
+    fields += "\n    axes: what this search has decided holds for the axes that it began with";
+  }
   if (before.search().has_random() && after.search().has_random() &&
       grid_of(before) != grid_of(after)) {
     fields +=

@@ -10,11 +10,9 @@
 
 #include "configs/schema/sweep.pb.h"
 #include "coordinator/plan.h"
-#include "coordinator/reactor.h"
+#include "coordinator/trial_metric.h"
 
 namespace finescale {
-
-using StageEntries = std::map<std::string, StageEntry>;
 
 struct TuningDecision {
   std::string group;

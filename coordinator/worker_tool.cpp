@@ -88,7 +88,8 @@ CheckedData check_data(const config::Sweep& sweep) {
 }
 
 void check_budgets(const Plan& plan, const config::Sweep& sweep, const CheckedData& data) {
-  for (const auto& [key, stage] : plan.graph.stages) {
+  for (const std::string& key : plan.graph.order) {
+    const config::StageSpec& stage = plan.graph.stages.at(key);
     const config::TrainSpec& train = stage.train();
     const bool of_pool = stage.has_train() && train.data().files_size() > 0 &&
                          train.data().files(0).path() == sweep.data().train().path(0);

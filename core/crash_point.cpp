@@ -18,12 +18,13 @@ namespace finescale {
 namespace {
 
 // Sorted. coordinator.* in the coordinator process, worker.* in a rank.
-constexpr std::array<std::string_view, 20> kNames = {
+constexpr std::array<std::string_view, 21> kNames = {
     "coordinator.after_commit_transaction",
     "coordinator.after_gang_launch",
     "coordinator.after_lease",
     "coordinator.after_plan",
     "coordinator.after_publish_artifact",
+    "coordinator.after_search_decision",
     "coordinator.after_snapshot",
     "coordinator.after_store_created",
     "coordinator.after_tuning_decision",
@@ -42,6 +43,10 @@ constexpr std::array<std::string_view, 20> kNames = {
 };
 
 static_assert(std::is_sorted(kNames.begin(), kNames.end()), "looked up by binary search");
+
+// Crash points are called from everywhere and carry no context; a simulation is one thread.
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+thread_local const std::function<void(std::string_view)>* current_hook = nullptr;
 
 struct Armed {
   std::string name;
@@ -73,9 +78,21 @@ std::span<const std::string_view> crash_point_names() noexcept {
   return kNames;
 }
 
+CrashHook::CrashHook(std::function<void(std::string_view)> hook) : hook_(std::move(hook)) {
+  FS_CHECK(current_hook == nullptr, "two crash hooks at a time");
+  current_hook = &hook_;
+}
+
+CrashHook::~CrashHook() {
+  current_hook = nullptr;
+}
+
 void crash_point(std::string_view name) {
   FS_CHECK(std::binary_search(kNames.begin(), kNames.end(), name),
            std::string("unknown crash point ") + std::string(name));
+  if (current_hook != nullptr) {
+    return (*current_hook)(name);
+  }
   static const Armed armed = read_environment();
   static std::atomic<long> passed{0};
   if (armed.name.empty() || armed.name != name || ++passed != armed.countdown) {

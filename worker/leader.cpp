@@ -67,6 +67,7 @@ bool Leader::try_enroll() {
     const std::scoped_lock lock(mutex_);
     address_ = *address;
     *request.mutable_caller() = caller();
+    request.mutable_caller()->set_number(++number_);
     request.set_held_key(key_);
     request.set_held_epoch(epoch_);
   }
@@ -137,6 +138,7 @@ proto::NextReply Leader::next() {
     {
       const std::scoped_lock lock(mutex_);
       *request.mutable_caller() = caller();
+      request.mutable_caller()->set_number(++number_);
     }
     reply = client()->next(request, kCallSeconds);
   });

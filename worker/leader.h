@@ -57,7 +57,7 @@ class Leader {
   GangOptions options_;
   int ranks_;
   Logger& logger_;
-  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, progress_
+  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, number_, progress_
   std::condition_variable_any changed_;
   // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call
   // of the old one.
@@ -65,6 +65,7 @@ class Leader {
   CoordinatorAddress address_;
   std::string key_;
   std::int64_t epoch_ = 0;
+  std::int64_t number_ = 0;  // of the last call for work
   proto::Progress progress_;
   std::atomic<Word> word_{Word::kGoOn};
   std::jthread beats_;

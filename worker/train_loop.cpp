@@ -39,13 +39,13 @@ class Loop {
   TrainOutcome run() {
     const std::int64_t num_steps = parts_.loader->num_steps();
     last_save_ = Clock::now();
-    while (progress_.step < num_steps) {
+    while (progress_.step < parts_.end) {
       const Clock::time_point begin = Clock::now();
       const std::optional<double> loss = take_step(num_steps);
       if (!loss) {
         return TrainOutcome::kDiverged;
       }
-      const bool last = progress_.step == num_steps;
+      const bool last = progress_.step == parts_.end;
       maybe_evaluate();
       const bool stop =
           parts_.pulse(*loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));

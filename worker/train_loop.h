@@ -26,7 +26,7 @@ struct TrainProgress {
   double flops = 0;
   std::optional<double> best_loss;  // keep: best
   std::int64_t best_step = 0;
-  proto::StageResult rows;  // step and eval rows so far
+  proto::StageResult rows;  // step and eval rows so far, and what trunks have done of them
 };
 
 struct TrainParts {
@@ -34,6 +34,7 @@ struct TrainParts {
   const config::Train* config = nullptr;
   const TrainLoader* loader = nullptr;
   TrainModel* model = nullptr;
+  std::int64_t end = 0;  // updates when the loop ends; the rate follows from the loader's steps
   // After each update: false in the common case, true to stop (the same on all ranks).
   std::function<bool(double loss, double tokens_per_second)> pulse;
   // Evaluates and appends to progress.rows; returns the loss of the first set. Collective over the

@@ -12,6 +12,7 @@
 #include "worker/eval/evaluate.h"
 #include "worker/model_fit.h"
 #include "worker/train_loop.h"
+#include "worker/trunk.h"
 
 namespace finescale {
 
@@ -50,6 +51,7 @@ class TrainStage {
     parts.config = &spec_.train();
     parts.loader = loader_.get();
     parts.model = model_.get();
+    parts.end = end_;
     parts.pulse = [this](double loss, double rate) { return pulse("train", loss, rate); };
     parts.evaluate = [this](TrainProgress& progress) { return evaluate(progress); };
     parts.save = [this](const TrainProgress& progress) { save_step(progress); };
@@ -62,15 +64,8 @@ class TrainStage {
       return result(proto::StageResult::STOPPED,
                     "told to stop after step " + std::to_string(progress_.step));
     }
-    if (outcome == TrainOutcome::kDone && progress_.best_loss) {
-      model_->use_best();
-    }
     *base_key = model_->method().trains_base() ? "" : base_->key;
-    {
-      const TraceSpan span(world_.monitor().trace(), "checkpoint", progress_.step);
-      write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
-                       model_->share_for_writing(false, false));
-    }
+    write_artifact(outcome == TrainOutcome::kDone);
     if (outcome == TrainOutcome::kDiverged) {
       return result(proto::StageResult::DIVERGED,
                     "loss or gradient is not finite at step " + std::to_string(progress_.step + 1));
@@ -96,6 +91,7 @@ class TrainStage {
     }
     check_model_fits(base_->config, *tokenizer_, spec_.rules());
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
+    end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
     model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
     if (!model_->method().trains_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
@@ -105,6 +101,18 @@ class TrainStage {
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }
+  }
+
+  // A trunk leaves what a resume needs: the stages that start from it go on as if resumed.
+  void write_artifact(bool is_done) {
+    const TraceSpan span(world_.monitor().trace(), "checkpoint", progress_.step);
+    const bool goes_on = is_done && spec_.trunk();
+    const bool has_best = is_done && progress_.best_loss.has_value();
+    if (has_best && !goes_on) {
+      model_->use_best();
+    }
+    write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
+                     model_->share_for_writing(goes_on, goes_on && has_best));
   }
 
   CheckpointState state(const TrainProgress& progress) const {
@@ -152,16 +160,39 @@ class TrainStage {
     for (const std::string& why : skipped) {
       in_.logger->warn("skipped a damaged checkpoint: {}", why);
     }
-    if (!path) {
-      return;
+    if (path) {
+      restore_from(*path, in_.spec->key());
+    } else if (spec_.has_start()) {
+      restore_from(in_.dirs->at(spec_.start()) + "/checkpoint.h5", spec_.start());
+      inherit();
     }
-    CheckpointReader reader(world_, *path);
+    if (progress_.step > end_) {
+      throw Error(ErrorKind::kInternal, "the stage ends at update " + std::to_string(end_) +
+                                            ", but its start has done " +
+                                            std::to_string(progress_.step));
+    }
+  }
+
+  // What is done so far, other stages have done.
+  void inherit() {
+    proto::TrainTotals& totals = *progress_.rows.mutable_inherited();
+    totals.set_steps(progress_.step);
+    totals.set_tokens(progress_.tokens);
+    totals.set_labels(progress_.labels);
+    totals.set_examples(progress_.examples);
+    totals.set_train_flops(progress_.flops);
+    totals.set_seconds(progress_.seconds);
+  }
+
+  // `key`: of the stage that must have written it.
+  void restore_from(const std::string& path, const std::string& key) {
+    CheckpointReader reader(world_, path);
     const CheckpointState& state = reader.state();
     config::StageSpec made_by;
     parse_canonical(state.stage_text, made_by);
-    if (made_by.key() != in_.spec->key()) {
+    if (made_by.key() != key) {
       throw Error(ErrorKind::kCheckpoint,
-                  "the checkpoint belongs to another stage (" + made_by.key() + ")", *path);
+                  "the checkpoint belongs to another stage (" + made_by.key() + ")", path);
     }
     progress_.step = state.step;
     progress_.tokens = state.tokens;
@@ -170,7 +201,7 @@ class TrainStage {
     progress_.seconds = state.seconds;
     progress_.flops = state.train_flops;
     if (!progress_.rows.ParseFromString(state.result)) {
-      throw Error(ErrorKind::kCheckpoint, "the checkpoint's rows cannot be read", *path);
+      throw Error(ErrorKind::kCheckpoint, "the checkpoint's rows cannot be read", path);
     }
     if (const auto best = state.numbers.find("best_loss"); best != state.numbers.end()) {
       progress_.best_loss = best->second;
@@ -178,7 +209,7 @@ class TrainStage {
     }
     reader.read(model_->owned_for_reading(progress_.best_loss.has_value()));
     model_->have_read();
-    in_.logger->info("continues from step {} of {}", progress_.step, loader_->num_steps());
+    in_.logger->info("continues from step {} of {}", progress_.step, end_);
   }
 
   // Also of the base that a copy trains, which stays for the next stage.
@@ -199,7 +230,7 @@ class TrainStage {
   bool pulse(const char* doing, double loss, double rate) {
     proto::Progress progress;
     progress.set_step(progress_.step);
-    progress.set_steps(loader_->num_steps());
+    progress.set_steps(end_);
     progress.set_tokens(progress_.tokens);
     progress.set_loss(loss);
     progress.set_tokens_per_second(rate);
@@ -254,6 +285,7 @@ class TrainStage {
   std::unique_ptr<TrainLoader> loader_;
   std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
+  std::int64_t end_ = 0;  // updates of this stage and of what it starts from
   std::unique_ptr<AsyncCheckpointWriter> writer_;
 };
 

@@ -225,6 +225,19 @@ TEST_F(BadYaml, AxesTuningLawsAndResources) {
       {15, "  base.preset: [tiny, huge]", "sweep.yaml:15:23: no preset huge"},
       {16, "search: {random: {trials: 5}}",
        "sweep.yaml:16:27: search.random.trials is 5, but the axes have 2 points"},
+      {16, "search: {halving: {}}",
+       "sweep.yaml:16:19: search.halving goes on from the trunk of a smaller budget, and train "
+       "leaves none: the rate depends on the length of the run from the first step on; schedule: "
+       "wsd would share"},
+      {16, "search: {asha: {budget: train.epochs}}",
+       "sweep.yaml:16:25: search.asha needs an axis of data budgets, and train.epochs is none"},
+      {16, "search: {halving: {per: [train.method]}}",
+       "sweep.yaml:16:25: search.halving.per: train.method is no axis beside the budgets"},
+      {16, "search: {tpe: {trials: 3, metric: held_out.los}}",
+       "sweep.yaml:16:35: search.tpe.metric is \"held_out.los\", which no stage measures, did you "
+       "mean held_out.loss?"},
+      {16, "search: {tpe: {trials: 3}}\ntune: {fields: [train.epochs], metric: held_out.loss}",
+       "sweep.yaml:17:7: tune excludes search.tpe: both decide by results"},
       {16, "tune: {fields: [train.learning_rate], metric: held_out.los}",
        "sweep.yaml:16:47: tune.metric is \"held_out.los\", which no stage measures, did you mean "
        "held_out.loss?"},

@@ -218,5 +218,40 @@ TEST_F(JsonlDataset, HeldOutPartAndRestAreDisjointAndComplete) {
   EXPECT_EQ(seen.size(), 50U);
 }
 
+TEST(TrainLoader, CommonStepsAreThoseNoLargerBudgetCutsOtherwise) {
+  const Dataset data = pool(300);
+  for (const std::int64_t budget : {1, 7, 60, 61, 62, 63, 64, 65, 299}) {
+    const TrainLoader small(data, settings(budget), 5);
+    const TrainLoader large(data, settings(300), 5);
+    GlobalBatch a;
+    GlobalBatch b;
+    ASSERT_LE(small.num_common_steps(), small.num_steps());
+    for (std::int64_t step = 0; step < small.num_common_steps(); ++step) {
+      small.fill(step, a);
+      large.fill(step, b);
+      EXPECT_EQ(examples_of(a), examples_of(b));
+    }
+    EXPECT_GE(small.num_common_steps(), small.num_steps() - 1);
+  }
+  EXPECT_EQ(TrainLoader(data, settings(1), 5).num_common_steps(), 0);
+  // Further epochs are no beginning of a larger budget.
+  const std::int64_t once = TrainLoader(data, settings(60), 5).num_common_steps();
+  EXPECT_LE(TrainLoader(data, settings(60, 3), 5).num_common_steps(), once + 1);
+}
+
+TEST(TrainLoader, TotalsOfStepsAddUp) {
+  const Dataset data = pool(300);
+  const TrainLoader loader(data, settings(200), 5);
+  const auto squared = [](std::int64_t length) { return double(length * length); };
+  const StepTotals all = loader.totals(0, loader.num_steps(), squared);
+  EXPECT_EQ(all.tokens, loader.num_tokens());
+  EXPECT_EQ(all.labels, loader.num_labels());
+  EXPECT_DOUBLE_EQ(all.sum, loader.sum(squared));
+  const StepTotals first = loader.totals(0, 3, squared);
+  const StepTotals rest = loader.totals(3, loader.num_steps(), squared);
+  EXPECT_EQ(first.tokens + rest.tokens, all.tokens);
+  EXPECT_EQ(loader.totals(2, 2, squared).tokens, 0);
+}
+
 }  // namespace
 }  // namespace finescale

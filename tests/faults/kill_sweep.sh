@@ -13,27 +13,9 @@ rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
 
-# 24 trials on text that is made here: words and their reversal.
-awk 'BEGIN { srand(7); for (i = 0; i < 700; i++) { w = ""; n = 3 + int(rand() * 5); for (j = 0; j < n; j++) w = w sprintf("%c", 97 + int(rand() * 12));
-  r = ""; for (j = n; j > 0; j--) r = r substr(w, j, 1); printf "{\"prompt\": \"%s\", \"response\": \"%s\"}\n", w, r > (i < 64 ? "eval.jsonl" : "train.jsonl");
-  printf "{\"text\": \"%s %s\"}\n", w, r > "text.jsonl" } }'
-cat >sweep.yaml <<'END'
-name: kill
-base:
-  preset: tiny
-  tokenizer: {train: {vocab_size: 300}}
-  pretrain: {data: text.jsonl, train: {steps: 30, learning_rate: 3e-3, batch: {tokens: 1024}, save_every: 10}}
-data:
-  train: train.jsonl
-  eval: [{name: held_out, path: eval.jsonl}]
-trial:
-  stages:
-    - train: {epochs: 2, learning_rate: 3e-3, batch: {examples: 8}, save_every: 7}
-    - evaluate: {metrics: [loss, exact_match], max_new_tokens: 12}
-axes:
-  train.method: [full, {lora: {rank: 4}}]
-  train.data_budget: [50, 100, 200, 400]
-  seed: [1, 2]
+. "$source_dir/tests/faults/words.sh"
+write_words
+write_word_sweep kill 'epochs: 2' '[1, 2]' <<'END'
 tune: {fields: [train.learning_rate], per: [train.method], at: {train.data_budget: 200}, metric: held_out.loss, trials: 4}
 resources: {gangs: 2, ranks_per_gang: 1, heartbeat_timeout: 20, orphan_timeout: 10, retry_delay: 0.1, max_attempts: 8}
 END

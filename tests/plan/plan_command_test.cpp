@@ -91,6 +91,39 @@ TEST_F(PlanCommand, CountsWithAndWithoutSharing) {
   EXPECT_EQ(out.files, 3 + 20 + 8 + 17);
 }
 
+TEST_F(PlanCommand, TrunksAreCountedOnceAndOnlyWithSharing) {
+  // A trunk of 60 tokens; two runs of 100, of which it has done 60.
+  const auto ask = [](const std::string& request) {
+    const nlohmann::json asked = nlohmann::json::parse(request);
+    nlohmann::json document = nlohmann::json::parse(answer(request));
+    for (nlohmann::json& stage : document.at("stages")) {
+      config::StageSpec spec;
+      for (const nlohmann::json& text : asked.at("stages")) {
+        parse_canonical(text.get<std::string>(), spec);
+        if (spec.key() == stage.at("key")) {
+          break;
+        }
+      }
+      if (spec.train().trunk()) {
+        stage.update({{"tokens", 60}, {"tokens_unshared", 0}, {"flops_unshared", 0}});
+      } else if (spec.train().has_start()) {
+        stage.update({{"tokens", 40}, {"tokens_unshared", 100}, {"flops_unshared", 600}});
+      }
+    }
+    return document.dump();
+  };
+  std::vector<std::string> lines = valid_lines();
+  lines[11] = "    - train: {schedule: wsd}";
+  lines[15] = "  seed: [1]";
+  const PlanReport out = plan_sweep(load(joined_lines(lines)), hash, ask, {});
+  EXPECT_EQ(out.stages, 2 + 1 + 2 + 2);
+  EXPECT_DOUBLE_EQ(out.train_tokens, 1000 + 60 + 40 + 40);
+  EXPECT_DOUBLE_EQ(out.train_tokens_unshared, 2 * 1100);
+  ASSERT_EQ(out.sharing.size(), 1U);
+  EXPECT_THAT(plan_text(out), HasSubstr("sharing   train: 2 runs start from 1 trunk\n"));
+  EXPECT_THAT(plan_json(out), HasSubstr("\"trunks\": 1"));
+}
+
 TEST_F(PlanCommand, TimeFollowsGangsAndStartUp) {
   // tokenizer 1, pretraining 100, then 4 times (10 + 1); ten hand-overs of 0.01 and 0.6 to start.
   EXPECT_NEAR(report(valid()).predicted_seconds, 145 + 0.1 + 0.6, 1e-9);
@@ -176,6 +209,8 @@ TEST_F(PlanCommand, TextForPeople) {
             "  stages    10 (without sharing 1.60 x)\n"
             "  training  1.40 k tokens (without sharing 3.14 x), 8.4e+03 FLOPs (without sharing "
             "3.14 x)\n"
+            "  sharing   train: 2 budgets trained apart: the rate depends on the length of the run "
+            "from the first step on; schedule: wsd would share\n"
             "  time      about 2 min (73 s to 5 min) on 1 gang of 1 rank, 1 thread each\n"
             "  memory    4.88 KiB a rank\n"
             "  disk      2.00 KiB in 48 files\n");

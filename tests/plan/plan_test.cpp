@@ -189,8 +189,8 @@ TEST_F(PlanTest, CombinationsThatBreakARuleAreNamed) {
 TEST_F(PlanTest, EveryPresetOfAnAxisIsPretrained) {
   const Plan out = plan(with_line(16, "  base.preset: [tiny, small]"));
   std::set<std::string> pretrained;
-  for (const auto& [key, spec] : out.graph.stages) {
-    if (spec.label() == "pretrain") {
+  for (const std::string& key : out.graph.order) {
+    if (out.graph.stages.at(key).label() == "pretrain") {
       pretrained.insert(key);
     }
   }

@@ -119,6 +119,23 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     position += count;
     first_.push_back(position);
   }
+  // A batch that ends where the budget does may have been cut there.
+  const std::int64_t end = std::min(budget_, by_epochs);
+  num_common_steps_ = std::lower_bound(first_.begin() + 1, first_.end(), end) - first_.begin() - 1;
+}
+
+StepTotals TrainLoader::totals(std::int64_t begin, std::int64_t end,
+                               const std::function<double(std::int64_t length)>& of_length) const {
+  StepTotals totals;
+  for (std::int64_t position = first_[static_cast<std::size_t>(begin)];
+       position < first_[static_cast<std::size_t>(end)]; ++position) {
+    const ExampleView example = (*dataset_)[example_at(position)];
+    const auto length = static_cast<std::int64_t>(example.tokens.size());
+    totals.tokens += length;
+    totals.labels += example.num_labels();
+    totals.sum += of_length(length);
+  }
+  return totals;
 }
 
 double TrainLoader::sum(const std::function<double(std::int64_t length)>& of_length) const {

@@ -13,6 +13,13 @@
 
 namespace finescale {
 
+// What some steps read.
+struct StepTotals {
+  std::int64_t tokens = 0;
+  std::int64_t labels = 0;
+  double sum = 0;  // over examples of the function given
+};
+
 class TrainLoader {
  public:
   // Examples of budget D are the first D of the permutation of the pool keyed by seed. Epoch e > 0
@@ -31,6 +38,12 @@ class TrainLoader {
     return max_micro_segments_;
   }
   [[nodiscard]] std::int64_t max_micro_batches() const noexcept { return max_micro_batches_; }
+  // Steps at the beginning whose batches no larger budget of the seed cuts otherwise.
+  [[nodiscard]] std::int64_t num_common_steps() const noexcept { return num_common_steps_; }
+  // Of the steps in [begin, end). O(examples read).
+  [[nodiscard]] StepTotals totals(
+      std::int64_t begin, std::int64_t end,
+      const std::function<double(std::int64_t length)>& of_length) const;
   // Fills batch (memory is reused) for step in [0, num_steps()): O(batch), any order.
   void fill(std::int64_t step, GlobalBatch& batch) const;
   // Sum over the run's examples, repeats counted, of a function of their length.
@@ -44,6 +57,7 @@ class TrainLoader {
   std::int64_t micro_batch_tokens_ = 0;
   std::vector<std::int64_t>
       first_;  // first_[k]: position of the first example of step k; one more at the end
+  std::int64_t num_common_steps_ = 0;
   std::int64_t num_tokens_ = 0;
   std::int64_t num_labels_ = 0;
   std::int64_t max_micro_tokens_ = 0;

@@ -27,6 +27,20 @@ double blend(double final_ratio, double factor) {
 
 }  // namespace
 
+std::int64_t first_decay(const config::Train& train, std::int64_t num_steps) {
+  const std::int64_t warmup = train.warmup().steps();
+  const config::Schedule& schedule = train.schedule();
+  if (schedule.has_constant()) {
+    return num_steps;
+  }
+  if (!schedule.has_wsd()) {
+    return std::min(warmup, num_steps);
+  }
+  const auto decayed =
+      static_cast<std::int64_t>(std::ceil(schedule.wsd().decay() * static_cast<double>(num_steps)));
+  return std::min(num_steps, std::max(warmup, num_steps - decayed));
+}
+
 double learning_rate_at(const config::Train& train, std::int64_t step, std::int64_t num_steps) {
   const double peak = train.learning_rate();
   const std::int64_t warmup = train.warmup().steps();
@@ -44,9 +58,7 @@ double learning_rate_at(const config::Train& train, std::int64_t step, std::int6
              blend(schedule.cosine().final_ratio(),
                    0.5 * (1 + std::cos(std::numbers::pi * progress(step, warmup, num_steps))));
     case config::Schedule::kWsd: {
-      const auto decayed = static_cast<std::int64_t>(
-          std::ceil(schedule.wsd().decay() * static_cast<double>(num_steps)));
-      const std::int64_t begin = std::max(warmup, num_steps - decayed);
+      const std::int64_t begin = first_decay(train, num_steps);
       return peak *
              blend(schedule.wsd().final_ratio(), 1 - std::sqrt(progress(step, begin, num_steps)));
     }

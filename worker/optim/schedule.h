@@ -14,4 +14,8 @@ namespace finescale {
 [[nodiscard]] double learning_rate_at(const config::Train& train, std::int64_t step,
                                       std::int64_t num_steps);
 
+// Updates at the beginning whose rate does not depend on num_steps: runs of other lengths share
+// them.
+[[nodiscard]] std::int64_t first_decay(const config::Train& train, std::int64_t num_steps);
+
 }  // namespace finescale

@@ -23,6 +23,7 @@
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
+#include "worker/trunk.h"
 
 namespace finescale {
 
@@ -39,7 +40,8 @@ constexpr double kMeasuredMemoryPart = 0.7;
 
 struct Cost {
   std::int64_t tokens = 0, labels = 0, steps = 0;
-  double flops = 0, seconds = 0;
+  std::int64_t tokens_unshared = 0;  // and the FLOPs: of the stage if no trunk did its beginning
+  double flops = 0, flops_unshared = 0, seconds = 0;
   double seconds_alone = 0;  // with the threads of every gang
   std::int64_t memory_bytes = 0, checkpoint_bytes = 0;
 };
@@ -96,6 +98,8 @@ class Estimator {
                         {"labels", cost.labels},
                         {"steps", cost.steps},
                         {"flops", cost.flops},
+                        {"tokens_unshared", cost.tokens_unshared},
+                        {"flops_unshared", cost.flops_unshared},
                         {"seconds", cost.seconds},
                         {"seconds_alone", cost.seconds_alone},
                         {"memory_bytes", cost.memory_bytes},
@@ -269,19 +273,52 @@ class Estimator {
     const Dataset& data = dataset(spec.data(), spec.rules(), spec.tokenizer());
     const TrainLoader loader(data, spec.train(), spec.seed());
     const Shape& s = shape(spec, loader);
-    Cost cost;
-    cost.tokens = loader.num_tokens();
-    cost.labels = loader.num_labels();
-    cost.steps = loader.num_steps();
-    cost.flops = train_flops(
-        s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels,
-        loader.sum([&s](std::int64_t length) { return attended(s.layout.shape(), length); }));
+    Cost cost = trained(spec, loader, s);
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
     cost.memory_bytes = s.memory_bytes;
-    cost.checkpoint_bytes =
-        s.trainable * (spec.train().precision() == config::PRECISION_F64 ? 8 : 4) + 220000;
+    // A trunk keeps two moments beside each value.
+    cost.checkpoint_bytes = s.trainable * (spec.trunk() ? 3 : 1) *
+                                (spec.train().precision() == config::PRECISION_F64 ? 8 : 4) +
+                            220000;
+    return cost;
+  }
+
+  // Where the trunk ends that the stage goes on from.
+  std::int64_t first_step(const config::TrainSpec& spec) {
+    if (!spec.has_start()) {
+      return 0;
+    }
+    const auto found = specs_.find(spec.start());
+    if (found == specs_.end() || !found->second.has_train()) {
+      throw Error(ErrorKind::kProtocol, "the plan does not hold the trunk " + spec.start());
+    }
+    const config::TrainSpec& trunk = found->second.train();
+    return trunk_end(TrainLoader(dataset(trunk.data(), trunk.rules(), trunk.tokenizer()),
+                                 trunk.train(), trunk.seed()),
+                     trunk.train());
+  }
+
+  Cost trained(const config::TrainSpec& spec, const TrainLoader& loader, const Shape& s) {
+    const auto flops = [&](const StepTotals& steps) {
+      return train_flops(s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, steps.tokens,
+                         steps.labels, steps.sum);
+    };
+    const auto of_length = [&s](std::int64_t length) { return attended(s.layout.shape(), length); };
+    const std::int64_t end = spec.trunk() ? trunk_end(loader, spec.train()) : loader.num_steps();
+    const std::int64_t begin = first_step(spec);
+    const StepTotals steps = loader.totals(begin, end, of_length);
+    Cost cost;
+    cost.steps = end - begin;
+    cost.tokens = steps.tokens;
+    cost.labels = steps.labels;
+    cost.flops = flops(steps);
+    if (!spec.trunk()) {
+      const StepTotals whole = loader.totals(0, end, of_length);
+      cost.tokens_unshared = whole.tokens;
+      cost.flops_unshared = flops(whole);
+    }
     return cost;
   }
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/simulation/simulated_artifacts.h"
+
+#include "core/crash_point.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr double kFullSeconds = 20;  // until somebody has made room
+
+}  // namespace
+
+double SimulatedArtifacts::saved_seconds(const std::string& directory) const {
+  const auto found = attempts_.find(directory);
+  return found == attempts_.end() ? 0 : found->second.saved_seconds;
+}
+
+std::vector<std::string> SimulatedArtifacts::older_attempts(const std::string& key,
+                                                            std::int64_t epoch) {
+  std::vector<std::string> found;
+  for (std::int64_t older = epoch - 1; older > 0; --older) {
+    std::string directory = attempt_directory(campaign_, key, older);
+    if (attempts_.contains(directory)) {
+      found.push_back(std::move(directory));
+    }
+  }
+  return found;
+}
+
+void SimulatedArtifacts::remove_attempts(const std::string& key, std::int64_t last_epoch) {
+  for (std::int64_t epoch = 1; epoch <= last_epoch; ++epoch) {
+    attempts_.erase(attempt_directory(campaign_, key, epoch));
+  }
+}
+
+bool SimulatedArtifacts::adopt(StoredStage& stage) {
+  const auto found = published_.find(stage.key);
+  if (found == published_.end()) {
+    return false;
+  }
+  stage.state = StageState::kDone;
+  stage.error_kind.clear();
+  stage.error.clear();
+  stage.gang = 0;
+  stage.result = found->second;
+  return true;
+}
+
+std::string SimulatedArtifacts::publish(const proto::CommitRequest& commit,
+                                        proto::StageResult& result) {
+  const std::string directory = attempt_directory(campaign_, commit.key(), commit.epoch());
+  const auto found = attempts_.find(directory);
+  if (found == attempts_.end() || commit.attempt_dir() != directory || !found->second.is_complete ||
+      found->second.is_torn) {
+    return "the attempt's manifest is not what was committed";
+  }
+  if (faults_.happens(Fault::kFull)) {
+    full_until_ = clock_.now() + kFullSeconds;
+  }
+  if (clock_.now() < full_until_) {
+    return "no space left on device";
+  }
+  crash_point("coordinator.before_publish_artifact");
+  result = found->second.result;
+  published_.emplace(commit.key(),
+                     result.SerializeAsString());  // what is there stays, as with files
+  attempts_.erase(found);
+  crash_point("coordinator.after_publish_artifact");
+  return "";
+}
+
+}  // namespace finescale

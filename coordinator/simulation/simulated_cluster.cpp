@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "coordinator/simulation/simulated_cluster.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <variant>
+
+#include "core/overloaded.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr double kLatency = 0.0005;     // of a message
+constexpr double kLaunchSeconds = 1;    // mpirun and MPI_Init
+constexpr double kCallSeconds = 10;     // as real gangs wait for an answer
+constexpr double kCommitSeconds = 120;  // for a commit
+constexpr double kAnswerSeconds = 30;   // calls that are under way when a coordinator dies
+constexpr double kRetrySeconds = 1;     // between calls to a coordinator that is not there
+constexpr double kExitSeconds = 0.2;    // until a launcher tells of an end
+constexpr double kBeatsPerTimeout = 6;
+
+}  // namespace
+
+void SimulatedCluster::push(double delay, Event event) {
+  event.at = clock_.true_now() + delay;
+  event.number = ++num_events_;
+  events_.push_back(std::move(event));
+  std::push_heap(events_.begin(), events_.end(), Later());
+}
+
+void SimulatedCluster::schedule(double delay, What what, const Gang& gang) {
+  Event event;
+  event.what = what;
+  event.gang = gang.id;
+  event.serial = gang.serial;
+  push(delay, std::move(event));
+}
+
+void SimulatedCluster::wake_at(double true_time) {
+  push(true_time - clock_.true_now(), Event{});
+}
+
+bool SimulatedCluster::step(std::optional<RpcRequest>& call) {
+  call.reset();
+  if (events_.empty()) {
+    return false;
+  }
+  std::pop_heap(events_.begin(), events_.end(), Later());
+  Event event = std::move(events_.back());
+  events_.pop_back();
+  clock_.set(std::max(clock_.true_now(), event.at));
+  happen(event, call);
+  return true;
+}
+
+void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
+  if (event.what == What::kWake) {
+    return;
+  }
+  if (event.what == What::kCall) {  // on its way whatever became of its gang
+    if (event.epoch == epoch_) {    // the port and the token of another coordinator are others
+      call = std::move(*event.call);
+    }
+    return;
+  }
+  const auto found = gangs_.find(event.gang);
+  if (found == gangs_.end() || found->second.doing == Doing::kDead) {
+    return;
+  }
+  Gang& gang = found->second;
+  const bool is_current = event.serial == gang.serial;
+  switch (event.what) {
+    case What::kWake:
+    case What::kCall:
+      return;
+    case What::kLaunched:
+      return enroll(gang);
+    case What::kAnswer:
+      if (event.serial == gang.call && !gang.is_silent) {
+        gang.call = 0;
+        hear(gang, *event.reply);
+      }
+      return;
+    case What::kTimeout:
+      if (event.serial == gang.call && !gang.is_silent) {
+        gang.call = 0;
+        enroll(gang);
+      }
+      return;
+    case What::kBeat:
+      if (is_current && !gang.is_silent && !gang.key.empty()) {
+        if (gang.doing == Doing::kWorking) {
+          save_progress(gang);
+        }
+        proto::HeartbeatRequest beat;
+        beat.set_key(gang.key);
+        beat.set_epoch(gang.lease);
+        if (gang.call == 0) {
+          send(gang, std::move(beat), kCallSeconds);
+        }
+        schedule(options_.heartbeat_timeout / kBeatsPerTimeout, What::kBeat, gang);
+      }
+      return;
+    case What::kDone:
+      if (is_current && !gang.is_silent) {
+        flush(gang);
+      }
+      return;
+    case What::kFlushed:
+      if (is_current && !gang.is_silent && !gang.has_committed) {
+        commit(gang);
+      }
+      return;
+    case What::kDie:
+      if (is_current) {
+        die(gang, 137);
+      }
+      return;
+    case What::kHang:
+      if (is_current) {
+        save_progress(gang);
+        gang.is_silent = true;
+      }
+      return;
+    case What::kWakeUp:
+      if (is_current) {  // it does not know that time has passed
+        gang.is_silent = false;
+        flush(gang);
+      }
+      return;
+  }
+}
+
+proto::Caller SimulatedCluster::caller(const Gang& gang) const {
+  proto::Caller caller;
+  caller.set_gang(gang.id);
+  caller.set_coordinator_epoch(gang.epoch);
+  return caller;
+}
+
+// With what it holds, if anything, to the coordinator that there is now.
+void SimulatedCluster::enroll(Gang& gang) {
+  if (gang.silent_since < 0) {
+    gang.silent_since = clock_.true_now();
+  }
+  if (clock_.true_now() - gang.silent_since > options_.orphan_timeout + kAnswerSeconds) {
+    return die(gang, 143);
+  }
+  if (epoch_ == 0) {
+    return schedule(kRetrySeconds, What::kLaunched, gang);
+  }
+  gang.epoch = epoch_;
+  if (gang.doing != Doing::kWorking && gang.doing != Doing::kCommitting) {
+    gang.doing = Doing::kRegistering;
+  }
+  proto::RegisterRequest request;
+  request.set_ranks(1);
+  request.set_host("host-" + std::to_string(gang.id));
+  request.set_held_key(gang.key);
+  request.set_held_epoch(gang.lease);
+  send(gang, std::move(request), kCallSeconds);
+}
+
+void SimulatedCluster::ask(Gang& gang) {
+  gang.doing = Doing::kAsking;
+  send(gang, proto::NextRequest(), kCallSeconds);
+}
+
+// A call, and what may become of it: it is lost, or arrives twice. `timeout`: of the gang.
+void SimulatedCluster::send(Gang& gang, RpcMessage message, double timeout) {
+  std::visit(Overloaded{
+                 [](proto::ControlRequest&) {},
+                 [&](auto& request) {
+                   *request.mutable_caller() = caller(gang);
+                   request.mutable_caller()->set_number(++gang.number);
+                 },
+             },
+             message);
+  Event event;
+  event.what = What::kCall;
+  event.gang = gang.id;
+  event.epoch = gang.epoch;
+  event.call = std::make_unique<RpcRequest>(RpcRequest{++num_calls_, std::move(message)});
+  gang.call = event.call->id;
+  callers_[gang.call] = gang.id;
+  Event late;
+  late.what = What::kTimeout;
+  late.gang = gang.id;
+  late.serial = gang.call;
+  push(timeout, std::move(late));
+  if (faults_.happens(Fault::kDuplicate)) {
+    Event again;
+    again.what = What::kCall;
+    again.gang = gang.id;
+    again.epoch = gang.epoch;
+    again.call = std::make_unique<RpcRequest>(*event.call);
+    again.call->id = ++num_calls_;  // nobody hears its answer
+    push(kLatency * (2 + 1000 * faults_.random().uniform()), std::move(again));
+  }
+  if (!faults_.happens(Fault::kLose)) {
+    push(kLatency, std::move(event));
+  }
+}
+
+void SimulatedCluster::answer(std::uint64_t request, RpcReply reply) {
+  const auto found = callers_.find(request);
+  if (found == callers_.end()) {
+    return;
+  }
+  Event event;
+  event.what = What::kAnswer;
+  event.gang = found->second;
+  event.serial = request;
+  event.reply = std::make_unique<RpcReply>(std::move(reply));
+  callers_.erase(found);
+  if (!faults_.happens(Fault::kLose)) {
+    push(kLatency, std::move(event));
+  }
+}
+
+void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
+  gang.silent_since = -1;
+  std::visit(
+      Overloaded{
+          [&](const proto::RegisterReply& m) {
+            if (!m.accepted()) {
+              return die(gang, 143);
+            }
+            const bool keeps = m.keep_lease() && !gang.key.empty();
+            if (keeps && gang.doing == Doing::kCommitting) {
+              return commit(gang);
+            }
+            if (!keeps) {
+              drop_stage(gang, !gang.key.empty());
+              ask(gang);
+            }
+          },
+          [&](const proto::NextReply& m) { on_order(gang, m); },
+          [&](const proto::HeartbeatReply& m) {
+            if (m.action() == proto::HeartbeatReply::ABANDON && gang.doing == Doing::kWorking) {
+              drop_stage(gang, true);
+              ask(gang);
+            }
+          },
+          [&](const proto::CommitReply& m) {
+            drop_stage(gang, !m.accepted());
+            ask(gang);
+          },
+          [](const auto&) {},
+      },
+      reply);
+}
+
+void SimulatedCluster::on_order(Gang& gang, const proto::NextReply& order) {
+  switch (order.order()) {
+    case proto::NextReply::EXIT:
+      return die(gang, 0);
+    case proto::NextReply::WAIT:
+      return ask(gang);
+    case proto::NextReply::RUN:
+      break;
+  }
+  // The directory's name ends in the stage's key and the lease's epoch.
+  const std::string& directory = order.attempt_dir();
+  const std::size_t slash = directory.rfind('/');
+  gang.key = directory.substr(slash + 1, directory.rfind('-') - slash - 1);
+  gang.lease = order.epoch();
+  gang.directory = directory;
+  StageDuty duty = duty_of_(gang.key);
+  gang.resumed_seconds = 0;
+  for (const std::string& place : order.resume_dirs()) {
+    gang.resumed_seconds = std::max(gang.resumed_seconds, artifacts_.saved_seconds(place));
+  }
+  gang.seconds = std::max(0.0, duty.seconds - gang.resumed_seconds);
+  gang.result = std::move(duty.result);
+  gang.begun = clock_.true_now();
+  gang.doing = Doing::kWorking;
+  ++gang.serial;
+  schedule(gang.seconds, What::kDone, gang);
+  const double beat = options_.heartbeat_timeout / kBeatsPerTimeout;
+  if (gang.seconds > beat) {
+    schedule(beat, What::kBeat, gang);
+  }
+  begin_faults(gang);
+}
+
+void SimulatedCluster::begin_faults(Gang& gang) {
+  const double when = gang.seconds * faults_.random().uniform();
+  if (faults_.happens(Fault::kKill)) {
+    schedule(when, What::kDie, gang);
+  } else if (faults_.happens(Fault::kHang)) {
+    schedule(when, What::kHang, gang);
+  } else if (faults_.happens(Fault::kZombie)) {
+    schedule(when, What::kHang, gang);
+    schedule(when + 3 * options_.heartbeat_timeout, What::kWakeUp, gang);
+  }
+}
+
+// Its newest checkpoint is at most save_seconds old.
+void SimulatedCluster::save_progress(Gang& gang) {
+  const double worked = std::min(gang.seconds, clock_.true_now() - gang.begun);
+  const double saved = std::floor(worked / options_.save_seconds) * options_.save_seconds;
+  if (gang.resumed_seconds + saved > 0) {
+    artifacts_.attempt(gang.directory).saved_seconds = gang.resumed_seconds + saved;
+  }
+}
+
+void SimulatedCluster::flush(Gang& gang) {
+  gang.doing = Doing::kCommitting;
+  const bool is_slow = faults_.happens(Fault::kSlow);
+  schedule(is_slow ? 3 * options_.heartbeat_timeout * faults_.random().uniform() : 0,
+           What::kFlushed, gang);
+}
+
+void SimulatedCluster::commit(Gang& gang) {
+  SimulatedAttempt& attempt = artifacts_.attempt(gang.directory);
+  if (!attempt.is_complete) {
+    attempt.result = gang.result;
+    attempt.is_complete = true;
+    attempt.is_torn = faults_.happens(Fault::kTorn);
+  }
+  gang.has_committed = true;
+  proto::CommitRequest request;
+  request.set_key(gang.key);
+  request.set_epoch(gang.lease);
+  request.set_attempt_dir(gang.directory);
+  request.mutable_result()->set_outcome(proto::StageResult::DONE);
+  send(gang, std::move(request), kCommitSeconds);
+}
+
+void SimulatedCluster::drop_stage(Gang& gang, bool is_lost) {
+  if (is_lost) {
+    const double worked = std::min(gang.seconds, clock_.true_now() - gang.begun);
+    const double saved = artifacts_.saved_seconds(gang.directory) - gang.resumed_seconds;
+    lost_seconds_ += std::max(0.0, worked - std::max(0.0, saved));
+  }
+  gang.key.clear();
+  gang.lease = 0;
+  gang.has_committed = false;
+  ++gang.serial;
+}
+
+void SimulatedCluster::die(Gang& gang, int code) {
+  drop_stage(gang, !gang.key.empty());
+  gang.doing = Doing::kDead;
+  callers_.erase(gang.call);
+  exits_.push_back({gang.id, code, ""});
+  push(kExitSeconds, Event{});
+}
+
+std::int64_t SimulatedCluster::start(const GangLaunch& launch) {
+  Gang gang;
+  gang.id = launch.gang;
+  gangs_[gang.id] = gang;
+  schedule(kLaunchSeconds * (1 + faults_.random().uniform()), What::kLaunched, gang);
+  return gang.id;
+}
+
+bool SimulatedCluster::adopt(const GangLaunch& launch, std::int64_t /*pid*/) {
+  const auto found = gangs_.find(launch.gang);
+  return found != gangs_.end() && found->second.doing != Doing::kDead;
+}
+
+std::vector<GangExit> SimulatedCluster::ended() {
+  return std::exchange(exits_, {});
+}
+
+// A gang that hangs for a while cannot be reached by a kill either: its node is cut off.
+void SimulatedCluster::kill(std::int64_t id) {
+  const auto found = gangs_.find(id);
+  if (found != gangs_.end() && found->second.doing != Doing::kDead && !found->second.is_silent) {
+    die(found->second, 137);
+  }
+}
+
+}  // namespace finescale

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs that differ in their data budget alone begin alike: they are rewritten to go on from a chain
+// of trunk stages, one for each budget, so that every update is done once (docs/trunks.md). Pure.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "configs/schema/stage.pb.h"
+
+namespace finescale {
+
+struct StageGraph;
+
+// Runs of a stage that share trunks, or why they cannot.
+struct SharingNote {
+  std::string stage;      // label
+  std::int64_t runs = 0;  // with why_not: budgets
+  std::int64_t trunks = 0;
+  std::string why_not;  // "": they share
+};
+
+// Budgets of a stage that later trials may want (a search that promotes): each ends in a trunk.
+struct LaterBudgets {
+  std::string stage;
+  std::set<std::int64_t> budgets;
+};
+
+class TrunkSharing {
+ public:
+  explicit TrunkSharing(LaterBudgets later) : later_(std::move(later)) {}
+
+  // Lets the train stages behind place `first` of the graph's order start from trunks, which are
+  // added in front of them; stages keep their keys. A trunk is made for a budget that two or more
+  // of these runs reach, or that later ones may. Stages in `whole` are left alone.
+  void share(StageGraph& graph, std::size_t first, const std::set<std::string>& whole);
+  [[nodiscard]] std::vector<SharingNote> notes() const;
+
+ private:
+  using Runs = std::map<std::int64_t, std::vector<std::string>>;  // budget -> keys
+
+  void collect(const StageGraph& graph, const std::string& key,
+               std::map<std::string, Runs>& families);
+  void share_family(StageGraph& graph, const Runs& runs,
+                    std::map<std::int64_t, std::string>& trunks, std::set<std::string>& made);
+
+  struct Count {
+    std::int64_t runs = 0;
+    std::int64_t trunks = 0;
+  };
+  LaterBudgets later_;
+  std::map<std::string, std::map<std::int64_t, std::string>> trunks_;  // family -> budget -> key
+  std::map<std::string, Count> shared_;                                // by label
+  std::map<std::pair<std::string, std::string>, std::set<std::int64_t>> apart_;  // label, why
+};
+
+}  // namespace finescale
