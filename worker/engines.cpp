@@ -94,10 +94,6 @@ Engine Engines::get(const config::Mesh& mesh) {
                 shape.tensor > 1 ? "mesh.tensor" : "mesh.pipeline",
                 "use mesh.shard with mesh.zero: 3, or resources.device: cpu");
   }
-  if (gpu_ != nullptr && mesh.offload() == config::OFFLOAD_DISK) {
-    throw Error(ErrorKind::kConfig, "a GPU's moments are not kept in a file in this version",
-                "mesh.offload", "use train.optimizer_state: int8, or mesh.shard");
-  }
   std::string name;
   for (const int size : {shape.data, shape.shard, shape.tensor, shape.pipeline}) {
     name += std::to_string(size) + "x";

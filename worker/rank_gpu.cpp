@@ -6,6 +6,8 @@
 #include <array>
 #include <vector>
 
+#include "core/error.h"
+
 namespace finescale {
 
 namespace {
@@ -31,6 +33,28 @@ int place_on_host(Group& world) {
 }
 
 }  // namespace
+
+void check_trains_on_gpu(const config::Train& train) {
+  const auto refuse = [](const char* what, const char* where) {
+    throw Error(ErrorKind::kConfig, std::string(what) + " does not train on GPUs in this version",
+                where, "resources.device: cpu");
+  };
+  const config::Method& method = train.method();
+  const bool plain_lora =
+      method.has_lora() && method.lora().init() == config::LORA_INIT_UNIFORM;
+  if (!plain_lora && !method.has_full() &&
+      method.kind_case() != config::Method::KIND_NOT_SET) {
+    refuse("this method", "train.method");
+  }
+  if (train.objective().kind_case() != config::Objective::KIND_NOT_SET &&
+      !train.objective().has_sft()) {
+    refuse("this objective", "train.objective");
+  }
+  if (train.optimizer().kind_case() != config::UpdateRule::KIND_NOT_SET &&
+      !train.optimizer().has_adamw()) {
+    refuse("this update rule", "train.optimizer");
+  }
+}
 
 std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device, Logger& logger) {
   if (device == "cuda") {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "comm/group.h"
+#include "configs/schema/train.pb.h"
 #include "core/gpu.h"
 #include "core/log.h"
 
@@ -16,5 +17,9 @@ namespace finescale {
 // version and says that there are GPUs. Collective over the world.
 [[nodiscard]] std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device,
                                                  Logger& logger);
+
+// What has a CUDA twin so far: full and lora (with fresh A and B), sft, adamw. Throws kConfig for the
+// rest, naming the field.
+void check_trains_on_gpu(const config::Train& train);
 
 }  // namespace finescale

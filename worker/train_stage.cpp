@@ -10,7 +10,9 @@
 #include "configs/canonical.h"
 #include "core/error.h"
 #include "worker/eval/evaluate.h"
+#include "worker/measured_model.h"
 #include "worker/model_fit.h"
+#include "worker/rank_gpu.h"
 #include "worker/train_loop.h"
 #include "worker/trunk.h"
 
@@ -81,6 +83,9 @@ class TrainStage {
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     in_.logger->info("data: {}", data_->describe());
     const Engine& engine = *in_.engine;
+    if (engine.stream.on_gpu()) {
+      check_trains_on_gpu(spec_.train());
+    }
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
@@ -90,12 +95,19 @@ class TrainStage {
       base_ = copy_.get();
     }
     check_model_fits(base_->config, *tokenizer_, spec_.rules());
+    const std::unique_ptr<Objective> objective = make_objective(spec_.train().objective());
+    check_data(*objective, *data_);
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
     model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
     if (!model_->method().trains_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
+    }
+    if (objective->needs_reference()) {  // the base as it is now, and at every resume
+      MeasuredModel start(engine, {resident_base_, {}});
+      reference_ = std::make_unique<ReferenceScores>(start.eval(), *data_, *loader_);
+      model_->set_reference(reference_.get());
     }
     writer_ = std::make_unique<AsyncCheckpointWriter>(world_, write_newest);
     for (const config::DatasetRef& set : spec_.eval()) {
@@ -221,6 +233,7 @@ class TrainStage {
       }
     }
     use.data += static_cast<std::int64_t>(data_->memory_bytes());
+    use.data += reference_ == nullptr ? 0 : static_cast<std::int64_t>(reference_->memory_bytes());
     for (const auto& set : eval_sets_) {
       use.data += static_cast<std::int64_t>(set->memory_bytes());
     }
@@ -283,6 +296,7 @@ class TrainStage {
   std::unique_ptr<BaseModel> copy_;
   BaseModel* base_ = nullptr;
   std::unique_ptr<TrainLoader> loader_;
+  std::unique_ptr<ReferenceScores> reference_;
   std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
   std::int64_t end_ = 0;  // updates of this stage and of what it starts from

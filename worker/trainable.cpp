@@ -19,8 +19,10 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
       stream_(engine.stream),
       base_(&base),
       max_micro_batches_(max_micro_batches),
-      method_(make_method(train.method(), base.layout, base.weights, seed)),
-      events_(unit_events(base.layout, method_->trains_base() ? Trains::kBase : Trains::kAdapters)),
+      method_(
+          make_method(train.method(),
+                      {.layout = &base.layout, .base = base_weights(engine, base), .seed = seed})),
+      events_(training_events()),
       eval_events_(unit_events(base.layout, Trains::kNothing)) {
   make_plans();
   const ParameterSet& set = method_->trainable();
@@ -36,6 +38,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
     make_adapter_store(engine);
   }
   method_->bind_values(store_->blocks());
+  method_->values_changed();
   const ReducerOptions options{.zero_stage = stage_,
                                .overlap = engine.reductions != nullptr,
                                .memory = leaf_memory(stream_)};
@@ -47,7 +50,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
   }
   make_model(engine);
   owned_ = std::make_unique<OwnedParameters>(
-      *mesh_, set, *store_, trained_units(), train.optimizer_state(), seed,
+      *mesh_, set, *store_, trained_units(), train, seed,
       MomentPlace{engine.host_moments ? Stream() : stream_, engine.scratch}, stream_);
 }
 
@@ -71,16 +74,47 @@ void Trainable::make_adapter_store(const Engine& engine) {
   }
 }
 
+void Trainable::publish() {
+  store_->publish();
+  method_->values_changed();
+}
+
+void Trainable::update(const Stream& stream, const UpdateStep& step) {
+  owned_->update(stream, step, [this](int tensor) { return method_->step_scale(tensor); });
+}
+
+UnitEvents Trainable::training_events() const {
+  const ModelLayout& layout = base_->layout;
+  if (!method_->trains_base()) {
+    return unit_events(layout, Trains::kAdapters);
+  }
+  int first = 0;  // layer that trains
+  while (first < layout.num_layers() && !method_->trains_unit(layout.layer_unit(first))) {
+    ++first;
+  }
+  const bool all = first == 0 && trains_unit(0) && trains_unit(base_->plan.num_units() - 1);
+  if (all) {
+    return unit_events(layout, Trains::kBase);
+  }
+  // The gradient of what another piece sent goes back to it.
+  return unit_events(layout, Trains::kUpper, layout.part().has_embedding ? first : 0);
+}
+
 void Trainable::make_plans() {
   const ModelLayout& layout = base_->layout;
   const int ranks = mesh_->replica().size();
   std::vector<UnitRange> units = method_->trainable().units();
-  if (method_->trains_base() && layout.head_is_copy()) {
+  if (layout.head_is_copy() && trains_unit(static_cast<int>(units.size()) - 1)) {
     head_plan_ = std::make_unique<ShardPlan>(std::vector<UnitRange>{units.back()}, ranks);
     units.back().end = units.back().begin;
   }
   if (is_lent(0)) {
     units.front().begin = units.front().end;
+  }
+  for (std::size_t unit = 0; method_->trains_base() && unit < units.size(); ++unit) {
+    if (!trains_unit(static_cast<int>(unit))) {
+      units[unit].begin = units[unit].end;
+    }
   }
   plan_ = std::make_unique<ShardPlan>(std::move(units), ranks,
                                       PassingUnits{layout.layer_unit(0), layout.num_layers()});
@@ -95,7 +129,7 @@ void Trainable::make_model(const Engine& engine) {
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
-  model_->set_trains(method_->trains_base());
+  model_->set_trains([this](int unit) { return trains_unit(unit); });
   if (!method_->trains_base()) {
     model_->set_adapters(method_->adapters());
   }
@@ -103,7 +137,7 @@ void Trainable::make_model(const Engine& engine) {
 
 bool Trainable::is_lent(int unit) const noexcept {
   const ModelPart& part = base_->layout.part();
-  return unit == 0 && part.has_embedding && !part.has_head && method_->trains_base() &&
+  return unit == 0 && part.has_embedding && !part.has_head && trains_unit(0) &&
          base_->layout.shape().tied;
 }
 
@@ -111,7 +145,7 @@ std::vector<TrainedUnit> Trainable::trained_units() const {
   std::vector<TrainedUnit> units;
   const int replica = mesh_->replica().rank();
   for (int unit = 0; unit < plan_->num_units(); ++unit) {
-    if (is_lent(unit)) {
+    if (is_lent(unit) || (method_->trains_base() && !trains_unit(unit))) {
       continue;
     }
     const bool copy = is_head_copy(unit);
@@ -238,6 +272,9 @@ void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
   add_values(base_->store, use);
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
+  if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
+    use.weights += bytes(constants->flat().size_bytes());
+  }
   use.optimizer += bytes(owned_->moment_bytes());
   use.communication += bytes(owned_->packed_bytes());
   const auto add_reducer = [&](const GradientReducer& reducer, const ShardPlan& plan) {

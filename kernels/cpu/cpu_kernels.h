@@ -8,15 +8,18 @@
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/factors.h"
 #include "kernels/gelu.h"
 #include "kernels/gemm.h"
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
+#include "kernels/lion.h"
 #include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/row_gemm.h"
+#include "kernels/sgd.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::cpu {
@@ -36,6 +39,9 @@ decltype(finescale::head_norm_backward) head_norm_backward;
 decltype(finescale::bias_add) bias_add;
 decltype(finescale::bias_gradient) bias_gradient;
 decltype(finescale::affine_in_place) affine_in_place;
+decltype(finescale::scale_columns) scale_columns;
+decltype(finescale::scale_columns_gradient) scale_columns_gradient;
+decltype(finescale::scale_row_steps) scale_row_steps;
 decltype(finescale::gelu_forward) gelu_forward;
 decltype(finescale::gelu_backward) gelu_backward;
 decltype(finescale::geglu_forward) geglu_forward;
@@ -56,6 +62,8 @@ decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
 decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 decltype(finescale::adamw_update) adamw_update;
+decltype(finescale::sgd_update) sgd_update;
+decltype(finescale::lion_update) lion_update;
 decltype(finescale::adamw_update_packed) adamw_update_packed;
 decltype(finescale::expand_moments) expand_moments;
 decltype(finescale::pack_moments) pack_moments;

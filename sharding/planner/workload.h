@@ -76,8 +76,12 @@ struct ModelShape {
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
-  std::int64_t rank = 0;
+  std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
+  std::int64_t rank = 0;         // of a low-rank branch; 0: none
+  std::int64_t frozen_rank = 0;  // of a second branch that does not train
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
+  std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
+  std::array<bool, 7> inputs = {};
 
   [[nodiscard]] std::int64_t num_targets() const noexcept {
     return std::count(targets.begin(), targets.end(), true);
@@ -85,6 +89,12 @@ struct MethodShape {
   // Trainable elements of one layer's adapters on one tensor rank: B follows a column-split base
   // layer, A a row-split one.
   [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
+  // Layers of the whole model in front of the first that trains.
+  [[nodiscard]] std::int64_t frozen_layers(const ModelShape& model) const noexcept {
+    return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
+  }
+  // Of the frozen branch.
+  [[nodiscard]] std::int64_t constants_of_layer(const ModelShape& model, int tensor = 1) const;
 };
 
 struct BatchShape {
@@ -99,8 +109,9 @@ struct Bytes {  // of one element
   double weight = 4;
   double gradient = 4;
   double master = 0;     // a second copy of trained weights, in more bits
-  double optimizer = 8;  // both moments of AdamW
+  double optimizer = 8;  // what the update rule keeps: both moments of AdamW
   double activation = 4;
+  bool packed_state = false;  // expanded to two floats where it is saved
 };
 
 struct Workload {
@@ -114,6 +125,7 @@ struct Workload {
   double steps = 1;                // weight beside other workloads of the same gang
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
+  bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
   std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
 };
 

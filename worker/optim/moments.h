@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both moments of AdamW for a dense list of elements, in the form that train.optimizer_state says.
-// Blocks with one scale lie on the grid of the slices (kSliceBlock from the unit's begin) and end
-// where a tensor ends: no mesh cuts one, each has one weight decay, and tensors that several ranks
-// of the tensor group hold keep the same bits on all of them. The main thread of a rank calls.
+// What an update rule keeps of a dense list of elements: up to two slots, those of AdamW (m, v) in
+// the form that train.optimizer_state says. Blocks with one scale lie on the grid of the slices
+// (kSliceBlock from the unit's begin) and end where a tensor ends: no mesh cuts one, each has one
+// weight decay, and tensors that several ranks of the tensor group hold keep the same bits on all
+// of them. The main thread of a rank calls.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -36,21 +36,25 @@ struct MomentPlace {
 
 class Moments {
  public:
-  // Zeros. The parts cover the list in order. dtype: of the values.
-  Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-          std::vector<MomentPart> parts, MomentPlace place = {});
+  // Zeros. The parts cover the list in order. dtype: of the values. Only m and v can be packed.
+  Moments(config::OptimizerState form, std::vector<std::string> slots, DType dtype,
+          std::int64_t seed, std::vector<MomentPart> parts, MomentPlace place = {});
 
   [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
   [[nodiscard]] bool on_gpu() const noexcept { return place_.stream.on_gpu(); }
   // Null: in memory.
   [[nodiscard]] const FileMemory* file() const noexcept {
-    return place_.scratch ? &memory_.file : nullptr;
+    return place_.scratch && !names_.empty() ? &memory_.file : nullptr;
   }
   // What the process holds of them at most, checkpoints aside.
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
-  // In full: elements [begin, begin + size) of the list.
-  [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const;
-  [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const;
+  // In full: elements [begin, begin + size) of the list; empty without such a slot.
+  [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const {
+    return slot(0, begin, size);
+  }
+  [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const {
+    return slot(1, begin, size);
+  }
   // Packed: of a part, for the update of this step.
   [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
 
@@ -64,7 +68,7 @@ class Moments {
     const FileMemory* file = nullptr;  // that data lies in, if any
   };
   enum class For { kWriting, kReading };
-  [[nodiscard]] std::array<Slot, 2> slots(For purpose);
+  [[nodiscard]] std::vector<Slot> slots(For purpose);
   void pack();  // after reading
   void drop();  // after writing
 
@@ -77,6 +81,7 @@ class Moments {
     }
   };
   [[nodiscard]] Memory zeros(std::size_t size_bytes, const Stream& where) const;
+  [[nodiscard]] TensorView slot(std::size_t index, std::int64_t begin, std::int64_t size) const;
   // Codes and scales as flat lists, wherever they lie.
   [[nodiscard]] TensorView codes() const;
   [[nodiscard]] TensorView scales() const;
@@ -86,6 +91,7 @@ class Moments {
   void leave(std::size_t part) const;  // with a part of both lists
 
   config::OptimizerState form_;
+  std::vector<std::string> names_;
   DType dtype_;
   std::int64_t seed_;
   MomentPlace place_;
@@ -95,7 +101,7 @@ class Moments {
   std::int64_t num_elements_ = 0;
   std::int64_t num_blocks_ = 0;
   std::size_t element_bytes_;
-  Memory memory_;         // m, then v
+  Memory memory_;         // slot by slot
   AlignedBuffer scales_;  // int8, f32: of m, then of v
   Memory expanded_;       // f32: m, then v
 };

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/lion.h"
+
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/dispatch.h"
+#include "kernels/kernel_span.h"
+
+namespace finescale {
+
+void lion_update(const Stream& stream, const LionStep& step, const TensorView& weight,
+                 const TensorView& gradient, const TensorView& m) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{
+        "lion", {weight.num_elements()}, 0, bytes_of(gradient) + 2 * bytes_of(weight, m)};
+  });
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::lion_update(stream, step, weight, gradient, m);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("lion_update");
+  }
+}
+
+}  // namespace finescale
