@@ -35,8 +35,8 @@ class TrainModel {
   [[nodiscard]] std::int64_t num_terms(const GlobalBatch& batch) const {
     return objective_->needs_pairs() ? batch.num_pairs : batch.num_labels;
   }
-  // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for the
-  // update. The same bits on every rank, and on every mesh of equal tensor size.
+  // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for
+  // the update. The same bits on every rank, and on every mesh of equal tensor size.
   [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale) {
     return pipeline_.train(batch.micro_batches, scale);
   }

@@ -43,8 +43,8 @@ class Piece {
         has_embedding_(index == 0),
         has_head_(index + 1 == plan.pieces()) {
     num_layers_ = layers.end - layers.begin;
-    num_frozen_ = static_cast<int>(std::clamp<std::int64_t>(
-        w.method.frozen_layers(w.model) - layers.begin, 0, num_layers_));
+    num_frozen_ = static_cast<int>(
+        std::clamp<std::int64_t>(w.method.frozen_layers(w.model) - layers.begin, 0, num_layers_));
   }
 
   // In flight: micro-batches at once. window: those whose part of the head's gradient waits for
@@ -72,9 +72,7 @@ class Piece {
   }
   // A tied embedding lies on the first and on the last piece: the last one sums and updates it.
   [[nodiscard]] bool is_shared() const { return model().tied && plan_.axes.pipeline > 1; }
-  [[nodiscard]] bool has_head_copy() const {
-    return is_shared() && has_head_ && trains_table();
-  }
+  [[nodiscard]] bool has_head_copy() const { return is_shared() && has_head_ && trains_table(); }
 
   [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions, std::int64_t layer,
                             std::int64_t norm, std::int64_t head, bool only_trained) const {
@@ -191,10 +189,10 @@ class Piece {
     memory.optimizer += optimizer_bytes(updated);
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
     if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
-      const double vectors = static_cast<double>(
-          (num_layers_ - num_frozen_) * model().shared_vectors() +
-          (has_head_ ? model().norm() : 0) +
-          (has_embedding_ && trains_table() ? model().position_table() : 0));
+      const double vectors =
+          static_cast<double>((num_layers_ - num_frozen_) * model().shared_vectors() +
+                              (has_head_ ? model().norm() : 0) +
+                              (has_embedding_ && trains_table() ? model().position_table() : 0));
       memory.communication += vectors * w_.bytes.gradient / (plan_.zero > 0 ? plan_.axes.shard : 1);
     }
   }

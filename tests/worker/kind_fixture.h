@@ -220,9 +220,7 @@ class TrainedRun {
     loader.fill(step, batch_);
     return model->forward_backward(batch_, scale());
   }
-  [[nodiscard]] double scale() const {
-    return 1.0 / static_cast<double>(model->num_terms(batch_));
-  }
+  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));
     losses.push_back(model->gradient_norm());

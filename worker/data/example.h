@@ -25,7 +25,7 @@ struct Example {
   // Of a preference: where its second sequence, the prompt with the rejected answer, begins; 0: it
   // is none.
   std::int32_t second = 0;
-  std::string prompt;              // raw text, for samples; empty for plain text
+  std::string prompt;  // raw text, for samples; empty for plain text
   std::string response;
 };
 

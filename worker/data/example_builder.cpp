@@ -57,9 +57,9 @@ Example ExampleBuilder::encode_preference(const RawExample& raw) {
   Example example = encode(single);
   example.second = static_cast<std::int32_t>(example.tokens.size());
   append(rejected.tokens, example.tokens);
-  example.learnt = {{example.num_prompt, example.second},
-                    {example.second + example.num_prompt,
-                     static_cast<std::int32_t>(example.tokens.size())}};
+  example.learnt = {
+      {example.num_prompt, example.second},
+      {example.second + example.num_prompt, static_cast<std::int32_t>(example.tokens.size())}};
   return example;
 }
 
@@ -108,8 +108,7 @@ bool ExampleBuilder::shorten_pair(Example& example) const {
                 example.tokens.begin() + example.second + rejected);
   example.tokens = std::move(tokens);
   example.second = chosen;
-  example.learnt = {{example.num_prompt, chosen},
-                    {chosen + example.num_prompt, chosen + rejected}};
+  example.learnt = {{example.num_prompt, chosen}, {chosen + example.num_prompt, chosen + rejected}};
   return true;
 }
 

@@ -31,9 +31,8 @@ void append_segment(const ExampleView& example, std::int32_t from, std::int32_t 
       continue;
     }
     // The position in front of a token predicts it.
-    std::copy(
-        example.tokens.begin() + range.begin, example.tokens.begin() + range.end,
-        batch.labels.begin() + static_cast<std::ptrdiff_t>(begin) + range.begin - from - 1);
+    std::copy(example.tokens.begin() + range.begin, example.tokens.begin() + range.end,
+              batch.labels.begin() + static_cast<std::ptrdiff_t>(begin) + range.begin - from - 1);
     batch.num_labels += range.end - range.begin;
   }
   batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));

@@ -71,7 +71,8 @@ class TrainLoader {
 [[nodiscard]] std::vector<MicroBatch> pair_batches(const Dataset& dataset,
                                                    const std::vector<std::int64_t>& examples,
                                                    std::int64_t micro_batch_tokens);
-// Cuts a whole dataset into micro-batches in order, for evaluation; of preferences the chosen answers.
+// Cuts a whole dataset into micro-batches in order, for evaluation; of preferences the chosen
+// answers.
 [[nodiscard]] std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
                                                          std::int64_t micro_batch_tokens);
 

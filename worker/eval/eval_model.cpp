@@ -111,8 +111,8 @@ std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& bat
     (void)forward(batches[i], max_tokens, round, &losses);
     for (std::size_t s = 0; has_losses && s + 1 < batches[i].segments.size(); ++s) {
       for (std::int32_t t = batches[i].segments[s]; t < batches[i].segments[s + 1]; ++t) {
-        sums[first[i] + s] += losses.dtype == DType::kF64 ? losses.as<double>()[t]
-                                                          : double{losses.as<float>()[t]};
+        sums[first[i] + s] +=
+            losses.dtype == DType::kF64 ? losses.as<double>()[t] : double{losses.as<float>()[t]};
       }
     }
   });

@@ -10,9 +10,8 @@ class FullMethod final : public Method {
  public:
   FullMethod(const config::Full& config, const MethodInput& input) : base_(input.base.set) {
     const ModelLayout& layout = *input.layout;
-    const int first = config.has_last_layers()
-                          ? layout.shape().num_layers - config.last_layers()
-                          : 0;  // of the whole model's layers
+    const int first = config.has_last_layers() ? layout.shape().num_layers - config.last_layers()
+                                               : 0;  // of the whole model's layers
     trains_.assign(base_->units().size(), !config.has_last_layers());
     if (config.has_last_layers()) {
       for (int i = 0; i < layout.num_layers(); ++i) {

@@ -64,8 +64,8 @@ class Transformer {
   using Weigh = std::function<double(const MicroBatch& batch, const TensorView& losses,
                                      const TensorView& weights)>;
   void set_weigh(Weigh weigh) { weigh_ = std::move(weigh); }
-  // Where the next backward pass (with a head: the next forward pass too) adds the gradients of what
-  // trains of the base; empty: nothing does.
+  // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
+  // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
 
   // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Direct preference optimisation (Rafailov et al. 2023) on h = (log p - log p_ref)(chosen) - the
-// same of rejected: -log sigmoid(beta h), with label smoothing e its mixture with -log sigmoid(-beta h)
-// (Mitchell 2023). hinge: max(0, 1 - beta h) (Liu et al. 2024). IPO (Azar et al. 2024): (h - 1 / (2
-// beta))^2 with log-probabilities by token, as the authors' implementation has it.
+// same of rejected: -log sigmoid(beta h), with label smoothing e its mixture with -log
+// sigmoid(-beta h) (Mitchell 2023). hinge: max(0, 1 - beta h) (Liu et al. 2024). IPO (Azar et al.
+// 2024): (h - 1 / (2 beta))^2 with log-probabilities by token, as the authors' implementation has
+// it.
 #include "worker/objectives/objective.h"
 
 namespace finescale {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is minimised. One .cpp per objective, registry.cpp lists them. An objective of single examples is
-// the mean over the labelled tokens; one of preferences is the mean over pairs of a function of the
-// log-probabilities of both answers.
+// What is minimised. One .cpp per objective, registry.cpp lists them. An objective of single
+// examples is the mean over the labelled tokens; one of preferences is the mean over pairs of a
+// function of the log-probabilities of both answers.
 #pragma once
 
 #include <cstdint>

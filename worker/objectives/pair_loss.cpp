@@ -26,8 +26,7 @@ Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView&
   return answer;
 }
 
-void weigh(const MicroBatch& batch, std::size_t segment, double weight,
-           const TensorView& weights) {
+void weigh(const MicroBatch& batch, std::size_t segment, double weight, const TensorView& weights) {
   for (std::int32_t t = batch.segments[segment]; t < batch.segments[segment + 1]; ++t) {
     weights.dtype == DType::kF64 ? weights.as<double>()[t] = weight
                                  : weights.as<float>()[t] = static_cast<float>(weight);

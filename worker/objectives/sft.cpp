@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Supervised fine-tuning: the mean negative log-likelihood of the labelled tokens, which the head makes
-// together with its gradient.
+// Supervised fine-tuning: the mean negative log-likelihood of the labelled tokens, which the head
+// makes together with its gradient.
 #include "core/error.h"
 #include "worker/objectives/objective.h"
 
