@@ -21,6 +21,16 @@ void resolve_train(config::Train& train) {
   if (train.batch().kind_case() == config::Batch::KIND_NOT_SET) {
     train.mutable_batch()->set_tokens(4096);
   }
+  if (train.optimizer().has_adamw()) {  // the older fields say the same: equal settings, equal keys
+    const config::Adamw& adamw = train.optimizer().adamw();
+    if (!adamw.betas().empty()) {
+      *train.mutable_betas() = adamw.betas();
+    }
+    if (adamw.has_eps()) {
+      train.set_eps(adamw.eps());
+    }
+    train.clear_optimizer();
+  }
   if (train.betas().empty()) {
     train.add_betas(0.9);
     train.add_betas(0.999);

@@ -48,8 +48,17 @@ config::Offload offload_of(planner::Offload offload) {
   return config::OFFLOAD_NONE;
 }
 
-// Bytes of both moments, the scales of blocks of 256 included.
-double moment_bytes(const config::Train& train, double element) {
+// Bytes of what the update rule keeps of an element, the scales of blocks of 256 included.
+double state_bytes(const config::Train& train, double element) {
+  switch (train.optimizer().kind_case()) {
+    case config::UpdateRule::kSgd:
+      return train.optimizer().sgd().momentum() > 0 ? element : 0;
+    case config::UpdateRule::kLion:
+      return element;
+    case config::UpdateRule::kAdamw:
+    case config::UpdateRule::KIND_NOT_SET:
+      break;
+  }
   switch (train.optimizer_state()) {
     case config::OPTIMIZER_STATE_FULL:
       return 2 * element;
@@ -106,24 +115,59 @@ planner::ModelShape model_shape(const DecoderShape& model) {
   return shape;
 }
 
+namespace {
+
+constexpr std::array<const char*, 7> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                 "gate_proj", "up_proj", "down_proj"};
+
+// Which of the seven; the default when none is named.
+template <class Names>
+std::array<bool, 7> targets_of(const Names& names, const std::array<bool, 7>& otherwise) {
+  std::array<bool, 7> targets = otherwise;
+  for (std::size_t i = 0; i < kModules.size() && !names.empty(); ++i) {
+    targets[i] = std::find(names.begin(), names.end(), kModules[i]) != names.end();
+  }
+  return targets;
+}
+
+constexpr std::array<bool, 7> kAll = {true, true, true, true, true, true, true};
+
+template <class LowRank>
+planner::MethodShape low_rank_shape(const LowRank& config) {
+  planner::MethodShape shape;
+  shape.trains_base = false;
+  shape.rank = config.rank();
+  shape.targets = targets_of(config.target_modules(), kAll);
+  return shape;
+}
+
+}  // namespace
+
 planner::MethodShape method_shape(const config::Method& method) {
   planner::MethodShape shape;
   switch (method.kind_case()) {
     case config::Method::kFull:
     case config::Method::KIND_NOT_SET:
       break;
-    case config::Method::kLora: {
-      static constexpr std::array<const char*, 7> kModules = {
-          "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
-      shape.trains_base = false;
-      shape.rank = method.lora().rank();
-      const auto& targets = method.lora().target_modules();
-      for (std::size_t i = 0; i < kModules.size(); ++i) {
-        shape.targets[i] = targets.empty() ||
-                           std::find(targets.begin(), targets.end(), kModules[i]) != targets.end();
-      }
+    case config::Method::kLora:
+      shape = low_rank_shape(method.lora());
+      shape.frozen_rank = method.lora().init() == config::LORA_INIT_PISSA ? shape.rank : 0;
       break;
-    }
+    case config::Method::kDora:
+      shape = low_rank_shape(method.dora());
+      shape.outputs = shape.targets;
+      break;
+    case config::Method::kAllora:
+      shape = low_rank_shape(method.allora());
+      break;
+    case config::Method::kIa3:
+      shape.trains_base = false;
+      shape.targets =
+          targets_of(method.ia3().target_modules(), {false, true, true, false, false, false, true});
+      shape.outputs = shape.targets;
+      shape.outputs[6] = false;
+      shape.inputs[6] = shape.targets[6];
+      break;
   }
   return shape;
 }
@@ -138,8 +182,9 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
   w.bytes = {.weight = element,
              .gradient = element,
              .master = 0,
-             .optimizer = moment_bytes(train, element),
-             .activation = element};
+             .optimizer = state_bytes(train, element),
+             .activation = element,
+             .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL};
   w.steps = std::max(1.0, steps);
   w.keeps_best = train.keep() == config::KEEP_BEST;
   return w;

@@ -238,6 +238,9 @@ bool leaves_whole_weights(const config::Method& method) {
     case config::Method::kFull:
       return true;
     case config::Method::kLora:
+    case config::Method::kDora:
+    case config::Method::kAllora:
+    case config::Method::kIa3:
     case config::Method::KIND_NOT_SET:
       break;
   }

@@ -10,6 +10,7 @@
 #include "configs/decoder.h"
 #include "configs/gguf_summary.h"
 #include "configs/mesh_plan.h"
+#include "configs/method_rules.h"
 #include "configs/model_directory.h"
 #include "configs/overlap.h"
 #include "configs/stages.h"
@@ -18,8 +19,6 @@ namespace finescale {
 
 namespace {
 
-const std::vector<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                           "gate_proj", "up_proj", "down_proj"};
 const std::vector<std::string> kMetrics = {"loss", "exact_match"};
 
 std::string stage_path(int index) {
@@ -96,6 +95,7 @@ void TrialRules::check_shape() const {
     fail(path + "." + fault->field, path + "." + fault->message);
   }
   const DecoderShape model = decoder_shape(architecture);
+  check_methods_fit(model);
   require(sweep_.data().max_length() <= model.max_positions, "data.max_length",
           "data.max_length is " + std::to_string(sweep_.data().max_length()) +
               ", must be <= max_positions of the model (" + std::to_string(model.max_positions) +
@@ -110,6 +110,12 @@ void TrialRules::check_shape() const {
       "base.tokenizer.train.vocab_size is " +
           std::to_string(base.tokenizer().train().vocab_size()) +
           ", must be <= vocab_size of the model (" + std::to_string(model.vocab_size) + ")");
+}
+
+void TrialRules::check_methods_fit(const DecoderShape& model) const {
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    check_method_fits(sweep_.trial().stages(i).train(), model, stage_path(i) + ".train", *this);
+  }
 }
 
 void TrialRules::check_data() const {
@@ -151,9 +157,8 @@ void TrialRules::check_train(const config::Train& train, const std::string& path
           path + ".eval_every needs data.eval");
   require(!train.has_data(), path + ".data", path + ".data: named datasets are not in this version",
           "leave it out: data.train is used");
-  for (const std::string& module : train.method().lora().target_modules()) {
-    require_known(kModules, module, path + ".method.lora.target_modules");
-  }
+  check_method(train, path, *this);
+  check_optimizer(train, path, *this);
 }
 
 void TrialRules::check_stages() const {
@@ -231,6 +236,9 @@ void TrialRules::check_model(const config::Base& base) const {
               "data.max_length is " + std::to_string(sweep_.data().max_length()) +
                   ", must be <= the positions of base.model (" + std::to_string(positions) + ")");
     }
+    if (model.kind == ModelKind::kHuggingFace) {
+      check_methods_fit(decoder_shape(read_model_config(model.files.front())));
+    }
     if (base.has_adapter()) {
       field = "base.adapter";
       require(model.kind != ModelKind::kCheckpoint, field,
@@ -241,8 +249,9 @@ void TrialRules::check_model(const config::Base& base) const {
       }
     }
   } catch (const Error& error) {
-    const bool is_rule =
-        error.message().starts_with(field) || error.message().starts_with("data.max_length");
+    const bool is_rule = error.message().starts_with(field) ||
+                         error.message().starts_with("data.max_length") ||
+                         error.message().starts_with("trial.");
     if (is_rule) {
       throw;
     }

@@ -84,6 +84,16 @@ BaseModel copy_of(const Engine& engine, const BaseModel& model) {
   return copy;
 }
 
+BaseWeights base_weights(const Engine& engine, BasePiece& piece) {
+  BaseWeights weights;
+  weights.set = &piece.weights;
+  weights.blocks = piece.store.blocks();
+  weights.enter = [&piece](int unit) { piece.store.acquire(unit, -1); };
+  weights.leave = [&piece](int unit) { piece.store.release(unit); };
+  weights.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
+  return weights;
+}
+
 std::int64_t num_parameters(const config::ModelConfig& config) {
   ModelLayout layout(config);
   ParameterSet weights(DType::kF32);

@@ -13,6 +13,7 @@
 #include "sharding/parameter_store.h"
 #include "sharding/shard_plan.h"
 #include "worker/engine.h"
+#include "worker/methods/base_weights.h"
 #include "worker/model/model_layout.h"
 
 namespace finescale {
@@ -45,6 +46,9 @@ void initialize(BaseModel& model, std::int64_t seed);
 [[nodiscard]] BaseModel copy_of(const Engine& engine, const BaseModel& model);
 // Values from group /model of a checkpoint of any mesh. Collective over the reader's group.
 void read_base(CheckpointReader& reader, BaseModel& model);
+
+// The values of a piece, for a method; valid as long as the piece.
+[[nodiscard]] BaseWeights base_weights(const Engine& engine, BasePiece& piece);
 
 // Elements of the whole model.
 [[nodiscard]] std::int64_t num_parameters(const config::ModelConfig& config);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/factors.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/optim/windowed_update.h"
@@ -21,9 +22,12 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 }  // namespace
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
-                                 const std::vector<TrainedUnit>& units, config::OptimizerState form,
+                                 const std::vector<TrainedUnit>& units, const config::Train& train,
                                  std::int64_t seed, std::optional<std::string> scratch)
-    : set_(&set), store_(&store), element_bytes_(dtype_size(set.dtype())) {
+    : set_(&set),
+      store_(&store),
+      element_bytes_(dtype_size(set.dtype())),
+      rule_(make_update_rule(train)) {
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
     if (unit.owned.size() > 0) {
@@ -34,7 +38,8 @@ OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterS
   }
   size_bytes_ = static_cast<std::size_t>(num_elements) * element_bytes_;
   list_parts();
-  moments_ = std::make_unique<Moments>(form, set.dtype(), seed, moment_parts(), std::move(scratch));
+  moments_ = std::make_unique<Moments>(train.optimizer_state(), rule_->slots(), set.dtype(), seed,
+                                       moment_parts(), std::move(scratch));
   make_copies(mesh);
 }
 
@@ -195,40 +200,74 @@ void OwnedParameters::add_squares(const Stream& stream, ExactSum& total) const {
   }
 }
 
-void OwnedParameters::update(const Stream& stream, const AdamW& optimizer, std::int64_t step,
-                             double learning_rate, double norm) {
-  updates_.clear();
-  const auto add = [&](int unit, const UnitRange& range) -> UpdateRange& {
-    UpdateRange& update = updates_.emplace_back();
-    update.value = value(unit, range);
-    update.gradient = gradient(unit, range);
-    return update;
-  };
+UpdateRange OwnedParameters::range_of_part(std::size_t index, std::int64_t step) const {
+  const Part& part = parts_[index];
+  UpdateRange range;
+  range.value = value(part.unit, part.range);
+  range.gradient = gradient(part.unit, part.range);
+  range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
   if (moments_->is_packed()) {
-    for (std::size_t i = 0; i < parts_.size(); ++i) {
-      UpdateRange& range = add(parts_[i].unit, parts_[i].range);
-      range.packed = moments_->packed(i, step);
-      range.is_matrix = set_->tensor(parts_[i].tensor).shape.rank > 1;
-    }
-  } else if (optimizer.is_uniform()) {
+    range.packed = moments_->packed(index, step);
+  } else {
+    range.m = moments_->m(dense_index(part.unit, part.range), part.range.size());
+    range.v = moments_->v(dense_index(part.unit, part.range), part.range.size());
+  }
+  return range;
+}
+
+void OwnedParameters::carry_out(const Stream& stream, std::span<const UpdateRange> ranges,
+                                const UpdateStep& step) const {
+  if (const FileMemory* file = moments_->file()) {
+    update_in_windows(*file, *rule_, stream, ranges, step);
+  } else {
+    rule_->update(stream, ranges, step);
+  }
+}
+
+void OwnedParameters::update_by_row(const Stream& stream, const UpdateStep& step,
+                                    const UpdateRange& range, const Part& part,
+                                    const StepScale& scale) {
+  const std::size_t bytes = range.value.size_bytes();
+  if (before_.size_bytes() < bytes) {
+    before_ = AlignedBuffer(bytes);
+  }
+  const TensorView before(before_.data(), range.value.dtype, range.value.shape);
+  copy(stream, range.value, before);
+  carry_out(stream, std::span(&range, 1), step);
+  const TensorView factors(const_cast<double*>(scale.rows.data()), DType::kF64,
+                           {std::ssize(scale.rows)});
+  scale_row_steps(stream, before, range.value, factors,
+                  part.range.begin - set_->offset(part.tensor), set_->local_shape(part.tensor)[1]);
+}
+
+void OwnedParameters::update(const Stream& stream, const UpdateStep& step,
+                             const ScaleOf& scale_of) {
+  updates_.clear();
+  bool is_one = true;  // every tensor's scale
+  for (const Part& part : parts_) {
+    is_one = is_one && scale_of(part.tensor).is_one();
+  }
+  if (is_one && !moments_->is_packed() && rule_->is_uniform()) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      UpdateRange& range = add(static_cast<int>(u), units_[u].owned);
+      UpdateRange& range = updates_.emplace_back();
+      range.value = value(static_cast<int>(u), units_[u].owned);
+      range.gradient = gradient(static_cast<int>(u), units_[u].owned);
       range.m = moments_->m(offsets_[u], units_[u].owned.size());
       range.v = moments_->v(offsets_[u], units_[u].owned.size());
     }
   } else {
-    for (const Part& part : parts_) {
-      UpdateRange& range = add(part.unit, part.range);
-      range.m = moments_->m(dense_index(part.unit, part.range), part.range.size());
-      range.v = moments_->v(dense_index(part.unit, part.range), part.range.size());
-      range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      const StepScale scale = scale_of(parts_[i].tensor);
+      UpdateRange range = range_of_part(i, step.step);
+      range.rate = scale.rate;
+      if (scale.rows.empty()) {
+        updates_.push_back(range);
+      } else {
+        update_by_row(stream, step, range, parts_[i], scale);
+      }
     }
   }
-  if (const FileMemory* file = moments_->file()) {
-    update_in_windows(*file, optimizer, stream, updates_, step, learning_rate, norm);
-  } else {
-    optimizer.update(stream, updates_, step, learning_rate, norm);
-  }
+  carry_out(stream, updates_, step);
 }
 
 void OwnedParameters::copy_values(void* to) const {

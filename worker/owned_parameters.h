@@ -15,9 +15,10 @@
 #include "core/exact_sum.h"
 #include "sharding/gradient_reducer.h"
 #include "sharding/parameter_store.h"
+#include "worker/methods/method.h"
 #include "worker/model/parameters.h"
-#include "worker/optim/adamw.h"
 #include "worker/optim/moments.h"
+#include "worker/optim/update_rule.h"
 
 namespace finescale {
 
@@ -34,7 +35,7 @@ class OwnedParameters {
   // Units that train; empty ranges are left out. scratch: of Moments. All referred to must outlive
   // it. Collective over the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
-                  const std::vector<TrainedUnit>& units, config::OptimizerState form,
+                  const std::vector<TrainedUnit>& units, const config::Train& train,
                   std::int64_t seed, std::optional<std::string> scratch);
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
@@ -45,8 +46,9 @@ class OwnedParameters {
   void sum_over_copies();
   // Squares of the share of the gradient; of tensors held by several ranks one counts.
   void add_squares(const Stream& stream, ExactSum& total) const;
-  void update(const Stream& stream, const AdamW& optimizer, std::int64_t step, double learning_rate,
-              double norm);
+  // scale_of: how far each tensor moves.
+  using ScaleOf = std::function<StepScale(int tensor)>;
+  void update(const Stream& stream, const UpdateStep& step, const ScaleOf& scale_of);
 
   // What is updated, densely in one block of this many bytes.
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
@@ -90,6 +92,11 @@ class OwnedParameters {
   [[nodiscard]] std::vector<CheckpointTensor> tensors(const std::string& group, Extent extent,
                                                       const View& view) const;
   void list_parts();
+  [[nodiscard]] UpdateRange range_of_part(std::size_t index, std::int64_t step) const;
+  void carry_out(const Stream& stream, std::span<const UpdateRange> ranges,
+                 const UpdateStep& step) const;
+  void update_by_row(const Stream& stream, const UpdateStep& step, const UpdateRange& range,
+                     const Part& part, const StepScale& scale);
   [[nodiscard]] std::vector<MomentPart> moment_parts() const;
   void make_copies(Mesh& mesh);
   [[nodiscard]] TensorView gradient(int unit, const UnitRange& range) const;
@@ -106,7 +113,9 @@ class OwnedParameters {
   std::size_t element_bytes_;
   std::size_t size_bytes_ = 0;
   std::unique_ptr<Moments> moments_;
+  std::unique_ptr<UpdateRule> rule_;
   std::vector<UpdateRange> updates_;  // reused
+  AlignedBuffer before_;              // values in front of a step whose rows are scaled
 };
 
 }  // namespace finescale

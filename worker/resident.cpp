@@ -136,15 +136,22 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
       out.base = base(engine, made_by.train().model(), dtype, 0, dirs);
       std::vector<CheckpointTensor> wanted;
       for (const auto& piece : out.base->pieces) {
-        out.adapters.push_back(
-            make_method(made_by.train().train().method(), piece->layout, piece->weights, 0));
+        out.adapters.push_back(make_method(
+            made_by.train().train().method(),
+            {.layout = &piece->layout, .base = base_weights(engine, *piece), .is_fresh = false}));
         Method& adapter = *out.adapters.back();
-        for (CheckpointTensor& tensor :
-             local_tensors(adapter.checkpoint_group(), adapter.trainable())) {
-          wanted.push_back(std::move(tensor));
+        for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
+          if (set != nullptr) {
+            for (CheckpointTensor& tensor : local_tensors(adapter.checkpoint_group(), *set)) {
+              wanted.push_back(std::move(tensor));
+            }
+          }
         }
       }
       reader.read(wanted);
+      for (const auto& adapter : out.adapters) {
+        adapter->values_changed();
+      }
       return out;
     }
   }

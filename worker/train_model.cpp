@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sharding/ordered_reduce.h"
+#include "worker/checkpoint_tensors.h"
 
 namespace finescale {
 
@@ -33,7 +34,6 @@ std::vector<Trainable*> pointers(const std::vector<std::unique_ptr<Trainable>>& 
 TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Train& train,
                        std::int64_t seed, const TrainLoader& loader)
     : engine_(engine),
-      optimizer_(train),
       pieces_(make_pieces(engine, base, train, seed, loader.max_micro_batches())),
       pipeline_(engine, pointers(pieces_), loader.max_micro_batch_tokens()) {
   std::int64_t own = 0;
@@ -65,7 +65,7 @@ double TrainModel::gradient_norm() {
 
 void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
   for (const auto& piece : pieces_) {
-    piece->owned().update(engine_.stream, optimizer_, step, learning_rate, norm);
+    piece->update(engine_.stream, {step, learning_rate, norm});
   }
   publish();
 }
@@ -146,6 +146,7 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
   for (std::size_t i = 0; i < pieces_.size(); ++i) {
     OwnedParameters& owned = pieces_[i]->owned();
     add(owned.value_tensors(method().checkpoint_group(), extent));
+    add(constants(*pieces_[i], extent));
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,
                                extent == OwnedParameters::Extent::kShare ? Moments::For::kWriting
@@ -159,6 +160,26 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     }
   }
   return all;
+}
+
+// Written by one of the ranks that hold them.
+std::vector<CheckpointTensor> TrainModel::constants(Trainable& piece,
+                                                    OwnedParameters::Extent extent) const {
+  const ParameterSet* set = piece.method().constants();
+  if (set == nullptr) {
+    return {};
+  }
+  std::vector<CheckpointTensor> all = local_tensors(method().checkpoint_group(), *set, true);
+  if (extent == OwnedParameters::Extent::kOwned) {
+    return all;
+  }
+  std::vector<CheckpointTensor> share;
+  for (int index = 0; index < set->size() && engine_.mesh->replica().rank() == 0; ++index) {
+    if (is_first_copy(set->tensor(index), set->tensor_rank(), set->tensor_size())) {
+      share.push_back(std::move(all[static_cast<std::size_t>(index)]));
+    }
+  }
+  return share;
 }
 
 std::vector<CheckpointTensor> TrainModel::share_for_writing(bool for_resume, bool with_best) {

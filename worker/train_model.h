@@ -40,7 +40,7 @@ class TrainModel {
   [[nodiscard]] const ModelLayout& layout() const noexcept {
     return pieces_.front()->base().layout;
   }
-  [[nodiscard]] const Method& method() const noexcept { return pieces_.front()->method(); }
+  [[nodiscard]] Method& method() const noexcept { return pieces_.front()->method(); }
   // Trainable parameters of the whole model.
   [[nodiscard]] std::int64_t num_trainable() const noexcept { return num_trainable_; }
 
@@ -64,11 +64,12 @@ class TrainModel {
  private:
   [[nodiscard]] std::vector<CheckpointTensor> tensors(OwnedParameters::Extent extent,
                                                       bool for_resume, bool with_best);
+  [[nodiscard]] std::vector<CheckpointTensor> constants(Trainable& piece,
+                                                        OwnedParameters::Extent extent) const;
   void publish();  // new values reach the ranks that hold copies
   void share_embedding();
 
   Engine engine_;
-  AdamW optimizer_;
   std::vector<std::unique_ptr<Trainable>> pieces_;
   Pipeline pipeline_;
   std::unique_ptr<EvalModel> eval_;

@@ -16,7 +16,9 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
     : mesh_(engine.mesh),
       base_(&base),
       max_micro_batches_(max_micro_batches),
-      method_(make_method(train.method(), base.layout, base.weights, seed)),
+      method_(
+          make_method(train.method(),
+                      {.layout = &base.layout, .base = base_weights(engine, base), .seed = seed})),
       events_(unit_events(base.layout, method_->trains_base() ? Trains::kBase : Trains::kAdapters)),
       eval_events_(unit_events(base.layout, Trains::kNothing)) {
   make_plans();
@@ -35,6 +37,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
     store_ = adapter_store_.get();
   }
   method_->bind_values(store_->blocks());
+  method_->values_changed();
   const ReducerOptions options{.zero_stage = stage_, .overlap = engine.reductions != nullptr};
   reducer_ = std::make_unique<GradientReducer>(*mesh_, *plan_, set.dtype(), max_micro_batches,
                                                options, engine.reductions);
@@ -43,8 +46,17 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
         *mesh_, *head_plan_, set.dtype(), max_micro_batches, options, engine.reductions);
   }
   make_model(engine);
-  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(),
-                                             train.optimizer_state(), seed, engine.scratch);
+  owned_ = std::make_unique<OwnedParameters>(*mesh_, set, *store_, trained_units(), train, seed,
+                                             engine.scratch);
+}
+
+void Trainable::publish() {
+  store_->publish();
+  method_->values_changed();
+}
+
+void Trainable::update(const Stream& stream, const UpdateStep& step) {
+  owned_->update(stream, step, [this](int tensor) { return method_->step_scale(tensor); });
 }
 
 void Trainable::make_plans() {
@@ -214,6 +226,9 @@ void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
   add_values(base_->store, use);
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
+  if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
+    use.weights += bytes(constants->flat().size_bytes());
+  }
   use.optimizer += bytes(owned_->moment_bytes());
   use.communication += bytes(owned_->packed_bytes());
   const auto add_reducer = [&](const GradientReducer& reducer, const ShardPlan& plan) {

@@ -28,7 +28,7 @@ class Trainable {
   Trainable& operator=(const Trainable&) = delete;
 
   [[nodiscard]] Transformer& model() noexcept { return *model_; }
-  [[nodiscard]] const Method& method() const noexcept { return *method_; }
+  [[nodiscard]] Method& method() noexcept { return *method_; }
   [[nodiscard]] const ParameterSet& trainable() const { return method_->trainable(); }
   [[nodiscard]] BasePiece& base() noexcept { return *base_; }
   [[nodiscard]] OwnedParameters& owned() noexcept { return *owned_; }
@@ -44,8 +44,10 @@ class Trainable {
   void idle_backward();
   void idle_eval() { follow(eval_events_.forward); }  // of an evaluation
   void finish_step();
-  // What was updated reaches the other ranks of the shard axis.
-  void publish() { store_->publish(); }
+  void update(const Stream& stream, const UpdateStep& step);
+  // What was updated reaches the other ranks of the shard axis. Collective over it, and over the
+  // tensor group.
+  void publish();
 
   // An embedding that is also the head lies on the first and on the last pipeline rank. The last
   // one sums its gradient: the head's part is made first, in a buffer, and complete when the rows

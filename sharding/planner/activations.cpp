@@ -19,9 +19,22 @@ struct Widths {
         inner(static_cast<double>(w.model.intermediate) / t),
         heads(static_cast<double>(w.model.heads) / t),
         low(w.method.trains_base ? 0
-                                 : static_cast<double>(w.method.rank * w.method.num_targets())) {}
+                                 : static_cast<double>(w.method.rank * w.method.num_targets())) {
+    const auto& y = w.method.outputs;
+    const double qkv_y = y[0] || y[1] || y[2] ? query + 2 * key : 0;
+    const double o_y = y[3] ? own : 0;
+    const double inner_y =
+        y[4] || y[5] ? static_cast<double>(w.model.matrices_of_inner() - 1) * inner : 0;
+    const double down_y = y[6] ? own : 0;
+    unscaled = qkv_y + o_y + inner_y + down_y;
+    scaled = qkv_y + std::max(o_y, down_y) + inner_y;
+    multiplied = w.method.inputs[6] ? inner : 0;
+  }
   double all, own, norm, query, key, inner, heads;
-  double low;  // x A^T of all targets
+  double low;             // x A^T of all targets
+  double unscaled = 0;    // outputs in front of their factors
+  double scaled = 0;      // gradients behind them, a block of each width
+  double multiplied = 0;  // inputs behind theirs
 };
 
 // Buffers for gradients of activations and for what others send, by width; a block goes from one
@@ -31,7 +44,7 @@ double backward_pool(const Widths& w, int tensor) {
       tensor == 1 ? 2 * w.all + (w.query == w.all ? 0 : w.query)
                   // one sum of all rows; the stream, a norm's output, what the other ranks send
                   : w.all + (tensor + 1) * w.own + w.query;
-  return stream + (w.query + 2 * w.key) + w.inner + w.low;
+  return stream + (w.query + 2 * w.key) + w.inner + w.low + w.scaled + w.multiplied;
 }
 
 }  // namespace
@@ -49,7 +62,7 @@ double layer_activations(const Workload& workload, int tensor) {
                 : 0;
   return norms * w.norm + 2 * w.own + (w.query + 2 * w.key) + w.query + w.heads +
          static_cast<double>(m.matrices_of_inner()) * w.inner +
-         norms * (m.norm_bias ? 2.0 : 1.0) / tensor + qk_norm + w.low;
+         norms * (m.norm_bias ? 2.0 : 1.0) / tensor + qk_norm + w.low + w.unscaled;
 }
 
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
@@ -80,7 +93,8 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
       head = 0;
       break;
   }
-  const double pool = training ? backward_pool(w, t) : t > 1 ? w.all + (t - 1) * w.own : 0;
+  const double pool =
+      training ? backward_pool(w, t) : w.multiplied + (t > 1 ? w.all + (t - 1) * w.own : 0);
   TapeElements elements;
   elements.activations = (kept + head + pool) * static_cast<double>(tokens);
   if (piece.has_head) {

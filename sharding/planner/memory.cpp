@@ -119,7 +119,11 @@ class Piece {
         memory.gather += copies * static_cast<double>(place) * w_.bytes.weight;
       }
     }
-    const double adapters = w_.method.trains_base ? 0 : size(trained());  // whole on every rank
+    const double adapters =  // whole on every rank
+        w_.method.trains_base
+            ? 0
+            : size(trained()) + static_cast<double>(
+                                    num_layers_ * w_.method.constants_of_layer(model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (!model().learned_positions) {  // rotary tables, of whole heads at most
       memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
@@ -168,9 +172,9 @@ class Piece {
           static_cast<double>(w_.batch.micro_tokens * model().hidden) * w_.bytes.gradient;
       updated += static_cast<double>(table());
     }
-    // Values and moments, and the best values; each replica writes its share. Moments in f32 or
-    // more. What lies in a file is written from there, and a device is copied to its host.
-    const double moments = std::max(w_.bytes.optimizer, 2 * w_.bytes.weight);
+    // Values and state, and the best values; each replica writes its share. Packed state is
+    // expanded. What lies in a file is written from there, and a device is copied to its host.
+    const double moments = w_.bytes.packed_state ? 2 * w_.bytes.weight : w_.bytes.optimizer;
     if (plan_.offload != Offload::kDisk && !is_host_apart_) {
       memory.snapshot += updated / (plan_.axes.data * plan_.axes.shard) *
                          ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);

@@ -3,18 +3,43 @@
 
 namespace finescale::planner {
 
-std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor) const {
-  if (trains_base || rank == 0) {
-    return 0;
-  }
+namespace {
+
+struct Sides {
+  std::int64_t in = 0, out = 0;
+};
+
+// Of q, k, v, o, gate, up, down on one tensor rank; a layer may have no gate.
+std::array<Sides, 7> modules_of(const ModelShape& model, int tensor) {
   const std::int64_t c = model.hidden;
   const std::int64_t q = model.query() / tensor;
   const std::int64_t k = model.local_key(tensor);
   const std::int64_t i = model.intermediate / tensor;
-  const std::array<std::int64_t, 7> in_plus_out = {c + q, c + k, c + k, q + c, c + i, c + i, i + c};
+  const Sides gate = model.gated ? Sides{c, i} : Sides{};
+  return {Sides{c, q}, {c, k}, {c, k}, {q, c}, gate, {c, i}, {i, c}};
+}
+
+}  // namespace
+
+std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor) const {
+  if (trains_base) {
+    return 0;
+  }
+  const std::array<Sides, 7> modules = modules_of(model, tensor);
   std::int64_t elements = 0;
-  for (std::size_t module = 0; module < targets.size(); ++module) {
-    elements += targets[module] && (module != 4 || model.gated) ? rank * in_plus_out[module] : 0;
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    elements += targets[i] ? rank * (modules[i].in + modules[i].out) : 0;
+    elements += outputs[i] ? modules[i].out : 0;
+    elements += inputs[i] ? modules[i].in : 0;
+  }
+  return elements;
+}
+
+std::int64_t MethodShape::constants_of_layer(const ModelShape& model, int tensor) const {
+  const std::array<Sides, 7> modules = modules_of(model, tensor);
+  std::int64_t elements = 0;
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    elements += targets[i] ? frozen_rank * (modules[i].in + modules[i].out) : 0;
   }
   return elements;
 }

@@ -76,8 +76,11 @@ struct ModelShape {
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
-  std::int64_t rank = 0;
+  std::int64_t rank = 0;         // of a low-rank branch; 0: none
+  std::int64_t frozen_rank = 0;  // of a second branch that does not train
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
+  std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
+  std::array<bool, 7> inputs = {};
 
   [[nodiscard]] std::int64_t num_targets() const noexcept {
     return std::count(targets.begin(), targets.end(), true);
@@ -85,6 +88,8 @@ struct MethodShape {
   // Trainable elements of one layer's adapters on one tensor rank: B follows a column-split base
   // layer, A a row-split one.
   [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
+  // Of the frozen branch.
+  [[nodiscard]] std::int64_t constants_of_layer(const ModelShape& model, int tensor = 1) const;
 };
 
 struct BatchShape {
@@ -99,8 +104,9 @@ struct Bytes {  // of one element
   double weight = 4;
   double gradient = 4;
   double master = 0;     // a second copy of trained weights, in more bits
-  double optimizer = 8;  // both moments of AdamW
+  double optimizer = 8;  // what the update rule keeps: both moments of AdamW
   double activation = 4;
+  bool packed_state = false;  // expanded to two floats where it is saved
 };
 
 struct Workload {

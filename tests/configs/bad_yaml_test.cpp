@@ -43,15 +43,16 @@ TEST_F(BadYaml, KeysAndKinds) {
       {9, "  max_lenght: 64",
        "sweep.yaml:9:3: unknown key data.max_lenght, did you mean max_length?"},
       {12, "    - train: {method: lara}",
-       "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, did "
-       "you mean lora?"},
+       "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, "
+       "dora, allora, ia3, did you mean lora?"},
       {12, "    - train: {method: {lora: {rnak: 4}}}",
        "sweep.yaml:12:31: unknown key trial.stages[0].train.method.lora.rnak, did you mean rank?"},
       {12, "    - train: {method: {full: {}, lora: {}}}",
        "sweep.yaml:12:34: trial.stages[0].train.method.lora excludes "
        "trial.stages[0].train.method.full: give one of them"},
       {12, "    - train: {method: 4}",
-       "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora"},
+       "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora, "
+       "dora, allora, ia3"},
       {12, "    - train: {method: [lora]}",
        "sweep.yaml:12:23: trial.stages[0].train.method is a list, must be a mapping"},
       {12, "    - train: {batch: {tokens: 4, examples: 4}}",
@@ -169,6 +170,22 @@ TEST_F(BadYaml, RulesBetweenFields) {
        "sweep.yaml:12:21: trial.stages[0].train.keep is best, which needs eval_every"},
       {12, "    - train: {betas: [0.9]}",
        "sweep.yaml:12:22: trial.stages[0].train.betas has 1 values, must have 2"},
+      {12, "    - train: {method: {dora: {target_modules: [q_porj]}}}",
+       "sweep.yaml:12:47: trial.stages[0].train.method.dora.target_modules: unknown q_porj, did "
+       "you mean q_proj?"},
+      {12, "    - train: {method: {lora: {rank: 65}}}",
+       "sweep.yaml:12:37: trial.stages[0].train.method.lora.rank is 65, must be <= 64, the smaller "
+       "side of q_proj"},
+      {12, "    - train: {optimizer: {lino: {}}}",
+       "sweep.yaml:12:27: unknown key trial.stages[0].train.optimizer.lino, did you mean lion?"},
+      {12, "    - train: {optimizer: lion, betas: [0.9, 0.99]}",
+       "sweep.yaml:12:39: trial.stages[0].train.betas is of adamw, but "
+       "trial.stages[0].train.optimizer is another rule"},
+      {12, "    - train: {optimizer: sgd, optimizer_state: bf16}",
+       "sweep.yaml:12:48: trial.stages[0].train.optimizer_state is of adamw, but "
+       "trial.stages[0].train.optimizer is another rule"},
+      {12, "    - train: {optimizer: {sgd: {nesterov: true}}}",
+       "sweep.yaml:12:43: trial.stages[0].train.optimizer.sgd.nesterov needs momentum"},
       {12, "    - train: {method: {lora: {target_modules: [q_porj]}}}",
        "sweep.yaml:12:47: trial.stages[0].train.method.lora.target_modules: unknown q_porj, did "
        "you mean q_proj?"},

@@ -269,6 +269,15 @@ TEST_F(Parse, ShareDirectoryFollowsTheEnvironment) {
   ::unsetenv("FINESCALE_SHARE");
 }
 
+// Settings of AdamW in either place are the same stage.
+TEST_F(Parse, AdamwLiesInTheStageItself) {
+  const config::Train named = train_of("{optimizer: {adamw: {betas: [0.8, 0.95], eps: 1e-6}}}");
+  const config::Train plain = train_of("{betas: [0.8, 0.95], eps: 1e-6}");
+  EXPECT_EQ(named.SerializeAsString(), plain.SerializeAsString());
+  EXPECT_EQ(train_of("{optimizer: adamw}").SerializeAsString(), train_of("{}").SerializeAsString());
+  EXPECT_TRUE(train_of("{optimizer: {sgd: {momentum: 0.9}}}").optimizer().has_sgd());
+}
+
 TEST(FlowScalar, IsQuotedOnlyWhenNeeded) {
   EXPECT_EQ(flow_scalar("plain.word/x"), "plain.word/x");
   EXPECT_EQ(flow_scalar("1e-3"), "1e-3");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adapters in PEFT's layout: what they do to weights, and what is refused.
 #include <cmath>
+#include <filesystem>
 
 #include <gtest/gtest.h>
 
@@ -137,6 +138,41 @@ TEST_F(PeftAdapter, IsReadAsItWasWritten) {
   EXPECT_EQ(json["lora_alpha"], 8);
   EXPECT_EQ(json["target_modules"], nlohmann::json::array({"q_proj"}));
   EXPECT_EQ(json["base_model_name_or_path"], "/base");
+}
+
+TEST_F(PeftAdapter, DoraAndIa3AreReadAsTheyWereWritten) {
+  const std::string stem = std::string("base_model.model.") + kModule;
+  const std::string down = "base_model.model.model.layers.0.mlp.down_proj";
+  std::vector<TensorToWrite> dora = low_rank();
+  dora.push_back(made_up_tensor(stem + ".lora_magnitude_vector", Shape{32}, 3));
+  const std::vector<std::pair<nlohmann::json, std::vector<TensorToWrite>>> cases = {
+      {{{"use_dora", true}}, dora},
+      {{{"peft_type", "IA3"}},
+       {made_up_tensor(down + ".ia3_l", Shape{1, 48}, 2),
+        made_up_tensor(stem + ".ia3_l", Shape{32, 1}, 1)}}};
+  for (const auto& [more, tensors] : cases) {
+    write_adapter(more, tensors);
+    const Adapter adapter = read_peft(directory_, tiny_llama(true));
+    const std::string again = directory_ + "/again";
+    std::filesystem::remove_all(again);
+    make_directories(again);
+    write_peft(adapter, tiny_llama(true), "", again);
+    const auto json = nlohmann::json::parse(read_file(again + "/adapter_config.json"));
+    for (const auto& [key, value] : more.items()) {
+      EXPECT_EQ(json[key], value);
+    }
+    const Adapter back = read_peft(again, tiny_llama(true));
+    ASSERT_EQ(back.modules.size(), adapter.modules.size());
+    for (const auto& [module, change] : adapter.modules) {
+      const ModuleChange& other = back.modules.at(module);
+      EXPECT_EQ(other.a, change.a);
+      EXPECT_EQ(other.b, change.b);
+      EXPECT_EQ(other.magnitude, change.magnitude);
+      EXPECT_EQ(other.outputs, change.outputs);
+      EXPECT_EQ(other.inputs, change.inputs);
+      EXPECT_EQ(other.scale, change.scale);
+    }
+  }
 }
 
 TEST_F(PeftAdapter, RefusesWhatItCannotHonour) {

@@ -25,12 +25,12 @@ struct State {
   Moments moments;
 
   State(config::OptimizerState form, std::optional<std::string> scratch)
-      : moments(form, DType::kF32, 3,
+      : moments(form, {"m", "v"}, DType::kF32, 3,
                 {{.begin = 0, .size = kSizes[0], .phase = 0, .tensor = "a"},
                  {.begin = kSizes[0], .size = kSizes[1], .phase = kPhase, .tensor = "b"}},
                 std::move(scratch)) {}
 
-  void step(const AdamW& optimizer, const AlignedBuffer& gradient, std::int64_t number) {
+  void step(const UpdateRule& optimizer, const AlignedBuffer& gradient, std::int64_t number) {
     std::vector<UpdateRange> ranges;
     std::int64_t begin = 0;
     for (std::size_t i = 0; i < 2; ++i) {
@@ -47,9 +47,9 @@ struct State {
       begin += kSizes[i];
     }
     if (moments.file() != nullptr) {
-      update_in_windows(*moments.file(), optimizer, Stream(), ranges, number, 1e-3, 1);
+      update_in_windows(*moments.file(), optimizer, Stream(), ranges, {number, 1e-3, 1});
     } else {
-      optimizer.update(Stream(), ranges, number, 1e-3, 1);
+      optimizer.update(Stream(), ranges, {number, 1e-3, 1});
     }
   }
   static TensorView view(const AlignedBuffer& of, std::int64_t begin, std::int64_t size) {
@@ -79,15 +79,15 @@ TEST_P(Offload, HasTheBitsOfMemory) {
   }
   config::Train train;
   train.set_weight_decay(0.01);
-  const AdamW optimizer(train);
+  const std::unique_ptr<UpdateRule> optimizer = make_update_rule(train);
   Random random(5, Purpose::kTest);
   for (std::int64_t number = 1; number <= 3; ++number) {
     auto* g = static_cast<float*>(gradient.data());
     for (std::int64_t i = 0; i < kTotal; ++i) {
       g[i] = static_cast<float>(random.uniform() - 0.5);
     }
-    memory.step(optimizer, gradient, number);
-    file->step(optimizer, gradient, number);
+    memory.step(*optimizer, gradient, number);
+    file->step(*optimizer, gradient, number);
   }
   EXPECT_EQ(std::memcmp(memory.values.data(), file->values.data(), kTotal * sizeof(float)), 0);
   const std::vector<std::byte> stored = memory.stored();

@@ -16,7 +16,7 @@
 #include "worker/eval/generate.h"
 #include "worker/methods/method.h"
 #include "worker/model/transformer.h"
-#include "worker/optim/adamw.h"
+#include "worker/optim/update_rule.h"
 
 namespace finescale {
 namespace {
@@ -226,7 +226,7 @@ TEST_P(ModelParity, SixStepsOfAdamW) {
   config.set_weight_decay(wanted.at("weight_decay"));
   config.set_decay_on(config::DECAY_ON_ALL);
   config.set_clip_norm(wanted.at("clip_global_norm"));
-  const AdamW optimizer(config);
+  const std::unique_ptr<UpdateRule> optimizer = make_update_rule(config);
   const Stream stream;
   const TensorView values = method_->trainable().flat();
   AlignedBuffer moments(2 * values.size_bytes());
@@ -239,9 +239,9 @@ TEST_P(ModelParity, SixStepsOfAdamW) {
     // Early steps of Adam follow signs, so rounding grows from step to step.
     const double tolerance = step == 0 ? 1e-5 : step < 3 ? 1e-4 : 1e-3;
     EXPECT_NEAR(forward_backward(), losses[step], tolerance) << "before step " << step + 1;
-    optimizer.update(stream, std::vector<UpdateRange>{{values, gradient(), m, v, true}},
-                     static_cast<std::int64_t>(step) + 1, wanted.at("lr"),
-                     std::sqrt(squared_norm(stream, gradient())));
+    optimizer->update(stream, std::vector<UpdateRange>{{values, gradient(), m, v, true}},
+                      {static_cast<std::int64_t>(step) + 1, wanted.at("lr"),
+                       std::sqrt(squared_norm(stream, gradient()))});
   }
 }
 

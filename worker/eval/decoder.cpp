@@ -76,9 +76,13 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   const std::int64_t key = std::int64_t{a.num_kv_heads} * a.head_dim;
   const std::int64_t inner = shape.intermediate_size / exchange_.size();
   std::int64_t widest = 1;
+  bool has_factors = false;
   for (const LayerAdapters& adapters : model_->adapters()) {
     for (const LowRank* adapter : {adapters.qkv, adapters.o, adapters.gate_up, adapters.down}) {
-      widest = adapter == nullptr ? widest : std::max(widest, adapter->a.value.rows());
+      if (adapter != nullptr && !adapter->parts.empty()) {
+        widest = std::max(widest, adapter->a.value.rows());
+      }
+      has_factors = has_factors || (adapter != nullptr && !adapter->inputs.empty());
     }
   }
   state_ = make(limits.rows, width);
@@ -92,6 +96,9 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   gate_up_ = make(limits.rows, activation_rule(shape).num_inputs() * inner);
   inner_ = make(limits.rows, inner);
   projected_ = make(limits.rows, widest);  // x A^T of the widest adapter; cut to what is needed
+  if (has_factors) {
+    multiplied_ = make(limits.rows, std::max({width, query, inner}));
+  }
   statistics_ = make(limits.rows, norm_rule(shape).num_statistics());
   head_rstd_ = make(limits.rows, a.num_heads);
   shifted_ = TensorView(make(1, width).data, model_->weights().dtype(), Shape{width});
@@ -169,16 +176,29 @@ void Decoder::add_positions(const TensorView& y) {
 
 void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* adapter,
                      const TensorView& y, Split split) {
+  TensorView input = x;
   TensorView projected;
-  if (adapter != nullptr) {
+  if (adapter != nullptr && !adapter->parts.empty()) {
     projected =
         TensorView(projected_.data, projected_.dtype, Shape{x.rows(), adapter->a.value.rows()});
   }
-  linear_forward_by_rows(stream_, x, weight.value, adapter, projected, y);
+  if (adapter != nullptr && !adapter->inputs.empty()) {
+    input = TensorView(multiplied_.data, multiplied_.dtype, Shape{x.rows(), x.cols()});
+    multiply_columns(stream_, adapter->inputs, x, input);
+  }
+  linear_forward_by_rows(stream_, input, weight.value, adapter, projected, y);
   if (split == Split::kInputs) {
     sum_over_ranks(y);
   }
-  if (!weight.bias.empty()) {
+  const bool has_outputs = adapter != nullptr && !adapter->outputs.empty();
+  const bool scales_bias = has_outputs && adapter->scales_bias;
+  if (!weight.bias.empty() && scales_bias) {
+    bias_add(stream_, weight.bias, y);
+  }
+  if (has_outputs) {
+    multiply_columns(stream_, adapter->outputs, y, y);
+  }
+  if (!weight.bias.empty() && !scales_bias) {
     bias_add(stream_, weight.bias, y);
   }
 }

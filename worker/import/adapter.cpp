@@ -10,6 +10,7 @@
 #include "configs/canonical.h"
 #include "configs/decoder.h"
 #include "core/error.h"
+#include "worker/methods/method.h"
 
 namespace finescale {
 
@@ -133,31 +134,61 @@ std::vector<double> read_whole(CheckpointReader& reader, const LogicalTensor& te
 
 }  // namespace
 
-bool Adapter::is_plain_lora() const {
-  return std::all_of(modules.begin(), modules.end(), [](const auto& module) {
-    const ModuleChange& change = module.second;
-    return change.rank > 0 && change.magnitude.empty() && change.outputs.empty() &&
-           change.inputs.empty();
-  });
+namespace {
+
+// a, b, then another branch of the same rank, as one of twice the rank: b' = -b.
+void subtract_branch(ModuleChange& change, const std::vector<double>& a,
+                     const std::vector<double>& b) {
+  const auto rank = static_cast<std::size_t>(change.rank);
+  const std::size_t rows = change.b.size() / rank;
+  std::vector<double> both(2 * change.b.size());
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t k = 0; k < rank; ++k) {
+      both[row * 2 * rank + k] = change.b[row * rank + k];
+      both[row * 2 * rank + rank + k] = -b[row * rank + k];
+    }
+  }
+  change.b = std::move(both);
+  change.a.insert(change.a.end(), a.begin(), a.end());
+  change.rank *= 2;
 }
+
+}  // namespace
 
 Adapter read_own_adapter(const std::string& checkpoint) {
   const auto group = make_single_group();
   CheckpointReader reader(*group, checkpoint);
   config::StageSpec made_by;
   parse_canonical(reader.state().stage_text, made_by);
-  const config::Method& method = made_by.train().train().method();
-  FS_CHECK(method.has_lora(), "adapters of this version are LoRA's");
+  const double scale = adapter_scale(made_by.train().train().method());
   Adapter adapter;
+  std::map<std::string, std::vector<double>> frozen_a;
+  std::map<std::string, std::vector<double>> frozen_b;
   for (const LogicalTensor& tensor : reader.tensors("/adapter")) {
-    if (const std::string a = without(tensor.name, "/A"); !a.empty()) {
-      ModuleChange& change = adapter.modules[a];
+    const std::size_t slash = tensor.name.rfind('/');
+    const std::string module = tensor.name.substr(0, slash);
+    const std::string part = tensor.name.substr(slash + 1);
+    std::vector<double> values = read_whole(reader, tensor);
+    ModuleChange& change = adapter.modules[module];
+    if (part == "A") {
       change.rank = static_cast<int>(tensor.shape[0]);
-      change.scale = method.lora().alpha() / method.lora().rank();
-      change.a = read_whole(reader, tensor);
-    } else if (const std::string b = without(tensor.name, "/B"); !b.empty()) {
-      adapter.modules[b].b = read_whole(reader, tensor);
+      change.scale = scale;
+      change.a = std::move(values);
+    } else if (part == "B") {
+      change.b = std::move(values);
+    } else if (part == "A0") {
+      frozen_a[module] = std::move(values);
+    } else if (part == "B0") {
+      frozen_b[module] = std::move(values);
+    } else if (part == "M") {
+      change.magnitude = std::move(values);
+    } else {
+      FS_CHECK(part == "L", "an adapter's tensor " + tensor.name + " that nobody reads");
+      (module.ends_with("down_proj") ? change.inputs : change.outputs) = std::move(values);
     }
+  }
+  for (const auto& [module, a] : frozen_a) {
+    subtract_branch(adapter.modules.at(module), a, frozen_b.at(module));
   }
   return adapter;
 }

@@ -26,8 +26,6 @@ struct ModuleChange {
 
 struct Adapter {
   std::map<std::string, ModuleChange> modules;  // model.layers.0.self_attn.q_proj
-
-  [[nodiscard]] bool is_plain_lora() const;  // nothing but low-rank parts
 };
 
 // The adapter that a stage of ours left, with the scale that its method gives it.

@@ -17,9 +17,9 @@ namespace finescale {
 // Throws kConfig when there is none.
 [[nodiscard]] std::string peft_base(const std::string& directory);
 
-// Into a directory that exists. `base` becomes base_model_name_or_path; empty: nothing is known.
-// Throws kConfig for what the layout cannot say: changes that are no plain LoRA, or a family that
-// packs several of our matrices into one.
+// LoRA, DoRA or IA3, into a directory that exists. `base` becomes base_model_name_or_path; empty:
+// nothing is known. Throws kConfig for what the layout cannot say: a mixture of kinds, or a family
+// that packs several of our matrices into one.
 void write_peft(const Adapter& adapter, const config::ModelConfig& config, const std::string& base,
                 const std::string& directory);
 

@@ -38,55 +38,102 @@ nlohmann::json number(double value) {
   return is_whole ? nlohmann::json(static_cast<std::int64_t>(value)) : nlohmann::json(value);
 }
 
+enum class Kind { kLora, kDora, kIa3 };
+
+Kind kind_of(const ModuleChange& change) {
+  return change.rank == 0 ? Kind::kIa3 : change.magnitude.empty() ? Kind::kLora : Kind::kDora;
+}
+
+// The tensors of one module, under its name in the files.
+void add_tensors(const std::string& name, const ModuleChange& change,
+                 std::vector<TensorToWrite>& tensors) {
+  const std::string stem = "base_model.model." + name;
+  if (kind_of(change) == Kind::kIa3) {
+    const bool input = change.outputs.empty();
+    const std::vector<double>& factors = input ? change.inputs : change.outputs;
+    const std::int64_t count = std::ssize(factors);
+    tensors.push_back(
+        tensor_of(stem + ".ia3_l", input ? Shape{1, count} : Shape{count, 1}, factors));
+    return;
+  }
+  const std::int64_t rows = std::ssize(change.b) / change.rank;
+  const std::int64_t columns = std::ssize(change.a) / change.rank;
+  tensors.push_back(tensor_of(stem + ".lora_A.weight", Shape{change.rank, columns}, change.a));
+  tensors.push_back(tensor_of(stem + ".lora_B.weight", Shape{rows, change.rank}, change.b));
+  if (!change.magnitude.empty()) {
+    tensors.push_back(tensor_of(stem + ".lora_magnitude_vector", Shape{rows}, change.magnitude));
+  }
+}
+
+std::int64_t rows_of(const ModuleChange& change, std::int64_t file_rows) {
+  if (change.rank > 0) {
+    return std::ssize(change.b) / change.rank;
+  }
+  return change.outputs.empty() ? file_rows : std::ssize(change.outputs);
+}
+
+nlohmann::ordered_json config_of(const ModuleChange& change, const std::string& base,
+                                 const std::set<std::string>& targets,
+                                 const std::set<std::string>& on_inputs, bool transposed) {
+  nlohmann::ordered_json json = {
+      {"base_model_name_or_path", base.empty() ? nlohmann::json() : nlohmann::json(base)},
+      {"fan_in_fan_out", transposed},
+      {"inference_mode", true},
+      {"modules_to_save", nullptr},
+      {"target_modules", targets},
+      {"task_type", "CAUSAL_LM"}};
+  if (kind_of(change) == Kind::kIa3) {
+    json["peft_type"] = "IA3";
+    json["feedforward_modules"] = on_inputs;
+    json["init_ia3_weights"] = true;
+    return json;
+  }
+  json["peft_type"] = "LORA";
+  json["bias"] = "none";
+  json["init_lora_weights"] = true;
+  json["lora_alpha"] = number(change.scale * change.rank);
+  json["lora_dropout"] = 0.0;
+  json["r"] = change.rank;
+  json["use_dora"] = kind_of(change) == Kind::kDora;
+  json["use_rslora"] = false;
+  return json;
+}
+
 }  // namespace
 
 void write_peft(const Adapter& adapter, const config::ModelConfig& config, const std::string& base,
                 const std::string& directory) {
   FS_CHECK(!adapter.modules.empty(), "an adapter changes something");
-  if (!adapter.is_plain_lora()) {
-    throw Error(ErrorKind::kConfig, "only LoRA adapters are written in PEFT's layout", {},
-                "export the merged model: --format hf --merge");
-  }
   std::vector<TensorToWrite> tensors;
   std::set<std::string> targets;
+  std::set<std::string> on_inputs;
   bool transposed = false;
   const ModuleChange& first = adapter.modules.begin()->second;
   for (const auto& [module, change] : adapter.modules) {
     const FileTensor place = hf_tensor(config, module + ".weight");
-    const std::int64_t rows = std::ssize(change.b) / change.rank;
-    if (place.file_rows != rows) {
+    if (place.file_rows != rows_of(change, place.file_rows)) {
       throw Error(ErrorKind::kConfig,
                   module + " is a part of " + place.name +
                       " in this family's files, which PEFT adapts as one matrix",
                   {}, "export the merged model: --format hf --merge");
     }
+    if (kind_of(change) != kind_of(first)) {
+      throw Error(ErrorKind::kConfig, "the adapter mixes kinds, which PEFT's layout cannot say", {},
+                  "export the merged model: --format hf --merge");
+    }
     FS_CHECK(change.rank == first.rank && change.scale == first.scale, "one rank and scale");
     const std::string name =
         place.name.substr(0, place.name.size() - std::string_view(".weight").size());
     transposed = transposed || place.transposed;
-    targets.insert(target_of(name, place.transposed));
-    const std::int64_t columns = std::ssize(change.a) / change.rank;
-    tensors.push_back(tensor_of("base_model.model." + name + ".lora_A.weight",
-                                Shape{change.rank, columns}, change.a));
-    tensors.push_back(tensor_of("base_model.model." + name + ".lora_B.weight",
-                                Shape{rows, change.rank}, change.b));
+    const std::string target = target_of(name, place.transposed);
+    targets.insert(target);
+    if (!change.inputs.empty()) {
+      on_inputs.insert(target);
+    }
+    add_tensors(name, change, tensors);
   }
   write_safetensors(directory + "/adapter_model.safetensors", std::move(tensors), StoredType::kF32);
-  const nlohmann::ordered_json json = {
-      {"base_model_name_or_path", base.empty() ? nlohmann::json() : nlohmann::json(base)},
-      {"bias", "none"},
-      {"fan_in_fan_out", transposed},
-      {"inference_mode", true},
-      {"init_lora_weights", true},
-      {"lora_alpha", number(first.scale * first.rank)},
-      {"lora_dropout", 0.0},
-      {"modules_to_save", nullptr},
-      {"peft_type", "LORA"},
-      {"r", first.rank},
-      {"target_modules", targets},
-      {"task_type", "CAUSAL_LM"},
-      {"use_dora", false},
-      {"use_rslora", false}};
+  const nlohmann::ordered_json json = config_of(first, base, targets, on_inputs, transposed);
   write_file_atomically(directory + "/adapter_config.json", json.dump(2) + "\n");
 }
 

@@ -22,8 +22,8 @@ class FullMethod final : public Method {
 
 }  // namespace
 
-std::unique_ptr<Method> make_full(const config::Full& /*config*/, ParameterSet& base) {
-  return std::make_unique<FullMethod>(base);
+std::unique_ptr<Method> make_full(const config::Full& /*config*/, const MethodInput& input) {
+  return std::make_unique<FullMethod>(*input.base.set);
 }
 
 }  // namespace finescale

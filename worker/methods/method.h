@@ -5,13 +5,22 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "configs/schema/train.pb.h"
+#include "worker/methods/base_weights.h"
 #include "worker/model/transformer.h"
 
 namespace finescale {
+
+// How far a tensor moves in an update, compared with what the update rule says.
+struct StepScale {
+  double rate = 1;                    // the learning rate is multiplied by it
+  std::span<const double> rows = {};  // the change of each row of the local part; empty: ones
+  [[nodiscard]] bool is_one() const noexcept { return rate == 1 && rows.empty(); }
+};
 
 class Method {
  public:
@@ -20,14 +29,22 @@ class Method {
   // The trainable parameters: for full fine-tuning the weights themselves, else the method's own.
   // Their units are the base's, one by one, and may be empty.
   [[nodiscard]] virtual ParameterSet& trainable() = 0;
+  // What else belongs to the method but never changes; null: nothing. Whole on every rank, saved
+  // beside what trains.
+  [[nodiscard]] virtual ParameterSet* constants() { return nullptr; }
   // The trainable values lie in these blocks from here on, at addresses that stay.
   virtual void bind_values(const UnitBlocks& blocks) = 0;
+  // The trainable values have changed: after they were bound, read, or updated. Collective over
+  // the shard and the tensor group.
+  virtual void values_changed() {}
   // Points the model at the trainable parameters' gradient blocks for the next backward pass;
   // returns what to give Transformer::bind_gradient (empty: the base is frozen).
   virtual const UnitBlocks& bind_gradient(const UnitBlocks& blocks) = 0;
   // Adapters the model must use, also for evaluation; empty when the base itself carries the
   // change.
   [[nodiscard]] virtual std::vector<LayerAdapters> adapters() const = 0;
+  // For the update that follows; of a tensor of trainable().
+  [[nodiscard]] virtual StepScale step_scale(int /*tensor*/) const { return {}; }
   // Group of the checkpoint that holds the trainable tensors: "/model" or "/adapter".
   [[nodiscard]] virtual const char* checkpoint_group() const = 0;
   // Whether the base's matrices get gradients (6 N FLOPs a token) or not (4 N).
@@ -39,16 +56,37 @@ class Method {
   Method& operator=(const Method&) = default;
 };
 
-// base: the weights to start from; full fine-tuning changes them, others leave them as they are.
-// seed keys fresh adapters.
+// What a method is made for.
+struct MethodInput {
+  const ModelLayout* layout = nullptr;
+  BaseWeights base;
+  std::int64_t seed = 0;  // keys fresh adapters
+  bool is_fresh = true;   // false: the values will be read, nothing need be computed for them
+};
+
+// Full fine-tuning changes the base's values, others leave them as they are. Collective over the
+// shard and the tensor group.
+[[nodiscard]] std::unique_ptr<Method> make_method(const config::Method& config,
+                                                  const MethodInput& input);
+// Of a set that holds its own values.
 [[nodiscard]] std::unique_ptr<Method> make_method(const config::Method& config,
                                                   const ModelLayout& layout, ParameterSet& base,
                                                   std::int64_t seed);
 
+// s of the low-rank branch s B A; 1 where there is none.
+[[nodiscard]] double adapter_scale(const config::Method& config);
+
 // Kinds, each defined in its own file.
-[[nodiscard]] std::unique_ptr<Method> make_full(const config::Full& config, ParameterSet& base);
+[[nodiscard]] double lora_scale(const config::Lora& config);
+[[nodiscard]] double dora_scale(const config::Dora& config);
+[[nodiscard]] std::unique_ptr<Method> make_full(const config::Full& config,
+                                                const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_lora(const config::Lora& config,
-                                                const ModelLayout& layout, const ParameterSet& base,
-                                                std::int64_t seed);
+                                                const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_dora(const config::Dora& config,
+                                                const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_allora(const config::Allora& config,
+                                                  const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_ia3(const config::Ia3& config, const MethodInput& input);
 
 }  // namespace finescale

@@ -4,17 +4,45 @@
 
 namespace finescale {
 
-std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,
-                                    ParameterSet& base, std::int64_t seed) {
+std::unique_ptr<Method> make_method(const config::Method& config, const MethodInput& input) {
   switch (config.kind_case()) {
     case config::Method::kFull:
-      return make_full(config.full(), base);
+      return make_full(config.full(), input);
     case config::Method::kLora:
-      return make_lora(config.lora(), layout, base, seed);
+      return make_lora(config.lora(), input);
+    case config::Method::kDora:
+      return make_dora(config.dora(), input);
+    case config::Method::kAllora:
+      return make_allora(config.allora(), input);
+    case config::Method::kIa3:
+      return make_ia3(config.ia3(), input);
     case config::Method::KIND_NOT_SET:
       break;
   }
   throw Error(ErrorKind::kInternal, "a stage has no method: defaults were not resolved");
+}
+
+double adapter_scale(const config::Method& config) {
+  switch (config.kind_case()) {
+    case config::Method::kLora:
+      return lora_scale(config.lora());
+    case config::Method::kDora:
+      return dora_scale(config.dora());
+    case config::Method::kFull:
+    case config::Method::kAllora:
+    case config::Method::kIa3:
+    case config::Method::KIND_NOT_SET:
+      break;
+  }
+  return 1;
+}
+
+std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,
+                                    ParameterSet& base, std::int64_t seed) {
+  MethodInput input{.layout = &layout, .seed = seed};
+  input.base.set = &base;
+  base.split(base.flat(), input.base.blocks);
+  return make_method(config, input);
 }
 
 }  // namespace finescale

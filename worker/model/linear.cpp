@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/linear.h"
 
+#include "kernels/factors.h"
+#include "kernels/reduce.h"
 #include "kernels/row_gemm.h"
 
 namespace finescale {
@@ -9,19 +11,28 @@ namespace {
 
 // product(alpha, x, w, beta, y): y = alpha x w^T + beta y.
 template <class Product>
+void add_branch(const Product& product, const TensorView& x, const LowRank& branch,
+                const TensorView& projected, const TensorView& y) {
+  product(1, x, branch.a.value, 0, projected);
+  std::int64_t begin = 0;
+  for (const LowRankPart& part : branch.parts) {
+    product(branch.scale, projected.columns(begin, begin + branch.rank), part.b.value, 1,
+            y.columns(part.row_begin, part.row_end));
+    begin += branch.rank;
+  }
+}
+
+template <class Product>
 void forward(const Product& product, const TensorView& x, const TensorView& weight,
              const LowRank* adapter, const TensorView& projected, const TensorView& y) {
   product(1, x, weight, 0, y);
-  if (adapter == nullptr) {
+  if (adapter == nullptr || adapter->parts.empty()) {
     return;
   }
-  product(1, x, adapter->a.value, 0, projected);
-  std::int64_t begin = 0;
-  for (const LowRankPart& part : adapter->parts) {
-    product(adapter->scale, projected.columns(begin, begin + adapter->rank), part.b.value, 1,
-            y.columns(part.row_begin, part.row_end));
-    begin += adapter->rank;
+  if (adapter->frozen != nullptr) {  // first: `projected` is kept for the one that trains
+    add_branch(product, x, *adapter->frozen, projected, y);
   }
+  add_branch(product, x, *adapter, projected, y);
 }
 
 }  // namespace
@@ -41,6 +52,23 @@ void linear_forward_by_rows(const Stream& stream, const TensorView& x, const Ten
   forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
               const TensorView& c) { row_gemm(stream, alpha, a, b, beta, c); },
           x, weight, adapter, projected, y);
+}
+
+void multiply_columns(const Stream& stream, const std::vector<ColumnFactors>& factors,
+                      const TensorView& x, const TensorView& y) {
+  std::int64_t done = 0;
+  const auto keep_until = [&](std::int64_t end) {
+    if (x.data != y.data && end > done) {
+      copy(stream, x.columns(done, end), y.columns(done, end));
+    }
+  };
+  for (const ColumnFactors& part : factors) {
+    keep_until(part.begin);
+    scale_columns(stream, x.columns(part.begin, part.end), part.factor.value, part.constant,
+                  y.columns(part.begin, part.end));
+    done = part.end;
+  }
+  keep_until(y.cols());
 }
 
 }  // namespace finescale

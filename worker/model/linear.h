@@ -28,11 +28,29 @@ struct LowRankPart {
   std::int64_t row_end = 0;
   Weight b;  // [rows, r]
 };
+// Columns [begin, end) of y or of x, each multiplied by factor * constant.
+struct ColumnFactors {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  Weight factor;        // [end - begin]
+  TensorView constant;  // [end - begin], empty: ones
+};
+// What a method adds to a stacked linear; every member may be absent. `inputs` excludes a low-rank
+// branch.
 struct LowRank {
   Weight a;  // [parts * r, C]: the parts' A stacked in order
   std::vector<LowRankPart> parts;
   std::int64_t rank = 0;
   double scale = 0;
+  const LowRank* frozen = nullptr;     // another branch of the same rank, which does not train
+  std::vector<ColumnFactors> inputs;   // of x
+  std::vector<ColumnFactors> outputs;  // of y
+  bool scales_bias = false;            // outputs multiply the bias too
+
+  [[nodiscard]] bool trains() const noexcept {
+    return a.trains || (!outputs.empty() && outputs.front().factor.trains) ||
+           (!inputs.empty() && inputs.front().factor.trains);
+  }
 };
 
 // Products that are carried out together (kernels/gemm.h): as many as a layer can have, on the
@@ -58,13 +76,16 @@ class RowProducts {
 // whole for them) or of its inputs (columns of W; y is a sum over ranks).
 enum class Split { kOutputs, kInputs };
 
-// y = x W^T without the bias, plus the low-rank branch when there is one; projected [T, parts * r]
-// receives x A^T.
+// y = x W^T without the bias and without factors, plus the low-rank branches when there are some;
+// projected [T, parts * r] receives x A^T.
 void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y);
 // The same, every row with the bits that it would have alone: for generation (kernels/row_gemm.h).
 void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,
                             const LowRank* adapter, const TensorView& projected,
                             const TensorView& y);
+// y = x with its columns multiplied; the others are copied. y may be x.
+void multiply_columns(const Stream& stream, const std::vector<ColumnFactors>& factors,
+                      const TensorView& x, const TensorView& y);
 
 }  // namespace finescale

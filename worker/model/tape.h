@@ -181,6 +181,7 @@ class Tape {
     const Weight* weight;
     const LowRank* adapter;
     TensorView projected;
+    TensorView unscaled;  // y before its columns are multiplied; empty: they are not
     Split split;
   };
   struct HeadNormOp {
@@ -269,8 +270,12 @@ class Tape {
   void run_backward(const RopeOp& op);
   void run_backward(const AttentionOp& op);
   void run_backward(const ActivationOp& op);
-  // products: of dx, to which the branch's are added; all are carried out.
-  void adapter_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
+  // products: of dx, to which the branches' are added; all are carried out.
+  void low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
+  // The gradient in front of the factors of y, in a buffer to be given back.
+  [[nodiscard]] TensorView factors_backward(const LinearOp& op);
+  void input_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
+  [[nodiscard]] TensorView multiplied_input(const LinearOp& op);
 
   DType dtype_;
   RowExchange exchange_;

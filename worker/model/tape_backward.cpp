@@ -2,6 +2,7 @@
 #include "core/error.h"
 #include "kernels/bias.h"
 #include "kernels/embedding.h"
+#include "kernels/factors.h"
 #include "kernels/gemm.h"
 #include "kernels/head_norm.h"
 #include "kernels/reduce.h"
@@ -107,29 +108,37 @@ void Tape::run_backward(const AddOp& op) {
   }
 }
 
-void Tape::adapter_backward(const LinearOp& op, const TensorView& dy, RowProducts& products) {
+// Branches are carried out one after the other in the same scratch; x A^T of the one that trains
+// was kept.
+void Tape::low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products) {
   const LowRank& adapter = *op.adapter;
   const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
   // Calls f(part, its columns of dy, of x A^T, of the gradient of that).
-  const auto for_parts = [&](const auto& f) {
+  const auto for_parts = [&](const LowRank& branch, const auto& f) {
     std::int64_t begin = 0;
-    for (const LowRankPart& part : adapter.parts) {
+    for (const LowRankPart& part : branch.parts) {
       f(part, dy.columns(part.row_begin, part.row_end),
-        op.projected.columns(begin, begin + adapter.rank),
-        dprojected.columns(begin, begin + adapter.rank));
-      begin += adapter.rank;
+        op.projected.columns(begin, begin + branch.rank),
+        dprojected.columns(begin, begin + branch.rank));
+      begin += branch.rank;
     }
   };
-  for_parts([&](const LowRankPart& part, const TensorView& dpart, const TensorView& /*projected*/,
-                const TensorView& gradient) {
-    products.add(adapter.scale, dpart, part.b.value, 0, gradient);
-  });
-  if (needs_gradient(op.x)) {
-    products.add(1, dprojected, adapter.a.value, 1, gradient(op.x));
+  const auto add_branch = [&](const LowRank& branch) {
+    for_parts(branch, [&](const LowRankPart& part, const TensorView& dpart,
+                          const TensorView& /*projected*/, const TensorView& gradient) {
+      products.add(branch.scale, dpart, part.b.value, 0, gradient);
+    });
+    if (needs_gradient(op.x)) {
+      products.add(1, dprojected, branch.a.value, 1, gradient(op.x));
+    }
+  };
+  if (adapter.frozen != nullptr && needs_gradient(op.x)) {
+    add_branch(*adapter.frozen);
   }
+  add_branch(adapter);
   products.run(stream_, Transpose::kNo);
-  for_parts([&](const LowRankPart& part, const TensorView& dpart, const TensorView& projected,
-                const TensorView& /*gradient*/) {
+  for_parts(adapter, [&](const LowRankPart& part, const TensorView& dpart,
+                         const TensorView& projected, const TensorView& /*gradient*/) {
     if (part.b.trains) {
       gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart, projected, 1,
            part.b.gradient);
@@ -142,41 +151,86 @@ void Tape::adapter_backward(const LinearOp& op, const TensorView& dy, RowProduct
   give_back(dprojected, Rows::kAll);
 }
 
+TensorView Tape::factors_backward(const LinearOp& op) {
+  const TensorView& dy = gradient(op.y);
+  for (const ColumnFactors& part : op.adapter->outputs) {
+    if (part.factor.trains) {
+      scale_columns_gradient(stream_, dy.columns(part.begin, part.end),
+                             op.unscaled.columns(part.begin, part.end), part.constant,
+                             part.factor.gradient);
+    }
+  }
+  const TensorView scaled = gradient_buffer(dy.cols(), node(op.y).rows);
+  multiply_columns(stream_, op.adapter->outputs, dy, scaled);
+  return scaled;
+}
+
+// Of x, through W and what x is multiplied with.
+void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts& products) {
+  const bool has_factors = op.adapter != nullptr && !op.adapter->inputs.empty();
+  if (!has_factors && !needs_gradient(op.x)) {
+    return;
+  }
+  const bool is_first = gradient(op.x).empty();  // of the operations that read x
+  if (is_first && needs_gradient(op.x)) {
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
+  }
+  if (!has_factors) {
+    products.add(1, dy, op.weight->value, is_first ? 0 : 1, gradient(op.x));
+    return;
+  }
+  const TensorView dx = gradient_buffer(data(op.x).cols(), Rows::kAll);
+  gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, 0, dx);
+  for (const ColumnFactors& part : op.adapter->inputs) {
+    if (part.factor.trains) {
+      scale_columns_gradient(stream_, dx.columns(part.begin, part.end),
+                             data(op.x).columns(part.begin, part.end), part.constant,
+                             part.factor.gradient);
+    }
+  }
+  if (needs_gradient(op.x)) {
+    multiply_columns(stream_, op.adapter->inputs, dx, is_first ? gradient(op.x) : dx);
+    if (!is_first) {
+      add_in_place(stream_, dx, gradient(op.x));
+    }
+  }
+  give_back(dx, Rows::kAll);
+}
+
 void Tape::run_backward(const LinearOp& op) {
   if (gradient(op.y).empty()) {
     return;
   }
-  TensorView dy = gradient(op.y);
+  const bool has_factors = op.adapter != nullptr && !op.adapter->outputs.empty();
+  const TensorView own = has_factors ? factors_backward(op) : gradient(op.y);
+  TensorView dy = own;
   const bool gathers = op.split == Split::kInputs && exchange_.active();
   if (gathers) {
     dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    copy(stream_, gradient(op.y), exchange_.own(dy));
+    copy(stream_, own, exchange_.own(dy));
     exchange_.all_gather(dy);
   }
-  if (op.weight->trains || (op.adapter != nullptr && op.adapter->a.trains)) {
+  if (op.weight->trains || (op.adapter != nullptr && op.adapter->trains())) {
     make_again(op.x);
   }
   if (op.weight->trains) {
     gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight->gradient);
     if (!op.weight->bias.empty()) {  // of rows that this rank owns, when y is a sum over ranks
-      bias_gradient(stream_, gradient(op.y), op.weight->bias_gradient);
+      bias_gradient(stream_, own, op.weight->bias_gradient);
     }
   }
   RowProducts products;
-  if (needs_gradient(op.x)) {
-    const bool is_first = gradient(op.x).empty();  // of the operations that read x
-    if (is_first) {
-      gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
-    }
-    products.add(1, dy, op.weight->value, is_first ? 0 : 1, gradient(op.x));
-  }
-  if (op.adapter != nullptr) {
-    adapter_backward(op, dy, products);
+  input_backward(op, dy, products);
+  if (op.adapter != nullptr && !op.adapter->parts.empty()) {
+    low_rank_backward(op, dy, products);
   } else {
     products.run(stream_, Transpose::kNo);
   }
   if (gathers) {
     give_back(dy, Rows::kAll);
+  }
+  if (has_factors) {
+    give_back(own, node(op.y).rows);
   }
   release_gradient(op.y);
 }

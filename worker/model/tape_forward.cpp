@@ -120,26 +120,55 @@ void Tape::run_forward(const AddOp& op) {
 }
 
 Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split split) {
-  const bool adapter_trains = adapter != nullptr && adapter->a.trains;
+  const bool adapter_trains = adapter != nullptr && adapter->trains();
   const Rows rows = split == Split::kInputs ? Rows::kOwn : Rows::kAll;
   const Value y = add_value(allocate(weight.value.rows(), rows), rows,
                             needs_gradient(x) || weight.trains || adapter_trains);
-  const TensorView projected =
-      adapter == nullptr ? TensorView() : allocate(adapter->a.value.rows());
-  record(LinearOp{x, y, &weight, adapter, projected, split});
+  TensorView projected;
+  TensorView unscaled;
+  if (adapter != nullptr && !adapter->parts.empty()) {
+    projected = allocate(adapter->a.value.rows());
+  }
+  if (adapter != nullptr && !adapter->outputs.empty()) {
+    unscaled = allocate(weight.value.rows(), rows);
+  }
+  record(LinearOp{x, y, &weight, adapter, projected, unscaled, split});
   return y;
 }
 
+TensorView Tape::multiplied_input(const LinearOp& op) {
+  const TensorView& x = data(op.x);
+  if (op.adapter == nullptr || op.adapter->inputs.empty()) {
+    return x;
+  }
+  const TensorView scaled = gradient_buffer(x.cols(), Rows::kAll);
+  multiply_columns(stream_, op.adapter->inputs, x, scaled);
+  return scaled;
+}
+
 void Tape::run_forward(const LinearOp& op) {
+  const TensorView x = multiplied_input(op);
+  const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
   if (op.split == Split::kOutputs || !exchange_.active()) {
-    linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, data(op.y));
+    linear_forward(stream_, x, op.weight->value, op.adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    linear_forward(stream_, data(op.x), op.weight->value, op.adapter, op.projected, partial);
-    sum_rows(partial, data(op.y));
+    linear_forward(stream_, x, op.weight->value, op.adapter, op.projected, partial);
+    sum_rows(partial, sum);
     give_back(partial, Rows::kAll);
   }
-  if (!op.weight->bias.empty()) {  // of a sum over ranks once: to this rank's rows
+  if (x.data != data(op.x).data) {
+    give_back(x, Rows::kAll);
+  }
+  const bool has_bias = !op.weight->bias.empty();
+  const bool scales_bias = !op.unscaled.empty() && op.adapter->scales_bias;
+  if (has_bias && scales_bias) {
+    bias_add(stream_, op.weight->bias, sum);
+  }
+  if (!op.unscaled.empty()) {
+    multiply_columns(stream_, op.adapter->outputs, sum, data(op.y));
+  }
+  if (has_bias && !scales_bias) {  // of a sum over ranks once: to this rank's rows
     bias_add(stream_, op.weight->bias, data(op.y));
   }
 }

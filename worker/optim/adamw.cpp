@@ -1,38 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/optim/adamw.h"
-
+// AdamW (Loshchilov and Hutter 2019), with moments in full or packed.
 #include "kernels/adamw.h"
+
+#include "worker/optim/update_rule.h"
 
 namespace finescale {
 
-AdamW::AdamW(const config::Train& train)
-    : beta1_(train.betas_size() == 2 ? train.betas(0) : 0.9),
-      beta2_(train.betas_size() == 2 ? train.betas(1) : 0.999),
-      eps_(train.eps()),
-      weight_decay_(train.weight_decay()),
-      clip_norm_(train.clip_norm()),
-      decay_all_(train.decay_on() == config::DECAY_ON_ALL) {}
+namespace {
 
-void AdamW::update(const Stream& stream, std::span<const UpdateRange> ranges, std::int64_t step,
-                   double learning_rate, double norm) const {
-  AdamwStep settings{.learning_rate = learning_rate,
-                     .beta1 = beta1_,
-                     .beta2 = beta2_,
-                     .eps = eps_,
-                     .weight_decay = 0,
-                     .step = step,
-                     .gradient_scale = 1};
-  if (clip_norm_ > 0 && norm > clip_norm_) {
-    settings.gradient_scale = clip_norm_ / norm;
-  }
-  for (const UpdateRange& range : ranges) {
-    settings.weight_decay = decay_all_ || range.is_matrix ? weight_decay_ : 0;
+class AdamW final : public UpdateRule {
+ public:
+  explicit AdamW(const config::Train& train)
+      : UpdateRule(train),
+        beta1_(train.betas_size() == 2 ? train.betas(0) : 0.9),
+        beta2_(train.betas_size() == 2 ? train.betas(1) : 0.999),
+        eps_(train.eps()) {}
+
+  [[nodiscard]] std::vector<std::string> slots() const override { return {"m", "v"}; }
+
+ private:
+  void update_range(const Stream& stream, const UpdateRange& range,
+                    const Factors& factors) const override {
+    const AdamwStep settings{.learning_rate = factors.learning_rate,
+                             .beta1 = beta1_,
+                             .beta2 = beta2_,
+                             .eps = eps_,
+                             .weight_decay = factors.weight_decay,
+                             .step = factors.step,
+                             .gradient_scale = factors.gradient_scale};
     if (range.packed) {
       adamw_update_packed(stream, settings, range.value, range.gradient, *range.packed);
     } else {
       adamw_update(stream, settings, range.value, range.gradient, range.m, range.v);
     }
   }
+
+  double beta1_;
+  double beta2_;
+  double eps_;
+};
+
+}  // namespace
+
+std::unique_ptr<UpdateRule> make_adamw(const config::Train& train) {
+  return std::make_unique<AdamW>(train);
 }
 
 }  // namespace finescale

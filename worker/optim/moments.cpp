@@ -35,14 +35,17 @@ std::uint64_t key_of(const std::string& name) {
 
 }  // namespace
 
-Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-                 std::vector<MomentPart> parts, std::optional<std::string> scratch)
+Moments::Moments(config::OptimizerState form, std::vector<std::string> slots, DType dtype,
+                 std::int64_t seed, std::vector<MomentPart> parts,
+                 std::optional<std::string> scratch)
     : form_(form),
+      names_(std::move(slots)),
       dtype_(dtype),
       seed_(seed),
       scratch_(std::move(scratch)),
       parts_(std::move(parts)),
       element_bytes_(bytes_of(form, dtype)) {
+  FS_CHECK(!is_packed() || names_.size() == 2, "only two moments are packed");
   for (const MomentPart& part : parts_) {
     FS_CHECK(part.begin == num_elements_, "parts of moments with a hole");
     num_elements_ += part.size;
@@ -50,7 +53,7 @@ Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
     first_blocks_.push_back(num_blocks_);
     num_blocks_ += PackedMoments{.phase = part.phase}.num_blocks(part.size);
   }
-  memory_ = zeros(2 * static_cast<std::size_t>(num_elements_) * element_bytes_);
+  memory_ = zeros(names_.size() * static_cast<std::size_t>(num_elements_) * element_bytes_);
   if (form_ == config::OPTIMIZER_STATE_INT8) {
     scales_ = AlignedBuffer(2 * static_cast<std::size_t>(num_blocks_) * sizeof(float));
   }
@@ -58,7 +61,7 @@ Moments::Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
 
 Moments::Memory Moments::zeros(std::size_t size_bytes) const {
   Memory memory;
-  if (scratch_) {
+  if (scratch_ && size_bytes > 0) {
     memory.file = FileMemory(*scratch_, size_bytes);
   } else {
     memory.buffer = AlignedBuffer(size_bytes);
@@ -67,18 +70,19 @@ Moments::Memory Moments::zeros(std::size_t size_bytes) const {
 }
 
 std::size_t Moments::memory_bytes() const noexcept {
-  const std::size_t all = 2 * static_cast<std::size_t>(num_elements_) * element_bytes_;
-  const std::size_t windows =
-      2 * 2 * static_cast<std::size_t>(kWindowElements) * element_bytes_;  // one is read ahead
+  const std::size_t all = names_.size() * static_cast<std::size_t>(num_elements_) * element_bytes_;
+  const std::size_t windows = 2 * names_.size() * static_cast<std::size_t>(kWindowElements) *
+                              element_bytes_;  // one is read ahead
   return scales_.size_bytes() + (scratch_ ? std::min(all, windows) : all);
 }
 
-TensorView Moments::m(std::int64_t begin, std::int64_t size) const {
-  return {memory_.data() + static_cast<std::size_t>(begin) * element_bytes_, dtype_, Shape{size}};
-}
-
-TensorView Moments::v(std::int64_t begin, std::int64_t size) const {
-  return m(num_elements_ + begin, size);
+TensorView Moments::slot(std::size_t index, std::int64_t begin, std::int64_t size) const {
+  if (index >= names_.size()) {
+    return {};
+  }
+  const auto element =
+      index * static_cast<std::size_t>(num_elements_) + static_cast<std::size_t>(begin);
+  return {memory_.data() + element * element_bytes_, dtype_, Shape{size}};
 }
 
 PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
@@ -118,10 +122,14 @@ void Moments::leave(std::size_t index) const {
   }
 }
 
-std::array<Moments::Slot, 2> Moments::slots(For purpose) {
+std::vector<Moments::Slot> Moments::slots(For purpose) {
   const bool has_root = form_ == config::OPTIMIZER_STATE_INT8;
   if (!is_packed()) {
-    return {Slot{"m", m(0, 0).data, dtype_, file()}, Slot{"v", v(0, 0).data, dtype_, file()}};
+    std::vector<Slot> all;
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      all.push_back({names_[i], slot(i, 0, 0).data, dtype_, file()});
+    }
+    return all;
   }
   expanded_ = zeros(2 * static_cast<std::size_t>(num_elements_) * sizeof(float));
   for (std::size_t i = 0; purpose == For::kWriting && i < parts_.size(); ++i) {

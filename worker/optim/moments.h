@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Both moments of AdamW for a dense list of elements, in the form that train.optimizer_state says.
-// Blocks with one scale lie on the grid of the slices (kSliceBlock from the unit's begin) and end
-// where a tensor ends: no mesh cuts one, each has one weight decay, and tensors that several ranks
-// of the tensor group hold keep the same bits on all of them. The main thread of a rank calls.
+// What an update rule keeps of a dense list of elements: up to two slots, those of AdamW (m, v) in
+// the form that train.optimizer_state says. Blocks with one scale lie on the grid of the slices
+// (kSliceBlock from the unit's begin) and end where a tensor ends: no mesh cuts one, each has one
+// weight decay, and tensors that several ranks of the tensor group hold keep the same bits on all
+// of them. The main thread of a rank calls.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -30,21 +30,26 @@ struct MomentPart {
 
 class Moments {
  public:
-  // Zeros. The parts cover the list in order. dtype: of the values. scratch: the directory of the
-  // file that they lie in (core/file_memory.h); none: in memory.
-  Moments(config::OptimizerState form, DType dtype, std::int64_t seed,
-          std::vector<MomentPart> parts, std::optional<std::string> scratch = {});
+  // Zeros. The parts cover the list in order. dtype: of the values. Only m and v can be packed.
+  // scratch: the directory of the file that they lie in (core/file_memory.h); none: in memory.
+  Moments(config::OptimizerState form, std::vector<std::string> slots, DType dtype,
+          std::int64_t seed, std::vector<MomentPart> parts,
+          std::optional<std::string> scratch = {});
 
   [[nodiscard]] bool is_packed() const noexcept { return form_ != config::OPTIMIZER_STATE_FULL; }
   // Null: in memory.
   [[nodiscard]] const FileMemory* file() const noexcept {
-    return scratch_ ? &memory_.file : nullptr;
+    return scratch_ && !names_.empty() ? &memory_.file : nullptr;
   }
   // What the process holds of them at most, checkpoints aside.
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
-  // In full: elements [begin, begin + size) of the list.
-  [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const;
-  [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const;
+  // In full: elements [begin, begin + size) of the list; empty without such a slot.
+  [[nodiscard]] TensorView m(std::int64_t begin, std::int64_t size) const {
+    return slot(0, begin, size);
+  }
+  [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const {
+    return slot(1, begin, size);
+  }
   // Packed: of a part, for the update of this step.
   [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
 
@@ -57,7 +62,7 @@ class Moments {
     const FileMemory* file = nullptr;  // that data lies in, if any
   };
   enum class For { kWriting, kReading };
-  [[nodiscard]] std::array<Slot, 2> slots(For purpose);
+  [[nodiscard]] std::vector<Slot> slots(For purpose);
   void pack();  // after reading
   void drop();  // after writing
 
@@ -70,10 +75,12 @@ class Moments {
     }
   };
   [[nodiscard]] Memory zeros(std::size_t size_bytes) const;
+  [[nodiscard]] TensorView slot(std::size_t index, std::int64_t begin, std::int64_t size) const;
   [[nodiscard]] TensorView expanded(int moment, const MomentPart& part) const;
   void leave(std::size_t part) const;  // with a part of both lists
 
   config::OptimizerState form_;
+  std::vector<std::string> names_;
   DType dtype_;
   std::int64_t seed_;
   std::optional<std::string> scratch_;
@@ -83,7 +90,7 @@ class Moments {
   std::int64_t num_elements_ = 0;
   std::int64_t num_blocks_ = 0;
   std::size_t element_bytes_;
-  Memory memory_;         // m, then v
+  Memory memory_;         // slot by slot
   AlignedBuffer scales_;  // int8, f32: of m, then of v
   Memory expanded_;       // f32: m, then v
 };

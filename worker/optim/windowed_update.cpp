@@ -22,10 +22,13 @@ std::size_t moment_bytes(MomentCode code) {
   return code == MomentCode::kInt8 ? 1 : 2;
 }
 
+// Empty where the rule keeps less.
 std::array<Bytes, 2> moments_of(const UpdateRange& range) {
+  const auto bytes = [](const TensorView& view) {
+    return view.empty() ? Bytes() : Bytes(view.as<std::byte>(), view.size_bytes());
+  };
   if (!range.packed) {
-    return {Bytes(range.m.as<std::byte>(), range.m.size_bytes()),
-            Bytes(range.v.as<std::byte>(), range.v.size_bytes())};
+    return {bytes(range.m), bytes(range.v)};
   }
   const auto size =
       static_cast<std::size_t>(range.value.num_elements()) * moment_bytes(range.packed->code);
@@ -53,9 +56,10 @@ UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t e
   part.value = elements(range.value, begin, end);
   part.gradient = elements(range.gradient, begin, end);
   part.is_matrix = range.is_matrix;
+  part.rate = range.rate;
   if (!range.packed) {
-    part.m = elements(range.m, begin, end);
-    part.v = elements(range.v, begin, end);
+    part.m = range.m.empty() ? TensorView() : elements(range.m, begin, end);
+    part.v = range.v.empty() ? TensorView() : elements(range.v, begin, end);
     return part;
   }
   PackedMoments packed = *range.packed;
@@ -73,15 +77,16 @@ UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t e
   return part;
 }
 
-void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Stream& stream,
-                       std::span<const UpdateRange> ranges, std::int64_t step, double learning_rate,
-                       double norm) {
+void update_in_windows(const FileMemory& file, const UpdateRule& rule, const Stream& stream,
+                       std::span<const UpdateRange> ranges, const UpdateStep& step) {
   std::optional<UpdateRange> current;
   const auto finish = [&] {
     if (current) {
-      optimizer.update(stream, {&*current, 1}, step, learning_rate, norm);
+      rule.update(stream, {&*current, 1}, step);
       for (const Bytes& moment : moments_of(*current)) {
-        file.drop(moment);
+        if (!moment.empty()) {
+          file.drop(moment);
+        }
       }
     }
   };
@@ -89,7 +94,9 @@ void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Str
     for_each_window(range, [&](std::int64_t begin, std::int64_t end) {
       UpdateRange next = part_of(range, begin, end);
       for (const Bytes& moment : moments_of(next)) {
-        file.prefetch(moment);
+        if (!moment.empty()) {
+          file.prefetch(moment);
+        }
       }
       finish();
       current = std::move(next);

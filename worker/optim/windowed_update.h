@@ -8,7 +8,7 @@
 #include <span>
 
 #include "core/file_memory.h"
-#include "worker/optim/adamw.h"
+#include "worker/optim/update_rule.h"
 
 namespace finescale {
 
@@ -19,9 +19,8 @@ inline constexpr std::int64_t kWindowElements = std::int64_t{1} << 21;
 // Elements [begin, end) of a range; with packed moments begin is 0 or ends a block.
 [[nodiscard]] UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t end);
 
-// AdamW::update of ranges whose moments lie in the file.
-void update_in_windows(const FileMemory& file, const AdamW& optimizer, const Stream& stream,
-                       std::span<const UpdateRange> ranges, std::int64_t step, double learning_rate,
-                       double norm);
+// UpdateRule::update of ranges whose state lies in the file.
+void update_in_windows(const FileMemory& file, const UpdateRule& rule, const Stream& stream,
+                       std::span<const UpdateRange> ranges, const UpdateStep& step);
 
 }  // namespace finescale

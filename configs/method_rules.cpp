@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "configs/method_rules.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <vector>
+
+namespace finescale {
+
+namespace {
+
+const std::vector<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                           "gate_proj", "up_proj", "down_proj"};
+
+// What the kinds that put adapters on linear layers have in common.
+struct Adapters {
+  std::string kind;  // empty: the method has none
+  std::vector<std::string> modules;
+  int rank = 0;
+};
+
+template <class Config>
+Adapters with_rank(const char* kind, const Config& config) {
+  return {kind, {config.target_modules().begin(), config.target_modules().end()}, config.rank()};
+}
+
+Adapters adapters_of(const config::Method& method) {
+  switch (method.kind_case()) {
+    case config::Method::kLora:
+      return with_rank("lora", method.lora());
+    case config::Method::kDora:
+      return with_rank("dora", method.dora());
+    case config::Method::kAllora:
+      return with_rank("allora", method.allora());
+    case config::Method::kIa3:
+      return {"ia3", {method.ia3().target_modules().begin(), method.ia3().target_modules().end()}};
+    case config::Method::kFull:
+    case config::Method::KIND_NOT_SET:
+      break;
+  }
+  return {};
+}
+
+// The smaller side of a matrix; 0: the model has none of that name.
+int smaller_side(const DecoderShape& model, std::string_view module) {
+  const auto width = static_cast<std::int64_t>(model.hidden_size);
+  std::int64_t other = model.intermediate_size;
+  if (module == "q_proj" || module == "o_proj") {
+    other = model.query();
+  } else if (module == "k_proj" || module == "v_proj") {
+    other = model.key();
+  } else if (module == "gate_proj" && !model.gated) {
+    other = 0;
+  }
+  return static_cast<int>(std::min(width, other));
+}
+
+}  // namespace
+
+void check_method(const config::Train& train, const std::string& path, const RuleReport& report) {
+  const Adapters adapters = adapters_of(train.method());
+  const std::string field = path + ".method." + adapters.kind + ".target_modules";
+  for (const std::string& module : adapters.modules) {
+    report.require_known(kModules, module, field);
+  }
+}
+
+void check_optimizer(const config::Train& train, const std::string& path,
+                     const RuleReport& report) {
+  const config::UpdateRule& rule = train.optimizer();
+  const bool is_adamw = rule.kind_case() == config::UpdateRule::KIND_NOT_SET || rule.has_adamw();
+  const auto excludes = [&](bool clash, const std::string& field, const std::string& hint) {
+    report.require(!clash, path + "." + field,
+                   path + "." + field + " is of adamw, but " + path + ".optimizer is another rule",
+                   hint);
+  };
+  excludes(!is_adamw && train.optimizer_state() != config::OPTIMIZER_STATE_FULL, "optimizer_state",
+           "leave it out");
+  excludes(!is_adamw && report.is_written(path + ".betas"), "betas",
+           "lion has beta1 and beta2, sgd momentum");
+  excludes(!is_adamw && report.is_written(path + ".eps"), "eps", "leave it out");
+  report.require(!rule.sgd().nesterov() || rule.sgd().momentum() > 0,
+                 path + ".optimizer.sgd.nesterov", path + ".optimizer.sgd.nesterov needs momentum",
+                 "give momentum: 0.9");
+}
+
+void check_method_fits(const config::Train& train, const DecoderShape& model,
+                       const std::string& path, const RuleReport& report) {
+  const Adapters adapters = adapters_of(train.method());
+  if (adapters.kind.empty()) {
+    return;
+  }
+  const std::string field = path + ".method." + adapters.kind;
+  for (const std::string& module : adapters.modules) {
+    report.require(smaller_side(model, module) > 0, field + ".target_modules",
+                   field + ".target_modules: the model has no " + module,
+                   "its feed-forward layers have up_proj and down_proj");
+  }
+  for (const std::string& module : adapters.modules.empty() ? kModules : adapters.modules) {
+    const int side = smaller_side(model, module);
+    report.require(side == 0 || adapters.rank <= side, field + ".rank",
+                   field + ".rank is " + std::to_string(adapters.rank) +
+                       ", must be <= " + std::to_string(side) + ", the smaller side of " + module);
+  }
+}
+
+}  // namespace finescale

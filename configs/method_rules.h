@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules of how a training stage changes weights: its method and its update rule.
+#pragma once
+
+#include <string>
+
+#include "configs/decoder.h"
+#include "configs/rule_report.h"
+#include "configs/schema/train.pb.h"
+
+namespace finescale {
+
+// path: of the training stage.
+void check_method(const config::Train& train, const std::string& path, const RuleReport& report);
+void check_optimizer(const config::Train& train, const std::string& path, const RuleReport& report);
+// What the method asks of the model.
+void check_method_fits(const config::Train& train, const DecoderShape& model,
+                       const std::string& path, const RuleReport& report);
+
+}  // namespace finescale

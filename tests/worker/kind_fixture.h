@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every kind that the schema knows of a oneof, in every variant that its fields have, and a small
+// training run with it. A new kind is covered without a line here.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "comm/local/local_group.h"
+#include "configs/schema/train.pb.h"
+#include "core/parallel.h"
+#include "core/random.h"
+#include "worker/train_model.h"
+
+namespace finescale::kind_test {
+
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+struct Kind {
+  std::string name;                           // lora_init_2
+  const FieldDescriptor* field;               // of the oneof
+  std::function<void(Message& kind)> adjust;  // null: as it is by default
+  friend void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+};
+
+// A field's other settings: enums, switches, and numbers that are off by default.
+inline void add_variants(const FieldDescriptor& kind, const FieldDescriptor& field,
+                         std::vector<Kind>& all) {
+  const std::string name = kind.name() + "_" + field.name();
+  if (field.is_repeated()) {
+    return;
+  }
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      all.push_back({name, &kind, [&field](Message& message) {
+                       message.GetReflection()->SetBool(&message, &field,
+                                                        !field.default_value_bool());
+                     }});
+      break;
+    case FieldDescriptor::CPPTYPE_ENUM:
+      for (int i = 0; i < field.enum_type()->value_count(); ++i) {
+        const auto* value = field.enum_type()->value(i);
+        if (value != field.default_value_enum()) {
+          all.push_back({name + "_" + std::to_string(value->number()), &kind,
+                         [&field, value](Message& message) {
+                           message.GetReflection()->SetEnum(&message, &field, value);
+                         }});
+        }
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_DOUBLE:
+      if (field.has_default_value() && field.default_value_double() == 0) {
+        all.push_back({name, &kind, [&field](Message& message) {
+                         message.GetReflection()->SetDouble(&message, &field, 0.25);
+                       }});
+      }
+      break;
+    default:
+      break;
+  }
+}
+
+// Of the only oneof of a message type.
+inline std::vector<Kind> kinds_of(const Descriptor& type) {
+  std::vector<Kind> all;
+  for (int i = 0; i < type.oneof_decl(0)->field_count(); ++i) {
+    const FieldDescriptor& kind = *type.oneof_decl(0)->field(i);
+    all.push_back({kind.name(), &kind, nullptr});
+    for (int f = 0; f < kind.message_type()->field_count(); ++f) {
+      add_variants(kind, *kind.message_type()->field(f), all);
+    }
+  }
+  return all;
+}
+
+inline void choose(const Kind& kind, Message& oneof) {
+  Message* chosen = oneof.GetReflection()->MutableMessage(&oneof, kind.field);
+  const Descriptor& type = *chosen->GetDescriptor();
+  if (const FieldDescriptor* rank = type.FindFieldByName("rank"); rank != nullptr) {
+    chosen->GetReflection()->SetInt32(chosen, rank, 3);  // what a small model has room for
+  }
+  if (kind.adjust) {
+    kind.adjust(*chosen);
+  }
+}
+
+inline std::vector<Kind> methods() {
+  return kinds_of(*config::Method::descriptor());
+}
+inline std::vector<Kind> objectives() {
+  return kinds_of(*config::Objective::descriptor());
+}
+inline std::vector<Kind> update_rules() {
+  return kinds_of(*config::UpdateRule::descriptor());
+}
+inline Kind find(const std::vector<Kind>& kinds, const std::string& name) {
+  for (const Kind& kind : kinds) {
+    if (kind.name == name) {
+      return kind;
+    }
+  }
+  throw std::runtime_error("no kind " + name);
+}
+
+constexpr int kVocab = 44;
+
+// A gated model with two key heads for four queries, and one with biases, position tables and no
+// gate.
+inline config::ModelConfig small_model(bool biased) {
+  config::ModelConfig config;
+  const auto size = [](auto& model) {
+    model.set_vocab_size(kVocab);
+    model.set_hidden_size(16);
+    model.set_num_layers(4);
+    model.set_num_heads(4);
+    model.set_intermediate_size(24);
+    model.set_max_positions(64);
+    model.set_initializer_range(0.3);  // attention far from uniform
+  };
+  if (biased) {
+    size(*config.mutable_gpt2());
+  } else {
+    size(*config.mutable_llama());
+    config.mutable_llama()->set_num_kv_heads(2);
+    config.mutable_llama()->set_head_dim(6);
+    config.mutable_llama()->set_tie_embeddings(false);
+  }
+  return config;
+}
+
+inline Dataset examples() {
+  Random random(3, Purpose::kTest);
+  std::vector<Example> all(24);
+  for (Example& example : all) {
+    const auto length = 4 + random.below(9);
+    for (std::uint64_t t = 0; t < length; ++t) {
+      example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
+    }
+    example.num_prompt = 2;
+  }
+  return Dataset(all);
+}
+
+struct Choice {
+  Kind method = find(methods(), "full");
+  Kind objective = find(objectives(), "sft");
+  Kind rule = find(update_rules(), "adamw");
+  bool biased = false;
+  config::Precision precision = config::PRECISION_F32;
+  friend void PrintTo(const Choice& c, std::ostream* out) {
+    *out << c.method.name << ", " << c.objective.name << ", " << c.rule.name;
+  }
+};
+
+inline config::Train settings(const Choice& choice) {
+  config::Train train;
+  choose(choice.method, *train.mutable_method());
+  choose(choice.objective, *train.mutable_objective());
+  choose(choice.rule, *train.mutable_optimizer());
+  train.set_learning_rate(1e-2);
+  train.set_weight_decay(0.01);
+  train.mutable_batch()->set_examples(8);
+  train.set_micro_batch_tokens(26);
+  train.set_steps(6);
+  train.set_precision(choice.precision);
+  return train;
+}
+
+// The ranks of a group that train one choice.
+class TrainedRun {
+ public:
+  TrainedRun(Group& group, const Choice& choice, const MeshShape& mesh = {}, int zero_stage = 0)
+      : train(settings(choice)),
+        mesh_(group, mesh),
+        messages_(&group.monitor()),
+        data_(examples()),
+        loader(data_, train, 1) {
+    set_num_threads(1);
+    engine.mesh = &mesh_;
+    engine.zero_stage = zero_stage;
+    engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
+    const DType dtype = choice.precision == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
+    base = std::make_unique<BaseModel>(make_base_model(engine, small_model(choice.biased), dtype));
+    initialize(*base, 1);
+    model = std::make_unique<TrainModel>(engine, *base, train, 1, loader);
+  }
+
+  // Loss of a step's batch; the gradient is in place.
+  double pass(std::int64_t step) {
+    loader.fill(step, batch_);
+    return model->forward_backward(batch_, scale());
+  }
+  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(batch_.num_labels); }
+  void step(std::int64_t step) {
+    losses.push_back(pass(step));
+    losses.push_back(model->gradient_norm());
+    model->update(step + 1, 1e-2, losses.back());
+  }
+  void steps(std::int64_t from, std::int64_t to) {
+    for (std::int64_t i = from; i < to; ++i) {
+      step(i);
+    }
+  }
+  void save(const std::string& path) {
+    write_checkpoint(mesh_.world(), path, {}, model->share_for_writing(true, false));
+    model->have_written();
+  }
+  void load(const std::string& path) {
+    CheckpointReader reader(mesh_.world(), path);
+    reader.read(model->owned_for_reading(false));
+    model->have_read();
+  }
+
+  config::Train train;
+
+ private:
+  Mesh mesh_;
+  MessageQueues messages_;
+  Dataset data_;
+  GlobalBatch batch_;
+
+ public:
+  Engine engine;
+  TrainLoader loader;
+  std::unique_ptr<BaseModel> base;
+  std::unique_ptr<TrainModel> model;
+  std::vector<double> losses;  // and norms
+};
+
+// All numbers of a checkpoint, in double precision, by path.
+inline std::map<std::string, std::vector<double>> numbers_of(const std::string& path) {
+  std::map<std::string, std::vector<double>> all;
+  const auto single = make_single_group();
+  CheckpointReader reader(*single, path);
+  for (const std::string group : {"/model", "/adapter", "/optimizer"}) {
+    for (const LogicalTensor& tensor : reader.tensors(group)) {
+      std::vector<double> values(static_cast<std::size_t>(tensor.shape.num_elements()));
+      CheckpointTensor wanted;
+      wanted.path = group + "/" + tensor.name;
+      wanted.shape = tensor.shape;
+      wanted.part = {Shape(tensor.shape), tensor.shape};
+      wanted.part.offset.dims = {};
+      wanted.local = TensorView(values.data(), DType::kF64, tensor.shape);
+      reader.read({wanted});
+      all[wanted.path] = std::move(values);
+    }
+  }
+  return all;
+}
+
+// Noise keyed by the element, so that nothing that trains stays where it starts.
+inline void perturb(const std::vector<CheckpointTensor>& tensors, double size) {
+  for (const CheckpointTensor& tensor : tensors) {
+    Random random(17, Purpose::kTest, name_stream(tensor.path));
+    for (std::int64_t i = 0; i < tensor.local.num_elements(); ++i) {
+      const double noise = size * random.normal();
+      tensor.local.dtype == DType::kF64 ? tensor.local.as<double>()[i] += noise
+                                        : tensor.local.as<float>()[i] += static_cast<float>(noise);
+    }
+  }
+}
+
+}  // namespace finescale::kind_test

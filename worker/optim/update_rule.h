@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// How parameters follow from their gradients. One .cpp per rule, registry.cpp lists them. Rules
+// work element by element over the ranges of parameters that a rank updates, so no bit depends on
+// the cut.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "configs/schema/train.pb.h"
+#include "core/device.h"
+#include "core/tensor.h"
+#include "kernels/packed_moments.h"
+
+namespace finescale {
+
+// Flat views of equal length.
+struct UpdateRange {
+  TensorView value;
+  TensorView gradient;
+  TensorView m;  // the rule's state in the order of its slots, f32 or f64, as the value
+  TensorView v;
+  bool is_matrix = true;                     // weight decay may leave norms alone
+  std::optional<PackedMoments> packed = {};  // instead of m and v
+  double rate = 1;                           // multiplies the learning rate
+};
+
+struct UpdateStep {
+  std::int64_t step = 1;     // from 1
+  double learning_rate = 0;  // of the schedule
+  double norm = 0;           // of the whole gradient, over all ranks; clips
+};
+
+class UpdateRule {
+ public:
+  virtual ~UpdateRule() = default;
+  // What it keeps of every element, at most two: names in a checkpoint.
+  [[nodiscard]] virtual std::vector<std::string> slots() const = 0;
+  void update(const Stream& stream, std::span<const UpdateRange> ranges,
+              const UpdateStep& step) const;
+  // Whether matrices and vectors are treated alike, so that neighbours may be one range.
+  [[nodiscard]] bool is_uniform() const noexcept { return weight_decay_ == 0 || decay_all_; }
+
+ protected:
+  explicit UpdateRule(const config::Train& train)
+      : weight_decay_(train.weight_decay()),
+        clip_norm_(train.clip_norm()),
+        decay_all_(train.decay_on() == config::DECAY_ON_ALL) {}
+  UpdateRule(const UpdateRule&) = default;
+  UpdateRule& operator=(const UpdateRule&) = default;
+
+  // What holds for one range.
+  struct Factors {
+    std::int64_t step = 1;
+    double learning_rate = 0;
+    double weight_decay = 0;
+    double gradient_scale = 1;
+  };
+  virtual void update_range(const Stream& stream, const UpdateRange& range,
+                            const Factors& factors) const = 0;
+
+ private:
+  double weight_decay_;
+  double clip_norm_;
+  bool decay_all_;
+};
+
+[[nodiscard]] std::unique_ptr<UpdateRule> make_update_rule(const config::Train& train);
+
+// Kinds, each defined in its own file.
+[[nodiscard]] std::unique_ptr<UpdateRule> make_adamw(const config::Train& train);
+[[nodiscard]] std::unique_ptr<UpdateRule> make_sgd(const config::Train& train);
+[[nodiscard]] std::unique_ptr<UpdateRule> make_lion(const config::Train& train);
+
+}  // namespace finescale
