@@ -147,6 +147,8 @@ planner::MethodShape method_shape(const config::Method& method) {
   planner::MethodShape shape;
   switch (method.kind_case()) {
     case config::Method::kFull:
+      shape.last_layers = method.full().has_last_layers() ? method.full().last_layers() : 0;
+      break;
     case config::Method::KIND_NOT_SET:
       break;
     case config::Method::kLora:
@@ -186,6 +188,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .activation = element,
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL};
   w.steps = std::max(1.0, steps);
+  w.weighs_tokens = !(train.objective().has_sft() ||
+                      train.objective().kind_case() == config::Objective::KIND_NOT_SET);
   w.keeps_best = train.keep() == config::KEEP_BEST;
   return w;
 }

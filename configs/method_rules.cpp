@@ -66,6 +66,10 @@ void check_method(const config::Train& train, const std::string& path, const Rul
   }
 }
 
+bool needs_reference(const config::Objective& objective) {
+  return objective.has_dpo();
+}
+
 void check_optimizer(const config::Train& train, const std::string& path,
                      const RuleReport& report) {
   const config::UpdateRule& rule = train.optimizer();
@@ -87,6 +91,10 @@ void check_optimizer(const config::Train& train, const std::string& path,
 
 void check_method_fits(const config::Train& train, const DecoderShape& model,
                        const std::string& path, const RuleReport& report) {
+  const int last = train.method().full().last_layers();
+  report.require(last <= model.num_layers, path + ".method.full.last_layers",
+                 path + ".method.full.last_layers is " + std::to_string(last) +
+                     ", must be <= " + std::to_string(model.num_layers) + ", the model's layers");
   const Adapters adapters = adapters_of(train.method());
   if (adapters.kind.empty()) {
     return;

@@ -189,6 +189,9 @@ void TrialRules::check_train_input(const config::Train& train, const Output& inp
                                    const std::string& path) const {
   require(!input.is_adapter, path, path + " starts from an adapter, which is not in this version",
           "give from: a stage of method full, or leave the earlier stage out");
+  require(input.is_trained || !needs_reference(train.objective()), path + ".objective",
+          path + ".objective compares with untrained weights",
+          "give base.pretrain, base.model, or a train stage in front of it");
   require(input.is_trained || leaves_whole_weights(train.method()), path + ".method",
           path + ".method is an adapter of untrained weights",
           "give base.pretrain, base.model, or method: full");

@@ -16,16 +16,27 @@ double attended(const DecoderShape& shape, std::int64_t length) {
   return sum / shape.num_layers;
 }
 
-double train_flops(const ModelLayout& layout, bool trains_base, std::int64_t adapter_parameters,
-                   std::int64_t tokens, std::int64_t labels, double sum_attended) {
+double train_flops(const ModelLayout& layout, const config::Method& method,
+                   std::int64_t adapter_parameters, std::int64_t tokens, std::int64_t labels,
+                   double sum_attended) {
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
   const DecoderShape& shape = layout.shape();
   const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
+  const bool trains_base = method.has_full();
   const double passes = trains_base ? 6 : 4;
-  const double per_token =
+  double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
-  return static_cast<double>(tokens) * per_token + static_cast<double>(labels) * passes * head +
-         6.0 * shape.num_layers * static_cast<double>(shape.query()) * sum_attended;
+  double head_passes = passes;
+  double attention = 6.0 * shape.num_layers;
+  if (trains_base && method.full().has_last_layers()) {
+    const double frozen = shape.num_layers - method.full().last_layers();
+    per_token -= 4 * parameters * frozen / shape.num_layers;
+    attention -= 4 * frozen;
+    head_passes = shape.tied ? 4 : 6;
+  }
+  return static_cast<double>(tokens) * per_token +
+         static_cast<double>(labels) * head_passes * head +
+         attention * static_cast<double>(shape.query()) * sum_attended;
 }
 
 }  // namespace finescale

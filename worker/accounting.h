@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "configs/schema/train.pb.h"
 #include "worker/methods/method.h"
 #include "worker/model/transformer.h"
 
@@ -15,8 +16,9 @@ namespace finescale {
 [[nodiscard]] double attended(const DecoderShape& shape, std::int64_t length);
 
 // base trains: tokens x 6 P + labels x 6 V C; frozen: tokens x (4 P + 6 P_adapter) + labels x 4 V
-// C. Both: 6 L H D times the sum of attended() over the examples.
-[[nodiscard]] double train_flops(const ModelLayout& layout, bool trains_base,
+// C. Both: 6 L H D times the sum of attended() over the examples. last_layers: the others go
+// forward only, 2 P and a third of attention; a tied head is frozen with its embedding.
+[[nodiscard]] double train_flops(const ModelLayout& layout, const config::Method& method,
                                  std::int64_t adapter_parameters, std::int64_t tokens,
                                  std::int64_t labels, double sum_attended);
 

@@ -64,7 +64,7 @@ class Loop {
     const Clock::time_point begin = Clock::now();
     const TraceStep step(trace(), progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
-    const double scale = 1.0 / static_cast<double>(batch_.num_labels);
+    const double scale = 1.0 / static_cast<double>(parts_.model->num_terms(batch_));
     const double loss = parts_.model->forward_backward(batch_, scale) * scale;
     const double norm = parts_.model->gradient_norm();
     if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
@@ -88,7 +88,7 @@ class Loop {
     progress_.examples += batch_.num_examples;
     progress_.seconds += seconds;
     progress_.flops += train_flops(
-        parts_.model->layout(), parts_.model->method().trains_base(),
+        parts_.model->layout(), config_.method(),
         parts_.model->method().trains_base() ? 0 : parts_.model->num_trainable(), batch_.num_tokens,
         batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {

@@ -34,6 +34,7 @@ std::vector<Trainable*> pointers(const std::vector<std::unique_ptr<Trainable>>& 
 TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Train& train,
                        std::int64_t seed, const TrainLoader& loader)
     : engine_(engine),
+      objective_(make_objective(train.objective())),
       pieces_(make_pieces(engine, base, train, seed, loader.max_micro_batches())),
       pipeline_(engine, pointers(pieces_), loader.max_micro_batch_tokens()) {
   std::int64_t own = 0;
@@ -43,9 +44,19 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
     const ParameterSet& set = piece->trainable();
     for (int index = 0; index < set.size(); ++index) {
       const bool is_copy = piece->has_head_copy() && index == piece->base().layout.head().first;
-      own += is_copy ? 0 : set.tensor(index).shape.num_elements();
+      const bool is_frozen =
+          piece->method().trains_base() && !piece->trains_unit(set.unit_of(index));
+      own += is_copy || is_frozen ? 0 : set.tensor(index).shape.num_elements();
     }
     eval.push_back({&piece->model(), [piece] { piece->idle_eval(); }});
+  }
+  if (objective_->needs_pairs()) {
+    for (const auto& piece : pieces_) {
+      piece->model().set_weigh(
+          [this](const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
+            return weigh_pairs(*objective_, reference_, batch, losses, weights);
+          });
+    }
   }
   num_trainable_ = engine.mesh->pipeline().sum(own);
   const bool here = pieces_.front()->lends_embedding() || pieces_.back()->has_head_copy();
@@ -147,6 +158,9 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     OwnedParameters& owned = pieces_[i]->owned();
     add(owned.value_tensors(method().checkpoint_group(), extent));
     add(constants(*pieces_[i], extent));
+    if (extent == OwnedParameters::Extent::kShare) {
+      add(frozen(*pieces_[i]));
+    }
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,
                                extent == OwnedParameters::Extent::kShare ? Moments::For::kWriting
@@ -158,6 +172,32 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
       }
       add(owned.tensors_in("/best", best_[i].data(), extent));
     }
+  }
+  return all;
+}
+
+// Of a base that trains in part: what a whole checkpoint has besides. A rank writes what no other
+// one keeps, or the first of those that keep it.
+std::vector<CheckpointTensor> TrainModel::frozen(Trainable& piece) const {
+  BasePiece& base = piece.base();
+  const bool writes = engine_.zero_stage == 3 ? engine_.mesh->coord().data == 0
+                                              : engine_.mesh->replica().rank() == 0;
+  if (!piece.method().trains_base() || !writes) {
+    return {};
+  }
+  std::vector<CheckpointTensor> all;
+  for (CheckpointTensor& tensor : kept_tensors("/model", base.weights, base.store)) {
+    const int index = base.weights.find(tensor.path.substr(std::string_view("/model/").size()));
+    const int unit = base.weights.unit_of(index);
+    const bool is_copy = base.layout.head_is_copy() && unit == base.plan.num_units() - 1;
+    if (piece.trains_unit(unit) || piece.lends_embedding() || is_copy ||
+        !is_first_copy(base.weights.tensor(index), base.weights.tensor_rank(),
+                       base.weights.tensor_size())) {
+      continue;
+    }
+    tensor.writes = true;
+    tensor.trainable = false;
+    all.push_back(std::move(tensor));
   }
   return all;
 }

@@ -13,6 +13,7 @@
 #include "configs/schema/train.pb.h"
 #include "worker/data/loader.h"
 #include "worker/eval/eval_model.h"
+#include "worker/objectives/pair_loss.h"
 #include "worker/pipeline.h"
 #include "worker/trainable.h"
 
@@ -27,8 +28,14 @@ class TrainModel {
   TrainModel(const TrainModel&) = delete;
   TrainModel& operator=(const TrainModel&) = delete;
 
-  // Sum of the losses of all labelled tokens; the gradient of scale x that sum is kept for the
-  // update. The same bits on every rank, and on every mesh of equal tensor size.
+  // What an objective with a reference compares with; must outlive it.
+  void set_reference(const ReferenceScores* reference) noexcept { reference_ = reference; }
+  // Terms that the loss of a batch is the mean of: labelled tokens, or pairs.
+  [[nodiscard]] std::int64_t num_terms(const GlobalBatch& batch) const {
+    return objective_->needs_pairs() ? batch.num_pairs : batch.num_labels;
+  }
+  // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for
+  // the update. The same bits on every rank, and on every mesh of equal tensor size.
   [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale) {
     return pipeline_.train(batch.micro_batches, scale);
   }
@@ -66,10 +73,13 @@ class TrainModel {
                                                       bool for_resume, bool with_best);
   [[nodiscard]] std::vector<CheckpointTensor> constants(Trainable& piece,
                                                         OwnedParameters::Extent extent) const;
+  [[nodiscard]] std::vector<CheckpointTensor> frozen(Trainable& piece) const;
   void publish();  // new values reach the ranks that hold copies
   void share_embedding();
 
   Engine engine_;
+  std::unique_ptr<Objective> objective_;
+  const ReferenceScores* reference_ = nullptr;
   std::vector<std::unique_ptr<Trainable>> pieces_;
   Pipeline pipeline_;
   std::unique_ptr<EvalModel> eval_;

@@ -10,6 +10,7 @@
 #include "configs/canonical.h"
 #include "core/error.h"
 #include "worker/eval/evaluate.h"
+#include "worker/measured_model.h"
 #include "worker/model_fit.h"
 #include "worker/train_loop.h"
 
@@ -95,11 +96,18 @@ class TrainStage {
       base_ = copy_.get();
     }
     check_model_fits(base_->config, *tokenizer_, spec_.rules());
+    const std::unique_ptr<Objective> objective = make_objective(spec_.train().objective());
+    check_data(*objective, *data_);
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
     if (!model_->method().trains_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
+    }
+    if (objective->needs_reference()) {  // the base as it is now, and at every resume
+      MeasuredModel start(engine, {resident_base_, {}});
+      reference_ = std::make_unique<ReferenceScores>(start.eval(), *data_, *loader_);
+      model_->set_reference(reference_.get());
     }
     writer_ = std::make_unique<AsyncCheckpointWriter>(world_, write_newest);
     for (const config::DatasetRef& set : spec_.eval()) {
@@ -190,6 +198,7 @@ class TrainStage {
       }
     }
     use.data += static_cast<std::int64_t>(data_->memory_bytes());
+    use.data += reference_ == nullptr ? 0 : static_cast<std::int64_t>(reference_->memory_bytes());
     for (const auto& set : eval_sets_) {
       use.data += static_cast<std::int64_t>(set->memory_bytes());
     }
@@ -252,6 +261,7 @@ class TrainStage {
   std::unique_ptr<BaseModel> copy_;
   BaseModel* base_ = nullptr;
   std::unique_ptr<TrainLoader> loader_;
+  std::unique_ptr<ReferenceScores> reference_;
   std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
   std::unique_ptr<AsyncCheckpointWriter> writer_;

@@ -19,7 +19,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
       method_(
           make_method(train.method(),
                       {.layout = &base.layout, .base = base_weights(engine, base), .seed = seed})),
-      events_(unit_events(base.layout, method_->trains_base() ? Trains::kBase : Trains::kAdapters)),
+      events_(training_events()),
       eval_events_(unit_events(base.layout, Trains::kNothing)) {
   make_plans();
   const ParameterSet& set = method_->trainable();
@@ -59,16 +59,38 @@ void Trainable::update(const Stream& stream, const UpdateStep& step) {
   owned_->update(stream, step, [this](int tensor) { return method_->step_scale(tensor); });
 }
 
+UnitEvents Trainable::training_events() const {
+  const ModelLayout& layout = base_->layout;
+  if (!method_->trains_base()) {
+    return unit_events(layout, Trains::kAdapters);
+  }
+  int first = 0;  // layer that trains
+  while (first < layout.num_layers() && !method_->trains_unit(layout.layer_unit(first))) {
+    ++first;
+  }
+  const bool all = first == 0 && trains_unit(0) && trains_unit(base_->plan.num_units() - 1);
+  if (all) {
+    return unit_events(layout, Trains::kBase);
+  }
+  // The gradient of what another piece sent goes back to it.
+  return unit_events(layout, Trains::kUpper, layout.part().has_embedding ? first : 0);
+}
+
 void Trainable::make_plans() {
   const ModelLayout& layout = base_->layout;
   const int ranks = mesh_->replica().size();
   std::vector<UnitRange> units = method_->trainable().units();
-  if (method_->trains_base() && layout.head_is_copy()) {
+  if (layout.head_is_copy() && trains_unit(static_cast<int>(units.size()) - 1)) {
     head_plan_ = std::make_unique<ShardPlan>(std::vector<UnitRange>{units.back()}, ranks);
     units.back().end = units.back().begin;
   }
   if (is_lent(0)) {
     units.front().begin = units.front().end;
+  }
+  for (std::size_t unit = 0; method_->trains_base() && unit < units.size(); ++unit) {
+    if (!trains_unit(static_cast<int>(unit))) {
+      units[unit].begin = units[unit].end;
+    }
   }
   plan_ = std::make_unique<ShardPlan>(std::move(units), ranks,
                                       PassingUnits{layout.layer_unit(0), layout.num_layers()});
@@ -83,7 +105,7 @@ void Trainable::make_model(const Engine& engine) {
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
-  model_->set_trains(method_->trains_base());
+  model_->set_trains([this](int unit) { return trains_unit(unit); });
   if (!method_->trains_base()) {
     model_->set_adapters(method_->adapters());
   }
@@ -91,7 +113,7 @@ void Trainable::make_model(const Engine& engine) {
 
 bool Trainable::is_lent(int unit) const noexcept {
   const ModelPart& part = base_->layout.part();
-  return unit == 0 && part.has_embedding && !part.has_head && method_->trains_base() &&
+  return unit == 0 && part.has_embedding && !part.has_head && trains_unit(0) &&
          base_->layout.shape().tied;
 }
 
@@ -99,7 +121,7 @@ std::vector<TrainedUnit> Trainable::trained_units() const {
   std::vector<TrainedUnit> units;
   const int replica = mesh_->replica().rank();
   for (int unit = 0; unit < plan_->num_units(); ++unit) {
-    if (is_lent(unit)) {
+    if (is_lent(unit) || (method_->trains_base() && !trains_unit(unit))) {
       continue;
     }
     const bool copy = is_head_copy(unit);

@@ -30,6 +30,10 @@ class Trainable {
   [[nodiscard]] Transformer& model() noexcept { return *model_; }
   [[nodiscard]] Method& method() noexcept { return *method_; }
   [[nodiscard]] const ParameterSet& trainable() const { return method_->trainable(); }
+  // Whether this unit of the base trains.
+  [[nodiscard]] bool trains_unit(int unit) const {
+    return method_->trains_base() && method_->trains_unit(unit);
+  }
   [[nodiscard]] BasePiece& base() noexcept { return *base_; }
   [[nodiscard]] OwnedParameters& owned() noexcept { return *owned_; }
 
@@ -69,6 +73,7 @@ class Trainable {
   void follow(const std::vector<UnitEvent>& events);
   void close_head_copy();
   void make_plans();
+  [[nodiscard]] UnitEvents training_events() const;
   void make_model(const Engine& engine);
   [[nodiscard]] std::vector<TrainedUnit> trained_units() const;
   // The unit whose gradient the last pipeline rank sums.

@@ -19,9 +19,10 @@ void pass_through(std::vector<UnitEvent>& events, int unit, bool backward) {
 
 }  // namespace
 
-UnitEvents unit_events(const ModelLayout& layout, Trains trains) {
+UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer) {
   const ModelPart& part = layout.part();
   const bool base = trains == Trains::kBase;
+  const bool trains_head = base || (trains == Trains::kUpper && !layout.shape().tied);
   UnitEvents events;
   if (part.has_embedding) {
     pass_through(events.forward, 0, false);
@@ -36,12 +37,12 @@ UnitEvents unit_events(const ModelLayout& layout, Trains trains) {
     const int final_unit = layout.final_unit();
     const int head = head_unit(layout);
     pass_through(events.forward, final_unit, false);
-    if (base) {  // the loss makes the head's gradient: its backward pass begins there
+    if (trains_head) {  // the loss makes the head's gradient: its backward pass begins there
       events.forward.push_back({head, true, true});
     } else if (head != final_unit) {
       pass_through(events.forward, head, false);
     }
-    if (trains != Trains::kNothing && !(base && head == final_unit)) {
+    if (trains != Trains::kNothing && !(trains_head && head == final_unit)) {
       events.backward.push_back({final_unit, true, true});
     }
     if (trains != Trains::kNothing) {
@@ -51,7 +52,7 @@ UnitEvents unit_events(const ModelLayout& layout, Trains trains) {
   if (trains == Trains::kNothing) {
     return events;
   }
-  for (int i = layout.num_layers() - 1; i >= 0; --i) {
+  for (int i = layout.num_layers() - 1; i >= first_layer; --i) {
     pass_through(events.backward, layout.layer_unit(i), true);
   }
   if (base && layout.has_positions()) {

@@ -20,10 +20,11 @@ struct UnitEvents {
   std::vector<UnitEvent> backward;
 };
 
-enum class Trains { kNothing, kBase, kAdapters };  // kAdapters: in every layer
+enum class Trains { kNothing, kBase, kAdapters, kUpper };  // kAdapters: in every layer
 
 // A copy of the embedding that is the head is entered when it trains, and left by whoever completes
-// its gradient: see Transformer.
-[[nodiscard]] UnitEvents unit_events(const ModelLayout& layout, Trains trains);
+// its gradient: see Transformer. kUpper: layers from first_layer on (of this piece), the final norm
+// and a head of its own; the passes of the other pieces go through all of their layers.
+[[nodiscard]] UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer = 0);
 
 }  // namespace finescale

@@ -73,18 +73,20 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   // What a piece begins with; with the head also the last norm, the labelled rows, scales and
   // losses.
   double kept = w.own;
-  double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 : 0;
+  const double weights = training && workload.weighs_tokens ? 2 : 0;  // and weighted losses
+  double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 + weights : 0;
+  const double trained = piece.layers - piece.frozen_layers;
   const Recompute recompute = training ? plan.recompute : Recompute::kFull;
   switch (recompute) {
     case Recompute::kNone:
-      kept += piece.layers * layer;
+      kept += trained * layer + piece.frozen_layers * w.own;
       break;
     case Recompute::kSelective: {  // a block for all norms, two where two are needed at once; one
                                    // for all activations
       const auto norms = static_cast<double>(workload.model.norms());
       const bool at_once = workload.model.parallel && !workload.model.shared_norm;
-      kept +=
-          piece.layers * (layer - norms * w.norm - w.inner) + (at_once ? 2 : 1) * w.norm + w.inner;
+      kept += trained * (layer - norms * w.norm - w.inner) + piece.frozen_layers * w.own +
+              (at_once ? 2 : 1) * w.norm + w.inner;
       head -= piece.has_head ? w.norm : 0;
       break;
     }

@@ -11,6 +11,7 @@ struct PieceShape {
   double layers = 0;
   bool has_embedding = true;
   bool has_head = true;
+  double frozen_layers = 0;  // of them the first, through which no backward pass goes
 };
 
 // Of one layer's forward pass with nothing made again, for each token.

@@ -43,6 +43,8 @@ class Piece {
         has_embedding_(index == 0),
         has_head_(index + 1 == plan.pieces()) {
     num_layers_ = layers.end - layers.begin;
+    num_frozen_ = static_cast<int>(
+        std::clamp<std::int64_t>(w.method.frozen_layers(w.model) - layers.begin, 0, num_layers_));
   }
 
   // In flight: micro-batches at once. window: those whose part of the head's gradient waits for
@@ -50,7 +52,7 @@ class Piece {
   void add(Memory& memory, std::int64_t in_flight, std::int64_t window) const {
     add_weights(memory);
     add_gradients(memory, window);
-    if (is_shared() && has_embedding_ && w_.method.trains_base) {  // its rows on their way
+    if (is_shared() && has_embedding_ && trains_table()) {  // its rows on their way
       memory.communication += static_cast<double>(in_flight) *
                               static_cast<double>(w_.batch.micro_tokens * model().hidden) *
                               w_.bytes.gradient;
@@ -65,14 +67,15 @@ class Piece {
   [[nodiscard]] std::int64_t head() const {
     return model().tied ? table() : model().head(tensor());
   }
+  [[nodiscard]] bool trains_table() const {
+    return w_.method.trains_base && w_.method.last_layers == 0;
+  }
   // A tied embedding lies on the first and on the last piece: the last one sums and updates it.
   [[nodiscard]] bool is_shared() const { return model().tied && plan_.axes.pipeline > 1; }
-  [[nodiscard]] bool has_head_copy() const {
-    return is_shared() && has_head_ && w_.method.trains_base;
-  }
+  [[nodiscard]] bool has_head_copy() const { return is_shared() && has_head_ && trains_table(); }
 
   [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions, std::int64_t layer,
-                            std::int64_t norm, std::int64_t head) const {
+                            std::int64_t norm, std::int64_t head, bool only_trained) const {
     Units all;
     if (has_embedding_) {
       all.add(embedding);
@@ -83,7 +86,7 @@ class Piece {
     all.first_layer = static_cast<int>(all.ranges.size());
     all.layers = num_layers_;
     for (int i = 0; i < num_layers_; ++i) {
-      all.add(layer);
+      all.add(only_trained && i < num_frozen_ ? 0 : layer);
     }
     if (has_head_) {
       all.add(norm + (model().tied ? 0 : head));
@@ -94,16 +97,19 @@ class Piece {
     return all;
   }
   [[nodiscard]] Units held() const {
-    return units(table(), model().position_table(), model().layer(tensor()), model().norm(),
-                 head());
+    return units(table(), model().position_table(), model().layer(tensor()), model().norm(), head(),
+                 false);
   }
   // What is summed as layers are.
   [[nodiscard]] Units trained() const {
     if (!w_.method.trains_base) {
-      return units(0, 0, w_.method.adapters_of_layer(model(), tensor()), 0, 0);
+      return units(0, 0, w_.method.adapters_of_layer(model(), tensor()), 0, 0, true);
+    }
+    if (!trains_table()) {  // nor a tied head
+      return units(0, 0, model().layer(tensor()), model().norm(), head(), true);
     }
     return units(is_shared() ? 0 : table(), model().position_table(), model().layer(tensor()),
-                 model().norm(), is_shared() ? 0 : head());
+                 model().norm(), is_shared() ? 0 : head(), true);
   }
   static double size(const Units& units) {
     return units.ranges.empty() ? 0 : static_cast<double>(units.ranges.back().end);
@@ -183,9 +189,10 @@ class Piece {
     memory.optimizer += optimizer_bytes(updated);
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
     if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
-      const double vectors = static_cast<double>(num_layers_ * model().shared_vectors() +
-                                                 (has_head_ ? model().norm() : 0) +
-                                                 (has_embedding_ ? model().position_table() : 0));
+      const double vectors =
+          static_cast<double>((num_layers_ - num_frozen_) * model().shared_vectors() +
+                              (has_head_ ? model().norm() : 0) +
+                              (has_embedding_ && trains_table() ? model().position_table() : 0));
       memory.communication += vectors * w_.bytes.gradient / (plan_.zero > 0 ? plan_.axes.shard : 1);
     }
   }
@@ -204,7 +211,8 @@ class Piece {
   }
 
   void add_activations(Memory& memory, double in_flight) const {
-    const PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
+    PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
+    shape.frozen_layers = has_embedding_ ? num_frozen_ : 0;  // of others the gradient goes on
     const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
       const TapeElements tape = tape_elements(w_, plan_, shape, tokens, training);
       memory.activations += count * tape.activations * w_.bytes.activation;
@@ -223,6 +231,7 @@ class Piece {
   bool has_embedding_;
   bool has_head_;
   int num_layers_ = 0;
+  int num_frozen_ = 0;  // the first of them
 };
 
 }  // namespace

@@ -87,11 +87,13 @@ double useful_flops(const Workload& w) {
   const double passes = w.method.trains_base ? 6 : 4;
   const auto layers = static_cast<double>(m.layers);
   const double adapters = layers * static_cast<double>(w.method.adapters_of_layer(m));
-  const double per_token = passes * layers * static_cast<double>(m.layer_matrices()) +
-                           6 * adapters +
-                           6 * layers * static_cast<double>(m.query()) * w.batch.context;
+  const auto frozen = static_cast<double>(w.method.frozen_layers(m));  // 2 instead of 6
+  const double per_token =
+      (passes * layers - 4 * frozen) * static_cast<double>(m.layer_matrices()) + 6 * adapters +
+      (6 * layers - 4 * frozen) * static_cast<double>(m.query()) * w.batch.context;
+  const double head = w.method.last_layers > 0 && m.tied ? 4 : passes;
   return w.batch.tokens *
-         (per_token + w.batch.label_fraction * passes * static_cast<double>(m.embedding()));
+         (per_token + w.batch.label_fraction * head * static_cast<double>(m.embedding()));
 }
 
 }  // namespace finescale::planner

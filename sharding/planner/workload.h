@@ -76,6 +76,7 @@ struct ModelShape {
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
+  std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
   std::int64_t rank = 0;         // of a low-rank branch; 0: none
   std::int64_t frozen_rank = 0;  // of a second branch that does not train
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
@@ -88,6 +89,10 @@ struct MethodShape {
   // Trainable elements of one layer's adapters on one tensor rank: B follows a column-split base
   // layer, A a row-split one.
   [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
+  // Layers of the whole model in front of the first that trains.
+  [[nodiscard]] std::int64_t frozen_layers(const ModelShape& model) const noexcept {
+    return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
+  }
   // Of the frozen branch.
   [[nodiscard]] std::int64_t constants_of_layer(const ModelShape& model, int tensor = 1) const;
 };
@@ -120,6 +125,7 @@ struct Workload {
   double steps = 1;                // weight beside other workloads of the same gang
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
+  bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
   std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
 };
 

@@ -176,6 +176,9 @@ TEST_F(BadYaml, RulesBetweenFields) {
       {12, "    - train: {method: {lora: {rank: 65}}}",
        "sweep.yaml:12:37: trial.stages[0].train.method.lora.rank is 65, must be <= 64, the smaller "
        "side of q_proj"},
+      {12, "    - train: {method: {full: {last_layers: 3}}}",
+       "sweep.yaml:12:37: trial.stages[0].train.method.full.last_layers is 3, must be <= 2, the "
+       "model's layers"},
       {12, "    - train: {optimizer: {lino: {}}}",
        "sweep.yaml:12:27: unknown key trial.stages[0].train.optimizer.lino, did you mean lion?"},
       {12, "    - train: {optimizer: lion, betas: [0.9, 0.99]}",

@@ -171,10 +171,19 @@ TEST_F(Messages, TruncationKeepsWholeRangesInside) {
   }
 }
 
-TEST_F(Messages, PreferencesAreTypedAndRefusedForTraining) {
-  EXPECT_NE(message_of(R"({"prompt": "p", "chosen": "c", "rejected": "r"})")
-                .find("data.jsonl:1: is a preference {prompt, chosen, rejected}"),
-            std::string::npos);
+TEST_F(Messages, APreferenceIsTwoSequences) {
+  rules_.set_prompt_end("");
+  const Dataset data = read(R"({"prompt": "p", "chosen": "cc", "rejected": "r"})");
+  const ExampleView pair = data[0];
+  EXPECT_EQ(text_of(pair), "pcc<|end|>pr<|end|>");
+  ASSERT_GT(pair.second, 0);
+  EXPECT_EQ(pair.num_prompt, 1);
+  ASSERT_EQ(pair.learnt.size(), 2U);
+  EXPECT_EQ(pair.learnt[0].begin, 1);
+  EXPECT_EQ(pair.learnt[0].end, pair.second);
+  EXPECT_EQ(pair.learnt[1].begin, pair.second + 1);
+  EXPECT_EQ(pair.learnt[1].end, static_cast<std::int32_t>(pair.tokens.size()));
+  EXPECT_EQ(pair.response, "cc");
 }
 
 TEST_F(Messages, PromptEndMayBeEmpty) {

@@ -15,6 +15,7 @@
 #include "configs/schema/train.pb.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "worker/measured_model.h"
 #include "worker/train_model.h"
 
 namespace finescale::kind_test {
@@ -30,7 +31,7 @@ struct Kind {
   friend void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
 };
 
-// A field's other settings: enums, switches, and numbers that are off by default.
+// A field's other settings: enums, switches, and numbers that are off by default or absent.
 inline void add_variants(const FieldDescriptor& kind, const FieldDescriptor& field,
                          std::vector<Kind>& all) {
   const std::string name = kind.name() + "_" + field.name();
@@ -59,6 +60,13 @@ inline void add_variants(const FieldDescriptor& kind, const FieldDescriptor& fie
       if (field.has_default_value() && field.default_value_double() == 0) {
         all.push_back({name, &kind, [&field](Message& message) {
                          message.GetReflection()->SetDouble(&message, &field, 0.25);
+                       }});
+      }
+      break;
+    case FieldDescriptor::CPPTYPE_INT32:
+      if (!field.has_default_value()) {  // off when it is absent
+        all.push_back({name, &kind, [&field](Message& message) {
+                         message.GetReflection()->SetInt32(&message, &field, 2);
                        }});
       }
       break;
@@ -135,15 +143,24 @@ inline config::ModelConfig small_model(bool biased) {
   return config;
 }
 
-inline Dataset examples() {
+// Texts, or with pairs preferences: two tokens of prompt, then answers of different lengths.
+inline Dataset examples(bool pairs) {
   Random random(3, Purpose::kTest);
   std::vector<Example> all(24);
   for (Example& example : all) {
-    const auto length = 4 + random.below(9);
-    for (std::uint64_t t = 0; t < length; ++t) {
-      example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
-    }
+    const auto add = [&](std::uint64_t count) {
+      for (std::uint64_t t = 0; t < count; ++t) {
+        example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
+      }
+    };
+    add(4 + random.below(9));
     example.num_prompt = 2;
+    if (pairs) {
+      example.second = static_cast<std::int32_t>(example.tokens.size());
+      add(4 + random.below(5));
+      example.learnt = {{2, example.second},
+                        {example.second + 2, static_cast<std::int32_t>(example.tokens.size())}};
+    }
   }
   return Dataset(all);
 }
@@ -180,16 +197,22 @@ class TrainedRun {
       : train(settings(choice)),
         mesh_(group, mesh),
         messages_(&group.monitor()),
-        data_(examples()),
+        objective_(make_objective(train.objective())),
+        data_(examples(objective_->needs_pairs())),
         loader(data_, train, 1) {
     set_num_threads(1);
     engine.mesh = &mesh_;
     engine.zero_stage = zero_stage;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     const DType dtype = choice.precision == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
-    base = std::make_unique<BaseModel>(make_base_model(engine, small_model(choice.biased), dtype));
+    base = std::make_shared<BaseModel>(make_base_model(engine, small_model(choice.biased), dtype));
     initialize(*base, 1);
+    if (objective_->needs_reference()) {
+      MeasuredModel start(engine, {base, {}});
+      reference_ = std::make_unique<ReferenceScores>(start.eval(), data_, loader);
+    }
     model = std::make_unique<TrainModel>(engine, *base, train, 1, loader);
+    model->set_reference(reference_.get());
   }
 
   // Loss of a step's batch; the gradient is in place.
@@ -197,7 +220,7 @@ class TrainedRun {
     loader.fill(step, batch_);
     return model->forward_backward(batch_, scale());
   }
-  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(batch_.num_labels); }
+  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));
     losses.push_back(model->gradient_norm());
@@ -223,13 +246,15 @@ class TrainedRun {
  private:
   Mesh mesh_;
   MessageQueues messages_;
+  std::unique_ptr<Objective> objective_;
   Dataset data_;
   GlobalBatch batch_;
+  std::unique_ptr<ReferenceScores> reference_;
 
  public:
   Engine engine;
   TrainLoader loader;
-  std::unique_ptr<BaseModel> base;
+  std::shared_ptr<BaseModel> base;
   std::unique_ptr<TrainModel> model;
   std::vector<double> losses;  // and norms
 };

@@ -14,8 +14,9 @@ struct MicroBatch {
       labels;  // [T] the next token of the segment where it is scored, else kIgnoreLabel
   std::vector<std::int32_t> positions;  // [T] from 0 in each segment
   std::vector<std::int32_t> segments;   // [S + 1] offsets, first 0, last T
-  std::vector<std::int64_t> examples;   // [S] index in the pool
+  std::vector<std::int64_t> examples;   // [S] index in the pool; of a pair twice
   std::int64_t num_labels = 0;
+  std::int64_t num_pairs = 0;  // whose segments follow each other
   [[nodiscard]] std::int64_t num_tokens() const noexcept {
     return static_cast<std::int64_t>(tokens.size());
   }
@@ -26,6 +27,7 @@ struct GlobalBatch {
   std::vector<MicroBatch> micro_batches;
   std::int64_t num_tokens = 0;
   std::int64_t num_labels = 0;
+  std::int64_t num_pairs = 0;
   std::int64_t num_examples = 0;
 };
 

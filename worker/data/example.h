@@ -22,7 +22,10 @@ struct Example {
   std::vector<std::int32_t> tokens;
   std::int32_t num_prompt = 0;     // tokens that are given when an answer is asked; 0: none is
   std::vector<LabelRange> learnt;  // ascending, apart; empty: everything behind the prompt
-  std::string prompt;              // raw text, for samples; empty for plain text
+  // Of a preference: where its second sequence, the prompt with the rejected answer, begins; 0: it
+  // is none.
+  std::int32_t second = 0;
+  std::string prompt;  // raw text, for samples; empty for plain text
   std::string response;
 };
 
@@ -31,6 +34,7 @@ struct ExampleView {
   std::span<const std::int32_t> tokens;
   std::span<const LabelRange> learnt;
   std::int32_t num_prompt = 0;
+  std::int32_t second = 0;
   std::string_view prompt;
   std::string_view response;
   [[nodiscard]] std::int64_t num_labels() const noexcept {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/example_builder.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/error.h"
 #include "worker/data/end_tokens.h"
 
@@ -43,6 +46,23 @@ const TurnTokens& ExampleBuilder::turn_tokens() {
   return *turn_tokens_;
 }
 
+// Both sequences, one behind the other; the prompt is in each.
+Example ExampleBuilder::encode_preference(const RawExample& raw) {
+  RawExample single;
+  single.form = ExampleForm::kPromptResponse;
+  single.prompt = raw.prompt;
+  single.response = raw.rejected;
+  const Example rejected = encode(single);
+  single.response = raw.response;
+  Example example = encode(single);
+  example.second = static_cast<std::int32_t>(example.tokens.size());
+  append(rejected.tokens, example.tokens);
+  example.learnt = {
+      {example.num_prompt, example.second},
+      {example.second + example.num_prompt, static_cast<std::int32_t>(example.tokens.size())}};
+  return example;
+}
+
 Example ExampleBuilder::encode(const RawExample& raw) {
   Example example;
   switch (raw.form) {
@@ -60,10 +80,7 @@ Example ExampleBuilder::encode(const RawExample& raw) {
       example.tokens = turn_tokens().start;
       break;
     case ExampleForm::kPreference:
-      throw Error(ErrorKind::kData,
-                  "is a preference {prompt, chosen, rejected}, which no objective of this version "
-                  "learns from",
-                  {}, "give {prompt, response} with the chosen answer");
+      return encode_preference(raw);
   }
   append(tokenizer_.encode_ordinary(raw.response), example.tokens);
   example.tokens.push_back(turn_tokens().response_end);
@@ -71,6 +88,28 @@ Example ExampleBuilder::encode(const RawExample& raw) {
   example.response = raw.response;
   end_token_ = end_token_ < 0 ? turn_tokens().response_end : end_token_;
   return example;
+}
+
+std::int64_t ExampleBuilder::longest(const Example& example) const {
+  const auto all = static_cast<std::int64_t>(example.tokens.size());
+  return std::max<std::int64_t>(example.second, all - example.second);
+}
+
+bool ExampleBuilder::shorten_pair(Example& example) const {
+  const std::int32_t length = rules_.max_length();
+  if (example.num_prompt >= length) {
+    return false;
+  }
+  const std::int32_t all = static_cast<std::int32_t>(example.tokens.size());
+  const std::int32_t chosen = std::min(example.second, length);
+  const std::int32_t rejected = std::min(all - example.second, length);
+  std::vector<std::int32_t> tokens(example.tokens.begin(), example.tokens.begin() + chosen);
+  tokens.insert(tokens.end(), example.tokens.begin() + example.second,
+                example.tokens.begin() + example.second + rejected);
+  example.tokens = std::move(tokens);
+  example.second = chosen;
+  example.learnt = {{example.num_prompt, chosen}, {chosen + example.num_prompt, chosen + rejected}};
+  return true;
 }
 
 // False: no target is left.
@@ -104,13 +143,13 @@ std::optional<Example> ExampleBuilder::build(const RawExample& raw, const std::s
                 error.hint());
   }
   ++counts.read;
-  if (static_cast<std::int64_t>(example.tokens.size()) <= rules_.max_length()) {
+  if (longest(example) <= rules_.max_length()) {
     return example;
   }
   switch (rules_.on_overlong()) {
     case config::ON_OVERLONG_ERROR:
       throw Error(ErrorKind::kData,
-                  "example has " + std::to_string(example.tokens.size()) +
+                  "example has " + std::to_string(longest(example)) +
                       " tokens, data.max_length is " + std::to_string(rules_.max_length()),
                   where,
                   "raise data.max_length, or set data.on_overlong to truncate or drop (both are "
@@ -118,7 +157,7 @@ std::optional<Example> ExampleBuilder::build(const RawExample& raw, const std::s
     case config::ON_OVERLONG_DROP:
       break;
     case config::ON_OVERLONG_TRUNCATE:
-      if (shorten(example)) {
+      if (example.second > 0 ? shorten_pair(example) : shorten(example)) {
         ++counts.truncated;
         return example;
       }

@@ -33,7 +33,10 @@ class ExampleBuilder {
   [[nodiscard]] const TurnTokens& turn_tokens();
   [[nodiscard]] Example encode(const RawExample& raw);
   [[nodiscard]] Example encode_messages(const RawExample& raw);
+  [[nodiscard]] Example encode_preference(const RawExample& raw);
   [[nodiscard]] bool shorten(Example& example) const;
+  [[nodiscard]] bool shorten_pair(Example& example) const;
+  [[nodiscard]] std::int64_t longest(const Example& example) const;
   const config::DataRules& rules_;
   const Tokenizer& tokenizer_;
   // The template is read when the first chat needs it: that of base.model may never be used.

@@ -26,7 +26,8 @@ ExampleRecord append_payload(const Example& example, std::vector<std::byte>& pay
     learnt.push_back({example.num_prompt, length});
   }
   for (LabelRange& range : learnt) {
-    range.begin = std::max(range.begin, 1);
+    const std::int32_t sequence = range.begin < example.second ? 0 : example.second;
+    range.begin = std::max(range.begin, sequence + 1);
   }
   std::erase_if(learnt, [](const LabelRange& range) { return range.begin >= range.end; });
   ExampleRecord record;
@@ -34,6 +35,7 @@ ExampleRecord append_payload(const Example& example, std::vector<std::byte>& pay
   record.num_tokens = static_cast<std::uint32_t>(length);
   record.num_ranges = static_cast<std::uint32_t>(learnt.size());
   record.num_prompt = static_cast<std::uint32_t>(example.num_prompt);
+  record.second = static_cast<std::uint32_t>(example.second);
   record.prompt_bytes = static_cast<std::uint32_t>(example.prompt.size());
   record.response_bytes = static_cast<std::uint32_t>(example.response.size());
   append(payload, example.tokens.data(), example.tokens.size() * sizeof(std::int32_t));
@@ -68,6 +70,7 @@ ExampleView ExampleTable::operator[](std::int64_t index) const {
   view.learnt = {reinterpret_cast<const LabelRange*>(take(8ULL * record.num_ranges)),
                  record.num_ranges};
   view.num_prompt = static_cast<std::int32_t>(record.num_prompt);
+  view.second = static_cast<std::int32_t>(record.second);
   view.prompt = {reinterpret_cast<const char*>(take(record.prompt_bytes)), record.prompt_bytes};
   view.response = {reinterpret_cast<const char*>(take(record.response_bytes)),
                    record.response_bytes};

@@ -22,7 +22,7 @@ struct ExampleRecord {
   std::uint32_t num_prompt = 0;
   std::uint32_t prompt_bytes = 0;
   std::uint32_t response_bytes = 0;
-  std::uint32_t unused = 0;
+  std::uint32_t second = 0;  // token; of a preference
   [[nodiscard]] std::uint64_t size_bytes() const noexcept {
     return (4ULL * num_tokens + 8ULL * num_ranges + prompt_bytes + response_bytes + 3) / 4 * 4;
   }

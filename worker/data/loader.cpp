@@ -13,24 +13,44 @@ namespace finescale {
 
 namespace {
 
-void append_example(const ExampleView& example, std::int64_t index, MicroBatch& batch) {
+// Tokens [from, to) of the example as a segment of its own.
+void append_segment(const ExampleView& example, std::int32_t from, std::int32_t to,
+                    std::int64_t index, MicroBatch& batch) {
   const std::size_t begin = batch.tokens.size();
-  const std::size_t end = begin + example.tokens.size();
+  const std::size_t end = begin + static_cast<std::size_t>(to - from);
   if (batch.segments.empty()) {
     batch.segments.push_back(0);
   }
-  batch.tokens.insert(batch.tokens.end(), example.tokens.begin(), example.tokens.end());
+  batch.tokens.insert(batch.tokens.end(), example.tokens.begin() + from,
+                      example.tokens.begin() + to);
   batch.positions.resize(end);
   std::iota(batch.positions.begin() + static_cast<std::ptrdiff_t>(begin), batch.positions.end(), 0);
   batch.labels.resize(end, kIgnoreLabel);
   for (const LabelRange& range : example.learnt) {
+    if (range.begin < from || range.begin >= to) {
+      continue;
+    }
     // The position in front of a token predicts it.
     std::copy(example.tokens.begin() + range.begin, example.tokens.begin() + range.end,
-              batch.labels.begin() + static_cast<std::ptrdiff_t>(begin) + range.begin - 1);
+              batch.labels.begin() + static_cast<std::ptrdiff_t>(begin) + range.begin - from - 1);
+    batch.num_labels += range.end - range.begin;
   }
-  batch.num_labels += example.num_labels();
   batch.segments.push_back(static_cast<std::int32_t>(batch.tokens.size()));
   batch.examples.push_back(index);
+}
+
+std::int32_t tokens_of(const ExampleView& example) {
+  return static_cast<std::int32_t>(example.tokens.size());
+}
+
+// Of a preference both sequences.
+void append_example(const ExampleView& example, std::int64_t index, MicroBatch& batch) {
+  const std::int32_t first_end = example.second > 0 ? example.second : tokens_of(example);
+  append_segment(example, 0, first_end, index, batch);
+  if (example.second > 0) {
+    append_segment(example, example.second, tokens_of(example), index, batch);
+    ++batch.num_pairs;
+  }
 }
 
 void clear(MicroBatch& batch) {
@@ -40,6 +60,7 @@ void clear(MicroBatch& batch) {
   batch.segments.clear();
   batch.examples.clear();
   batch.num_labels = 0;
+  batch.num_pairs = 0;
 }
 
 }  // namespace
@@ -107,7 +128,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
         micro_segments = 0;
       }
       micro_tokens += length;
-      ++micro_segments;
+      micro_segments += example.second > 0 ? 2 : 1;
       max_micro_tokens_ = std::max(max_micro_tokens_, micro_tokens);
       max_micro_segments_ = std::max(max_micro_segments_, micro_segments);
       tokens += length;
@@ -124,7 +145,10 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
 double TrainLoader::sum(const std::function<double(std::int64_t length)>& of_length) const {
   double total = 0;
   for (std::int64_t position = 0; position < first_.back(); ++position) {
-    total += of_length(static_cast<std::int64_t>((*dataset_)[example_at(position)].tokens.size()));
+    const ExampleView example = (*dataset_)[example_at(position)];
+    const std::int64_t first = example.second > 0 ? example.second : tokens_of(example);
+    total += of_length(first);
+    total += example.second > 0 ? of_length(tokens_of(example) - first) : 0;
   }
   return total;
 }
@@ -132,6 +156,7 @@ double TrainLoader::sum(const std::function<double(std::int64_t length)>& of_len
 void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
   batch.num_tokens = 0;
   batch.num_labels = 0;
+  batch.num_pairs = 0;
   batch.num_examples =
       first_[static_cast<std::size_t>(step) + 1] - first_[static_cast<std::size_t>(step)];
   std::size_t used = 0;
@@ -154,22 +179,59 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
     append_example(example, index, *micro);
     batch.num_tokens += length;
     batch.num_labels += example.num_labels();
+    batch.num_pairs += example.second > 0 ? 1 : 0;
   }
   batch.micro_batches.resize(used);
 }
 
-std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
-                                           std::int64_t micro_batch_tokens) {
+std::vector<std::int64_t> TrainLoader::examples() const {
+  std::vector<std::int64_t> all;
+  for (std::int64_t position = 0; position < std::min(budget_, first_.back()); ++position) {
+    all.push_back(example_at(position));
+  }
+  return all;
+}
+
+namespace {
+
+// Examples in order, of which `append` adds `length(example)` tokens.
+template <class Examples, class Length, class Append>
+std::vector<MicroBatch> batches_of(const Examples& examples, std::int64_t micro_batch_tokens,
+                                   const Length& length, const Append& append) {
   std::vector<MicroBatch> batches(1);
-  for (std::int64_t index = 0; index < dataset.size(); ++index) {
-    const auto length = static_cast<std::int64_t>(dataset[index].tokens.size());
+  for (const std::int64_t index : examples) {
+    const std::int64_t tokens = length(index);
     if (batches.back().num_tokens() > 0 &&
-        batches.back().num_tokens() + length > micro_batch_tokens) {
+        batches.back().num_tokens() + tokens > micro_batch_tokens) {
       batches.emplace_back();
     }
-    append_example(dataset[index], index, batches.back());
+    append(index, batches.back());
   }
   return batches;
+}
+
+}  // namespace
+
+std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
+                                           std::int64_t micro_batch_tokens) {
+  std::vector<std::int64_t> all(static_cast<std::size_t>(dataset.size()));
+  std::iota(all.begin(), all.end(), 0);
+  const auto end_of = [&](std::int64_t index) {  // of a preference the chosen answer's
+    const ExampleView example = dataset[index];
+    return example.second > 0 ? example.second : tokens_of(example);
+  };
+  return batches_of(all, micro_batch_tokens, end_of, [&](std::int64_t index, MicroBatch& batch) {
+    append_segment(dataset[index], 0, end_of(index), index, batch);
+  });
+}
+
+std::vector<MicroBatch> pair_batches(const Dataset& dataset,
+                                     const std::vector<std::int64_t>& examples,
+                                     std::int64_t micro_batch_tokens) {
+  return batches_of(
+      examples, micro_batch_tokens,
+      [&](std::int64_t index) { return std::int64_t{tokens_of(dataset[index])}; },
+      [&](std::int64_t index, MicroBatch& batch) { append_example(dataset[index], index, batch); });
 }
 
 }  // namespace finescale

@@ -33,8 +33,10 @@ class TrainLoader {
   [[nodiscard]] std::int64_t max_micro_batches() const noexcept { return max_micro_batches_; }
   // Fills batch (memory is reused) for step in [0, num_steps()): O(batch), any order.
   void fill(std::int64_t step, GlobalBatch& batch) const;
-  // Sum over the run's examples, repeats counted, of a function of their length.
+  // Sum over the run's sequences, repeats counted, of a function of their length.
   [[nodiscard]] double sum(const std::function<double(std::int64_t length)>& of_length) const;
+  // The examples that the run sees, each once, in the order of the first epoch.
+  [[nodiscard]] std::vector<std::int64_t> examples() const;
 
  private:
   [[nodiscard]] std::int64_t example_at(std::int64_t position) const;
@@ -51,7 +53,12 @@ class TrainLoader {
   std::int64_t max_micro_batches_ = 0;
 };
 
-// Cuts a whole dataset into micro-batches in order, for evaluation.
+// Both sequences of these preferences, in order.
+[[nodiscard]] std::vector<MicroBatch> pair_batches(const Dataset& dataset,
+                                                   const std::vector<std::int64_t>& examples,
+                                                   std::int64_t micro_batch_tokens);
+// Cuts a whole dataset into micro-batches in order, for evaluation; of preferences the chosen
+// answers.
 [[nodiscard]] std::vector<MicroBatch> evaluation_batches(const Dataset& dataset,
                                                          std::int64_t micro_batch_tokens);
 

@@ -50,7 +50,7 @@ bool are_inside(std::span<const ExampleRecord> records, std::uint64_t payload_by
   for (const ExampleRecord& record : records) {
     if (record.offset % 4 != 0 || record.offset > payload_bytes ||
         record.size_bytes() > payload_bytes - record.offset ||
-        record.num_prompt > record.num_tokens) {
+        record.num_prompt > record.num_tokens || record.second > record.num_tokens) {
       return false;
     }
   }

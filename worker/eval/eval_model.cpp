@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "sharding/ordered_losses.h"
+#include "sharding/ordered_reduce.h"
 #include "sharding/tree_order.h"
 
 namespace finescale {
@@ -32,7 +33,8 @@ std::size_t EvalModel::memory_bytes() const {
   return bytes;
 }
 
-double EvalModel::forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index) {
+double EvalModel::forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index,
+                          TensorView* token_losses) {
   double loss = 0;
   for (std::size_t chunk = 0; chunk < pieces_.size(); ++chunk) {
     const int piece = links_.piece_of(static_cast<int>(chunk));
@@ -42,7 +44,7 @@ double EvalModel::forward(const MicroBatch& batch, std::int64_t max_tokens, std:
     if (!links_.is_first(piece)) {
       links_.receive(input, piece - 1, index, PieceLinks::Kind::kState);
     }
-    loss = model.forward(tapes_[chunk], batch, 0);
+    loss = model.forward(tapes_[chunk], batch, 0, token_losses);
     if (!links_.is_last(piece)) {
       sent_[chunk] =
           links_.send(model.output(tapes_[chunk]), piece + 1, index, PieceLinks::Kind::kState);
@@ -51,26 +53,37 @@ double EvalModel::forward(const MicroBatch& batch, std::int64_t max_tokens, std:
   return loss;
 }
 
+template <class Visit>
+void EvalModel::for_each_of_mine(std::int64_t count, Visit&& visit) {
+  const Group& replica = engine_.mesh->replica();
+  const MicroBatchRange mine = micro_batches_of(count, replica.rank(), replica.size());
+  const std::int64_t rounds = (count + replica.size() - 1) / replica.size();
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    if (mine.begin + round < mine.end) {
+      visit(mine.begin + round, round);
+      continue;
+    }
+    for (const EvalPiece& piece : pieces_) {
+      piece.idle();
+    }
+    visit(-1, round);
+  }
+}
+
 double EvalModel::loss_sum(const std::vector<MicroBatch>& batches, std::int64_t max_tokens,
                            const std::function<void()>& pulse) {
   Group& replica = engine_.mesh->replica();
   const auto count = std::ssize(batches);
-  const MicroBatchRange mine = micro_batches_of(count, replica.rank(), replica.size());
   const std::int64_t rounds = (count + replica.size() - 1) / replica.size();
   std::vector<std::int64_t> indices;
   std::vector<double> sums;
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    const std::int64_t index = mine.begin + round;
-    if (index < mine.end) {
+  for_each_of_mine(count, [&](std::int64_t index, std::int64_t round) {
+    if (index >= 0) {
       indices.push_back(index);
       sums.push_back(forward(batches[static_cast<std::size_t>(index)], max_tokens, round));
-    } else {
-      for (const EvalPiece& piece : pieces_) {
-        piece.idle();
-      }
     }
     pulse();
-  }
+  });
   Group& pipeline = engine_.mesh->pipeline();
   double total = 0;
   if (pipeline.rank() == pipeline.size() - 1) {
@@ -78,6 +91,36 @@ double EvalModel::loss_sum(const std::vector<MicroBatch>& batches, std::int64_t 
   }
   pipeline.broadcast(&total, sizeof total, pipeline.size() - 1);
   return total;
+}
+
+std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& batches,
+                                              std::int64_t max_tokens) {
+  std::vector<std::size_t> first(batches.size() + 1, 0);  // segments in front of each batch
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    first[i + 1] = first[i] + batches[i].segments.size() - 1;
+  }
+  std::vector<double> sums(first.back(), 0);
+  Group& pipeline = engine_.mesh->pipeline();
+  const bool has_losses = pipeline.rank() == pipeline.size() - 1;
+  for_each_of_mine(std::ssize(batches), [&](std::int64_t number, std::int64_t round) {
+    if (number < 0) {
+      return;
+    }
+    const auto i = static_cast<std::size_t>(number);
+    TensorView losses;
+    (void)forward(batches[i], max_tokens, round, &losses);
+    for (std::size_t s = 0; has_losses && s + 1 < batches[i].segments.size(); ++s) {
+      for (std::int32_t t = batches[i].segments[s]; t < batches[i].segments[s + 1]; ++t) {
+        sums[first[i] + s] +=
+            losses.dtype == DType::kF64 ? losses.as<double>()[t] : double{losses.as<float>()[t]};
+      }
+    }
+  });
+  // One rank of each replica group has a segment's sum, the others zero.
+  ordered_all_reduce(engine_.mesh->replica(),
+                     TensorView(sums.data(), DType::kF64, {std::ssize(sums)}));
+  pipeline.broadcast(sums.data(), sums.size() * sizeof(double), pipeline.size() - 1);
+  return sums;
 }
 
 }  // namespace finescale

@@ -31,13 +31,21 @@ class EvalModel {
   [[nodiscard]] double loss_sum(const std::vector<MicroBatch>& batches, std::int64_t max_tokens,
                                 const std::function<void()>& pulse);
 
+  // Sums of the losses of each segment's labels, in order, the same on every rank.
+  [[nodiscard]] std::vector<double> segment_losses(const std::vector<MicroBatch>& batches,
+                                                   std::int64_t max_tokens);
+
   [[nodiscard]] std::size_t memory_bytes() const;  // of its tapes
   [[nodiscard]] Mesh& mesh() const noexcept { return *engine_.mesh; }
   [[nodiscard]] const Engine& engine() const noexcept { return engine_; }
   [[nodiscard]] const std::vector<EvalPiece>& pieces() const noexcept { return pieces_; }
 
  private:
-  double forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index);
+  double forward(const MicroBatch& batch, std::int64_t max_tokens, std::int64_t index,
+                 TensorView* token_losses = nullptr);
+  // Calls visit(index of the micro-batch, round) for this rank's, and goes idle where it has none.
+  template <class Visit>
+  void for_each_of_mine(std::int64_t count, Visit&& visit);
 
   Engine engine_;
   PieceLinks links_;

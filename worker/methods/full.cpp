@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+// Full fine-tuning: the weights themselves train, all of them or those of the last layers.
 #include "worker/methods/method.h"
 
 namespace finescale {
@@ -7,7 +8,21 @@ namespace {
 
 class FullMethod final : public Method {
  public:
-  explicit FullMethod(ParameterSet& base) : base_(&base) {}
+  FullMethod(const config::Full& config, const MethodInput& input) : base_(input.base.set) {
+    const ModelLayout& layout = *input.layout;
+    const int first = config.has_last_layers() ? layout.shape().num_layers - config.last_layers()
+                                               : 0;  // of the whole model's layers
+    trains_.assign(base_->units().size(), !config.has_last_layers());
+    if (config.has_last_layers()) {
+      for (int i = 0; i < layout.num_layers(); ++i) {
+        trains_[static_cast<std::size_t>(layout.layer_unit(i))] =
+            layout.part().first_layer + i >= first;
+      }
+      if (layout.part().has_head) {
+        trains_[static_cast<std::size_t>(layout.final_unit())] = true;
+      }
+    }
+  }
 
   [[nodiscard]] ParameterSet& trainable() override { return *base_; }
   void bind_values(const UnitBlocks& /*blocks*/) override {}  // the model is given them
@@ -15,15 +30,19 @@ class FullMethod final : public Method {
   [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return true; }
+  [[nodiscard]] bool trains_unit(int unit) const override {
+    return trains_[static_cast<std::size_t>(unit)];
+  }
 
  private:
   ParameterSet* base_;
+  std::vector<bool> trains_;  // by unit
 };
 
 }  // namespace
 
-std::unique_ptr<Method> make_full(const config::Full& /*config*/, const MethodInput& input) {
-  return std::make_unique<FullMethod>(*input.base.set);
+std::unique_ptr<Method> make_full(const config::Full& config, const MethodInput& input) {
+  return std::make_unique<FullMethod>(config, input);
 }
 
 }  // namespace finescale

@@ -49,6 +49,8 @@ class Method {
   [[nodiscard]] virtual const char* checkpoint_group() const = 0;
   // Whether the base's matrices get gradients (6 N FLOPs a token) or not (4 N).
   [[nodiscard]] virtual bool trains_base() const = 0;
+  // Where trains_base(): whether this unit of the base does; upper layers only, if not all.
+  [[nodiscard]] virtual bool trains_unit(int /*unit*/) const { return true; }
 
  protected:
   Method() = default;

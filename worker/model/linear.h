@@ -19,6 +19,7 @@ struct Weight {
   TensorView bias;      // empty: none. Trains with the weight
   TensorView bias_gradient;
   bool trains = false;
+  bool may_train = true;  // with gradients bound
 };
 
 // Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an

@@ -134,8 +134,8 @@ std::size_t Tape::activation_bytes() const noexcept {
   return bytes;
 }
 
-void Tape::enter_unit(int unit, std::int64_t keep_columns) {
-  again_ = keep_columns > 0 && (recompute_ == Recompute::kFull || !training_);
+void Tape::enter_unit(int unit, std::int64_t keep_columns, bool is_frozen) {
+  again_ = keep_columns > 0 && (recompute_ == Recompute::kFull || !training_ || is_frozen);
   if (again_) {
     kept_ = allocate(keep_columns, Rows::kOwn);
     for (auto& [columns, pool] : activations_) {

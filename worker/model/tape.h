@@ -62,9 +62,9 @@ class Tape {
   void begin(std::int64_t tokens, std::int64_t max_tokens, bool training);
 
   // Markers around the operations of one unit. keep_columns > 0: with kFull its activations are
-  // made again, and without a backward pass nobody needs them: only the sum that add() makes next,
-  // of so many columns, is kept.
-  void enter_unit(int unit, std::int64_t keep_columns = 0);
+  // made again, and without a backward pass (through it: is_frozen) nobody needs them: only the sum
+  // that add() makes next, of so many columns, is kept.
+  void enter_unit(int unit, std::int64_t keep_columns = 0, bool is_frozen = false);
   void leave_unit(int unit);
   // Enters the unit's backward pass now: the next operation adds to its gradients already.
   void open_gradient(int unit);
@@ -89,6 +89,9 @@ class Tape {
   [[nodiscard]] Value join(Value x, Value other);
   [[nodiscard]] bool keeps_sum() const noexcept { return !kept_.empty(); }
   [[nodiscard]] bool training() const noexcept { return training_; }
+  [[nodiscard]] bool needs_gradient(Value value) const {
+    return value != kNoValue && values_[static_cast<std::size_t>(value)].needs_gradient;
+  }
   [[nodiscard]] Value linear(Value x, const Weight& weight, const LowRank* adapter,
                              Split split = Split::kOutputs);
   // RMSNorm of every head of q and k in qkv [T, (H + 2 K) D]; v as it is.
@@ -104,9 +107,13 @@ class Tape {
   [[nodiscard]] Value activation(Value x, const ActivationRule& rule);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
   // sum is made on the way. head: rows [first_token, ...) of the vocabulary.
+  // With `weigh`, when training: it is given the tokens' losses [T], fills weights [T] and returns
+  // what the sum is; the gradient is that of the weighted losses. The head's product is made twice.
+  using Weigh = std::function<double(const TensorView& losses, const TensorView& weights)>;
   [[nodiscard]] double cross_entropy(Value x, const Weight& head,
                                      std::span<const std::int32_t> labels, double scale,
-                                     TensorView* losses = nullptr, std::int64_t first_token = 0);
+                                     TensorView* losses = nullptr, std::int64_t first_token = 0,
+                                     const Weigh& weigh = {});
 
   // What cross_entropy was given, [T, C]; valid until begin().
   [[nodiscard]] const TensorView& scored() const { return data(scored_); }
@@ -235,9 +242,6 @@ class Tape {
   Value add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker = -1);
   [[nodiscard]] Node& node(Value value) { return values_[static_cast<std::size_t>(value)]; }
   TensorView& gradient(Value value) { return node(value).gradient; }
-  [[nodiscard]] bool needs_gradient(Value value) const {
-    return value != kNoValue && values_[static_cast<std::size_t>(value)].needs_gradient;
-  }
 
   // The operation itself, once more when its activations are made again.
   template <class T>

@@ -12,10 +12,11 @@
 namespace finescale {
 
 TensorView Tape::output_gradient() {
+  const TensorView buffer = gradient_buffer(data(output_).cols(), node(output_).rows);
   if (needs_gradient(output_)) {
-    gradient(output_) = gradient_buffer(data(output_).cols(), node(output_).rows);
+    gradient(output_) = buffer;
   }
-  return gradient(output_);
+  return buffer;  // it is sent even where nothing needs it
 }
 
 TensorView Tape::input_gradient() const {

@@ -263,7 +263,8 @@ void Tape::sum_rows(const TensorView& partial, const TensorView& sum) {
 }
 
 double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
-                           double scale, TensorView* losses, std::int64_t first_token) {
+                           double scale, TensorView* losses, std::int64_t first_token,
+                           const Weigh& weigh) {
   const bool want = training_ && (needs_gradient(x) || head.trains);
   scored_ = x;
   const TensorView token_losses = as_vector(allocate(1));
@@ -294,10 +295,23 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
     gradient(x) = gradient_buffer(width, Rows::kAll);
   }
   const HeadBias bias{head.bias, want && head.trains ? head.bias_gradient : TensorView()};
-  linear_cross_entropy(stream_, data(x), head.value, as_view(labels), TensorView(), scale,
-                       token_losses, want ? gradient(x) : TensorView(),
-                       want && head.trains ? head.gradient : TensorView(), gathered, logits,
-                       exchange_.active() ? &part : nullptr, head.bias.empty() ? nullptr : &bias);
+  const auto run = [&](const TensorView& weights, bool with_gradient, const TensorView& out) {
+    linear_cross_entropy(stream_, data(x), head.value, as_view(labels), weights, scale, out,
+                         with_gradient ? gradient(x) : TensorView(),
+                         with_gradient && head.trains ? head.gradient : TensorView(), gathered,
+                         logits, exchange_.active() ? &part : nullptr,
+                         head.bias.empty() ? nullptr : &bias);
+  };
+  if (weigh && training_) {
+    const TensorView weights = as_vector(allocate(1));
+    const TensorView weighted = as_vector(allocate(1));
+    fill_zero(stream_, weights);
+    run(TensorView(), false, token_losses);
+    const double value = weigh(token_losses, weights);
+    run(weights, want, weighted);
+    return value;
+  }
+  run(TensorView(), want, token_losses);
   if (losses != nullptr) {
     *losses = token_losses;
   }

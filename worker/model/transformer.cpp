@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/transformer.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
@@ -100,14 +102,17 @@ void Transformer::bind_values(const UnitBlocks& values) {
   });
 }
 
-void Transformer::set_trains(bool trains) {
-  for_each_weight([&](Weight& weight, const StackIndex&) { weight.trains = trains; });
+void Transformer::set_trains(const std::function<bool(int unit)>& trains) {
+  for_each_weight([&](Weight& weight, const StackIndex& index) {
+    weight.may_train = trains(weights_->unit_of(index.first));
+    weight.trains = weight.may_train;
+  });
 }
 
 void Transformer::bind_gradient(const UnitBlocks& blocks) {
-  set_trains(!blocks.empty());
   for_each_weight([&](Weight& weight, const StackIndex& index) {
-    if (blocks.empty()) {
+    weight.trains = weight.may_train && !blocks.empty();
+    if (!weight.trains) {
       weight.gradient = weight.bias_gradient = TensorView();
     } else {
       weight.gradient = tensors_in(*weights_, blocks, index.first, index.last);
@@ -168,7 +173,9 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
   const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
   const DecoderShape& shape = layout_->shape();
   const NormRule norm = norm_rule(shape);
-  tape.enter_unit(layout_->layer_unit(index), shape.hidden_size);
+  // Below the first weight that trains nothing is kept: no backward pass comes by.
+  const bool is_frozen = !layer.qkv.trains && !has_adapters() && !tape.needs_gradient(delta);
+  tape.enter_unit(layout_->layer_unit(index), shape.hidden_size, is_frozen);
   const Value normed = tape.add_norm(delta, stream, layer.input_norm, norm, &stream);
   if (shape.parallel_residual) {
     const Value second = shape.shared_norm
@@ -188,6 +195,13 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
   }
 }
 
+bool Transformer::has_adapters() const {
+  return std::any_of(adapters_.begin(), adapters_.end(), [](const LayerAdapters& layer) {
+    return layer.qkv != nullptr || layer.o != nullptr || layer.gate_up != nullptr ||
+           layer.down != nullptr;
+  });
+}
+
 // The loss makes the head's gradients on the way, so the head's backward pass begins here.
 double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta,
                                  Value stream, TensorView* token_losses) const {
@@ -205,8 +219,14 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
   } else if (!own_unit) {
     tape.enter_unit(head_unit());
   }
+  Tape::Weigh weigh;
+  if (weigh_) {
+    weigh = [&](const TensorView& losses, const TensorView& weights) {
+      return weigh_(batch, losses, weights);
+    };
+  }
   const double loss =
-      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token());
+      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), weigh);
   if (!trains) {
     tape.leave_unit(head_unit());
   }

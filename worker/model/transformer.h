@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -53,10 +54,18 @@ class Transformer {
     adapters_ = std::move(adapters);
     adapters_.resize(static_cast<std::size_t>(layout_->num_layers()));
   }
-  // Whether the base's matrices train; before the first forward pass of a training step.
-  void set_trains(bool trains);
-  // Where the next backward pass (with a head: the next forward pass too) adds the base's
-  // gradients; empty: the base is frozen.
+  // Which units of the base train; before the first forward pass of a training step.
+  void set_trains(const std::function<bool(int unit)>& trains);
+  void set_trains(bool trains) {
+    set_trains([trains](int) { return trains; });
+  }
+  // The loss of a micro-batch when training, from the losses of its tokens: see
+  // Tape::cross_entropy. Empty: their sum.
+  using Weigh = std::function<double(const MicroBatch& batch, const TensorView& losses,
+                                     const TensorView& weights)>;
+  void set_weigh(Weigh weigh) { weigh_ = std::move(weigh); }
+  // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
+  // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
 
   // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are
@@ -114,6 +123,7 @@ class Transformer {
   Value feed_forward(Tape& tape, int index, Value normed) const;
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
+  [[nodiscard]] bool has_adapters() const;
   double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta, Value stream,
                       TensorView* token_losses) const;
 
@@ -121,6 +131,7 @@ class Transformer {
   const ParameterSet* weights_;
   TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
+  Weigh weigh_;
   Weight embedding_, positions_, final_norm_, head_;
   std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;

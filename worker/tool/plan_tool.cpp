@@ -20,6 +20,7 @@
 #include "worker/eval/evaluate.h"
 #include "worker/import/open_model.h"
 #include "worker/model_fit.h"
+#include "worker/objectives/pair_loss.h"
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
@@ -227,6 +228,7 @@ class Estimator {
   Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
     const config::Train& t = spec.train();
     const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) +
+                             key_text(t.objective()) + key_text(t.optimizer()) +
                              key_text(t.batch()) + std::to_string(t.micro_batch_tokens()) +
                              key_text(spec.data()) + std::to_string(t.precision());
     if (const auto known = shapes_.find(name); known != shapes_.end()) {
@@ -267,6 +269,7 @@ class Estimator {
 
   Cost train(const config::TrainSpec& spec) {
     const Dataset& data = dataset(spec.data(), spec.rules(), spec.tokenizer());
+    check_data(*make_objective(spec.train().objective()), data);
     const TrainLoader loader(data, spec.train(), spec.seed());
     const Shape& s = shape(spec, loader);
     Cost cost;
@@ -274,7 +277,7 @@ class Estimator {
     cost.labels = loader.num_labels();
     cost.steps = loader.num_steps();
     cost.flops = train_flops(
-        s.layout, s.trains_base, s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels,
+        s.layout, spec.train().method(), s.trains_base ? 0 : s.trainable, cost.tokens, cost.labels,
         loader.sum([&s](std::int64_t length) { return attended(s.layout.shape(), length); }));
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;

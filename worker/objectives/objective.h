@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is minimised. One .cpp per objective, registry.cpp lists them. An objective of single
+// examples is the mean over the labelled tokens; one of preferences is the mean over pairs of a
+// function of the log-probabilities of both answers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "configs/schema/train.pb.h"
+
+namespace finescale {
+
+// One answer: its log-probability given the prompt (nats, a sum over its tokens), now and under the
+// reference, which is the model that training started from.
+struct Answer {
+  double log_prob = 0;
+  double reference = 0;
+  double num_tokens = 0;
+};
+
+struct PairLoss {
+  double loss = 0;
+  double chosen = 0;  // derivatives by the log-probabilities
+  double rejected = 0;
+};
+
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  [[nodiscard]] virtual bool needs_pairs() const { return true; }
+  [[nodiscard]] virtual bool needs_reference() const { return false; }
+  // Of a pair; objectives of single examples have none.
+  [[nodiscard]] virtual PairLoss pair_loss(const Answer& chosen, const Answer& rejected) const = 0;
+
+ protected:
+  Objective() = default;
+  Objective(const Objective&) = default;
+  Objective& operator=(const Objective&) = default;
+};
+
+[[nodiscard]] std::unique_ptr<Objective> make_objective(const config::Objective& config);
+
+// Kinds, each defined in its own file.
+[[nodiscard]] std::unique_ptr<Objective> make_sft(const config::Sft& config);
+[[nodiscard]] std::unique_ptr<Objective> make_dpo(const config::Dpo& config);
+[[nodiscard]] std::unique_ptr<Objective> make_simpo(const config::Simpo& config);
+[[nodiscard]] std::unique_ptr<Objective> make_orpo(const config::Orpo& config);
+
+// log(sigmoid(x)) and its derivative sigmoid(-x), without overflow.
+[[nodiscard]] double log_sigmoid(double x);
+[[nodiscard]] double sigmoid(double x);
+
+}  // namespace finescale

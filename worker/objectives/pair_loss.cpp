@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/objectives/pair_loss.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "kernels/cross_entropy.h"
+#include "worker/eval/evaluate.h"
+
+namespace finescale {
+
+namespace {
+
+double element(const TensorView& view, std::int64_t index) {
+  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
+}
+
+Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView& losses) {
+  Answer answer;
+  for (std::int32_t t = batch.segments[segment]; t < batch.segments[segment + 1]; ++t) {
+    if (batch.labels[static_cast<std::size_t>(t)] != kIgnoreLabel) {
+      answer.log_prob -= element(losses, t);
+      answer.num_tokens += 1;
+    }
+  }
+  return answer;
+}
+
+void weigh(const MicroBatch& batch, std::size_t segment, double weight, const TensorView& weights) {
+  for (std::int32_t t = batch.segments[segment]; t < batch.segments[segment + 1]; ++t) {
+    weights.dtype == DType::kF64 ? weights.as<double>()[t] = weight
+                                 : weights.as<float>()[t] = static_cast<float>(weight);
+  }
+}
+
+}  // namespace
+
+ReferenceScores::ReferenceScores(EvalModel& model, const Dataset& dataset,
+                                 const TrainLoader& loader) {
+  const std::vector<std::int64_t> examples = loader.examples();
+  const std::vector<MicroBatch> batches = pair_batches(dataset, examples, kEvaluationTokens);
+  std::int64_t largest = kEvaluationTokens;
+  for (const MicroBatch& batch : batches) {
+    largest = std::max(largest, batch.num_tokens());
+  }
+  const std::vector<double> losses = model.segment_losses(batches, largest);
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    scores_[examples[i]] = {-losses[2 * i], -losses[2 * i + 1]};
+  }
+}
+
+std::size_t ReferenceScores::memory_bytes() const noexcept {
+  constexpr std::size_t kNode = 64;  // of a map
+  return scores_.size() * kNode;
+}
+
+double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
+                   const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
+  double sum = 0;
+  for (std::size_t s = 0; s + 2 < batch.segments.size(); s += 2) {
+    Answer chosen = answer_of(batch, s, losses);
+    Answer rejected = answer_of(batch, s + 1, losses);
+    if (reference != nullptr) {
+      const auto& scores = reference->of(batch.examples[s]);
+      chosen.reference = scores[0];
+      rejected.reference = scores[1];
+    }
+    const PairLoss loss = objective.pair_loss(chosen, rejected);
+    sum += loss.loss;
+    weigh(batch, s, -loss.chosen, weights);
+    weigh(batch, s + 1, -loss.rejected, weights);
+  }
+  return sum;
+}
+
+void check_data(const Objective& objective, const Dataset& dataset) {
+  for (std::int64_t i = 0; i < dataset.size(); ++i) {
+    const bool is_pair = dataset[i].second > 0;
+    if (is_pair == objective.needs_pairs()) {
+      continue;
+    }
+    throw Error(ErrorKind::kData,
+                is_pair ? "data.train holds preferences {prompt, chosen, rejected}, from which "
+                          "train.objective does not learn"
+                        : "train.objective learns from preferences, but example " +
+                              std::to_string(i + 1) + " of data.train is none",
+                "train.objective",
+                is_pair ? "choose dpo, simpo or orpo, or give {prompt, response} with the chosen "
+                          "answer"
+                        : "give {prompt, chosen, rejected}");
+  }
+}
+
+}  // namespace finescale
