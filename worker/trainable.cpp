@@ -24,6 +24,11 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
                       {.layout = &base.layout, .base = base_weights(engine, base), .seed = seed})),
       events_(training_events()),
       eval_events_(unit_events(base.layout, Trains::kNothing)) {
+  if (train.method().full().has_last_layers() && engine.zero_stage >= 2) {
+    // Its places follow passes through all layers.
+    throw Error(ErrorKind::kConfig, "last_layers does not go with ZeRO-2 and 3 in this version",
+                "train.method.full.last_layers", "use mesh.zero: 1");
+  }
   make_plans();
   const ParameterSet& set = method_->trainable();
   // Adapters are small: every rank keeps them whole, only their gradients and moments are cut.

@@ -111,6 +111,13 @@ class Piece {
     return units(is_shared() ? 0 : table(), model().position_table(), model().layer(tensor()),
                  model().norm(), is_shared() ? 0 : head(), true);
   }
+  // The engine keeps places for the gradients of layers in front of the first that trains.
+  [[nodiscard]] Units summed() const {
+    if (!w_.method.trains_base || trains_table()) {
+      return trained();
+    }
+    return units(0, 0, model().layer(tensor()), model().norm(), head(), false);
+  }
   static double size(const Units& units) {
     return units.ranges.empty() ? 0 : static_cast<double>(units.ranges.back().end);
   }
@@ -167,7 +174,7 @@ class Piece {
 
   void add_gradients(Memory& memory, std::int64_t window) const {
     double updated = size(trained());
-    add_reducer(memory, trained());
+    add_reducer(memory, summed());
     if (has_head_copy()) {
       Units head;
       head.add(table());

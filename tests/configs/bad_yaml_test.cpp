@@ -177,7 +177,7 @@ TEST_F(BadYaml, RulesBetweenFields) {
        "sweep.yaml:12:37: trial.stages[0].train.method.lora.rank is 65, must be <= 64, the smaller "
        "side of q_proj"},
       {12, "    - train: {method: {full: {last_layers: 3}}}",
-       "sweep.yaml:12:37: trial.stages[0].train.method.full.last_layers is 3, must be <= 2, the "
+       "sweep.yaml:12:44: trial.stages[0].train.method.full.last_layers is 3, must be <= 2, the "
        "model's layers"},
       {12, "    - train: {optimizer: {lino: {}}}",
        "sweep.yaml:12:27: unknown key trial.stages[0].train.optimizer.lino, did you mean lion?"},

@@ -122,7 +122,7 @@ TEST_P(SameBits, NormOfEveryBlock) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::Values(DType::kF32, DType::kF64),
-                         [](const auto& info) { return std::string(dtype_name(info.param)); });
+                         [](const auto& one) { return std::string(dtype_name(one.param)); });
 
 TEST(EmbeddingForward, ATokenOutsideTheVocabularyGivesNaN) {
   const Side side(DeviceType::kCuda, DType::kF32);

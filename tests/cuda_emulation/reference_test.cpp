@@ -77,9 +77,9 @@ TEST_P(Reference, AgreesWithDoublePrecisionInEveryOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, Reference, testing::ValuesIn(rows()), [](const auto& info) {
-  const Size& size = info.param.size;
-  return info.param.tested.name + "_" + dtype_name(info.param.dtype) + "_" +
+INSTANTIATE_TEST_SUITE_P(Table, Reference, testing::ValuesIn(rows()), [](const auto& one) {
+  const Size& size = one.param.size;
+  return one.param.tested.name + "_" + dtype_name(one.param.dtype) + "_" +
          std::to_string(size.rows) + "x" + std::to_string(size.cols) + "_" +
          std::to_string(size.more);
 });

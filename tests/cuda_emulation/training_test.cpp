@@ -241,9 +241,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Ranks{.mesh = {.shard = 2}, .zero_stage = 1, .pace = Pace::kRandom},
                     Ranks{.mesh = {.shard = 2}, .zero_stage = 2},
                     Ranks{.mesh = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom}),
-    [](const auto& info) {
-      return "data" + std::to_string(info.param.mesh.data) + "_zero" +
-             std::to_string(info.param.zero_stage);
+    [](const auto& one) {
+      return "data" + std::to_string(one.param.mesh.data) + "_zero" +
+             std::to_string(one.param.zero_stage);
     });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -259,11 +259,11 @@ INSTANTIATE_TEST_SUITE_P(
                             .method = "lora",
                             .moments = config::OPTIMIZER_STATE_BF16,
                             .recompute = Recompute::kFull}),
-    [](const auto& info) {
-      return info.param.family + "_" + info.param.method + "_" +
-             std::to_string(static_cast<int>(info.param.moments)) + "_" +
-             std::to_string(static_cast<int>(info.param.recompute)) +
-             (info.param.host_moments ? "_host" : "");
+    [](const auto& one) {
+      return one.param.family + "_" + one.param.method + "_" +
+             std::to_string(static_cast<int>(one.param.moments)) + "_" +
+             std::to_string(static_cast<int>(one.param.recompute)) +
+             (one.param.host_moments ? "_host" : "");
     });
 
 }  // namespace

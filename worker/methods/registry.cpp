@@ -39,7 +39,7 @@ double adapter_scale(const config::Method& config) {
 
 std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,
                                     ParameterSet& base, std::int64_t seed) {
-  MethodInput input{.layout = &layout, .seed = seed};
+  MethodInput input{.layout = &layout, .base = {}, .seed = seed};
   input.base.set = &base;
   base.split(base.flat(), input.base.blocks);
   return make_method(config, input);
