@@ -172,10 +172,12 @@ TEST_P(GpuTraining, HasTheLossesOfTheCpu) {
   TrainedRun cpu(GetParam(), kSteps, nullptr);
   TrainedRun gpu(GetParam(), kSteps, gpu_.get());
   std::int64_t allocations = 0;
+  // A moment of one byte at the border between two codes, an eighth apart, falls to either side.
+  const double close = GetParam().moments == config::OPTIMIZER_STATE_INT8 ? 1e-4 : 1e-5;
   for (std::int64_t step = 0; step < kSteps; ++step) {
     const auto [loss, norm] = cpu.step(step);
     const auto [gpu_loss, gpu_norm] = gpu.step(step);
-    EXPECT_NEAR(gpu_loss / loss, 1, 1e-5) << "step " << step;
+    EXPECT_NEAR(gpu_loss / loss, 1, close) << "step " << step;
     EXPECT_NEAR(gpu_norm / norm, 1, 1e-4) << "step " << step;
     allocations = step == kSteps / 2 ? gpu_->memory().num_system_allocations : allocations;
   }
