@@ -40,10 +40,8 @@ void check_trains_on_gpu(const config::Train& train) {
                 where, "resources.device: cpu");
   };
   const config::Method& method = train.method();
-  const bool plain_lora =
-      method.has_lora() && method.lora().init() == config::LORA_INIT_UNIFORM;
-  if (!plain_lora && !method.has_full() &&
-      method.kind_case() != config::Method::KIND_NOT_SET) {
+  const bool plain_lora = method.has_lora() && method.lora().init() == config::LORA_INIT_UNIFORM;
+  if (!plain_lora && !method.has_full() && method.kind_case() != config::Method::KIND_NOT_SET) {
     refuse("this method", "train.method");
   }
   if (train.objective().kind_case() != config::Objective::KIND_NOT_SET &&

@@ -18,8 +18,8 @@ namespace finescale {
 [[nodiscard]] std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device,
                                                  Logger& logger);
 
-// What has a CUDA twin so far: full and lora (with fresh A and B), sft, adamw. Throws kConfig for the
-// rest, naming the field.
+// What has a CUDA twin so far: full and lora (with fresh A and B), sft, adamw. Throws kConfig for
+// the rest, naming the field.
 void check_trains_on_gpu(const config::Train& train);
 
 }  // namespace finescale

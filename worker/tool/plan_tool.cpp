@@ -305,8 +305,8 @@ class Estimator {
 
   Cost trained(const config::TrainSpec& spec, const TrainLoader& loader, const Shape& s) {
     const auto flops = [&](const StepTotals& steps) {
-      return train_flops(s.layout, spec.train().method(), s.trains_base ? 0 : s.trainable, steps.tokens,
-                         steps.labels, steps.sum);
+      return train_flops(s.layout, spec.train().method(), s.trains_base ? 0 : s.trainable,
+                         steps.tokens, steps.labels, steps.sum);
     };
     const auto of_length = [&s](std::int64_t length) { return attended(s.layout.shape(), length); };
     const std::int64_t end = spec.trunk() ? trunk_end(loader, spec.train()) : loader.num_steps();
