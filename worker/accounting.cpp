@@ -26,6 +26,9 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   const double passes = trains_base ? 6 : 4;
   double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
+  if (method.lora().init() == config::LORA_INIT_PISSA) {  // a frozen branch of the same size
+    per_token += 4.0 * static_cast<double>(adapter_parameters);
+  }
   double head_passes = passes;
   double attention = 6.0 * shape.num_layers;
   if (trains_base && method.full().has_last_layers()) {

@@ -30,5 +30,25 @@ TEST(Accounting, AWindowCountsItsPairsAlone) {
   EXPECT_DOUBLE_EQ(attended(shape, 100), 1e4);
 }
 
+TEST(Accounting, AFrozenBranchIsMultipliedWithoutAGradient) {
+  config::ModelConfig model;
+  config::Llama& llama = *model.mutable_llama();
+  llama.set_hidden_size(8);
+  llama.set_intermediate_size(16);
+  llama.set_num_layers(1);
+  llama.set_num_heads(2);
+  llama.set_vocab_size(16);
+  const ModelLayout layout(model);
+  config::Method lora;
+  lora.mutable_lora();
+  config::Method pissa = lora;
+  pissa.mutable_lora()->set_init(config::LORA_INIT_PISSA);
+  constexpr std::int64_t kAdapters = 100;
+  constexpr std::int64_t kTokens = 7;
+  EXPECT_DOUBLE_EQ(train_flops(layout, pissa, kAdapters, kTokens, 3, 5) -
+                       train_flops(layout, lora, kAdapters, kTokens, 3, 5),
+                   4 * kAdapters * kTokens);
+}
+
 }  // namespace
 }  // namespace finescale
