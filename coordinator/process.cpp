@@ -14,19 +14,12 @@
 #include <chrono>
 #include <utility>
 
+#include "core/descriptor.h"
 #include "core/error.h"
-#include "core/unique_handle.h"
 
 namespace finescale {
 
 namespace {
-
-struct DescriptorTraits {
-  using Handle = int;
-  static Handle invalid() noexcept { return -1; }
-  static void destroy(Handle handle) noexcept { ::close(handle); }
-};
-using Descriptor = UniqueHandle<DescriptorTraits>;
 
 std::pair<Descriptor, Descriptor> make_pipe() {
   std::array<int, 2> ends{};

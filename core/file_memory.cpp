@@ -12,19 +12,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "core/descriptor.h"
 #include "core/error.h"
-#include "core/unique_handle.h"
 
 namespace finescale {
 
 namespace {
-
-struct DescriptorTraits {
-  using Handle = int;
-  static Handle invalid() noexcept { return -1; }
-  static void destroy(Handle handle) noexcept { ::close(handle); }
-};
-using Descriptor = UniqueHandle<DescriptorTraits>;
 
 constexpr const char* kHint = "mesh.scratch: a directory on a local disk with room";
 

@@ -11,19 +11,12 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/descriptor.h"
 #include "core/error.h"
-#include "core/unique_handle.h"
 
 namespace finescale {
 
 namespace {
-
-struct DescriptorTraits {
-  using Handle = int;
-  static Handle invalid() noexcept { return -1; }
-  static void destroy(Handle handle) noexcept { ::close(handle); }
-};
-using Descriptor = UniqueHandle<DescriptorTraits>;
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int code) {
   switch (code) {

@@ -9,18 +9,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "core/descriptor.h"
 #include "core/error.h"
-#include "core/unique_handle.h"
 
 namespace finescale {
 
 namespace {
-
-struct DescriptorTraits {
-  using Handle = int;
-  static Handle invalid() noexcept { return -1; }
-  static void destroy(Handle handle) noexcept { ::close(handle); }
-};
 
 [[noreturn]] void fail(const std::string& what, const std::string& path, int code) {
   const bool user = code == ENOENT || code == ENOTDIR || code == EACCES || code == EISDIR;
@@ -30,7 +24,7 @@ struct DescriptorTraits {
 }  // namespace
 
 MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  const UniqueHandle<DescriptorTraits> file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat info {};
   if (!file || ::fstat(file.get(), &info) != 0) {
     fail("cannot open", path_, errno);
