@@ -20,6 +20,10 @@ enum class Isa { kScalar, kAvx2, kAvx512 };
 // alike). Throws kConfig for another word.
 [[nodiscard]] Isa active_isa();
 
+// What matrix products of f32 tensors (layers, the head, attention) multiply; sums are f32 in any
+// case. kBf16: operands rounded to bf16, to nearest, ties to even.
+enum class Products { kF32, kBf16 };
+
 class Gpu;
 class KernelObserver;
 
@@ -35,12 +39,19 @@ class Stream {
   [[nodiscard]] KernelObserver* observer() const noexcept { return observer_; }
   // Whose queue it is; null on the CPU. Outlives the stream.
   [[nodiscard]] Gpu* gpu() const noexcept { return gpu_; }
+  [[nodiscard]] Products products() const noexcept { return products_; }
+  [[nodiscard]] Stream with_products(Products products) const noexcept {
+    Stream stream = *this;
+    stream.products_ = products;
+    return stream;
+  }
 
  private:
   DeviceType type_;
   void* native_;
   KernelObserver* observer_;
   Gpu* gpu_;
+  Products products_ = Products::kF32;
 };
 
 }  // namespace finescale
