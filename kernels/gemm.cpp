@@ -30,6 +30,20 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
   }
 }
 
+SharedOperand::SharedOperand(const Stream& stream, const TensorView& matrix) : stream_(stream) {
+  if (stream.on_gpu() && stream.products() == Products::kBf16 && matrix.dtype == DType::kF32 &&
+      matrix.num_elements() > 0) {
+    cuda::keep_operand(stream, matrix);
+    matrix_ = matrix;
+  }
+}
+
+SharedOperand::~SharedOperand() {
+  if (!matrix_.empty()) {
+    cuda::forget_operand(stream_, matrix_);
+  }
+}
+
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products) {
   if (products.empty()) {

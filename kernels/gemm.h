@@ -31,4 +31,18 @@ struct RowProduct {
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products);
 
+// A matrix that several products of a stream read, whole, while this lives; nobody changes it.
+// Where products round their operands (Stream::products) it is rounded once.
+class SharedOperand {
+ public:
+  SharedOperand(const Stream& stream, const TensorView& matrix);
+  ~SharedOperand();
+  SharedOperand(const SharedOperand&) = delete;
+  SharedOperand& operator=(const SharedOperand&) = delete;
+
+ private:
+  Stream stream_;
+  TensorView matrix_;  // empty: nothing is kept
+};
+
 }  // namespace finescale

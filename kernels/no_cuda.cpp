@@ -11,6 +11,10 @@ void gemm(const Stream& /*stream*/, Transpose /*transpose_a*/, Transpose /*trans
           const TensorView& /*c*/) {
   no_kernel("gemm");
 }
+void keep_operand(const Stream& /*stream*/, const TensorView& /*matrix*/) {
+  no_kernel("keep_operand");
+}
+void forget_operand(const Stream& /*stream*/, const TensorView& /*matrix*/) noexcept {}
 void rmsnorm_forward(const Stream& /*stream*/, const TensorView& /*x*/,
                      const TensorView& /*residual*/, const TensorView& /*weight*/, double /*eps*/,
                      const TensorView& /*y*/, const TensorView& /*rstd*/) {

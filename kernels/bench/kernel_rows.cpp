@@ -430,6 +430,7 @@ int run(int argc, char** argv) {
       std::puts(
           "finescale-bench: kernels against the roofline of this machine\n"
           "  finescale-bench step --help  a whole training step instead\n"
+          "  finescale-bench gpu --help   CUDA kernels on a GPU instead\n"
           "  --threads=N                  threads of the kernels and of the roofline (default 1)\n"
           "  --benchmark_filter=REGEX     e.g. 'gemm.*/small'\n"
           "  --benchmark_format=json      and the other flags of Google Benchmark\n"

@@ -19,4 +19,8 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
                         const TensorView& delta, const TensorView& dq, const TensorView& dk,
                         const TensorView& dv);
 
+// delta [T, H] f32: sum over the columns of a head of dout out. The first part of the above.
+void attention_delta(const Stream& stream, const AttentionShape& shape, const TensorView& dout,
+                     const TensorView& out, const TensorView& delta);
+
 }  // namespace finescale::cuda

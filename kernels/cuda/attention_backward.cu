@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/gpu.h"
@@ -164,6 +165,19 @@ __global__ void __launch_bounds__(Tiles<kHeadDim>::kThreads)
 
 }  // namespace
 
+void attention_delta(const Stream& stream, const AttentionShape& shape, const TensorView& dout,
+                     const TensorView& out, const TensorView& delta) {
+  const AttentionSizes sizes = sizes_of(shape, dout, TensorView());
+  const auto launch = [&](auto tag) {
+    using S = typename decltype(tag)::type;
+    gpu_launch(stream, find_delta<S>,
+               dim3(blocks_for(dout.rows(), kDeltaTokens), static_cast<unsigned>(shape.num_heads)),
+               dim3(kWarp, kDeltaTokens), 0, heads_of<const S>(dout), heads_of<const S>(out),
+               heads_of<float>(delta), sizes);
+  };
+  dout.dtype == DType::kBf16 ? launch(TypeTag<Bf16>()) : launch(TypeTag<float>());
+}
+
 void attention_backward(const Stream& stream, const AttentionShape& shape, const TensorView& dout,
                         const TensorView& q, const TensorView& k, const TensorView& v,
                         const TensorView& out, const TensorView& lse, const TensorView& segments,
@@ -172,19 +186,23 @@ void attention_backward(const Stream& stream, const AttentionShape& shape, const
   if (q.rows() == 0) {
     return;
   }
+  if (q.dtype == DType::kBf16 && fits_tensor_cores(shape) &&
+      lies_on(kPackOfBf16, dout, q, k, v, dq, dk, dv)) {
+    attention_delta(stream, shape, dout, out, delta);
+    attention_backward_mma(stream, shape, dout, q, k, v, lse, segments, delta, dq, dk, dv);
+    return;
+  }
   for_attention(shape, q, [&](auto tag, auto width) {
     using S = typename decltype(tag)::type;
     constexpr int kHeadDim = decltype(width)::value;
     using G = Tiles<kHeadDim>;
+    attention_delta(stream, shape, dout, out, delta);
     constexpr std::size_t kBytes =
         (2 * G::kRowFloats + 2 * G::kColFloats + G::kWeightFloats) * sizeof(float);
     const auto heads = static_cast<unsigned>(shape.num_heads);
     const auto kv_heads = static_cast<unsigned>(shape.num_kv_heads);
     const unsigned tiles = blocks_for(q.rows(), G::kRows);
     const AttentionSizes sizes = sizes_of(shape, q, segments, dout, k, v, dq, dk, dv);
-    gpu_launch(stream, find_delta<S>, dim3(blocks_for(q.rows(), kDeltaTokens), heads),
-               dim3(kWarp, kDeltaTokens), 0, heads_of<const S>(dout), heads_of<const S>(out),
-               heads_of<float>(delta), sizes);
     gpu_launch(stream, query_gradients<S, kHeadDim>, dim3(tiles, heads), dim3(G::kThreads), kBytes,
                heads_of<const S>(dout), heads_of<const S>(q), heads_of<const S>(k),
                heads_of<const S>(v), heads_of<const float>(lse), heads_of<const float>(delta),

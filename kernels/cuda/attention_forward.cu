@@ -115,7 +115,7 @@ void attention_forward(const Stream& stream, const AttentionShape& shape, const 
   if (q.rows() == 0) {
     return;
   }
-  if (fits_tensor_cores(shape, q, k, v, out)) {
+  if (q.dtype == DType::kBf16 && fits_tensor_cores(shape) && lies_on(kPackOfBf16, q, k, v, out)) {
     attention_forward_mma(stream, shape, q, k, v, segments, out, lse);
     return;
   }

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "kernels/cuda/attention_tiles.h"
+#include "kernels/cuda/attention_mma_tiles.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/mma.h"
 #include "kernels/cuda/storage.h"
@@ -15,58 +15,9 @@ namespace finescale::cuda {
 
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = kWarps * static_cast<int>(kWarp);
-constexpr int kRows = 16 * kWarps;
+using namespace mma;
+
 constexpr int kCols = 64;  // keys of a tile
-constexpr int kPackOfBf16 = 8;
-
-// Elements between rows in shared memory: 16 bytes more than a multiple of 128 (64 for D = 32), so
-// that eight rows of a matrix lie in different banks.
-template <int kHeadDim>
-constexpr int kStride = kHeadDim + kPackOfBf16;
-
-// tile [kCount][kStride] = rows [first, first + kCount) of x; zeros from row `end` and column
-// `width` on.
-template <int kHeadDim, int kCount>
-__device__ __forceinline__ void copy_in(const Heads<const Bf16>& x, int first, int end, int width,
-                                        Bf16* tile) {
-  constexpr int kPacks = kHeadDim / kPackOfBf16;
-  for (int i = static_cast<int>(threadIdx.x); i < kCount * kPacks; i += kThreads) {
-    const int row = i / kPacks;
-    const int column = i % kPacks * kPackOfBf16;
-    uint4 pack{};
-    if (first + row < end && column < width) {
-      pack = *reinterpret_cast<const uint4*>(x.data + (first + row) * x.stride + column);
-    }
-    *reinterpret_cast<uint4*>(tile + row * kStride<kHeadDim> + column) = pack;
-  }
-}
-
-// Rows row + [0, 16) of a tile, columns column + [0, 16): the lane's row for load_matrices, in the
-// order of a fragment of a; load_transposed takes the same for two fragments of b.
-template <int kHeadDim>
-__device__ __forceinline__ const Bf16* matrices_by_rows(const Bf16* tile, int row, int column) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  return tile + (row + lane % 16) * kStride<kHeadDim> + column + lane / 16 * 8;
-}
-
-// The same for two fragments of b that lie in rows: the columns come first.
-template <int kHeadDim>
-__device__ __forceinline__ const Bf16* matrices_by_columns(const Bf16* tile, int row, int column) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  return tile + (row + lane % 8 + lane / 16 * 8) * kStride<kHeadDim> + column + lane / 8 % 2 * 8;
-}
-
-// Of a row, over the four lanes that share it.
-__device__ __forceinline__ float quad_max(float value) {
-  value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, 1));
-  return fmaxf(value, __shfl_xor_sync(kAllLanes, value, 2));
-}
-__device__ __forceinline__ float quad_sum(float value) {
-  value += __shfl_xor_sync(kAllLanes, value, 1);
-  return value + __shfl_xor_sync(kAllLanes, value, 2);
-}
 
 // Rows g and g + 8 of a warp's 16 in lane 4 g + t: where they are, what they see, their sums.
 struct RowState {
@@ -117,39 +68,11 @@ __device__ __forceinline__ void soften(RowState& state, float scale, int begin,
   }
 }
 
-// A warp's 16 rows of sums [16, D] through its rows of the tile, so that they leave in packs.
-template <int kHeadDim>
-__device__ __forceinline__ void copy_out(const float (&sums)[kHeadDim / 8][4],
-                                         const float (&total)[2], int first, int end, int width,
-                                         Bf16* tile, const Heads<Bf16>& x) {
-  const int lane = static_cast<int>(threadIdx.x % kWarp);
-  Bf16* own = tile + threadIdx.x / kWarp * 16 * kStride<kHeadDim>;
-#pragma unroll
-  for (int m = 0; m < kHeadDim / 8; ++m) {
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      Bf16* to = own + (lane / 4 + 8 * r) * kStride<kHeadDim> + 8 * m + lane % 4 * 2;
-      *reinterpret_cast<Word<4>*>(to) =
-          bf16_pair(sums[m][2 * r] / total[r], sums[m][2 * r + 1] / total[r]);
-    }
-  }
-  __syncwarp();
-  constexpr int kPacks = kHeadDim / kPackOfBf16;
-  for (int i = lane; i < 16 * kPacks; i += static_cast<int>(kWarp)) {
-    const int row = i / kPacks;
-    const int column = i % kPacks * kPackOfBf16;
-    if (first + row < end && column < width) {
-      *reinterpret_cast<uint4*>(x.data + (first + row) * x.stride + column) =
-          *reinterpret_cast<const uint4*>(own + row * kStride<kHeadDim> + column);
-    }
-  }
-}
-
 // Block (tile of queries, head). q [T, H*D], k, v [T, K*D], out [T, H*D], lse [T, H].
-template <int kHeadDim>
+template <int kHeadDim, class S>
 __global__ void __launch_bounds__(kThreads)
     forward_mma(Heads<const Bf16> q, Heads<const Bf16> k, Heads<const Bf16> v,
-                const std::int32_t* __restrict__ segments, Heads<Bf16> out, Heads<float> lse,
+                const std::int32_t* __restrict__ segments, Heads<S> out, Heads<float> lse,
                 AttentionSizes sizes) {
   GPU_SHARED(Bf16, keys, [kCols * kStride<kHeadDim>]);
   GPU_SHARED(Bf16, values, [kCols * kStride<kHeadDim>]);
@@ -215,39 +138,34 @@ __global__ void __launch_bounds__(kThreads)
     }
   }
   __syncthreads();  // keys and values have been used
-  copy_out<kHeadDim>(sums, total, first + 16 * warp, end, sizes.width, keys,
-                     out.of_head(head, sizes.width));
+  store_sums<kHeadDim>(sums, total, first + 16 * warp, end, sizes.width, keys,
+                       out.of_head(head, sizes.width));
 }
 
-template <int kHeadDim>
+template <int kHeadDim, class S>
 void launch(const Stream& stream, const AttentionShape& shape, const TensorView& q,
             const TensorView& k, const TensorView& v, const TensorView& segments,
             const TensorView& out, const TensorView& lse) {
-  gpu_launch(stream, forward_mma<kHeadDim>,
+  gpu_launch(stream, forward_mma<kHeadDim, S>,
              dim3(blocks_for(q.rows(), kRows), static_cast<unsigned>(shape.num_heads)),
              dim3(kThreads), 0, heads_of<const Bf16>(q), heads_of<const Bf16>(k),
-             heads_of<const Bf16>(v), segments.as<std::int32_t>(), heads_of<Bf16>(out),
-             heads_of<float>(lse), sizes_of(shape, q, segments, k, v, out));
+             heads_of<const Bf16>(v), segments.as<std::int32_t>(), heads_of<S>(out),
+             heads_of<float>(lse), sizes_of(shape, q, segments, k, v));
 }
 
 }  // namespace
 
-bool fits_tensor_cores(const AttentionShape& shape, const TensorView& q, const TensorView& k,
-                       const TensorView& v, const TensorView& out) {
-  return q.dtype == DType::kBf16 && shape.head_dim <= 128 && shape.head_dim % kPackOfBf16 == 0 &&
-         lies_on(kPackOfBf16, q, k, v, out);
+bool fits_tensor_cores(const AttentionShape& shape) {
+  return shape.head_dim <= 128 && shape.head_dim % kPackOfBf16 == 0;
 }
 
 void attention_forward_mma(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                            const TensorView& k, const TensorView& v, const TensorView& segments,
                            const TensorView& out, const TensorView& lse) {
-  if (shape.head_dim <= 32) {
-    launch<32>(stream, shape, q, k, v, segments, out, lse);
-  } else if (shape.head_dim <= 64) {
-    launch<64>(stream, shape, q, k, v, segments, out, lse);
-  } else {
-    launch<128>(stream, shape, q, k, v, segments, out, lse);
-  }
+  for_mma(shape, out, [&](auto tag, auto width) {
+    using S = typename decltype(tag)::type;
+    launch<decltype(width)::value, S>(stream, shape, q, k, v, segments, out, lse);
+  });
 }
 
 }  // namespace finescale::cuda

@@ -27,6 +27,7 @@ __device__ __forceinline__ void add_column_sums(T (&sums)[kSumSlices][kSumColumn
          begin += kSumSlices * kSumRowBlock) {
       const std::int64_t end = begin + kSumRowBlock < rows ? begin + kSumRowBlock : rows;
       T sum = 0;
+#pragma unroll 4  // more would spill f64 on sm_90
       for (std::int64_t t = begin; t < end; ++t) {
         add(t, c, sum);
       }

@@ -32,7 +32,7 @@ __device__ __forceinline__ Exponentials<T> merged(Exponentials<T> a, Exponential
 
 // logits [R, V] with a row stride, labels [R] in [0, V), weights [R] or null, losses [R].
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)  // left free it spills f64 on sm_90
     softmax_loss(T* logits, std::int64_t stride, const std::int32_t* __restrict__ labels,
                  const T* __restrict__ weights, T scale, T* __restrict__ losses, std::int64_t width,
                  bool want_gradient) {

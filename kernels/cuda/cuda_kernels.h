@@ -23,6 +23,9 @@
 namespace finescale::cuda {
 
 decltype(finescale::gemm) gemm;
+// Of a SharedOperand.
+void keep_operand(const Stream& stream, const TensorView& matrix);
+void forget_operand(const Stream& stream, const TensorView& matrix) noexcept;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
 decltype(finescale::layernorm_forward) layernorm_forward;

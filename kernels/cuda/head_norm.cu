@@ -63,6 +63,7 @@ __global__ void __launch_bounds__(kSumColumns* kSumSlices)
                    std::int64_t rows, std::int64_t heads, std::int64_t width) {
   GPU_SHARED(T, sums, [kSumSlices][kSumColumns]);
   add_column_sums(sums, rows, width, dweight, [&](std::int64_t t, std::int64_t c, T& sum) {
+#pragma unroll 1  // more would spill f64 on sm_90
     for (std::int64_t head = 0; head < heads; ++head) {
       const std::int64_t column = head * width + c;
       sum += dy[t * dy_stride + column] * (x[t * x_stride + column] * rstd[t * heads + head]);

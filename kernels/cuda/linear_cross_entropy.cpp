@@ -54,6 +54,7 @@ void one_chunk(const Stream& stream, const Head& head, const Scored& scored, dou
   if (head.bias != nullptr && !head.bias->gradient.empty()) {
     finescale::bias_gradient(stream, logits, head.bias->gradient);
   }
+  const SharedOperand shared(stream, logits);
   if (!head.dweight.empty()) {
     finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, logits, x, 1, head.dweight);
   }
@@ -95,6 +96,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   if (!is_dense) {
     cuda::embedding_forward(stream, all.rows, x, scored_x);
   }
+  const SharedOperand shared(stream, weight);  // by all chunks
   const std::int64_t chunk = scratch.rows();
   FS_CHECK(chunk > 0 || count == 0, "no scratch for logits");
   for (std::int64_t begin = 0; begin < count; begin += chunk) {

@@ -141,7 +141,7 @@ __device__ __forceinline__ Best<C> better(Best<C> a, Best<C> b) {
 
 // One block per row of logits [B, V]; a row without a largest (all NaN or -inf) has index 0.
 template <class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 4)  // left free it spills f64 on sm_90
     find_largest(const S* __restrict__ logits, std::int64_t stride, std::int32_t* indices,
                  std::int64_t width) {
   using C = Compute<S>;

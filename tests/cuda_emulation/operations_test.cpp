@@ -2,6 +2,8 @@
 // Operations whose twins on a GPU are more than a kernel (libraries, scratch, results on the host),
 // called as models call them, against the CPU.
 #include <array>
+#include <bit>
+#include <utility>
 
 #include "core/error.h"
 #include "core/exact_sum.h"
@@ -43,6 +45,55 @@ TEST_P(Operations, MatrixProductsOfEveryTranspositionAndStride) {
       }
     }
   }
+}
+
+// To bf16, to nearest, ties to even, on the host.
+void round_values(const TensorView& x) {
+  for (std::int64_t i = 0; i < x.num_elements(); ++i) {
+    const auto bits = std::bit_cast<std::uint32_t>(x.as<float>()[i]);
+    x.as<float>()[i] = std::bit_cast<float>((bits + 0x7FFFU + (bits >> 16 & 1U)) & 0xFFFF0000U);
+  }
+}
+
+TEST_P(Operations, MatrixProductsOfRoundedOperands) {
+  const Stream rounding = stream().with_products(Products::kBf16);
+  for (const std::int64_t inner : {16, 21}) {  // with and without whole packs
+    const Twin x(stream(), DType::kF32, {9, inner}, 1);
+    const Twin dy(stream(), DType::kF32, {9, 14}, 2);
+    const Twin w(stream(), DType::kF32, {14, inner}, 3);
+    Twin y(stream(), DType::kF32, {9, 14}, 4);
+    Twin dx(stream(), DType::kF32, {9, inner}, 5);
+    Twin dw(stream(), DType::kF32, {14, inner}, 6);
+    const auto run = [&](const Stream& where, const auto& of) {
+      const SharedOperand shared(where, of(dy));
+      gemm(where, Transpose::kNo, Transpose::kYes, 0.5, of(x), of(w), 1, of(y));
+      gemm(where, Transpose::kYes, Transpose::kNo, 1, of(dy), of(x), 1, of(dw));
+      gemm(where, Transpose::kNo, Transpose::kNo, 1, of(dy), of(w), 0, of(dx));
+    };
+    run(rounding, [](const Twin& twin) { return twin.gpu(); });
+    for (const Twin* operand : {&x, &dy, &w}) {
+      round_values(operand->host());
+    }
+    run(cpu_, [](const Twin& twin) { return twin.host(); });
+    for (const Twin* result : {&y, &dx, &dw}) {
+      EXPECT_LE(result->difference(), kClose);
+    }
+  }
+}
+
+TEST_P(Operations, AnOperandIsNotTakenFromACopyThatWasForgotten) {
+  const Stream rounding = stream().with_products(Products::kBf16);
+  Twin x(stream(), DType::kF32, {4, 8}, 1);
+  const Twin w(stream(), DType::kF32, {3, 8}, 2);
+  Twin y(stream(), DType::kF32, {4, 3});
+  { const SharedOperand shared(rounding, x.gpu()); }
+  x.host().as<float>()[0] = 8;
+  x.upload();
+  gemm(rounding, Transpose::kNo, Transpose::kYes, 1, x.gpu(), w.gpu(), 0, y.gpu());
+  round_values(x.host());
+  round_values(w.host());
+  gemm(cpu_, Transpose::kNo, Transpose::kYes, 1, x.host(), w.host(), 0, y.host());
+  EXPECT_LE(y.difference(), kClose);
 }
 
 TEST_P(Operations, AProductOverNothingIsZero) {
@@ -89,7 +140,13 @@ TEST_P(Operations, CopiesAndZerosOfColumns) {
   EXPECT_EQ(to.difference(), 0);
 }
 
-TEST_P(Operations, AttentionOverSegments) {
+class AttentionOnGpu : public Operations {
+ protected:
+  // The largest differences of the output and of the gradients between the CPU and `on_gpu`.
+  std::pair<double, double> differences(const Stream& on_gpu) const;
+};
+
+std::pair<double, double> AttentionOnGpu::differences(const Stream& on_gpu) const {
   const AttentionShape shape{.num_heads = 4, .num_kv_heads = 2, .head_dim = 8, .scale = 0.3};
   constexpr std::int64_t kT = 33;
   const std::vector<std::int32_t> segments = {0, 5, 6, 25, 33};
@@ -110,10 +167,23 @@ TEST_P(Operations, AttentionOverSegments) {
   };
   run(cpu_, [](const Twin& twin) { return twin.host(); }, {});
   run(
-      stream(), [](const Twin& twin) { return twin.gpu(); }, on_device.gpu());
-  EXPECT_LE(out.difference(), kClose);
-  EXPECT_LE(dqkv.difference(), 2 * kClose);
+      on_gpu, [](const Twin& twin) { return twin.gpu(); }, on_device.gpu());
+  return {out.difference(), dqkv.difference()};
 }
+
+TEST_P(AttentionOnGpu, OverSegments) {
+  const auto [out, gradients] = differences(stream());
+  EXPECT_LE(out, kClose);
+  EXPECT_LE(gradients, 2 * kClose);
+}
+
+TEST_P(AttentionOnGpu, OfRoundedOperands) {
+  const auto [out, gradients] = differences(stream().with_products(Products::kBf16));
+  EXPECT_GT(out, 1e-4);  // it does round
+  EXPECT_LE(out, 1e-2);
+  EXPECT_LE(gradients, 1e-2);
+}
+INSTANTIATE_TEST_SUITE_P(Paces, AttentionOnGpu, all_paces(), pace_name);
 
 TEST_P(Operations, GradientsOfTheEmbeddingInOneStepAndInTwo) {
   std::vector<std::int32_t> ids;

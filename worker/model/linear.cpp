@@ -39,6 +39,7 @@ void forward(const Product& product, const TensorView& x, const TensorView& weig
 
 void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y) {
+  const SharedOperand shared(stream, x);
   RowProducts products;
   forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
               const TensorView& c) { products.add(alpha, a, b, beta, c); },

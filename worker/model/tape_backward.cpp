@@ -215,6 +215,7 @@ void Tape::run_backward(const LinearOp& op) {
   if (op.weight->trains || (op.adapter != nullptr && op.adapter->trains())) {
     make_again(op.x);
   }
+  const SharedOperand shared(stream_, dy);
   if (op.weight->trains) {
     gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight->gradient);
     if (!op.weight->bias.empty()) {  // of rows that this rank owns, when y is a sum over ranks

@@ -121,6 +121,40 @@ struct Measured {
   }
 };
 
+// Kernels of a GPU one at a time, so that each is told of when it has ended.
+class OneByOne final : public KernelObserver {
+ public:
+  OneByOne(Gpu& gpu, KernelObserver& told) : gpu_(&gpu), told_(&told) {}
+  void begin() override {
+    gpu_->synchronize();
+    told_->begin();
+  }
+  void end(const KernelCall& call) override {
+    gpu_->synchronize();
+    told_->end(call);
+  }
+
+ private:
+  Gpu* gpu_;
+  KernelObserver* told_;
+};
+
+nlohmann::json kernels_of(const KernelProfile& profile, std::size_t num_steps) {
+  nlohmann::json rows = nlohmann::json::array();
+  for (const KernelProfile::Row& row : profile.rows()) {
+    const double steps = static_cast<double>(num_steps);
+    rows.push_back({{"name", row.name},
+                    {"shape", row.shape},
+                    {"calls", static_cast<double>(row.calls) / steps},
+                    {"ms", row.seconds * 1e3 / steps},
+                    {"gflop", row.flops / 1e9 / steps},
+                    {"gb", row.bytes / 1e9 / steps}});
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const auto& a, const auto& b) { return a.at("ms") > b.at("ms"); });
+  return rows;
+}
+
 Measured measure(const nlohmann::json& request, Group& world, const config::Train& train,
                  const TrainLoader& loader, TrainModel& model, KernelProfile* profile) {
   Measured measured;
@@ -168,7 +202,7 @@ nlohmann::json answer_of(const Measured& measured, const TrainModel& model, bool
   return answer;
 }
 
-std::string run(const nlohmann::json& request, Group& world, KernelProfile* profile) {
+std::string run(const nlohmann::json& request, Group& world, KernelProfile* wanted) {
   set_num_threads(request.value("threads", 1));
   const std::unique_ptr<WeightSource> weights =
       request.contains("model") ? open_model(request.at("model")).weights : nullptr;
@@ -183,7 +217,15 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
                                        : nullptr;
   Engines engines(world, gpu.get());
   Engine engine = engines.get(mesh);
-  engine.stream = gpu ? gpu->stream(profile) : Stream(DeviceType::kCpu, nullptr, profile);
+  KernelProfile own;
+  const bool with_kernels = request.value("kernels", false);
+  KernelProfile* profile = wanted == nullptr && with_kernels ? &own : wanted;
+  const std::unique_ptr<OneByOne> one_by_one =
+      gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
+  engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
+  if (request.value("precision", "f32") == "bf16") {
+    engine.stream = engine.stream.with_products(Products::kBf16);
+  }
   BaseModel base = make_base_model(engine, config, DType::kF32);
   if (weights) {
     read_base(*weights, base);
@@ -192,7 +234,15 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* prof
   }
   TrainModel model(engine, base, train, 1, loader);
   const Measured measured = measure(request, world, train, loader, model, profile);
-  return answer_of(measured, model, request.value("curve", false)).dump();
+  nlohmann::json answer = answer_of(measured, model, request.value("curve", false));
+  if (with_kernels) {
+    answer["kernels"] = kernels_of(*profile, measured.times.size());
+  }
+  if (gpu) {
+    answer["gpu"] = gpu->info().name;
+    answer["gpu_peak_mib"] = static_cast<double>(gpu->memory().peak) / 0x1p20;
+  }
+  return answer.dump();
 }
 
 }  // namespace

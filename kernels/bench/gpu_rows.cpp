@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/bench/gpu_rows.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/aligned_buffer.h"
+#include "core/error.h"
+#include "core/gpu.h"
+#include "core/kernel_observer.h"
+#include "core/transfer.h"
+#include "kernels/adamw.h"
+#include "kernels/attention.h"
+#include "kernels/bias.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/embedding.h"
+#include "kernels/gelu.h"
+#include "kernels/gemm.h"
+#include "kernels/head_norm.h"
+#include "kernels/layernorm.h"
+#include "kernels/packed_moments.h"
+#include "kernels/reduce.h"
+#include "kernels/rmsnorm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+
+namespace finescale::bench {
+namespace {
+
+// A micro-batch of a model of the Llama family; every tensor is several times the L2 cache.
+// Letters: T tokens, C width, H heads, D head width, F feed-forward width, V vocabulary.
+constexpr std::int64_t kT = 16384;
+constexpr std::int64_t kC = 4096;
+constexpr std::int64_t kH = 32;
+constexpr std::int64_t kKvHeads = 8;
+constexpr std::int64_t kD = 128;
+constexpr std::int64_t kF = 14336;
+constexpr std::int64_t kV = 32000;
+constexpr std::int64_t kSegment = 2048;
+constexpr std::int64_t kUpdated = std::int64_t{1} << 26;
+
+// What the kernels of one call must do at least, of the outermost ones.
+class Work final : public KernelObserver {
+ public:
+  void begin() override { ++depth_; }
+  void end(const KernelCall& call) override {
+    --depth_;
+    if (depth_ == 0) {
+      flops_ += call.flops;
+      bytes_ += call.bytes;
+    }
+  }
+  [[nodiscard]] double flops() const noexcept { return flops_; }
+  [[nodiscard]] double bytes() const noexcept { return bytes_; }
+
+ private:
+  int depth_ = 0;
+  double flops_ = 0;
+  double bytes_ = 0;
+};
+
+class Bench {
+ public:
+  Bench(Gpu& gpu, std::string_view filter) : gpu_(&gpu), filter_(filter) {}
+
+  // Uniform in [-1, 1).
+  TensorView tensor(Shape shape, DType dtype = DType::kF32) {
+    const TensorView view = uninitialised(shape, dtype);
+    std::vector<std::uint32_t> bits(view.size_bytes() / sizeof(std::uint32_t));
+    for (std::uint32_t& word : bits) {
+      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
+      const float value = static_cast<float>(static_cast<std::int32_t>(state_ >> 32)) * 0x1p-31F;
+      std::memcpy(&word, &value, sizeof word);  // two bf16: the upper one is as random
+      word = dtype == DType::kBf16 ? (word & 0xFFFF0000U) | word >> 16 : word;
+    }
+    copy_to_device(stream(), bits.data(), view.data, view.size_bytes());
+    return view;
+  }
+  TensorView ids(const std::vector<std::int32_t>& values) {
+    const TensorView view =
+        uninitialised(Shape{static_cast<std::int64_t>(values.size())}, DType::kI32);
+    copy_to_device(stream(), values.data(), view.data, view.size_bytes());
+    return view;
+  }
+  [[nodiscard]] Stream stream(KernelObserver* observer = nullptr) const {
+    return gpu_->stream(observer);
+  }
+  void forget() { buffers_.clear(); }
+
+  // Bytes per second of a copy, counting both sides.
+  double measure_copy() {
+    const TensorView from = tensor({kT, kC});
+    const TensorView to = tensor({kT, kC});
+    copy_rate_ = 2.0 * static_cast<double>(from.size_bytes()) / seconds_of([&](const Stream& on) {
+                   copy_on_device(on, from.data, to.data, from.size_bytes());
+                 });
+    forget();
+    return copy_rate_;
+  }
+
+  [[nodiscard]] bool wants(const std::string& name) const {
+    return name.find(filter_) != std::string::npos;
+  }
+  void row(const std::string& name, const std::function<void(const Stream&)>& run) {
+    if (!wants(name)) {
+      return;
+    }
+    Work work;
+    run(stream(&work));
+    const double seconds = seconds_of(run);
+    std::printf("%-34s %10.1f us  %7.0f GB/s %5.1f%%  %7.1f TFLOP/s\n", name.c_str(), seconds * 1e6,
+                work.bytes() / seconds / 1e9, 100 * work.bytes() / seconds / copy_rate_,
+                work.flops() / seconds / 1e12);
+    std::fflush(stdout);
+  }
+
+ private:
+  TensorView uninitialised(Shape shape, DType dtype) {
+    const std::size_t size_bytes = TensorView(nullptr, dtype, shape).size_bytes();
+    buffers_.push_back(std::make_unique<AlignedBuffer>(size_bytes, stream()));
+    return {buffers_.back()->data(), dtype, shape};
+  }
+
+  // Median of five runs of as many calls as take 20 ms.
+  double seconds_of(const std::function<void(const Stream&)>& run) {
+    using Clock = std::chrono::steady_clock;
+    const auto once = [&](int calls) {
+      gpu_->synchronize();
+      const Clock::time_point begin = Clock::now();
+      for (int i = 0; i < calls; ++i) {
+        run(stream());
+      }
+      gpu_->synchronize();
+      return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
+    };
+    (void)once(2);
+    const int calls = std::clamp(static_cast<int>(0.02 / once(3)), 3, 2000);
+    std::vector<double> times;
+    for (int i = 0; i < 5; ++i) {
+      times.push_back(once(calls));
+    }
+    std::nth_element(times.begin(), times.begin() + 2, times.end());
+    return times[2];
+  }
+
+  Gpu* gpu_;
+  std::string_view filter_;
+  std::vector<std::unique_ptr<AlignedBuffer>> buffers_;
+  std::uint64_t state_ = 1;
+  double copy_rate_ = 1;
+};
+
+void norms(Bench& bench) {
+  const TensorView x = bench.tensor({kT, kC});
+  const TensorView residual = bench.tensor({kT, kC});
+  const TensorView y = bench.tensor({kT, kC});
+  const TensorView weight = bench.tensor({kC});
+  const TensorView dweight = bench.tensor({kC});
+  const TensorView statistics = bench.tensor({kT, 2});
+  const TensorView rstd = bench.tensor({kT});
+  bench.row("rmsnorm_forward",
+            [&](const Stream& on) { rmsnorm_forward(on, x, TensorView(), weight, 1e-5, y, rstd); });
+  bench.row("rmsnorm_forward + residual",
+            [&](const Stream& on) { rmsnorm_forward(on, x, residual, weight, 1e-5, y, rstd); });
+  bench.row("rmsnorm_backward",
+            [&](const Stream& on) { rmsnorm_backward(on, y, residual, weight, rstd, x, dweight); });
+  bench.row("layernorm_forward + residual", [&](const Stream& on) {
+    layernorm_forward(on, x, residual, weight, dweight, 1e-5, y, statistics);
+  });
+  bench.row("layernorm_backward", [&](const Stream& on) {
+    layernorm_backward(on, y, residual, weight, statistics, x, dweight);
+  });
+  const TensorView by_head(rstd.data, DType::kF32, Shape{kT, 1});
+  const TensorView heads = bench.tensor({kT, kH});
+  const TensorView of_head = bench.tensor({kD});
+  bench.row("head_norm_forward",
+            [&](const Stream& on) { head_norm_forward(on, x, of_head, 1e-5, y, heads); });
+  bench.row("bias_add", [&](const Stream& on) { bias_add(on, weight, y); });
+  bench.row("bias_gradient", [&](const Stream& on) { bias_gradient(on, y, dweight); });
+  bench.forget();
+}
+
+void activations(Bench& bench) {
+  const TensorView gate_up = bench.tensor({kT, 2 * kF});
+  const TensorView dgate_up = bench.tensor({kT, 2 * kF});
+  const TensorView y = bench.tensor({kT, kF});
+  const TensorView dy = bench.tensor({kT, kF});
+  bench.row("swiglu_forward", [&](const Stream& on) { swiglu_forward(on, gate_up, y); });
+  bench.row("swiglu_backward",
+            [&](const Stream& on) { swiglu_backward(on, dy, gate_up, dgate_up, TensorView()); });
+  bench.row("gelu_forward", [&](const Stream& on) { gelu_forward(on, Gelu::kTanh, y, dy); });
+  bench.row("gelu_backward", [&](const Stream& on) {
+    gelu_backward(on, Gelu::kTanh, dy, y, dgate_up.columns(0, kF));
+  });
+  bench.row("geglu_forward", [&](const Stream& on) { geglu_forward(on, Gelu::kTanh, gate_up, y); });
+  bench.row("add_in_place", [&](const Stream& on) { add_in_place(on, y, dy); });
+  bench.row("fill_zero", [&](const Stream& on) { fill_zero(on, dy); });
+  bench.forget();
+}
+
+void tokens(Bench& bench) {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(kT));
+  std::vector<std::int32_t> positions(tokens.size());
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    tokens[t] = static_cast<std::int32_t>(t * t % static_cast<std::size_t>(kV));
+    positions[t] = static_cast<std::int32_t>(t % static_cast<std::size_t>(kSegment));
+  }
+  const TensorView on_tokens = bench.ids(tokens);
+  const TensorView on_positions = bench.ids(positions);
+  const TensorView table = bench.tensor({kV, kC});
+  const TensorView rows = bench.tensor({kT, kC});
+  bench.row("embedding_forward",
+            [&](const Stream& on) { embedding_forward(on, on_tokens, table, rows); });
+  bench.row("embedding_backward",
+            [&](const Stream& on) { embedding_backward(on, on_tokens, rows, table); });
+  const TensorView angles = bench.tensor({2 * kSegment, kD / 2});
+  bench.row("rope", [&](const Stream& on) {
+    rope_apply(on, rows, kD, on_positions, angles.row_range(0, kSegment),
+               angles.row_range(kSegment, 2 * kSegment), false);
+  });
+  const TensorView logits = bench.tensor({4096, kV});
+  const TensorView losses = bench.tensor({4096});
+  const TensorView labels(on_tokens.data, DType::kI32, Shape{4096});
+  bench.row("cross_entropy_in_place", [&](const Stream& on) {
+    cross_entropy_in_place(on, logits, labels, TensorView(), 1, losses, true);
+  });
+  bench.forget();
+}
+
+void updates(Bench& bench) {
+  const TensorView weight = bench.tensor({kUpdated});
+  const TensorView gradient = bench.tensor({kUpdated});
+  const TensorView m = bench.tensor({kUpdated});
+  const TensorView v = bench.tensor({kUpdated});
+  fill_zero(bench.stream(), v);
+  AdamwStep step;
+  step.learning_rate = 1e-6;
+  bench.row("adamw_update",
+            [&](const Stream& on) { adamw_update(on, step, weight, gradient, m, v); });
+  const TensorView scales = bench.tensor({2, kUpdated / kMomentBlock});
+  PackedMoments packed;
+  packed.m = m.data;
+  packed.v = v.data;
+  bench.row("adamw_update_packed bf16",
+            [&](const Stream& on) { adamw_update_packed(on, step, weight, gradient, packed); });
+  fill_zero(bench.stream(), m);
+  fill_zero(bench.stream(), v);
+  fill_zero(bench.stream(), scales);
+  packed.code = MomentCode::kInt8;
+  packed.m_scales = scales.as<float>();
+  packed.v_scales = scales.as<float>() + kUpdated / kMomentBlock;
+  bench.row("adamw_update_packed int8",
+            [&](const Stream& on) { adamw_update_packed(on, step, weight, gradient, packed); });
+  bench.row("squared_norm", [&](const Stream& on) { (void)squared_norm(on, gradient); });
+  bench.forget();
+}
+
+void products(Bench& bench) {
+  for (const bool rounded : {false, true}) {
+    const std::string suffix = rounded ? " bf16" : " f32";
+    const auto on_products = [rounded](const Stream& on) {
+      return on.with_products(rounded ? Products::kBf16 : Products::kF32);
+    };
+    for (const auto& [rows, cols] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
+      const TensorView x = bench.tensor({kT, cols});
+      const TensorView w = bench.tensor({rows, cols});
+      const TensorView y = bench.tensor({kT, rows});
+      const std::string at =
+          " " + std::to_string(kT) + "x" + std::to_string(rows) + "x" + std::to_string(cols);
+      bench.row("gemm" + suffix + at, [&](const Stream& on) {
+        gemm(on_products(on), Transpose::kNo, Transpose::kYes, 1, x, w, 0, y);
+      });
+      bench.row("gemm_dx" + suffix + at, [&](const Stream& on) {
+        gemm(on_products(on), Transpose::kNo, Transpose::kNo, 1, y, w, 0, x);
+      });
+      bench.row("gemm_dw" + suffix + at, [&](const Stream& on) {
+        gemm(on_products(on), Transpose::kYes, Transpose::kNo, 1, y, x, 1, w);
+      });
+      bench.forget();
+    }
+    const TensorView qkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD});
+    const TensorView out = bench.tensor({kT, kH * kD});
+    const TensorView dout = bench.tensor({kT, kH * kD});
+    const TensorView dqkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD});
+    const TensorView lse = bench.tensor({kT, kH});
+    std::vector<std::int32_t> segments;
+    for (std::int64_t t = 0; t <= kT; t += kSegment) {
+      segments.push_back(static_cast<std::int32_t>(t));
+    }
+    const TensorView on_device = bench.ids(segments);
+    const AttentionShape shape{static_cast<int>(kH), static_cast<int>(kKvHeads),
+                               static_cast<int>(kD), 1 / std::sqrt(static_cast<double>(kD)), 0};
+    const auto part = [](const TensorView& all, std::int64_t head, std::int64_t count) {
+      return all.columns(head * kD, (head + count) * kD);
+    };
+    bench.row("attention_forward" + suffix, [&](const Stream& on) {
+      attention_forward(on_products(on), shape, part(qkv, 0, kH), part(qkv, kH, kKvHeads),
+                        part(qkv, kH + kKvHeads, kKvHeads), segments, out, lse, on_device);
+    });
+    bench.row("attention_backward" + suffix, [&](const Stream& on) {
+      attention_backward(on_products(on), shape, dout, part(qkv, 0, kH), part(qkv, kH, kKvHeads),
+                         part(qkv, kH + kKvHeads, kKvHeads), out, lse, segments, part(dqkv, 0, kH),
+                         part(dqkv, kH, kKvHeads), part(dqkv, kH + kKvHeads, kKvHeads), on_device);
+    });
+    bench.forget();
+  }
+}
+
+}  // namespace
+
+int run_gpu_rows(int argc, char** argv) {
+  const std::string_view filter = argc > 2 ? argv[2] : "";
+  if (filter == "--help" || filter == "-h") {
+    std::puts(
+        "finescale-bench gpu [NAME]: CUDA kernels on large tensors\n"
+        "  NAME   only rows whose name has it in it\n"
+        "GB/s: every input read once and every output written once; %: of what a copy on this GPU\n"
+        "moves (both sides counted), measured first");
+    return 0;
+  }
+  Gpu gpu(0, 0);
+  Bench bench(gpu, filter);
+  std::printf("%s, copy %.0f GB/s\n", gpu.info().name.c_str(), bench.measure_copy() / 1e9);
+  norms(bench);
+  activations(bench);
+  tokens(bench);
+  updates(bench);
+  products(bench);
+  return 0;
+}
+
+}  // namespace finescale::bench

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// f32 matrices as matrix products of bf16 take them (core/device.h, Products).
+#pragma once
+
+#include "core/device.h"
+#include "core/tensor.h"
+
+namespace finescale::cuda {
+
+// y [R, C] bf16 = x [R, C] f32, to nearest, ties to even; row strides respected.
+void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& y);
+
+// Whether products of these f32 tensors are of rounded operands on this stream.
+[[nodiscard]] inline bool rounds_products(const Stream& stream, const TensorView& x) {
+  return stream.products() == Products::kBf16 && x.dtype == DType::kF32;
+}
+
+// Elements between rows of a rounded copy: rows on 16 bytes, as tensor cores want them.
+[[nodiscard]] inline std::int64_t rounded_stride(std::int64_t cols) {
+  return (cols + 7) / 8 * 8;
+}
+
+}  // namespace finescale::cuda
