@@ -12,7 +12,12 @@ void adamw_update_packed(const Stream& stream, const AdamwStep& step, const Tens
                          const TensorView& gradient, const PackedMoments& moments) {
   const KernelSpan span(stream, [&] {
     return KernelCall{
-        "adamw_packed", {weight.num_elements()}, 0, bytes_of(gradient) + 2 * bytes_of(weight)};
+        "adamw_packed",
+        {weight.num_elements()},
+        0,
+        bytes_of(gradient) + 2 * bytes_of(weight) +
+            static_cast<double>(weight.num_elements()) *
+                (moments.code == MomentCode::kBf16 ? 8 : 4)};  // both moments, read and written
   });
   switch (stream.type()) {
     case DeviceType::kCpu:

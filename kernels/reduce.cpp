@@ -9,6 +9,9 @@
 namespace finescale {
 
 double squared_norm(const Stream& stream, const TensorView& x) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"squared_norm", {x.num_elements()}, 0, bytes_of(x)};
+  });
   switch (stream.type()) {
     case DeviceType::kCpu:
       return cpu::squared_norm(stream, x);

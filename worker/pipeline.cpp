@@ -66,6 +66,12 @@ double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scal
   }
   schedule_ = &schedule->second;
   make_room();
+  std::vector<std::vector<std::unique_ptr<SharedOperand>>> shared;
+  for (const Piece& piece : pieces_) {
+    if (engine_.zero_stage < 3) {  // then weights come and go
+      shared.push_back(piece.trainable->model().share_weights());
+    }
+  }
   const auto rank = static_cast<std::size_t>(engine_.mesh->coord().pipeline);
   for (const PipelineAction& action : schedule_->actions[rank]) {
     Piece& piece = pieces_[static_cast<std::size_t>(action.chunk)];

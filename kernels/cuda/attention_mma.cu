@@ -17,7 +17,9 @@ namespace {
 
 using namespace mma;
 
-constexpr int kCols = 64;  // keys of a tile
+// Keys of a tile, as many as registers last for.
+template <int kHeadDim>
+constexpr int kCols = kHeadDim <= 64 ? 64 : 32;
 
 // Rows g and g + 8 of a warp's 16 in lane 4 g + t: where they are, what they see, their sums.
 struct RowState {
@@ -27,34 +29,35 @@ struct RowState {
   float sum[2] = {0, 0};
 };
 
-// scores -> weights in units of exp(top); earlier sums are scaled to the new top.
-template <int kTiles>
+// scores -> weights in units of 2^top, scores times `scale` (positive) being the exponents; earlier
+// sums are scaled to the new top. kWhole: every row sees every key of the tile.
+template <bool kWhole, int kKeys, int kTiles>
 __device__ __forceinline__ void soften(RowState& state, float scale, int begin,
-                                       float (&scores)[kCols / 8][4], float (&sums)[kTiles][4]) {
+                                       float (&scores)[kKeys / 8][4], float (&sums)[kTiles][4]) {
   const int first = begin + static_cast<int>(threadIdx.x % 4) * 2;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
     float top = -INFINITY;
 #pragma unroll
-    for (int j = 0; j < kCols / 8; ++j) {
+    for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         float& score = scores[j][2 * r + e];
         const int n = first + 8 * j + e;
-        score = n >= state.seen[r] && n <= state.token[r] ? score * scale : -INFINITY;
+        score = kWhole || (n >= state.seen[r] && n <= state.token[r]) ? score : -INFINITY;
         top = fmaxf(top, score);
       }
     }
-    top = fmaxf(quad_max(top), state.top[r]);
+    top = fmaxf(quad_max(top) * scale, state.top[r]);
     const float shift = top == -INFINITY ? 0.0F : top;  // nothing seen yet: -inf + inf is NaN
-    const float factor = exp2f(state.top[r] - shift);
+    const float factor = power_of_two(state.top[r] - shift);
     float sum = 0;
 #pragma unroll
-    for (int j = 0; j < kCols / 8; ++j) {
+    for (int j = 0; j < kKeys / 8; ++j) {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         float& score = scores[j][2 * r + e];
-        score = exp2f(score - shift);
+        score = power_of_two(fmaf(score, scale, -shift));
         sum += score;
       }
     }
@@ -68,66 +71,90 @@ __device__ __forceinline__ void soften(RowState& state, float scale, int begin,
   }
 }
 
+// Of a multiprocessor.
+template <int kHeadDim>
+constexpr int kBlocks = kHeadDim <= 64 ? 3 : 3 - kFewerBlocks;
+
+// Of a tile of keys or values in shared memory; there are two of each: one is filled while the
+// other is multiplied.
+template <int kHeadDim>
+constexpr int kTileSize = kCols<kHeadDim>* kStride<kHeadDim>;
+// Queries lie where the second tiles will: in the keys' and, when that is too small, the values'.
+template <int kHeadDim>
+constexpr std::size_t kSharedBytes = std::size_t{4} * kTileSize<kHeadDim> * sizeof(Bf16);
+
 // Block (tile of queries, head). q [T, H*D], k, v [T, K*D], out [T, H*D], lse [T, H].
 template <int kHeadDim, class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocks<kHeadDim>)
     forward_mma(Heads<const Bf16> q, Heads<const Bf16> k, Heads<const Bf16> v,
                 const std::int32_t* __restrict__ segments, Heads<S> out, Heads<float> lse,
                 AttentionSizes sizes) {
-  GPU_SHARED(Bf16, keys, [kCols * kStride<kHeadDim>]);
-  GPU_SHARED(Bf16, values, [kCols * kStride<kHeadDim>]);
+  constexpr int kKeys = kCols<kHeadDim>;
+  GPU_DYNAMIC_SHARED(Bf16, first_tiles);  // of keys and values, then the second ones
+  Bf16* const second_tiles = first_tiles + 2 * kTileSize<kHeadDim>;
+  static_assert(kRows * kStride<kHeadDim> <= 2 * kTileSize<kHeadDim>);
   const int head = static_cast<int>(blockIdx.y);
-  const int warp = static_cast<int>(threadIdx.x / kWarp);
+  const int own = static_cast<int>(threadIdx.x / kWarp) * 16;
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kRows;  // longest rows first
   const int end = first + kRows < sizes.tokens ? first + kRows : sizes.tokens;
   k = k.of_head(head / sizes.group, sizes.width);
   v = v.of_head(head / sizes.group, sizes.width);
-  unsigned query[kHeadDim / 16][4];
-  copy_in<kHeadDim, kRows>(q.of_head(head, sizes.width), first, end, sizes.width, keys);
+  int begin = first_seen(sizes, segments, first);
+  AsyncCopies copies;
+  const auto fetch = [&](int from, Bf16* tiles) {
+    copy_in<kHeadDim, kKeys>(copies, k, from, end, sizes.width, tiles);
+    copy_in<kHeadDim, kKeys>(copies, v, from, end, sizes.width, tiles + kTileSize<kHeadDim>);
+    copies.end_group();
+  };
+  Bf16* const queries = second_tiles;  // until they are needed
+  copy_in<kHeadDim, kRows>(copies, q.of_head(head, sizes.width), first, end, sizes.width, queries);
+  copies.end_group();
+  fetch(begin, first_tiles);
+  copies.wait<1>();
   __syncthreads();
+  unsigned query[kHeadDim / 16][4];
 #pragma unroll
   for (int d = 0; d < kHeadDim; d += 16) {
-    load_matrices(query[d / 16], matrices_by_rows<kHeadDim>(keys, 16 * warp, d));
+    load_matrices(query[d / 16], matrices_by_rows<kHeadDim>(queries, own, d));
   }
   RowState state;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    state.token[r] = first + 16 * warp + lane / 4 + 8 * r;
+    state.token[r] = first + own + lane / 4 + 8 * r;
     state.seen[r] = first_seen(sizes, segments, state.token[r] < end ? state.token[r] : end - 1);
   }
+  const int last_row = first + own + 15 < end ? first + own + 15 : end - 1;
+  const int all_see_from = first_seen(sizes, segments, last_row);
   float sums[kHeadDim / 8][4] = {};
-  for (int begin = first_seen(sizes, segments, first); begin < end; begin += kCols) {
-    __syncthreads();  // the tile before has been used
-    copy_in<kHeadDim, kCols>(k, begin, end, sizes.width, keys);
-    copy_in<kHeadDim, kCols>(v, begin, end, sizes.width, values);
-    __syncthreads();
-    float scores[kCols / 8][4] = {};
+  Bf16* tiles = first_tiles;
+  Bf16* others = second_tiles;
+  for (; begin < end; begin += kKeys) {
+    copies.wait<0>();
+    __syncthreads();  // the tiles are there, and those before have been used
+    if (begin + kKeys < end) {
+      fetch(begin + kKeys, others);
+    }
+    float scores[kKeys / 8][4] = {};
 #pragma unroll
     for (int d = 0; d < kHeadDim; d += 16) {
 #pragma unroll
-      for (int n = 0; n < kCols; n += 16) {
+      for (int n = 0; n < kKeys; n += 16) {
         unsigned b[4];
-        load_matrices(b, matrices_by_columns<kHeadDim>(keys, n, d));
+        load_matrices(b, matrices_by_columns<kHeadDim>(tiles, n, d));
         multiply_add(scores[n / 8], query[d / 16], b[0], b[1]);
         multiply_add(scores[n / 8 + 1], query[d / 16], b[2], b[3]);
       }
     }
-    soften(state, sizes.scale * kLog2E, begin, scores, sums);
-#pragma unroll
-    for (int n = 0; n < kCols; n += 16) {
-      const auto& low = scores[n / 8];
-      const auto& high = scores[n / 8 + 1];
-      const unsigned weights[4] = {bf16_pair(low[0], low[1]), bf16_pair(low[2], low[3]),
-                                   bf16_pair(high[0], high[1]), bf16_pair(high[2], high[3])};
-#pragma unroll
-      for (int d = 0; d < kHeadDim; d += 16) {
-        unsigned b[4];
-        load_transposed(b, matrices_by_rows<kHeadDim>(values, n, d));
-        multiply_add(sums[d / 8], weights, b[0], b[1]);
-        multiply_add(sums[d / 8 + 1], weights, b[2], b[3]);
-      }
+    if (begin >= all_see_from && begin + kKeys <= first + own + 1) {
+      soften<true, kKeys>(state, sizes.scale * kLog2E, begin, scores, sums);
+    } else {
+      soften<false, kKeys>(state, sizes.scale * kLog2E, begin, scores, sums);
     }
+    accumulate<kHeadDim, kKeys>(scores, tiles + kTileSize<kHeadDim>, sums);
+    Bf16* const used = tiles;
+    tiles = others;
+    others = used;
   }
   float total[2];
 #pragma unroll
@@ -137,8 +164,8 @@ __global__ void __launch_bounds__(kThreads)
       lse.data[state.token[r] * lse.stride + head] = (state.top[r] + log2f(total[r])) * kLn2;
     }
   }
-  __syncthreads();  // keys and values have been used
-  store_sums<kHeadDim>(sums, total, first + 16 * warp, end, sizes.width, keys,
+  __syncthreads();  // keys have been used
+  store_sums<kHeadDim>(sums, total, first + own, end, sizes.width, first_tiles,
                        out.of_head(head, sizes.width));
 }
 
@@ -148,9 +175,9 @@ void launch(const Stream& stream, const AttentionShape& shape, const TensorView&
             const TensorView& out, const TensorView& lse) {
   gpu_launch(stream, forward_mma<kHeadDim, S>,
              dim3(blocks_for(q.rows(), kRows), static_cast<unsigned>(shape.num_heads)),
-             dim3(kThreads), 0, heads_of<const Bf16>(q), heads_of<const Bf16>(k),
-             heads_of<const Bf16>(v), segments.as<std::int32_t>(), heads_of<S>(out),
-             heads_of<float>(lse), sizes_of(shape, q, segments, k, v));
+             dim3(kThreads), kSharedBytes<kHeadDim>, heads_of<const Bf16>(q),
+             heads_of<const Bf16>(k), heads_of<const Bf16>(v), segments.as<std::int32_t>(),
+             heads_of<S>(out), heads_of<float>(lse), sizes_of(shape, q, segments, k, v));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/gpu.h"
@@ -17,26 +18,33 @@ namespace finescale::cuda::mma {
 inline constexpr int kWarps = 4;
 inline constexpr int kThreads = kWarps * static_cast<int>(kWarp);
 inline constexpr int kRows = 16 * kWarps;  // of a block
+// Fewer blocks of a multiprocessor where the compiler needs more registers for the same source.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+inline constexpr int kFewerBlocks = 1;
+#else
+inline constexpr int kFewerBlocks = 0;
+#endif
 
 // Elements between rows in shared memory: 16 bytes more than a multiple of 128 (64 for D = 32), so
 // that eight rows of a matrix lie in different banks.
 template <int kHeadDim>
 inline constexpr int kStride = kHeadDim + kPackOfBf16;
 
-// tile [kCount][kStride] = rows [first, first + kCount) of x; zeros from row `end` and column
-// `width` on.
+// tile [kCount][kStride] = rows [first, first + kCount) of x, on their way; zeros from row `end`
+// and column `width` on.
 template <int kHeadDim, int kCount>
-__device__ __forceinline__ void copy_in(const Heads<const Bf16>& x, int first, int end, int width,
-                                        Bf16* tile) {
+__device__ __forceinline__ void copy_in(AsyncCopies& copies, const Heads<const Bf16>& x, int first,
+                                        int end, int width, Bf16* tile) {
   constexpr int kPacks = kHeadDim / kPackOfBf16;
-  for (int i = static_cast<int>(threadIdx.x); i < kCount * kPacks; i += kThreads) {
+  static_assert(kCount * kPacks % kThreads == 0);
+#pragma unroll
+  for (int begin = 0; begin < kCount * kPacks; begin += kThreads) {
+    const int i = begin + static_cast<int>(threadIdx.x);
     const int row = i / kPacks;
     const int column = i % kPacks * kPackOfBf16;
-    uint4 pack{};
-    if (first + row < end && column < width) {
-      pack = *reinterpret_cast<const uint4*>(x.data + (first + row) * x.stride + column);
-    }
-    *reinterpret_cast<uint4*>(tile + row * kStride<kHeadDim> + column) = pack;
+    const bool there = first + row < end && column < width;
+    copies.copy(there ? x.data + (first + row) * x.stride + column : x.data,
+                tile + row * kStride<kHeadDim> + column, there);
   }
 }
 
@@ -63,6 +71,26 @@ __device__ __forceinline__ float quad_max(float value) {
 __device__ __forceinline__ float quad_sum(float value) {
   value += __shfl_xor_sync(kAllLanes, value, 1);
   return value + __shfl_xor_sync(kAllLanes, value, 2);
+}
+
+// sums [16, D] += a [16, kCount] b [kCount, D]: a as products leave the tensor cores, b in a tile.
+template <int kHeadDim, int kCount>
+__device__ __forceinline__ void accumulate(const float (&a)[kCount / 8][4], const Bf16* b,
+                                           float (&sums)[kHeadDim / 8][4]) {
+#pragma unroll
+  for (int n = 0; n < kCount; n += 16) {
+    const auto& low = a[n / 8];
+    const auto& high = a[n / 8 + 1];
+    const unsigned fragment[4] = {bf16_pair(low[0], low[1]), bf16_pair(low[2], low[3]),
+                                  bf16_pair(high[0], high[1]), bf16_pair(high[2], high[3])};
+#pragma unroll
+    for (int d = 0; d < kHeadDim; d += 16) {
+      unsigned pair[4];
+      load_transposed(pair, matrices_by_rows<kHeadDim>(b, n, d));
+      multiply_add(sums[d / 8], fragment, pair[0], pair[1]);
+      multiply_add(sums[d / 8 + 1], fragment, pair[2], pair[3]);
+    }
+  }
 }
 
 // A warp's 16 rows of sums [16, D], divided by `by`, to rows [first, end) of x. bf16 goes through

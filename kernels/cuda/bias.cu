@@ -46,10 +46,12 @@ void add(const Stream& stream, const TensorView& bias, const TensorView& y) {
 }
 
 template <class T>
-void gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
-  gpu_launch(stream, sum_columns<T>, dim3(blocks_for(dy.cols(), kSumColumns)),
-             dim3(kSumColumns, kSumSlices), 0, dy.as<T>(), dy.row_stride, dbias.as<T>(), dy.rows(),
-             dy.cols());
+void gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias,
+              const TensorView& partials) {
+  sum_columns_of<T>(stream, dy.rows(), dbias, partials, [&](dim3 grid, dim3 block, T* to) {
+    gpu_launch(stream, sum_columns<T>, grid, block, 0, dy.as<T>(), dy.row_stride, to, dy.rows(),
+               dy.cols());
+  });
 }
 
 template <class T>
@@ -67,12 +69,13 @@ void bias_add(const Stream& stream, const TensorView& bias, const TensorView& y)
   y.dtype == DType::kF64 ? add<double>(stream, bias, y) : add<float>(stream, bias, y);
 }
 
-void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
+void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias,
+                   const TensorView& partials) {
   if (dy.rows() == 0) {
     return;
   }
-  dy.dtype == DType::kF64 ? gradient<double>(stream, dy, dbias)
-                          : gradient<float>(stream, dy, dbias);
+  dy.dtype == DType::kF64 ? gradient<double>(stream, dy, dbias, partials)
+                          : gradient<float>(stream, dy, dbias, partials);
 }
 
 void affine_in_place(const Stream& stream, double factor, double addend, const TensorView& x) {

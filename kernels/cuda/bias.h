@@ -8,7 +8,9 @@
 namespace finescale::cuda {
 
 decltype(finescale::bias_add) bias_add;
-decltype(finescale::bias_gradient) bias_gradient;
+// partials: scratch, [column_partials(T), C] (partial_sums.h).
+void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias,
+                   const TensorView& partials);
 decltype(finescale::affine_in_place) affine_in_place;
 
 }  // namespace finescale::cuda

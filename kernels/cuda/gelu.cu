@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise: blocks of threads over the columns of a row. Letters: T tokens, F feed-forward
-// width.
+// Elementwise: blocks of threads over the packs of a row. Letters: T tokens, F feed-forward width.
 #include "kernels/cuda/gelu.h"
 
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace finescale::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 128;
 
 template <class T>
 struct ValueAndSlope {
@@ -33,55 +33,97 @@ __device__ __forceinline__ ValueAndSlope<T> gelu_of(T x) {
   }
 }
 
-// Block (t, c / 256): row t, 256 of its columns. With a gate rows of x hold gate, then up.
-template <class T, Gelu kKind, bool kGated>
+// First column of this thread's pack in row blockIdx.x.
+template <int kWidth>
+__device__ __forceinline__ std::int64_t column() {
+  return (static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x) * kWidth;
+}
+
+// With a gate rows of x hold gate, then up.
+template <class T, Gelu kKind, bool kGated, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     forward_rows(const T* x, std::int64_t x_stride, T* y, std::int64_t y_stride,
                  std::int64_t width) {
   const std::int64_t t = blockIdx.x;
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x;
-  if (c < width) {
-    const T* row = x + t * x_stride;
-    const T value = gelu_of<T, kKind>(row[c]).value;
-    y[t * y_stride + c] = kGated ? value * row[width + c] : value;
+  const std::int64_t c = column<kWidth>();
+  if (c >= width) {
+    return;
   }
+  const T* row = x + t * x_stride;
+  T value[kWidth];
+  T up[kWidth];
+  load_pack(row + c, value);
+  if constexpr (kGated) {
+    load_pack(row + width + c, up);
+  }
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    value[i] = gelu_of<T, kKind>(value[i]).value;
+    if constexpr (kGated) {
+      value[i] *= up[i];
+    }
+  }
+  store_pack(value, y + t * y_stride + c);
 }
 
-template <class T, Gelu kKind, bool kGated>
+template <class T, Gelu kKind, bool kGated, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     backward_rows(const T* dy, std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dx,
                   std::int64_t dx_stride, std::int64_t width) {
   const std::int64_t t = blockIdx.x;
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.y) * kThreads + threadIdx.x;
-  if (c < width) {
-    const T* row = x + t * x_stride;
-    const T grad = dy[t * dy_stride + c];
-    const ValueAndSlope<T> at = gelu_of<T, kKind>(row[c]);
-    T* out = dx + t * dx_stride;
-    if (kGated) {
-      const T up = row[width + c];  // dx may be x
-      out[c] = grad * up * at.slope;
-      out[width + c] = grad * at.value;
+  const std::int64_t c = column<kWidth>();
+  if (c >= width) {
+    return;
+  }
+  const T* row = x + t * x_stride;  // dx may be x: a thread reads what it overwrites
+  T grad[kWidth];
+  T value[kWidth];
+  T up[kWidth];
+  load_pack(dy + t * dy_stride + c, grad);
+  load_pack(row + c, value);
+  if constexpr (kGated) {
+    load_pack(row + width + c, up);
+  }
+#pragma unroll
+  for (int i = 0; i < kWidth; ++i) {
+    const ValueAndSlope<T> at = gelu_of<T, kKind>(value[i]);
+    if constexpr (kGated) {
+      value[i] = grad[i] * up[i] * at.slope;
+      up[i] = grad[i] * at.value;
     } else {
-      out[c] = grad * at.slope;
+      value[i] = grad[i] * at.slope;
     }
   }
+  T* out = dx + t * dx_stride;
+  store_pack(value, out + c);
+  if constexpr (kGated) {
+    store_pack(up, out + width + c);
+  }
+}
+
+template <int kWidth>
+dim3 grid_of(const TensorView& y) {
+  return {static_cast<unsigned>(y.rows()), blocks_for(y.cols(), kThreads * kWidth)};
 }
 
 template <class T, Gelu kKind, bool kGated>
 void forward(const Stream& stream, const TensorView& x, const TensorView& y) {
-  gpu_launch(stream, forward_rows<T, kKind, kGated>,
-             dim3(static_cast<unsigned>(y.rows()), blocks_for(y.cols(), kThreads)), dim3(kThreads),
-             0, x.as<T>(), x.row_stride, y.as<T>(), y.row_stride, y.cols());
+  for_width<kPack<T>>(y.cols() % kPack<T> == 0 && lies_on(kPack<T>, x, y), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    gpu_launch(stream, forward_rows<T, kKind, kGated, kWidth>, grid_of<kWidth>(y), dim3(kThreads),
+               0, x.as<T>(), x.row_stride, y.as<T>(), y.row_stride, y.cols());
+  });
 }
 
 template <class T, Gelu kKind, bool kGated>
 void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
               const TensorView& dx) {
-  gpu_launch(stream, backward_rows<T, kKind, kGated>,
-             dim3(static_cast<unsigned>(dy.rows()), blocks_for(dy.cols(), kThreads)),
-             dim3(kThreads), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride, dx.as<T>(),
-             dx.row_stride, dy.cols());
+  for_width<kPack<T>>(dy.cols() % kPack<T> == 0 && lies_on(kPack<T>, dy, x, dx), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    gpu_launch(stream, backward_rows<T, kKind, kGated, kWidth>, grid_of<kWidth>(dy), dim3(kThreads),
+               0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride, dx.as<T>(), dx.row_stride,
+               dy.cols());
+  });
 }
 
 template <bool kGated>

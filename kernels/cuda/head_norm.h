@@ -8,6 +8,9 @@
 namespace finescale::cuda {
 
 decltype(finescale::head_norm_forward) head_norm_forward;
-decltype(finescale::head_norm_backward) head_norm_backward;
+// partials: scratch, [column_partials(T), C] (partial_sums.h) in the type of dweight.
+void head_norm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+                        const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+                        const TensorView& dweight, const TensorView& partials);
 
 }  // namespace finescale::cuda

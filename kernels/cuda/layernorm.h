@@ -8,6 +8,10 @@
 namespace finescale::cuda {
 
 decltype(finescale::layernorm_forward) layernorm_forward;
-decltype(finescale::layernorm_backward) layernorm_backward;
+// partials: scratch, [norm_partials(T), C] (partial_sums.h) in the type of dweight.
+void layernorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+                        const TensorView& weight, const TensorView& statistics,
+                        const TensorView& dx, const TensorView& dweight,
+                        const TensorView& partials);
 
 }  // namespace finescale::cuda

@@ -54,9 +54,17 @@ std::string describe(const MatmulOperand& operand) {
          std::to_string(operand.cols) + "]" + (operand.transposed ? " transposed" : "");
 }
 
-bool is_same(const TensorView& a, const TensorView& b) {
-  return a.data == b.data && a.dtype == b.dtype && a.rows() == b.rows() && a.cols() == b.cols() &&
-         a.row_stride == b.row_stride;
+// The first column of `inner` in `outer`; -1: it is not a range of its columns.
+std::int64_t first_column(const TensorView& outer, const TensorView& inner) {
+  if (outer.data == inner.data && outer.rows() == inner.rows() && outer.cols() == inner.cols() &&
+      outer.row_stride == inner.row_stride) {
+    return 0;
+  }
+  const std::int64_t offset = inner.as<float>() - outer.as<float>();
+  const bool inside = outer.rows() > 1 && outer.rows() == inner.rows() &&
+                      outer.row_stride == inner.row_stride && offset > -1 &&
+                      offset + inner.cols() <= outer.cols();
+  return inside ? offset : -1;
 }
 
 }  // namespace
@@ -157,33 +165,31 @@ Matmuls::Rounded::Rounded(Gpu& gpu, const TensorView& matrix)
                .columns(0, matrix.cols())) {}
 
 void Matmuls::keep_rounded(const Stream& stream, const TensorView& matrix) {
-  for (Rounded& one : rounded_) {
-    if (is_same(one.of, matrix)) {
-      ++one.users;
-      return;
-    }
+  if (const auto found = find(matrix); found != rounded_.end()) {
+    ++found->users;
+    return;
   }
   round_to_bf16(stream, matrix, rounded_.emplace_back(*gpu_, matrix).copy);
 }
 
 void Matmuls::forget_rounded(const TensorView& matrix) noexcept {
-  for (auto one = rounded_.begin(); one != rounded_.end(); ++one) {
-    if (is_same(one->of, matrix)) {
-      if (--one->users == 0) {
-        rounded_.erase(one);
-      }
-      return;
-    }
+  if (const auto found = find(matrix); found != rounded_.end() && --found->users == 0) {
+    rounded_.erase(found);
   }
 }
 
-TensorView Matmuls::rounded(const TensorView& matrix) const noexcept {
-  for (const Rounded& one : rounded_) {
-    if (is_same(one.of, matrix)) {
-      return one.copy;
-    }
+TensorView Matmuls::rounded(const TensorView& matrix) noexcept {
+  const auto found = find(matrix);
+  if (found == rounded_.end()) {
+    return {};
   }
-  return {};
+  const std::int64_t first = first_column(found->of, matrix);
+  return found->copy.columns(first, first + matrix.cols());
+}
+
+std::list<Matmuls::Rounded>::iterator Matmuls::find(const TensorView& matrix) noexcept {
+  return std::find_if(rounded_.begin(), rounded_.end(),
+                      [&](const Rounded& one) { return first_column(one.of, matrix) >= 0; });
 }
 
 }  // namespace finescale::cuda

@@ -38,11 +38,12 @@ class Matmuls final : public GpuLibrary {
   void run(const Stream& stream, double alpha, const TensorView& a, Transpose transpose_a,
            const TensorView& b, Transpose transpose_b, double beta, const TensorView& c);
 
-  // A copy of `matrix` rounded to bf16 that products use until forget(); once for each call.
+  // A copy of `matrix` rounded to bf16 that products of it, or of a range of its columns, use until
+  // as many calls of forget_rounded.
   void keep_rounded(const Stream& stream, const TensorView& matrix);
   void forget_rounded(const TensorView& matrix) noexcept;
   // The copy that is kept; empty: none is.
-  [[nodiscard]] TensorView rounded(const TensorView& matrix) const noexcept;
+  [[nodiscard]] TensorView rounded(const TensorView& matrix) noexcept;
 
  private:
   struct Plan {
@@ -60,6 +61,7 @@ class Matmuls final : public GpuLibrary {
   };
   using Key = std::tuple<MatmulOperand, MatmulOperand, MatmulOperand>;
 
+  [[nodiscard]] std::list<Rounded>::iterator find(const TensorView& matrix) noexcept;
   const Plan& plan_for(const MatmulOperand& a, const MatmulOperand& b, const MatmulOperand& c);
   [[nodiscard]] Plan make_plan(const MatmulOperand& a, const MatmulOperand& b,
                                const MatmulOperand& c) const;

@@ -53,8 +53,25 @@ __device__ __forceinline__ void load_transposed(unsigned (&to)[4], const Bf16* r
 
 // Two neighbouring elements of a fragment.
 __device__ __forceinline__ unsigned bf16_pair(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  unsigned pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#else
   return static_cast<unsigned>(to_storage<Bf16>(low).bits) |
          static_cast<unsigned>(to_storage<Bf16>(high).bits) << 16;
+#endif
+}
+
+// 2^x to two units in the last place of f32, which is rounded to bf16; denormal results are zero.
+__device__ __forceinline__ float power_of_two(float x) {
+#if defined(__CUDA_ARCH__)
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  return exp2f(x);
+#endif
 }
 
 }  // namespace finescale::cuda

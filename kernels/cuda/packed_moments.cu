@@ -33,26 +33,42 @@ __device__ __forceinline__ std::uint16_t at_random(float value, std::uint32_t el
   return static_cast<std::uint16_t>((__float_as_uint(value) + (random >> 16)) >> 16);
 }
 
-// w, g [count].
-template <class T>
+// w, g [count]; a thread has a pack of them.
+template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads)
     update_bf16(AdamwFactors<T> k, T* __restrict__ w, const T* __restrict__ g,
                 PackedMoments moments, std::int64_t count) {
-  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (i >= count) {
+  const std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
+  const std::int64_t left = count - i;
+  if (left <= 0) {
     return;
   }
   auto* const first = static_cast<Bf16*>(moments.m) + i;
   auto* const second = static_cast<Bf16*>(moments.v) + i;
-  T weight = w[i];
-  T m = to_compute(*first);
-  T v = to_compute(*second);
-  adamw_element(k, g[i], weight, m, v);
-  w[i] = weight;
-  first->bits = to_nearest(static_cast<float>(m));
-  second->bits =
-      at_random(static_cast<float>(v), static_cast<std::uint32_t>(moments.first_element + i),
-                moments.rounding_key);
+  T weight[kWidth];
+  T gradient[kWidth];
+  float m[kWidth];
+  float v[kWidth];
+  load_some(w + i, left, weight);
+  load_some(g + i, left, gradient);
+  load_some(first, left, m);
+  load_some(second, left, v);
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) {
+    T own_m = m[e];
+    T own_v = v[e];
+    adamw_element(k, gradient[e], weight[e], own_m, own_v);
+    // As f32 whose lower halves are zero, so that storing rounds no more.
+    m[e] = __uint_as_float(static_cast<unsigned>(to_nearest(static_cast<float>(own_m))) << 16);
+    v[e] = __uint_as_float(
+        static_cast<unsigned>(at_random(static_cast<float>(own_v),
+                                        static_cast<std::uint32_t>(moments.first_element + i + e),
+                                        moments.rounding_key))
+        << 16);
+  }
+  store_some(weight, left, w + i);
+  store_some<kWidth, Bf16>(m, left, first);
+  store_some<kWidth, Bf16>(v, left, second);
 }
 
 // One byte: the upper bits of an f32 in [0, 1], counted down from 1, which is the largest code.
@@ -157,8 +173,17 @@ void launch(const Stream& stream, const AdamwStep& step, const TensorView& weigh
                dim3(kThreads), 0, adamw_factors<T>(step), weight.as<T>(), gradient.as<T>(), moments,
                count);
   } else {
-    gpu_launch(stream, update_bf16<T>, dim3(blocks_for(count, kThreads)), dim3(kThreads), 0,
-               adamw_factors<T>(step), weight.as<T>(), gradient.as<T>(), moments, count);
+    constexpr int kPackOfMoments = 4;
+    const Shape shape{count};
+    const bool packed =
+        lies_on(kPackOfMoments, weight, gradient, TensorView(moments.m, DType::kBf16, shape),
+                TensorView(moments.v, DType::kBf16, shape));
+    for_width<kPackOfMoments>(packed, [&](auto width) {
+      constexpr int kWidth = decltype(width)::value;
+      gpu_launch(stream, update_bf16<T, kWidth>, dim3(blocks_for(count, kThreads * kWidth)),
+                 dim3(kThreads), 0, adamw_factors<T>(step), weight.as<T>(), gradient.as<T>(),
+                 moments, count);
+    });
   }
 }
 

@@ -4,8 +4,10 @@
 
 #include <vector>
 
+#include "core/exact_sum.h"
 #include "core/transfer.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/exact_words.h"
 #include "kernels/cuda/scratch.h"
 
 namespace finescale::cuda {
@@ -37,20 +39,26 @@ double squared_norm(const Stream& stream, const TensorView& x) {
   return total_of(stream, sums[0]);
 }
 
-// The sums of the blocks, 1/128 of the bytes of f32, are added on the host: exactly, so nothing
-// depends on how many GPUs hold x.
+// The sums of the blocks are added exactly, so nothing depends on how many GPUs hold x.
 void squared_norm_blocks(const Stream& stream, const TensorView& x, ExactSum& total) {
   const std::int64_t blocks = norm_blocks(x);
   if (blocks == 0) {
     return;
   }
-  const ScratchTensors sums(stream, {{DType::kF64, {blocks}}});
-  squared_norm_blocks(stream, x, sums[0]);
-  std::vector<double> values(static_cast<std::size_t>(blocks));
-  copy_to_host(stream, sums[0].data, values.data(), sums[0].size_bytes());
-  for (const double value : values) {
-    total.add(value);
+  const std::int64_t rows = exact_word_rows(blocks);
+  const ScratchTensors scratch(
+      stream, {{DType::kF64, {blocks}}, {DType::kF64, {rows, ExactSum::kNumWords}}});
+  squared_norm_blocks(stream, x, scratch[0]);
+  exact_words(stream, scratch[0], scratch[1]);  // 64 bits each, whatever the type is called
+  std::vector<ExactSum::Words> words(static_cast<std::size_t>(rows));
+  copy_to_host(stream, scratch[1].data, words.data(), scratch[1].size_bytes());
+  ExactSum::Words all{};
+  for (const ExactSum::Words& row : words) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i] += row[i];
+    }
   }
+  total.merge(ExactSum::from_words(all));
 }
 
 double sum(const Stream& stream, const TensorView& x) {

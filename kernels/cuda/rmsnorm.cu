@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/block_sum.h"
 #include "kernels/cuda/column_sums.h"
+#include "kernels/cuda/fused_columns.h"
 #include "kernels/cuda/gpu.h"
 
 namespace finescale::cuda {
@@ -77,6 +78,58 @@ __global__ void __launch_bounds__(kSumColumns* kSumSlices)
   });
 }
 
+// Both gradients at once: dx as above, and of kFusedRows rows of a block the sums of dy x rstd,
+// which go to partials [blocks, C]. A thread has the columns threadIdx.x + i kThreads.
+template <int kThreads, int kColumns>
+__global__ void __launch_bounds__(kThreads)
+    backward_both(const float* __restrict__ dy, std::int64_t dy_stride, const float* __restrict__ x,
+                  std::int64_t x_stride, const float* __restrict__ weight,
+                  const float* __restrict__ rstd, float* __restrict__ dx, std::int64_t dx_stride,
+                  float* __restrict__ partials, std::int64_t rows, std::int64_t width) {
+  GPU_SHARED(float, parts, [2][kThreads / kWarp]);
+  const std::int64_t first = blockIdx.x * kFusedRows;
+  const std::int64_t last = first + kFusedRows < rows ? first + kFusedRows : rows;
+  float sums[kColumns] = {};
+  for (std::int64_t t = first; t < last; ++t) {
+    float g[kColumns];
+    float value[kColumns];
+    float sum[kColumns];  // read with the others: one wait for memory a row
+    float dot = 0;
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) {
+      const std::int64_t c = threadIdx.x + i * kThreads;
+      g[i] = c < width ? dy[t * dy_stride + c] : 0.0F;
+      value[i] = c < width ? x[t * x_stride + c] : 0.0F;
+      sum[i] = c < width ? dx[t * dx_stride + c] : 0.0F;
+    }
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) {
+      const std::int64_t c = threadIdx.x + i * kThreads;
+      const float scaled = c < width ? g[i] * weight[c] : 0.0F;
+      sums[i] += g[i] * (value[i] * rstd[t]);
+      g[i] = scaled;
+      dot += scaled * value[i];
+    }
+    const float scale = rstd[t];
+    const float back = -block_sum<kThreads>(dot, parts[(t - first) % 2]) * scale * scale * scale /
+                       static_cast<float>(width);
+#pragma unroll
+    for (int i = 0; i < kColumns; ++i) {
+      const std::int64_t c = threadIdx.x + i * kThreads;
+      if (c < width) {
+        dx[t * dx_stride + c] = sum[i] + (g[i] * scale + value[i] * back);
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kColumns; ++i) {
+    const std::int64_t c = threadIdx.x + i * kThreads;
+    if (c < width) {
+      partials[blockIdx.x * width + c] = sums[i];
+    }
+  }
+}
+
 template <class T>
 void forward(const Stream& stream, const TensorView& x, const TensorView& residual,
              const TensorView& weight, double eps, const TensorView& y, const TensorView& rstd) {
@@ -85,19 +138,38 @@ void forward(const Stream& stream, const TensorView& x, const TensorView& residu
              static_cast<T>(eps), y.as<T>(), y.row_stride, rstd.as<T>(), x.cols());
 }
 
+void both(const Stream& stream, const TensorView& dy, const TensorView& x, const TensorView& weight,
+          const TensorView& rstd, const TensorView& dx, const TensorView& dweight,
+          const TensorView& partials) {
+  const auto blocks = static_cast<unsigned>(norm_partials(x.rows()));
+  for_columns(x.cols(), [&](auto threads, auto columns) {
+    constexpr int kThreads = decltype(threads)::value;
+    gpu_launch(stream, backward_both<kThreads, decltype(columns)::value>, dim3(blocks),
+               dim3(kThreads), 0, dy.as<float>(), dy.row_stride, x.as<float>(), x.row_stride,
+               weight.as<float>(), rstd.as<float>(), dx.as<float>(), dx.row_stride,
+               partials.as<float>(), x.rows(), x.cols());
+  });
+  sum_partials<float>(stream, partials, norm_partials(x.rows()), dweight);
+}
+
 template <class T>
 void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
               const TensorView& weight, const TensorView& rstd, const TensorView& dx,
-              const TensorView& dweight) {
+              const TensorView& dweight, const TensorView& partials) {
+  if (!dx.empty() && !dweight.empty() && dx.dtype == DType::kF32 && x.cols() <= kFusedWidth) {
+    both(stream, dy, x, weight, rstd, dx, dweight, partials);
+    return;
+  }
   if (!dx.empty()) {
     gpu_launch(stream, backward_rows<T>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads),
                0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride, weight.as<T>(), rstd.as<T>(),
                dx.as<T>(), dx.row_stride, x.cols());
   }
   if (!dweight.empty()) {
-    gpu_launch(stream, weight_columns<T>, dim3(blocks_for(x.cols(), kSumColumns)),
-               dim3(kSumColumns, kSumSlices), 0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride,
-               rstd.as<T>(), dweight.as<T>(), x.rows(), x.cols());
+    sum_columns_of<T>(stream, x.rows(), dweight, partials, [&](dim3 grid, dim3 block, T* to) {
+      gpu_launch(stream, weight_columns<T>, grid, block, 0, dy.as<T>(), dy.row_stride, x.as<T>(),
+                 x.row_stride, rstd.as<T>(), to, x.rows(), x.cols());
+    });
   }
 }
 
@@ -115,12 +187,12 @@ void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView
 
 void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
                       const TensorView& weight, const TensorView& rstd, const TensorView& dx,
-                      const TensorView& dweight) {
+                      const TensorView& dweight, const TensorView& partials) {
   if (x.rows() == 0) {
     return;
   }
-  x.dtype == DType::kF64 ? backward<double>(stream, dy, x, weight, rstd, dx, dweight)
-                         : backward<float>(stream, dy, x, weight, rstd, dx, dweight);
+  x.dtype == DType::kF64 ? backward<double>(stream, dy, x, weight, rstd, dx, dweight, partials)
+                         : backward<float>(stream, dy, x, weight, rstd, dx, dweight, partials);
 }
 
 }  // namespace finescale::cuda

@@ -8,6 +8,9 @@
 namespace finescale::cuda {
 
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
-decltype(finescale::rmsnorm_backward) rmsnorm_backward;
+// partials: scratch, [norm_partials(T), C] (partial_sums.h) in the type of dweight.
+void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,
+                      const TensorView& weight, const TensorView& rstd, const TensorView& dx,
+                      const TensorView& dweight, const TensorView& partials);
 
 }  // namespace finescale::cuda

@@ -31,7 +31,7 @@ void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& 
   if (x.num_elements() == 0) {
     return;
   }
-  for_width<kPack<Bf16>>(lies_on(4, x) && lies_on(8, y), [&](auto width) {
+  for_width<4>(lies_on(4, x, y), [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
     gpu_launch(stream, round_rows<kWidth>,
                dim3(static_cast<unsigned>(x.rows()), blocks_for(x.cols(), kThreads * kWidth)),

@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/cross_entropy.h"
 #include "kernels/cuda/embedding.h"
@@ -18,9 +19,11 @@
 #include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
+#include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rope.h"
+#include "kernels/cuda/rounding.h"
 #include "kernels/cuda/swiglu.h"
 #include "tests/cuda_emulation/access.h"
 #include "tests/cuda_emulation/cases.h"
@@ -63,10 +66,13 @@ void run_norms(const Side& side) {
   Array statistics = side.output(kTokens, 2);
   cuda::rmsnorm_forward(side.stream, x.view(), {}, weight.vector(), 1e-5, y.view(),
                         statistics.vector());
+  Array partials = side.output(cuda::norm_partials(kTokens), kCols);
   cuda::rmsnorm_backward(side.stream, y.view(), x.view(), weight.vector(), statistics.vector(),
-                         dx.view(), dweight.vector());
+                         dx.view(), dweight.vector(), partials.view());
   cuda::layernorm_forward(side.stream, x.view(), {}, weight.vector(), bias.vector(), 1e-5, y.view(),
                           statistics.view());
+  cuda::layernorm_backward(side.stream, y.view(), x.view(), weight.vector(), statistics.view(),
+                           dx.view(), dweight.vector(), partials.view());
 }
 
 void run_head_norm(const Side& side) {
@@ -77,7 +83,7 @@ void run_head_norm(const Side& side) {
   Array dweight = side.output(1, 64);
   cuda::head_norm_forward(side.stream, x.view(), weight.vector(), 1e-5, y.view(), rstd.view());
   cuda::head_norm_backward(side.stream, y.view(), x.view(), weight.vector(), rstd.view(), y.view(),
-                           dweight.vector());
+                           dweight.vector(), {});
 }
 
 void run_gelu(const Side& side) {
@@ -187,6 +193,31 @@ void run_attention(const Side& side, int dim) {
                            dv.view());
 }
 
+// Products of rounded operands with f32 results.
+void run_rounded_attention(const Side& side, int dim) {
+  constexpr std::int64_t kLength = 128;
+  const AttentionShape shape{
+      .num_heads = 2, .num_kv_heads = 1, .head_dim = dim, .scale = 1 / std::sqrt(dim)};
+  const Array x = side.wide_input(1, kLength, 4 * dim);
+  Array from = x;
+  Array qkv = side.input(1, kLength, 4 * dim);
+  Array out = side.wide_output(kLength, 2 * dim);
+  Array dqkv = x;
+  Array lse = side.wide_output(kLength, 2);
+  Array delta = lse;
+  Array segments(DType::kI32, 1, 2);
+  segments.set(0, 1, kLength);
+  cuda::round_to_bf16(side.stream, from.view(), qkv.view());
+  const auto part = [dim](Array& all, int begin, int end) {
+    return all.view().columns(std::int64_t{begin} * dim, std::int64_t{end} * dim);
+  };
+  cuda::attention_forward_mma(side.stream, shape, part(qkv, 0, 2), part(qkv, 2, 3), part(qkv, 3, 4),
+                              segments.vector(), out.view(), lse.view());
+  cuda::attention_backward_mma(side.stream, shape, part(qkv, 0, 2), part(qkv, 0, 2),
+                               part(qkv, 2, 3), part(qkv, 3, 4), lse.view(), segments.vector(),
+                               delta.view(), part(dqkv, 0, 2), part(dqkv, 2, 3), part(dqkv, 3, 4));
+}
+
 // Rows of the kernels that take packs: `type` as the compiler writes it, `pack` elements of it.
 std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) {
   const auto bytes = [dtype](double count) { return matrices(dtype, count); };
@@ -216,16 +247,21 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
         {"reduce:add_scaled" + with, bytes(3)}}}};
   for (const int dim : {64, 128, 256}) {
     const std::string wide = "<" + type + ", " + std::to_string(dim) + ">";
+    const std::string narrow = "<" + std::to_string(dim) + ", " + type + ">";
     const bool is_mma = dtype == DType::kBf16 && dim <= 128;
-    rows.push_back({"attention, heads of " + std::to_string(dim),
-                    dtype,
-                    [dim](const Side& side) { run_attention(side, dim); },
-                    {{is_mma ? "attention_mma:forward_mma<" + std::to_string(dim) + ">"
-                             : "attention_forward:forward_tiles" + wide,
-                      0},
-                     {"attention_backward:find_delta<" + type + ">", 0},
-                     {"attention_backward:query_gradients" + wide, 0},
-                     {"attention_backward:key_gradients" + wide, 0}}});
+    rows.push_back(
+        {"attention, heads of " + std::to_string(dim),
+         dtype,
+         [dim](const Side& side) { run_attention(side, dim); },
+         {{is_mma ? "attention_mma:forward_mma" + narrow : "attention_forward:forward_tiles" + wide,
+           0},
+          {"attention_backward:find_delta<" + type + ">", 0},
+          {is_mma ? "attention_backward_mma:query_gradients_mma" + narrow
+                  : "attention_backward:query_gradients" + wide,
+           0},
+          {is_mma ? "attention_backward_mma:key_gradients_mma" + narrow
+                  : "attention_backward:key_gradients" + wide,
+           0}}});
   }
   return rows;
 }
@@ -242,9 +278,11 @@ std::vector<Measured> measured() {
                f32,
                run_norms,
                {{"rmsnorm:forward_rows<float>", 0},
-                {"rmsnorm:backward_rows<float>", 0},
-                {"rmsnorm:weight_columns<float>", 0},
-                {"layernorm:forward_rows<float>", 0}}},
+                {"rmsnorm:backward_both<256, 4>", 0},
+                {"rmsnorm:add_partial_sums<float>", 0},
+                {"layernorm:forward_rows<float>", 0},
+                {"layernorm:backward_both<256, 4>", 0},
+                {"layernorm:add_partial_sums<float>", 0}}},
               {"norms of heads",
                f32,
                run_head_norm,
@@ -254,14 +292,21 @@ std::vector<Measured> measured() {
               {"gated GELU",
                f32,
                run_gelu,
-               {{"gelu:forward_rows<float, (Gelu)0, true>", bytes(3)},
-                {"gelu:backward_rows<float, (Gelu)0, true>", bytes(5)}}},
+               {{"gelu:forward_rows<float, (Gelu)0, true, 4>", bytes(3)},
+                {"gelu:backward_rows<float, (Gelu)0, true, 4>", bytes(5)}}},
               {"bias", f32, run_bias, {{"bias:add_rows_of<float>", 0}}},
               {"AdamW", f32, run_adamw, {{"adamw:update<float, 4>", bytes(7)}}},
               {"AdamW, bf16 moments",
                f32,
                run_packed_adamw,
-               {{"packed_moments:update_bf16<float>", bytes(5)}}},
+               {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
+              {"attention of rounded operands",
+               DType::kBf16,
+               [](const Side& side) { run_rounded_attention(side, 64); },
+               {{"rounding:round_rows<4>", 128 * 256 * 6.0},
+                {"attention_mma:forward_mma<64, float>", 0},
+                {"attention_backward_mma:query_gradients_mma<64, float>", 0},
+                {"attention_backward_mma:key_gradients_mma<64, float>", 0}}},
               {"logits",
                f32,
                run_logits,

@@ -84,10 +84,30 @@ class Array {
       set_flat(i, i % stride_ < cols ? 0 : kMark);
     }
   }
-  [[nodiscard]] DType dtype() const { return dtype_; }
-  [[nodiscard]] std::int64_t rows() const { return rows_; }
-  [[nodiscard]] std::int64_t cols() const { return cols_; }
-  [[nodiscard]] const Bytes& bytes() const { return bytes_; }
+  ~Array() = default;
+  Array(Array&& other) noexcept = default;
+  Array& operator=(Array&& other) noexcept = default;
+  Array& operator=(const Array& other) = delete;
+  // Results are copied where they are returned: kernels must have written them.
+  Array(const Array& other)
+      : dtype_(other.dtype_), rows_(other.rows_), cols_(other.cols_), stride_(other.stride_) {
+#ifdef FINESCALE_ON_GPU
+    (void)cudaDeviceSynchronize();
+#endif
+    bytes_ = other.bytes_;
+  }
+  [[nodiscard]] DType dtype() const {
+    return dtype_;
+  }
+  [[nodiscard]] std::int64_t rows() const {
+    return rows_;
+  }
+  [[nodiscard]] std::int64_t cols() const {
+    return cols_;
+  }
+  [[nodiscard]] const Bytes& bytes() const {
+    return bytes_;
+  }
   [[nodiscard]] double at(std::int64_t row, std::int64_t col) const {
     return flat(row * stride_ + col);
   }

@@ -2,6 +2,7 @@
 // RMSNorm, LayerNorm, norms of heads; residuals where the size's `more` is 2.
 #include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/layernorm.h"
+#include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "tests/cuda_emulation/cases.h"
 
@@ -20,10 +21,15 @@ Results rmsnorm(const Side& side, const Size& size) {
   Array rstd = side.wide_output(1, size.rows);
   const TensorView added = size.more == 2 ? residual.view() : TensorView();
   const auto forward = side.is_cuda() ? cuda::rmsnorm_forward : rmsnorm_forward;
-  const auto backward = side.is_cuda() ? cuda::rmsnorm_backward : rmsnorm_backward;
   forward(side.stream, x.view(), added, weight.vector(), 1e-5, y.view(), rstd.vector());
-  backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.vector(), dx.view(),
-           dweight.vector());
+  if (side.is_cuda()) {
+    Array partials = side.wide_output(cuda::norm_partials(size.rows), size.cols);
+    cuda::rmsnorm_backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.vector(),
+                           dx.view(), dweight.vector(), partials.view());
+  } else {
+    rmsnorm_backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.vector(), dx.view(),
+                     dweight.vector());
+  }
   return {{"x", x}, {"y", y}, {"rstd", rstd}, {"dx", dx}, {"dweight", dweight}};
 }
 
@@ -39,11 +45,16 @@ Results layernorm(const Side& side, const Size& size) {
   Array statistics = side.wide_output(size.rows, 2);
   const TensorView added = size.more == 2 ? residual.view() : TensorView();
   const auto forward = side.is_cuda() ? cuda::layernorm_forward : layernorm_forward;
-  const auto backward = side.is_cuda() ? cuda::layernorm_backward : layernorm_backward;
   forward(side.stream, x.view(), added, weight.vector(), bias.vector(), 1e-2, y.view(),
           statistics.view());
-  backward(side.stream, dy.view(), x.view(), weight.vector(), statistics.view(), dx.view(),
-           dweight.vector());
+  if (side.is_cuda()) {
+    Array partials = side.wide_output(cuda::norm_partials(size.rows), size.cols);
+    cuda::layernorm_backward(side.stream, dy.view(), x.view(), weight.vector(), statistics.view(),
+                             dx.view(), dweight.vector(), partials.view());
+  } else {
+    layernorm_backward(side.stream, dy.view(), x.view(), weight.vector(), statistics.view(),
+                       dx.view(), dweight.vector());
+  }
   return {{"x", x}, {"y", y}, {"statistics", statistics}, {"dx", dx}, {"dweight", dweight}};
 }
 
@@ -57,10 +68,15 @@ Results head_norm(const Side& side, const Size& size) {
   Array y = side.output(size.rows, heads * size.cols, 2);
   Array rstd = side.wide_output(size.rows, heads);
   const auto forward = side.is_cuda() ? cuda::head_norm_forward : head_norm_forward;
-  const auto backward = side.is_cuda() ? cuda::head_norm_backward : head_norm_backward;
   forward(side.stream, x.view(), weight.vector(), 1e-2, y.view(), rstd.view());
-  backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.view(), dy.view(),
-           dweight.vector());
+  if (side.is_cuda()) {
+    Array partials = side.wide_output(cuda::column_partials(size.rows), size.cols);
+    cuda::head_norm_backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.view(),
+                             dy.view(), dweight.vector(), partials.view());
+  } else {
+    head_norm_backward(side.stream, dy.view(), x.view(), weight.vector(), rstd.view(), dy.view(),
+                       dweight.vector());
+  }
   return {{"y", y}, {"rstd", rstd}, {"dx", dy}, {"dweight", dweight}};
 }
 

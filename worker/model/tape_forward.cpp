@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recording and carrying out the operations.
+#include <algorithm>
+
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -280,7 +282,8 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
     }
     return TensorView(pool.blocks[0].data(), dtype_, Shape{rows, columns});
   };
-  const std::int64_t chunk = cross_entropy_chunk_rows(vocab, dtype_);
+  const std::int64_t most = cross_entropy_chunk_rows(vocab, dtype_, stream_.type());
+  const std::int64_t chunk = stream_.on_gpu() ? std::min(most, max_tokens_) : most;
   const TensorView logits = scratch(-vocab, chunk, vocab);
   VocabularyPart part;
   if (exchange_.active()) {

@@ -129,6 +129,25 @@ void Transformer::bind_gradient(const UnitBlocks& blocks) {
   }
 }
 
+std::vector<std::unique_ptr<SharedOperand>> Transformer::share_weights() const {
+  std::vector<std::unique_ptr<SharedOperand>> shared;
+  if (options_.stream.products() == Products::kF32) {
+    return shared;
+  }
+  const auto share = [&](const Weight& weight) {
+    shared.push_back(std::make_unique<SharedOperand>(options_.stream, weight.value));
+  };
+  for (const LayerWeights& layer : layers_) {
+    for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
+      share(*weight);
+    }
+  }
+  if (layout_->part().has_head) {
+    share(head_);
+  }
+  return shared;
+}
+
 std::int64_t Transformer::first_token() const noexcept {
   return layout_->shape().vocab_size / layout_->part().tensor_size *
          std::int64_t{layout_->part().tensor_rank};

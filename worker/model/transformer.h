@@ -68,6 +68,9 @@ class Transformer {
   // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
 
+  // For passes during which no weight changes, or moves: where products round their operands the
+  // matrices are rounded once, until the result is gone.
+  [[nodiscard]] std::vector<std::unique_ptr<SharedOperand>> share_weights() const;
   // Sum of the losses of the micro-batch's labels. When training, gradients of scale x that sum are
   // added where they are bound. The model must be whole.
   double forward_backward(const MicroBatch& batch, std::int64_t max_tokens, double scale);
