@@ -9,6 +9,7 @@
 #include "configs/data_format.h"
 #include "configs/decoder.h"
 #include "configs/gguf_summary.h"
+#include "configs/gpu_support.h"
 #include "configs/mesh_plan.h"
 #include "configs/method_rules.h"
 #include "configs/model_directory.h"
@@ -50,6 +51,23 @@ void TrialRules::check_structure() const {
 void TrialRules::check_trial() const {
   check_shape();
   check_stages();
+  check_device();
+}
+
+void TrialRules::check_device() const {
+  if (sweep_.resources().device() != config::DEVICE_KIND_CUDA) {
+    return;
+  }
+  const char* hint = "use resources.device: cpu, or auto: then that stage runs on the CPU";
+  if (const auto fault = gpu_fault(sweep_.mesh())) {
+    fail("mesh." + fault->field, fault->message, hint);
+  }
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    const config::Stage& stage = sweep_.trial().stages(i);
+    if (const auto fault = gpu_fault(stage.train()); stage.has_train() && fault) {
+      fail(stage_path(i) + ".train." + fault->field, fault->message, hint);
+    }
+  }
 }
 
 void TrialRules::check_base() const {

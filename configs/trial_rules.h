@@ -40,6 +40,7 @@ class TrialRules : protected RuleReport {
 
   void check_shape() const;
   void check_stages() const;
+  void check_device() const;
   void check_methods_fit(const DecoderShape& model) const;
   void check_train(const config::Train& train, const std::string& path) const;
   void check_train_input(const config::Train& train, const Output& input,

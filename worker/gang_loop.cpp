@@ -52,6 +52,7 @@ class GangLoop {
         executor_(world,
                   {.threads = options.threads,
                    .device = options.device,
+                   .gang = options.gang,
                    .cache_directory = cache_directory(options.campaign + "/cache")},
                   *logger_) {
     processors_ = processor_share(world);

@@ -3,71 +3,65 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <vector>
-
-#include "core/error.h"
 
 namespace finescale {
 
 namespace {
 
-// How many ranks in front of this one are on the same host.
-int place_on_host(Group& world) {
-  using Name = std::array<char, 256>;
-  std::vector<Name> names(static_cast<std::size_t>(world.size()));
+struct RankPlace {
+  std::array<char, 256> host = {};
+  std::int64_t num_gpus = 0;  // of the host, 0 when none can be used
+};
+
+std::vector<RankPlace> places_of(Group& world, const GpuSurvey& survey) {
+  std::vector<RankPlace> places(static_cast<std::size_t>(world.size()));
   std::vector<std::size_t> offsets;
-  for (std::size_t rank = 0; rank <= names.size(); ++rank) {
-    offsets.push_back(rank * sizeof(Name));
+  for (std::size_t rank = 0; rank <= places.size(); ++rank) {
+    offsets.push_back(rank * sizeof(RankPlace));
   }
-  Name& own = names[static_cast<std::size_t>(world.rank())];
-  ::gethostname(own.data(), own.size() - 1);
-  const Name mine = own;
-  world.all_gather(std::as_bytes(std::span(mine)), std::as_writable_bytes(std::span(names)),
+  RankPlace mine;
+  ::gethostname(mine.host.data(), mine.host.size() - 1);
+  mine.num_gpus = survey.usable() ? std::ssize(survey.gpus) : 0;
+  world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(places)),
                    offsets);
-  int place = 0;
-  for (int rank = 0; rank < world.rank(); ++rank) {
-    place += static_cast<int>(names[static_cast<std::size_t>(rank)] == mine);
-  }
-  return place;
+  return places;
+}
+
+// How many of the first `ranks` are on the host of `place`.
+std::int64_t neighbours(const std::vector<RankPlace>& places, std::int64_t ranks,
+                        const RankPlace& place) {
+  return std::count_if(places.begin(), places.begin() + ranks,
+                       [&](const RankPlace& other) { return other.host == place.host; });
 }
 
 }  // namespace
 
-void check_trains_on_gpu(const config::Train& train) {
-  const auto refuse = [](const char* what, const char* where) {
-    throw Error(ErrorKind::kConfig, std::string(what) + " does not train on GPUs in this version",
-                where, "resources.device: cpu");
+std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device, std::int64_t gang,
+                                   Logger& logger) {
+  if (device == "cpu") {
+    return nullptr;
+  }
+  const std::vector<RankPlace> places = places_of(world, survey_gpus());
+  const auto has_its_own = [&](const RankPlace& place) {
+    return neighbours(places, std::ssize(places), place) <= place.num_gpus;
   };
-  const config::Method& method = train.method();
-  const bool plain_lora = method.has_lora() && method.lora().init() == config::LORA_INIT_UNIFORM;
-  if (!plain_lora && !method.has_full() && method.kind_case() != config::Method::KIND_NOT_SET) {
-    refuse("this method", "train.method");
+  if (device == "auto" && !std::all_of(places.begin(), places.end(), has_its_own)) {
+    return nullptr;
   }
-  if (train.objective().kind_case() != config::Objective::KIND_NOT_SET &&
-      !train.objective().has_sft()) {
-    refuse("this objective", "train.objective");
+  const RankPlace& mine = places[static_cast<std::size_t>(world.rank())];
+  const std::int64_t ranks = neighbours(places, std::ssize(places), mine);
+  std::int64_t index = neighbours(places, world.rank(), mine);
+  if (ranks <= mine.num_gpus) {  // gangs of one host take turns at its GPUs
+    index = (gang * ranks + index) % mine.num_gpus;
   }
-  if (train.optimizer().kind_case() != config::UpdateRule::KIND_NOT_SET &&
-      !train.optimizer().has_adamw()) {
-    refuse("this update rule", "train.optimizer");
-  }
-}
-
-std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device, Logger& logger) {
-  if (device == "cuda") {
-    auto gpu = std::make_unique<Gpu>(place_on_host(world), world.rank());
-    logger.info("rank {} works on GPU {} ({}, {:.0f} GiB)", world.rank(), gpu->info().index,
-                gpu->info().name, static_cast<double>(gpu->info().memory_bytes) / 0x1p30);
-    return gpu;
-  }
-  if (device == "auto" && world.rank() == 0) {
-    if (const GpuSurvey survey = survey_gpus(); survey.usable()) {
-      logger.info("{} GPU(s) are here and not used: resources.device: cuda uses them",
-                  survey.gpus.size());
-    }
-  }
-  return nullptr;
+  auto gpu = std::make_unique<Gpu>(static_cast<int>(index), world.rank());
+  logger.info("rank {} works on GPU {} ({}, {:.0f} GiB)", world.rank(), gpu->info().index,
+              gpu->info().name, static_cast<double>(gpu->info().memory_bytes) / 0x1p30);
+  return gpu;
 }
 
 }  // namespace finescale

@@ -53,7 +53,7 @@ std::string tokenizer_path(const config::TokenizerSource& source, const InputDir
 // Where a model lies is part of what it is here: the next stage may have another mesh.
 std::string place_name(const Engine& engine) {
   const MeshShape& s = engine.mesh->shape();
-  std::string name;
+  std::string name = engine.stream.on_gpu() ? "gpu." : "";
   for (const int part : {s.data, s.shard, s.tensor, s.pipeline, engine.zero_stage, engine.chunks}) {
     name += std::to_string(part) + ".";
   }
@@ -123,39 +123,48 @@ void Resident::keep_only(const BaseModel* model) {
   models_.entries.remove_if([model](const auto& entry) { return entry.second.get() != model; });
 }
 
+std::optional<config::StageSpec> Resident::adapter_stage(const config::ModelSource& source,
+                                                         const InputDirs& dirs) {
+  if (!source.has_artifact()) {
+    return std::nullopt;
+  }
+  const std::string& directory = directory_of(source.artifact(), dirs);
+  if (read_manifest(directory).base_key.empty()) {
+    return std::nullopt;
+  }
+  config::StageSpec made_by;
+  parse_canonical(CheckpointReader(*world_, directory + "/checkpoint.h5").state().stage_text,
+                  made_by);
+  return made_by;
+}
+
 AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& source, DType dtype,
                                const InputDirs& dirs) {
   AdaptedModel out;
-  if (source.has_artifact()) {
-    const std::string& directory = directory_of(source.artifact(), dirs);
-    const Manifest manifest = read_manifest(directory);
-    if (!manifest.base_key.empty()) {
-      CheckpointReader reader(*world_, directory + "/checkpoint.h5");
-      config::StageSpec made_by;
-      parse_canonical(reader.state().stage_text, made_by);
-      out.base = base(engine, made_by.train().model(), dtype, 0, dirs);
-      std::vector<CheckpointTensor> wanted;
-      for (const auto& piece : out.base->pieces) {
-        out.adapters.push_back(make_method(
-            made_by.train().train().method(),
-            {.layout = &piece->layout, .base = base_weights(engine, *piece), .is_fresh = false}));
-        Method& adapter = *out.adapters.back();
-        for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
-          if (set != nullptr) {
-            for (CheckpointTensor& tensor : local_tensors(adapter.checkpoint_group(), *set)) {
-              wanted.push_back(std::move(tensor));
-            }
-          }
+  const std::optional<config::StageSpec> made_by = adapter_stage(source, dirs);
+  if (!made_by) {
+    out.base = base(engine, source, dtype, 0, dirs);
+    return out;
+  }
+  out.base = base(engine, made_by->train().model(), dtype, 0, dirs);
+  std::vector<CheckpointTensor> wanted;
+  for (const auto& piece : out.base->pieces) {
+    out.adapters.push_back(make_method(
+        made_by->train().train().method(),
+        {.layout = &piece->layout, .base = base_weights(engine, *piece), .is_fresh = false}));
+    Method& adapter = *out.adapters.back();
+    for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
+      if (set != nullptr) {
+        for (CheckpointTensor& tensor : local_tensors(adapter.checkpoint_group(), *set)) {
+          wanted.push_back(std::move(tensor));
         }
       }
-      reader.read(wanted);
-      for (const auto& adapter : out.adapters) {
-        adapter->values_changed();
-      }
-      return out;
     }
   }
-  out.base = base(engine, source, dtype, 0, dirs);
+  CheckpointReader(*world_, directory_of(source.artifact(), dirs) + "/checkpoint.h5").read(wanted);
+  for (const auto& adapter : out.adapters) {
+    adapter->values_changed();
+  }
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +46,9 @@ class Resident {
   [[nodiscard]] std::shared_ptr<BaseModel> base(const Engine& engine,
                                                 const config::ModelSource& source, DType dtype,
                                                 std::int64_t seed, const InputDirs& dirs);
+  // The stage that made an adapter; empty: the source is none.
+  [[nodiscard]] std::optional<config::StageSpec> adapter_stage(const config::ModelSource& source,
+                                                               const InputDirs& dirs);
   // A source to measure: weights, or an adapter with the base that its manifest names. Collective
   // over the world.
   [[nodiscard]] AdaptedModel adapted(const Engine& engine, const config::ModelSource& source,

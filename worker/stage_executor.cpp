@@ -3,8 +3,10 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 
 #include "checkpoint/manifest.h"
+#include "configs/gpu_support.h"
 #include "core/crash_point.h"
 #include "core/device.h"
 #include "core/error.h"
@@ -41,6 +43,10 @@ void log_memory(const proto::StageResult& result, Logger& logger) {
   }
 }
 
+std::string gpu_name(const Engine& engine) {
+  return engine.stream.on_gpu() ? " gpu=" + engine.stream.gpu()->info().name : "";
+}
+
 }  // namespace
 
 struct StageExecutor::Impl {
@@ -48,9 +54,33 @@ struct StageExecutor::Impl {
       : world(group),
         options(given),
         logger(log),
-        gpu(open_rank_gpu(group, given.device, log)),
+        gpu(open_rank_gpu(group, given.device, given.gang, log)),
         engines(group, gpu.get()),
+        host_engines(group),
         resident(group, given.cache_directory) {}
+
+  // Of the GPU, when there is one, unless it was not demanded and does not do what the stage asks.
+  [[nodiscard]] Engine engine_for(const config::StageSpec& spec,
+                                  const std::optional<GpuFault>& of_stage) {
+    const std::optional<GpuFault> fault = of_stage ? of_stage : gpu_fault(spec.mesh());
+    if (gpu == nullptr || !fault) {
+      return engines.get(spec.mesh());
+    }
+    if (options.device == "cuda") {
+      throw Error(ErrorKind::kConfig, fault->message, fault->field, "resources.device: cpu");
+    }
+    logger.info("on the CPU: {}", fault->message);
+    return host_engines.get(spec.mesh());
+  }
+
+  [[nodiscard]] std::optional<GpuFault> adapter_fault(const config::EvaluateSpec& spec,
+                                                      const InputDirs& dirs) {
+    if (gpu == nullptr) {
+      return std::nullopt;
+    }
+    const auto made_by = resident.adapter_stage(spec.model(), dirs);
+    return made_by ? gpu_fault(made_by->train().train().method()) : std::nullopt;
+  }
 
   [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
                                            const AttemptPlace& place) const {
@@ -72,11 +102,25 @@ struct StageExecutor::Impl {
     return result;
   }
 
-  proto::StageResult evaluate(const Engine& engine, const config::EvaluateSpec& spec,
-                              const InputDirs& dirs, const StageHooks& hooks) {
+  proto::StageResult evaluate(const Engine& engine, const config::Mesh& mesh_of_stage,
+                              const config::EvaluateSpec& spec, const InputDirs& dirs,
+                              const StageHooks& hooks) {
     proto::StageResult result;
     MeasuredModel measured_model(engine, resident.adapted(engine, spec.model(), DType::kF32, dirs));
     EvalModel& model = measured_model.eval();
+    // Answers are generated on the CPU: there from the weights as the artifact has them.
+    std::unique_ptr<MeasuredModel> on_host;
+    const auto answering = [&]() -> EvalModel& {
+      if (!engine.stream.on_gpu()) {
+        return model;
+      }
+      if (on_host == nullptr) {
+        const Engine host = host_engines.get(mesh_of_stage);
+        on_host = std::make_unique<MeasuredModel>(
+            host, resident.adapted(host, spec.model(), DType::kF32, dirs));
+      }
+      return on_host->eval();
+    };
     const auto tokenizer = resident.tokenizer(spec.tokenizer(), dirs);
     check_model_fits(measured_model.config(), *tokenizer, spec.rules());
     const Pulse pulse = [&hooks] {
@@ -100,8 +144,8 @@ struct StageExecutor::Impl {
           answers.max_new = spec.evaluate().max_new_tokens();
           answers.stop = dataset->facts().end_token;
           answers.samples = spec.evaluate().samples();
-          measured = measure_exact_match(model, *dataset, *tokenizer, answers, set.name(), &samples,
-                                         pulse);
+          measured = measure_exact_match(answering(), *dataset, *tokenizer, answers, set.name(),
+                                         &samples, pulse);
         }
         proto::EvalRow& row = *result.add_evals();
         row.set_step(0);
@@ -157,6 +201,7 @@ struct StageExecutor::Impl {
   Logger& logger;
   std::unique_ptr<Gpu> gpu;  // null: the CPU
   Engines engines;
+  Engines host_engines;  // for what GPUs do not do
   Resident resident;
 };
 
@@ -189,7 +234,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       result = impl_->prepare(spec.prepare(), place);
       break;
     case config::StageSpec::kTrain: {
-      const Engine engine = impl_->engines.get(spec.mesh());
+      const Engine engine = impl_->engine_for(spec, gpu_fault(spec.train().train()));
       const TrainStageInput input{.spec = &spec,
                                   .place = &place,
                                   .hooks = &hooks,
@@ -198,14 +243,14 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
                                   .resident = &impl_->resident,
                                   .logger = &impl_->logger,
                                   .memory = &memory};
-      mesh = " mesh=" + describe(engine);
+      mesh = " mesh=" + describe(engine) + gpu_name(engine);
       result = run_train_stage(input, &base_key);
       break;
     }
     case config::StageSpec::kEvaluate: {
-      const Engine engine = impl_->engines.get(spec.mesh());
-      mesh = " mesh=" + describe(engine);
-      result = impl_->evaluate(engine, spec.evaluate(), dirs, hooks);
+      const Engine engine = impl_->engine_for(spec, impl_->adapter_fault(spec.evaluate(), dirs));
+      mesh = " mesh=" + describe(engine) + gpu_name(engine);
+      result = impl_->evaluate(engine, spec.mesh(), spec.evaluate(), dirs, hooks);
       break;
     }
     case config::StageSpec::KIND_NOT_SET:

@@ -12,7 +12,6 @@
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
 #include "worker/model_fit.h"
-#include "worker/rank_gpu.h"
 #include "worker/train_loop.h"
 #include "worker/trunk.h"
 
@@ -83,9 +82,6 @@ class TrainStage {
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     in_.logger->info("data: {}", data_->describe());
     const Engine& engine = *in_.engine;
-    if (engine.stream.on_gpu()) {
-      check_trains_on_gpu(spec_.train());
-    }
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -40,6 +41,8 @@ class StageTest : public testing::Test {
  protected:
   static constexpr int kTrainLines = 160;
 
+  explicit StageTest(std::unique_ptr<Group> world = make_world_group())
+      : world_(std::move(world)) {}
   void SetUp() override {
     directory_ = testing::TempDir() + "finescale_stage_" + std::to_string(::getpid());
     world_->broadcast(directory_, 0);
@@ -181,8 +184,8 @@ trial:
   // The whole trial by one group in a fresh executor; the outcomes of its train and evaluate
   // stages.
   std::vector<Outcome> run_all(Group& group, const TrialStages& trial, const std::string& where,
-                               int threads) {
-    StageExecutor executor(group, {.threads = threads, .device = "cpu"}, *logger_);
+                               int threads, const std::string& device = "cpu") {
+    StageExecutor executor(group, {.threads = threads, .device = device}, *logger_);
     std::vector<Outcome> outcomes;
     for (const config::StageSpec& spec : trial.stages) {
       (void)execute(group, executor, spec, where);
@@ -193,7 +196,7 @@ trial:
     return outcomes;
   }
 
-  std::unique_ptr<Group> world_ = make_world_group();
+  std::unique_ptr<Group> world_;
   std::unique_ptr<Group> single_ = make_single_group();
   std::shared_ptr<Logger> logger_ = make_null_logger();
   std::string directory_;

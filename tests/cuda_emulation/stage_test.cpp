@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stages by device: what is trained on a GPU is measured there, answers are generated on the host,
+// and what has no GPU kernels runs on the CPU unless a GPU was demanded.
+#include "core/error.h"
+#include "core/parallel.h"
+#include "tests/cuda_emulation/runtime/machine.h"
+#include "tests/worker/stage_fixture.h"
+
+namespace finescale {
+namespace {
+
+class GpuStages : public StageTest {
+ protected:
+  GpuStages() : StageTest(make_single_group()) {}
+  void SetUp() override {
+    StageTest::SetUp();
+    set_num_threads(1);
+    cuda::emulation::start_machine({.pace = cuda::emulation::Pace::kRandom, .seed = 7});
+    for (const char* name : {"/train.jsonl", "/eval.jsonl", "/text.jsonl"}) {  // emulators are slow
+      const std::string all = read_file(directory_ + name);
+      write_file_atomically(directory_ + name, all.substr(0, all.find('\n', 250) + 1));
+    }
+  }
+  void TearDown() override {
+    cuda::emulation::start_machine({});  // tells of what was left behind
+    StageTest::TearDown();
+  }
+  TrialStages small_stages(const std::string& method) {
+    const std::string path = directory_ + "/run.yaml";
+    write_file_atomically(path, R"(name: gpu
+base:
+  architecture: {llama: {vocab_size: 280, hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 24, max_positions: 64}}
+  tokenizer: {train: {vocab_size: 280}}
+  pretrain: {data: text.jsonl, train: {steps: 1, learning_rate: 1e-2, batch: {examples: 2}}}
+data: {max_length: 64, train: train.jsonl, eval: [{name: held_out, path: eval.jsonl}]}
+trial:
+  stages:
+    - train: {steps: 2, learning_rate: 1e-2, batch: {examples: 2}, method: )" +
+                                    method +
+                                    R"(}
+    - evaluate: {metrics: [loss, exact_match], max_new_tokens: 4}
+)");
+    return expand_run(load_run(path, {}), [](const std::string& file) { return hash_file(file); });
+  }
+  // The rows of the evaluation.
+  static std::vector<double> values(const Outcome& outcome) {
+    proto::StageResult result;
+    result.ParseFromString(outcome.rows);
+    std::vector<double> all;
+    for (const auto& row : result.evals()) {
+      all.push_back(row.value());
+    }
+    return all;
+  }
+};
+
+TEST_F(GpuStages, AreMeasuredAsOnTheCpu) {
+  for (const std::string method : {"full", "lora"}) {
+    const TrialStages trial = small_stages(method);
+    const auto cpu = run_all(*single_, trial, directory_ + "/cpu-" + method, 1);
+    const auto gpu = run_all(*single_, trial, directory_ + "/gpu-" + method, 1, "cuda");
+    ASSERT_EQ(cpu.size(), gpu.size());
+    EXPECT_EQ(cpu.back().environment.find(" gpu="), std::string::npos);
+    EXPECT_NE(gpu.back().environment.find(" gpu="), std::string::npos);
+    const std::vector<double> wanted = values(cpu.back());
+    const std::vector<double> got = values(gpu.back());
+    ASSERT_EQ(wanted.size(), 2U);
+    EXPECT_NEAR(got[0] / wanted[0], 1, 1e-5);
+    EXPECT_EQ(got[1], wanted[1]);
+  }
+}
+
+TEST_F(GpuStages, RunOnTheCpuWhereThereAreNoKernels) {
+  const TrialStages trial = small_stages("dora");
+  const auto cpu = run_all(*single_, trial, directory_ + "/cpu", 1);
+  const auto mixed = run_all(*single_, trial, directory_ + "/auto", 1, "auto");
+  ASSERT_EQ(mixed.size(), 3U);  // pretrain, train, evaluate
+  EXPECT_NE(mixed[0].environment.find(" gpu="), std::string::npos);
+  EXPECT_EQ(mixed[1].environment.find(" gpu="), std::string::npos);
+  EXPECT_EQ(mixed[2].environment.find(" gpu="), std::string::npos);
+  EXPECT_NEAR(values(mixed.back())[0] / values(cpu.back())[0], 1, 1e-5);
+  EXPECT_THROW((void)run_all(*single_, trial, directory_ + "/cuda", 1, "cuda"), Error);
+}
+
+}  // namespace
+}  // namespace finescale
