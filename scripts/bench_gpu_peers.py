@@ -116,7 +116,7 @@ def flops_per_token(shape, length, method):
 def ours(options, name, method, precision):
     request = {"preset": name, "method": method, "device": "cuda", "precision": precision, "lengths": [options.length],
                "sequences_per_step": options.tokens // options.length, "steps": options.steps + 3, "warmup": 3,
-               "micro_batch_tokens": options.micro_batch_tokens}
+               "micro_batch_tokens": options.micro_batch_tokens, "threads": len(os.sched_getaffinity(0))}
     out = subprocess.run([os.path.join(options.bin, "finescale-worker"), "tool", "step"], input=json.dumps(request), capture_output=True, text=True)
     if out.returncode != 0:
         fail("finescale-worker: " + out.stderr.strip())
