@@ -33,7 +33,7 @@ struct StageHooks {
 struct ExecutorOptions {
   int threads = 1;
   std::string device = "auto";
-  std::int64_t gang = 0;  // its number: which GPUs of a host it takes
+  std::int64_t gang = 0;             // its number: which GPUs of a host it takes
   std::string cache_directory = "";  // for tokens; empty: they are kept in memory
 };
 

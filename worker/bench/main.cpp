@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// finescale-bench: kernels of the CPU or of a GPU, or a whole training step, against the roofline of
-// this machine, threads and instruction set, measured in the same process.
+// finescale-bench: kernels of the CPU or of a GPU, or a whole training step, against the roofline
+// of this machine, threads and instruction set, measured in the same process.
 #include <cstdio>
 #include <string_view>
 
