@@ -232,6 +232,11 @@ class SweepRules : TrialRules {
         valid.push_back(set.name() + "." + name);
       }
     }
+    for (const config::Stage& stage : sweep_.trial().stages()) {
+      for (const std::string& name : stage_metrics(stage)) {
+        valid.push_back(stage.name() + "." + name);
+      }
+    }
     require(has(valid, metric), path,
             path + " is \"" + metric + "\", which no stage measures" + did_you_mean(metric, valid),
             valid.empty() ? "add an evaluate stage" : "measured: " + joined(valid));
@@ -286,9 +291,8 @@ class SweepRules : TrialRules {
     config::Sweep copy = sweep_;
     std::vector<std::string> known;
     for (const config::Stage& stage : sweep_.trial().stages()) {
-      const auto& type =
-          stage.has_train() ? *config::Train::descriptor() : *config::Evaluate::descriptor();
-      const std::vector<std::string> names = field_names(type);
+      const std::vector<std::string> names =
+          field_names(*stage.GetDescriptor()->FindFieldByName(stage_kind(stage))->message_type());
       known.insert(known.end(), names.begin(), names.end());
     }
     for (const config::Axis& axis : sweep_.axes()) {
