@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "configs/contrast_rules.h"
 #include "configs/field_path.h"
 #include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
@@ -49,6 +50,13 @@ class SweepRules : TrialRules {
     check_search();
     check_tune();
     check_laws();
+    check_contrasts(
+        sweep_,
+        [this](const config::Axis& axis) -> const std::vector<std::string>& {
+          return values_of(axis);
+        },
+        [this](const std::string& metric, const std::string& path) { check_metric(metric, path); },
+        *this);
     check_resources();
   }
 

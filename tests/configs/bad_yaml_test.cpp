@@ -283,6 +283,37 @@ TEST_F(BadYaml, TasksAndVerifiers) {
   });
 }
 
+TEST_F(BadYaml, Contrasts) {
+  const std::string begin = "  seed: [1, 2]\ncontrasts:\n  - {name: c, metric: held_out.loss, ";
+  const auto error = [&](const std::string& rest) { return error_of(with_line(16, begin + rest)); };
+  const std::string arms = "difference: {of: {train.data_budget: 5}, to: {train.data_budget: 10}}";
+  EXPECT_EQ(error(arms + "}"), "");
+  EXPECT_EQ(error(arms + ", expect: \"< -0.5\", at: {seed: [1, 2]}}"), "");
+  const auto expect_end = [&](const std::string& rest, const std::string& end) {
+    const std::string found = error(rest);
+    EXPECT_TRUE(found.ends_with(end)) << found;
+    EXPECT_TRUE(found.starts_with("sweep.yaml:18:")) << found;
+  };
+  expect_end("expect: \"> 0\"}", "contrasts[0] has no kind");
+  expect_end("difference: {of: {train.data_budget: 5}, to: {seed: 1}}}",
+             "contrasts[0].difference: both arms must name the same axes");
+  expect_end("difference: {of: {train.data_budget: 5}, to: {train.data_budget: 7}}}",
+             "the axis has no value 7");
+  expect_end("difference: {of: {train.epochs: 1}, to: {train.epochs: 2}}}",
+             "train.epochs is no axis");
+  expect_end("difference: {of: {seed: 1}, to: {seed: 2}}}",
+             "contrasts[0].difference: trials are paired by seed");
+  expect_end(arms + ", expect: better}",
+             "contrasts[0].expect is \"better\", must be > number or < number");
+  expect_end(arms + ", margin: 1}", "contrasts[0].margin is of equivalent, which needs it");
+  expect_end(arms + ", best_over: [train.data_budget]}",
+             "train.data_budget is no axis beside those of the arms");
+  EXPECT_NE(error_of(with_line(16, "  seed: [1]\ncontrasts: [{name: c, metric: held_out.los, " +
+                                       arms + "}]"))
+                .find("which no stage measures, did you mean held_out.loss?"),
+            std::string::npos);
+}
+
 TEST_F(BadYaml, AxesTuningLawsAndResources) {
   expect({
       {15, "  train.data_budgets: [5, 10]",
