@@ -44,9 +44,10 @@ class ContrastRules {
                     "let the arms differ in another axis");
     for (const std::string& best : contrast.best_over()) {
       const bool is_axis = std::find(paths_.begin(), paths_.end(), best) != paths_.end();
-      report_.require(is_axis && !of.contains(best) && best != "seed", path + ".best_over",
-                      path + ".best_over: " + best + " is no axis beside those of the arms" +
-                          (is_axis ? "" : did_you_mean(best, paths_)));
+      std::string what = path;
+      what.append(".best_over: ").append(best).append(" is no axis beside those of the arms");
+      what.append(is_axis ? "" : did_you_mean(best, paths_));
+      report_.require(is_axis && !of.contains(best) && best != "seed", path + ".best_over", what);
     }
     report_.require(contrast.has_margin() == contrast.has_equivalent(), path + ".margin",
                     path + ".margin is of equivalent, which needs it");
@@ -78,8 +79,10 @@ class ContrastRules {
           "axes: " + joined(paths_));
       const std::vector<std::string>& known = values_of_(*axis);
       for (const std::string& value : choice.values()) {
-        report_.require(std::find(known.begin(), known.end(), value) != known.end(), path,
-                        path + ": the axis has no value " + value, "values: " + joined(known));
+        std::string what = path;
+        what.append(": the axis has no value ").append(value);
+        report_.require(std::find(known.begin(), known.end(), value) != known.end(), path, what,
+                        "values: " + joined(known));
       }
     }
   }

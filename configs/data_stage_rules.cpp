@@ -75,10 +75,10 @@ void check_has_verifiers(const config::Data& data, const std::string& metric,
                          const std::string& path, const RuleReport& report) {
   for (const config::EvalSet& set : data.eval()) {
     const bool has_task = set.has_task() || (set.path_size() == 0 && data.train().has_task());
-    report.require(has_task, path,
-                   path + ": " + metric + " needs a verifier, and eval set " + set.name() +
-                       " is read from files",
-                   "exact_match compares with the response");
+    std::string what = path;
+    what.append(": ").append(metric).append(" needs a verifier, and eval set ");
+    what.append(set.name()).append(" is read from files");
+    report.require(has_task, path, what, "exact_match compares with the response");
   }
 }
 
