@@ -65,7 +65,8 @@ void append_scalar(const Message& message, const FieldDescriptor& field, int ind
                               : r.GetDouble(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_ENUM:
-      out += r.GetEnum(message, &field)->name();
+      out +=
+          (list ? r.GetRepeatedEnum(message, &field, index) : r.GetEnum(message, &field))->name();
       return;
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string scratch;

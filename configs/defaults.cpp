@@ -133,6 +133,12 @@ std::string stage_kind(const config::Stage& stage) {
       return "train";
     case config::Stage::kEvaluate:
       return "evaluate";
+    case config::Stage::kGenerate:
+      return "generate";
+    case config::Stage::kScore:
+      return "score";
+    case config::Stage::kSelect:
+      return "select";
     case config::Stage::KIND_NOT_SET:
       break;
   }

@@ -93,6 +93,12 @@ FieldRef find(config::Sweep& sweep, const std::string& path, const std::string& 
         return walk(*stage.mutable_train(), path, first + ".", full, where, may_change_kind);
       case config::Stage::kEvaluate:
         return walk(*stage.mutable_evaluate(), path, first + ".", full, where, may_change_kind);
+      case config::Stage::kGenerate:
+        return walk(*stage.mutable_generate(), path, first + ".", full, where, may_change_kind);
+      case config::Stage::kScore:
+        return walk(*stage.mutable_score(), path, first + ".", full, where, may_change_kind);
+      case config::Stage::kSelect:
+        return walk(*stage.mutable_select(), path, first + ".", full, where, may_change_kind);
       case config::Stage::KIND_NOT_SET:
         break;
     }

@@ -98,7 +98,8 @@ std::string element(const Message& message, const FieldDescriptor& field, int in
       return number_text(list ? r.GetRepeatedDouble(message, &field, index)
                               : r.GetDouble(message, &field));
     case FieldDescriptor::CPPTYPE_ENUM:
-      return enum_word(*r.GetEnum(message, &field));
+      return enum_word(
+          *(list ? r.GetRepeatedEnum(message, &field, index) : r.GetEnum(message, &field)));
     case FieldDescriptor::CPPTYPE_STRING: {
       const std::string text =
           list ? r.GetRepeatedString(message, &field, index) : r.GetString(message, &field);

@@ -70,6 +70,10 @@ bool needs_reference(const config::Objective& objective) {
   return objective.has_dpo();
 }
 
+bool learns_from_pairs(const config::Objective& objective) {
+  return objective.kind_case() != config::Objective::KIND_NOT_SET && !objective.has_sft();
+}
+
 void check_optimizer(const config::Train& train, const std::string& path,
                      const RuleReport& report) {
   const config::UpdateRule& rule = train.optimizer();

@@ -14,6 +14,8 @@ namespace finescale {
 void check_method(const config::Train& train, const std::string& path, const RuleReport& report);
 // Whether the objective compares with the model that the stage starts from.
 [[nodiscard]] bool needs_reference(const config::Objective& objective);
+// Whether it learns from {prompt, chosen, rejected}.
+[[nodiscard]] bool learns_from_pairs(const config::Objective& objective);
 void check_optimizer(const config::Train& train, const std::string& path, const RuleReport& report);
 // What the method asks of the model.
 void check_method_fits(const config::Train& train, const DecoderShape& model,

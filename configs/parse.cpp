@@ -96,6 +96,37 @@ void settle_axes(config::Sweep& sweep, const Source& source) {
   }
 }
 
+// Values of arms as those of axes, so that they can be compared as text.
+void settle_choices(const config::Sweep& sweep, const Source& source, const std::string& field,
+                    google::protobuf::RepeatedPtrField<config::AxisChoice>& choices) {
+  for (config::AxisChoice& choice : choices) {
+    const std::string where = source.at(field + "." + choice.path(), field);
+    config::Sweep copy = sweep;
+    const FieldRef ref = scalar_or_message_field(copy, choice.path(), where);
+    for (std::string& value : *choice.mutable_values()) {
+      read_yaml_field(value, where, choice.path(), *ref.message, *ref.field);
+      value = flow_value(*ref.message, *ref.field);
+    }
+  }
+}
+
+void settle_contrasts(config::Sweep& sweep, const Source& source) {
+  const config::Sweep before = sweep;
+  for (int i = 0; i < sweep.contrasts_size(); ++i) {
+    config::Contrast& contrast = *sweep.mutable_contrasts(i);
+    const std::string name = "contrasts[" + std::to_string(i) + "]";
+    settle_choices(before, source, name + ".at", *contrast.mutable_at());
+    if (contrast.kind_case() == config::Contrast::KIND_NOT_SET) {
+      continue;  // a rule says so
+    }
+    config::Arms& arms = contrast.has_ratio()        ? *contrast.mutable_ratio()
+                         : contrast.has_equivalent() ? *contrast.mutable_equivalent()
+                                                     : *contrast.mutable_difference();
+    settle_choices(before, source, name, *arms.mutable_of());
+    settle_choices(before, source, name, *arms.mutable_to());
+  }
+}
+
 config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides, Source& source,
                      NamedFiles files = NamedFiles::kChecked) {
   resolve_names(sweep);  // paths of overrides and axes begin with them
@@ -104,6 +135,7 @@ config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides
   resolve_paths(*sweep.mutable_base(), *sweep.mutable_data(), source.directory);
   check_structure(sweep, source.file, source.positions);
   settle_axes(sweep, source);
+  settle_contrasts(sweep, source);
   resolve_preset(*sweep.mutable_base(), source.at("base.preset"));
   resolve_defaults(sweep);
   check_rules(sweep, source.file, source.positions, files);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "configs/contrast_rules.h"
 #include "configs/field_path.h"
 #include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
@@ -49,6 +50,13 @@ class SweepRules : TrialRules {
     check_search();
     check_tune();
     check_laws();
+    check_contrasts(
+        sweep_,
+        [this](const config::Axis& axis) -> const std::vector<std::string>& {
+          return values_of(axis);
+        },
+        [this](const std::string& metric, const std::string& path) { check_metric(metric, path); },
+        *this);
     check_resources();
   }
 
@@ -232,6 +240,11 @@ class SweepRules : TrialRules {
         valid.push_back(set.name() + "." + name);
       }
     }
+    for (const config::Stage& stage : sweep_.trial().stages()) {
+      for (const std::string& name : stage_metrics(stage)) {
+        valid.push_back(stage.name() + "." + name);
+      }
+    }
     require(has(valid, metric), path,
             path + " is \"" + metric + "\", which no stage measures" + did_you_mean(metric, valid),
             valid.empty() ? "add an evaluate stage" : "measured: " + joined(valid));
@@ -286,9 +299,8 @@ class SweepRules : TrialRules {
     config::Sweep copy = sweep_;
     std::vector<std::string> known;
     for (const config::Stage& stage : sweep_.trial().stages()) {
-      const auto& type =
-          stage.has_train() ? *config::Train::descriptor() : *config::Evaluate::descriptor();
-      const std::vector<std::string> names = field_names(type);
+      const std::vector<std::string> names =
+          field_names(*stage.GetDescriptor()->FindFieldByName(stage_kind(stage))->message_type());
       known.insert(known.end(), names.begin(), names.end());
     }
     for (const config::Axis& axis : sweep_.axes()) {

@@ -138,7 +138,7 @@ std::string set_scalar(const std::string& text, Message& message, const FieldDes
         return "is \"" + text + "\", must be " + type_word(field) +
                did_you_mean(text, enum_words(*field.enum_type()));
       }
-      r.SetEnum(&message, &field, value);
+      field.is_repeated() ? r.AddEnum(&message, &field, value) : r.SetEnum(&message, &field, value);
       return "";
     }
     case FieldDescriptor::CPPTYPE_INT32:

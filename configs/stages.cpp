@@ -9,6 +9,7 @@
 #include "configs/canonical.h"
 #include "configs/gguf_summary.h"
 #include "configs/model_directory.h"
+#include "configs/stage_links.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -22,20 +23,27 @@ class Expansion {
 
   TrialStages run() {
     expand_base();
-    for (const config::Stage& stage : sweep_.trial().stages()) {
-      Source input = stage.from_size() > 0 ? produced_.at(stage.from(0)) : last_;
+    const std::vector<StageLinks> links = stage_links(sweep_.trial());
+    for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+      const StageLinks& link = links[static_cast<std::size_t>(i)];
+      const config::Stage& stage = sweep_.trial().stages(i);
+      const Source& input = link.model < 0 ? base_ : models_.at(link.model);
+      const config::DatasetRef data = link.data < 0 ? pool() : data_.at(link.data);
       switch (stage.kind_case()) {
         case config::Stage::kTrain:
-          last_ = add_train(stage.name(), stage.train(), input, sweep_.seed(), pool());
+          models_[i] = add_train(stage.name(), stage.train(), input, sweep_.seed(), data);
           break;
         case config::Stage::kEvaluate:
           add_evaluate(stage.name(), stage.evaluate(), input);
-          last_ = input;  // an evaluation passes its model on
+          break;
+        case config::Stage::kGenerate:
+        case config::Stage::kScore:
+        case config::Stage::kSelect:
+          data_[i] = add_data_stage(stage, input, data);
           break;
         case config::Stage::KIND_NOT_SET:
           throw Error(ErrorKind::kInternal, "a stage without a kind: rules were not checked");
       }
-      produced_[stage.name()] = last_;
     }
     return std::move(out_);
   }
@@ -49,10 +57,11 @@ class Expansion {
         needs;  // the model's own key first, then the frozen base of an adapter
   };
 
-  // The model's artifact, the tokenizer's, then the frozen base of an adapter.
-  std::vector<std::string> keys_read(const Source& input) const {
+  // The model's artifact, the tokenizer's, the frozen base of an adapter, then the data.
+  std::vector<std::string> keys_read(const Source& input, const config::DatasetRef& data) const {
     std::vector<std::string> keys = input.needs;
     keys.insert(keys.begin() + (keys.empty() ? 0 : 1), tokenizer_.artifact());
+    keys.push_back(data.artifact());
     return keys;
   }
 
@@ -72,6 +81,13 @@ class Expansion {
     for (const std::string& path : set.path()) {
       *ref.add_files() = file(path);
     }
+    if (set.has_task()) {
+      *ref.mutable_task() = set.task();
+      if (!set.task().has_part()) {
+        ref.mutable_task()->set_part(name.empty() ? config::TASK_PART_TRAIN
+                                                  : config::TASK_PART_HELD_OUT);
+      }
+    }
     if (set.has_limit()) {
       ref.set_limit(set.limit());
     }
@@ -85,10 +101,11 @@ class Expansion {
   std::vector<config::DatasetRef> eval_sets() const {
     std::vector<config::DatasetRef> sets;
     for (const config::EvalSet& set : sweep_.data().eval()) {
-      if (set.path_size() > 0) {
+      if (set.path_size() > 0 || set.has_task()) {
         sets.push_back(dataset(set, set.name()));
       } else {
-        sets.push_back(dataset(sweep_.data().train(), set.name()));
+        sets.push_back(pool());
+        sets.back().set_name(set.name());
         sets.back().set_held_out_part(true);
       }
     }
@@ -140,8 +157,8 @@ class Expansion {
                   const std::vector<std::string>& inputs) {
     spec.set_label(name);
     *spec.mutable_mesh() = sweep_.mesh();
-    if (spec.has_prepare()) {
-      spec.mutable_mesh()->clear_tensor();  // a tokenizer is the same on every mesh
+    if (spec.has_prepare() || spec.has_select()) {
+      spec.mutable_mesh()->clear_tensor();  // what no model reads is the same on every mesh
     }
     for (const std::string& input : inputs) {
       if (!input.empty() &&
@@ -158,10 +175,10 @@ class Expansion {
   void expand_base() {
     const config::Base& base = sweep_.base();
     if (base.has_model()) {
-      return set_model_source(base.model(), base.adapter(), hash_, last_.model, tokenizer_,
+      return set_model_source(base.model(), base.adapter(), hash_, base_.model, tokenizer_,
                               model_rules_);
     }
-    *last_.model.mutable_fresh() = base.architecture();
+    *base_.model.mutable_fresh() = base.architecture();
     if (base.tokenizer().has_path()) {
       *tokenizer_.mutable_file() = file(base.tokenizer().path());
     } else {
@@ -174,7 +191,7 @@ class Expansion {
       tokenizer_.set_artifact(add(std::move(spec), "tokenizer", {}));
     }
     if (base.has_pretrain()) {
-      last_ = add_train("pretrain", base.pretrain().train(), last_, base.pretrain().seed(),
+      base_ = add_train("pretrain", base.pretrain().train(), base_, base.pretrain().seed(),
                         dataset(base.pretrain().data(), ""));
     }
   }
@@ -187,7 +204,7 @@ class Expansion {
     *stage.mutable_tokenizer() = tokenizer_;
     *stage.mutable_data() = data;
     *stage.mutable_rules() = rules();
-    if (name == "pretrain") {
+    if (name == "pretrain" || data.has_artifact()) {  // nothing of it is held out
       stage.mutable_rules()->clear_eval_fraction();
     }
     *stage.mutable_train() = train;
@@ -197,7 +214,7 @@ class Expansion {
         *stage.add_eval() = std::move(set);
       }
     }
-    const std::vector<std::string> inputs = keys_read(input);
+    const std::vector<std::string> inputs = keys_read(input, data);
     Source out;
     out.model.set_artifact(add(std::move(spec), name, inputs));
     out.needs = {out.model.artifact()};
@@ -218,17 +235,61 @@ class Expansion {
     }
     *stage.mutable_rules() = rules();
     *stage.mutable_evaluate() = evaluate;
-    const std::vector<std::string> inputs = keys_read(input);
-    add(std::move(spec), name, inputs);
+    add(std::move(spec), name, keys_read(input, {}));
+  }
+
+  // Answers and scores: the fields that both have.
+  template <class Spec>
+  void read_by_model(const Source& input, const config::DatasetRef& data, Spec& spec) const {
+    *spec.mutable_model() = input.model;
+    *spec.mutable_tokenizer() = tokenizer_;
+    *spec.mutable_data() = data;
+    *spec.mutable_rules() = rules();
+    if (data.has_artifact()) {
+      spec.mutable_rules()->clear_eval_fraction();
+    }
+  }
+
+  config::DatasetRef add_data_stage(const config::Stage& stage, const Source& input,
+                                    const config::DatasetRef& data) {
+    config::StageSpec spec;
+    std::vector<std::string> inputs = keys_read(input, data);
+    if (stage.has_generate()) {
+      read_by_model(input, data, *spec.mutable_generate());
+      *spec.mutable_generate()->mutable_generate() = stage.generate();
+      spec.mutable_generate()->set_seed(sweep_.seed());
+    } else if (stage.has_score()) {
+      read_by_model(input, data, *spec.mutable_score());
+      *spec.mutable_score()->mutable_score() = stage.score();
+    } else {
+      config::SelectSpec& select = *spec.mutable_select();
+      *select.mutable_data() = data;
+      select.mutable_rules()->set_on_bad_example(sweep_.data().on_bad_example());
+      if (!data.has_artifact()) {
+        select.mutable_rules()->set_eval_fraction(sweep_.data().eval_fraction());
+      }
+      *select.mutable_select() = stage.select();
+      if (stage.select().has_random()) {  // the seed of nothing else
+        select.set_seed(sweep_.seed());
+      }
+      inputs = {data.artifact()};
+    }
+    config::DatasetRef out;
+    out.set_artifact(add(std::move(spec), stage.name(), inputs));
+    if (data.has_task()) {
+      *out.mutable_task() = data.task();
+    }
+    return out;
   }
 
   const config::Sweep& sweep_;
   const ContentHash& hash_;
   TrialStages out_;
-  Source last_;
+  Source base_;
   config::TokenizerSource tokenizer_;
-  config::DataRules model_rules_;  // what the model's files say
-  std::map<std::string, Source> produced_;
+  config::DataRules model_rules_;           // what the model's files say
+  std::map<int, Source> models_;            // by the train stage that leaves it
+  std::map<int, config::DatasetRef> data_;  // by the stage that leaves them
 };
 
 }  // namespace

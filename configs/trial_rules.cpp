@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "configs/data_format.h"
+#include "configs/data_stage_rules.h"
 #include "configs/decoder.h"
 #include "configs/gguf_summary.h"
 #include "configs/gpu_support.h"
@@ -14,13 +15,15 @@
 #include "configs/method_rules.h"
 #include "configs/model_directory.h"
 #include "configs/overlap.h"
+#include "configs/stage_links.h"
 #include "configs/stages.h"
 
 namespace finescale {
 
 namespace {
 
-const std::vector<std::string> kMetrics = {"loss", "exact_match"};
+const std::vector<std::string> kMetrics = {"loss",         "exact_match", "accuracy",
+                                           "format_error", "step_error",  "answer_error"};
 
 std::string stage_path(int index) {
   return "trial.stages[" + std::to_string(index) + "]";
@@ -35,7 +38,7 @@ void TrialRules::check_structure() const {
     const config::Stage& stage = sweep_.trial().stages(i);
     const std::string path = stage_path(i);
     require(stage.kind_case() != config::Stage::KIND_NOT_SET, path, path + " has no kind",
-            "give train or evaluate");
+            "give train, evaluate, generate, score or select");
     require_word(stage.name(), path + ".name");
     const bool is_taken = sweep_.GetDescriptor()->FindFieldByName(stage.name()) != nullptr ||
                           stage.name() == "pretrain" || stage.name() == "tokenizer";
@@ -46,6 +49,11 @@ void TrialRules::check_structure() const {
     trains = trains || stage.has_train();
   }
   require(trains, "trial.stages", "trial.stages: no stage trains");
+  if (const auto fault = find_link_fault(sweep_.trial())) {
+    const std::string path = stage_path(fault->stage) + ".from";
+    const std::string element = path + "[" + std::to_string(fault->from) + "]";
+    fail(is_written(element) ? element : path, path + ": " + fault->what, fault->hint);
+  }
 }
 
 void TrialRules::check_trial() const {
@@ -91,6 +99,7 @@ void TrialRules::check_base() const {
             "base.tokenizer.train needs base.pretrain: it is trained on the pretraining text");
   }
   if (base.has_pretrain()) {
+    check_source(base.pretrain().data(), "base.pretrain.data");
     check_train(base.pretrain().train(), "base.pretrain.train");
     require(leaves_whole_weights(base.pretrain().train().method()), "base.pretrain.train.method",
             "base.pretrain.train.method must be full");
@@ -139,6 +148,7 @@ void TrialRules::check_methods_fit(const DecoderShape& model) const {
 void TrialRules::check_data() const {
   const config::Data& data = sweep_.data();
   require(data.has_train(), "data", "data.train is missing");
+  check_source(data.train(), "data.train");
   std::set<std::string> names;
   for (int i = 0; i < data.eval_size(); ++i) {
     const config::EvalSet& set = data.eval(i);
@@ -146,12 +156,16 @@ void TrialRules::check_data() const {
     require_word(set.name(), path + ".name");
     require(names.insert(set.name()).second, path + ".name",
             path + ".name: two eval sets are called " + set.name());
-    require(set.path_size() > 0 || data.eval_fraction() > 0, path,
-            path + ": eval set " + set.name() + " has no path, and data.eval_fraction is 0");
+    require(set.path_size() > 0 || set.has_task() || data.eval_fraction() > 0, path,
+            path + ": eval set " + set.name() +
+                " has no path and no task, and data.eval_fraction is 0");
+    if (set.has_task()) {
+      check_source(set, path);
+    }
   }
-  const bool uses_held_out =
-      std::any_of(data.eval().begin(), data.eval().end(),
-                  [](const config::EvalSet& set) { return set.path_size() == 0; });
+  const bool uses_held_out = std::any_of(
+      data.eval().begin(), data.eval().end(),
+      [](const config::EvalSet& set) { return set.path_size() == 0 && !set.has_task(); });
   require(data.eval_fraction() == 0 || uses_held_out, "data.eval_fraction",
           "data.eval_fraction holds examples out, but no eval set without a path uses them");
   require(data.prompt_end() != data.response_end(), "data.prompt_end",
@@ -180,26 +194,56 @@ void TrialRules::check_train(const config::Train& train, const std::string& path
 }
 
 void TrialRules::check_stages() const {
-  std::map<std::string, Output> outputs;
-  Output last{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
+  const std::vector<StageLinks> links = stage_links(sweep_.trial());
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
     const config::Stage& stage = sweep_.trial().stages(i);
     const std::string path = stage_path(i);
-    require(stage.from_size() <= 1, path + ".from",
-            path + ".from: several inputs are not in this version");
-    for (const std::string& from : stage.from()) {
-      require(outputs.contains(from), path + ".from",
-              std::string(path).append(".from: no earlier stage is called ").append(from));
-      last = outputs[from];
+    const StageLinks& link = links[static_cast<std::size_t>(i)];
+    Output input{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
+    if (link.model >= 0) {
+      input = {true, !leaves_whole_weights(sweep_.trial().stages(link.model).train().method())};
     }
+    const DataFacts data = data_facts(sweep_, links, link.data);
     if (stage.has_train()) {
       check_train(stage.train(), path + ".train");
-      check_train_input(stage.train(), last, path + ".train");
-      last = {true, !leaves_whole_weights(stage.train().method())};
+      check_train_input(stage.train(), input, path + ".train");
+      check_data_budget(stage.train().data_budget(), data, path + ".train");
+      const bool wants_pairs = learns_from_pairs(stage.train().objective());
+      const bool is_known = data.task != nullptr || link.data >= 0;
+      require(
+          !is_known || wants_pairs == data.is_pairs, path + ".train.objective",
+          path + ".train.objective learns from " +
+              (wants_pairs ? "pairs, and its data are none" : "responses, and its data are pairs"),
+          wants_pairs ? "give select: {pairs: {}} before it, or task: {pairs: true}"
+                      : "for example objective: dpo");
+    } else if (stage.has_evaluate()) {
+      check_evaluate(stage.evaluate(), input, path);
+    } else if (stage.has_generate()) {
+      require(input.is_trained, path, path + ".generate asks untrained weights");
+      check_generate(data, path, *this);
+      check_data_budget(stage.generate().data_budget(), data, path + ".generate");
+    } else if (stage.has_score()) {
+      require(input.is_trained, path, path + ".score measures untrained weights");
+      check_score(data, path, *this);
     } else {
-      check_evaluate(stage.evaluate(), last, path);
+      check_select(stage.select(), data, path, *this);
     }
-    outputs[stage.name()] = last;
+  }
+}
+
+void TrialRules::check_data_budget(std::int64_t budget, const DataFacts& data,
+                                   const std::string& path) const {
+  require(!data.at_most || budget <= *data.at_most, path + ".data_budget",
+          path + ".data_budget is " + std::to_string(budget) + ", but its data have at most " +
+              std::to_string(data.at_most.value_or(0)) + " examples");
+}
+
+template <class Set>
+void TrialRules::check_source(const Set& set, const std::string& path) const {
+  require((set.path_size() > 0) != set.has_task(), path, path + " must give either path or task",
+          "path reads files, task draws problems: docs/tasks.md");
+  if (set.has_task()) {
+    check_task(set.task(), path + ".task", *this);
   }
 }
 
@@ -222,6 +266,9 @@ void TrialRules::check_evaluate(const config::Evaluate& evaluate, const Output& 
           "put it behind a train stage, or give base.pretrain or base.model");
   for (const std::string& metric : evaluate.metrics()) {
     require_known(kMetrics, metric, path + ".evaluate.metrics");
+    if (needs_verifier(metric)) {
+      check_has_verifiers(sweep_.data(), metric, path + ".evaluate.metrics", *this);
+    }
   }
 }
 
@@ -291,7 +338,7 @@ void TrialRules::check_paths(const Paths& paths, const std::string& field) const
 void TrialRules::check_budget(const config::Train& train, const config::Dataset& pool,
                               const std::string& path, const std::string& pool_name,
                               ExampleCounts& counts) const {
-  if (!train.has_data_budget()) {
+  if (!train.has_data_budget() || pool.has_task()) {
     return;
   }
   std::int64_t examples = 0;
@@ -344,7 +391,11 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
   for (int i = 0; i < data.eval_size(); ++i) {
     check_paths(data.eval(i).path(), "data.eval[" + std::to_string(i) + "].path");
   }
+  const std::vector<StageLinks> links = stage_links(sweep_.trial());
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    if (links[static_cast<std::size_t>(i)].data >= 0) {
+      continue;  // what a stage leaves is counted when it is there
+    }
     check_budget(sweep_.trial().stages(i).train(), data.train(), stage_path(i) + ".train",
                  "data.train", counts);
   }

@@ -9,6 +9,7 @@
 #include "configs/decoder.h"
 #include "configs/rule_report.h"
 #include "configs/schema/sweep.pb.h"
+#include "configs/stage_links.h"
 
 namespace finescale {
 
@@ -43,6 +44,9 @@ class TrialRules : protected RuleReport {
   void check_device() const;
   void check_methods_fit(const DecoderShape& model) const;
   void check_train(const config::Train& train, const std::string& path) const;
+  template <class Set>
+  void check_source(const Set& set, const std::string& path) const;
+  void check_data_budget(std::int64_t budget, const DataFacts& data, const std::string& path) const;
   void check_train_input(const config::Train& train, const Output& input,
                          const std::string& path) const;
   void check_evaluate(const config::Evaluate& evaluate, const Output& input,

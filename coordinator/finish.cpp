@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/finish.h"
 
+#include "coordinator/contrasts.h"
 #include "coordinator/metrics/metrics_file.h"
 #include "coordinator/report/report.h"
 #include "core/error.h"
@@ -25,6 +26,8 @@ ReportInput report_input(const Campaign& campaign) {
   input.rows = campaign.rows;
   input.metric = campaign.sweep.laws().metric();
   input.x = campaign.sweep.laws().x();
+  input.claim = campaign.sweep.study().claim();
+  input.contrasts = decide_contrasts(campaign.sweep, campaign.rows);
   if (std::optional<Study> study = study_campaign(campaign, &input.no_study_reason)) {
     input.study = std::move(*study);
   }
@@ -46,6 +49,10 @@ void finish_campaign(const std::string& directory, Logger& logger) {
     logger.info("\n{}\n", study->recommendation);
   } else {
     logger.info("no laws were fitted: {}", why_not);
+  }
+  if (campaign.sweep.contrasts_size() > 0) {
+    logger.info("\n{}",
+                contrasts_text(campaign.sweep, decide_contrasts(campaign.sweep, campaign.rows)));
   }
   logger.info("report: {}", page);
 }

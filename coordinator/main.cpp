@@ -73,6 +73,7 @@ int main(int argc, char** argv) {
     finescale::add_generate(app, context);
     finescale::add_chat(app, context);
     finescale::add_model_commands(app, context);
+    finescale::add_study(app, context);
     finescale::add_simulate(app, context);
     finescale::add_schema(app, context);
     finescale::add_doctor(app, context);

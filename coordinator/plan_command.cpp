@@ -37,7 +37,10 @@ constexpr int kCampaignFiles = 16;
 int num_artifact_files(const config::StageSpec& spec) {
   switch (spec.kind_case()) {
     case config::StageSpec::kPrepare:
-      return 3;  // tokenizer.json, result.pb, manifest.json
+    case config::StageSpec::kGenerate:
+    case config::StageSpec::kScore:
+    case config::StageSpec::kSelect:
+      return 3;  // tokenizer.json or data.jsonl, result.pb, manifest.json
     case config::StageSpec::kTrain:
       return 4;  // and checkpoint.h5
     case config::StageSpec::kEvaluate:

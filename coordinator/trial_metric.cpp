@@ -12,7 +12,8 @@ namespace finescale {
 namespace {
 
 bool is_higher_better(const std::string& metric) {
-  return metric == "exact_match" || metric.ends_with(".exact_match");
+  const std::string name = metric.substr(metric.rfind('.') + 1);
+  return name == "exact_match" || name == "accuracy";
 }
 
 }  // namespace

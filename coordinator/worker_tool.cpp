@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "configs/canonical.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/process.h"
 #include "core/error.h"
@@ -23,8 +24,18 @@ std::string shown_path(const std::string& path) {
   return code || relative.size() > path.size() ? path : relative;
 }
 
+// `field`: where the sweep file names it. A task's part that is not given is `part`.
 template <class Set>
-void add_files(const Set& set, nlohmann::json& files) {
+void add_files(const Set& set, const std::string& field, config::TaskPart part,
+               nlohmann::json& files) {
+  if (set.has_task()) {
+    config::Task task = set.task();
+    task.set_part(task.has_part() ? task.part() : part);
+    files.push_back({{"path", field}, {"task", canonical_text(task)}});
+    if (set.has_limit()) {
+      files.back()["limit"] = set.limit();
+    }
+  }
   for (const std::string& path : set.path()) {
     nlohmann::json file = {{"path", path}};
     if (set.has_limit()) {
@@ -57,13 +68,13 @@ std::string ask_worker_tool(const std::string& name, const std::string& request)
 
 CheckedData check_data(const config::Sweep& sweep) {
   nlohmann::json files = nlohmann::json::array();
-  add_files(sweep.data().train(), files);
+  add_files(sweep.data().train(), "data.train", config::TASK_PART_TRAIN, files);
   const std::size_t num_pool = files.size();
   for (const config::EvalSet& set : sweep.data().eval()) {
-    add_files(set, files);
+    add_files(set, "data.eval " + set.name(), config::TASK_PART_HELD_OUT, files);
   }
   if (sweep.base().has_pretrain()) {
-    add_files(sweep.base().pretrain().data(), files);
+    add_files(sweep.base().pretrain().data(), "base.pretrain.data", config::TASK_PART_TRAIN, files);
   }
   const bool skip = sweep.data().on_bad_example() == config::ON_BAD_EXAMPLE_SKIP;
   const nlohmann::json answer = nlohmann::json::parse(ask_worker_tool(
@@ -92,6 +103,7 @@ void check_budgets(const Plan& plan, const config::Sweep& sweep, const CheckedDa
     const config::StageSpec& stage = plan.graph.stages.at(key);
     const config::TrainSpec& train = stage.train();
     const bool of_pool = stage.has_train() && train.data().files_size() > 0 &&
+                         sweep.data().train().path_size() > 0 &&
                          train.data().files(0).path() == sweep.data().train().path(0);
     if (of_pool && train.train().data_budget() > data.pool_examples) {
       throw Error(ErrorKind::kConfig,

@@ -21,7 +21,8 @@ enum class Purpose : std::uint32_t {
   kJitter,
   kTest,
   kRounding,
-  kSampling
+  kSampling,
+  kTask
 };
 
 // Four 32-bit words for (seed, purpose, a, b): a and b are the caller's counters (step, global

@@ -165,11 +165,13 @@ class GangLoop {
     if (leader_ != nullptr) {
       leader_->progress(progress);
     }
-    if (progress.doing() != "train") {
+    const bool trains = progress.doing() == "train";
+    if (!trains && progress.doing() != "generate") {
       return false;
     }
-    // One rank alone may ask at every step; several agree every 16 steps (a collective).
-    if (world_.size() > 1 && progress.step() % 16 != 0) {
+    // One rank alone may ask at every step; several agree every 16 steps (a collective), and after
+    // each group of answers.
+    if (trains && world_.size() > 1 && progress.step() % 16 != 0) {
       return false;
     }
     const bool stop =

@@ -69,12 +69,23 @@ std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSour
   });
 }
 
-std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& ref,
+config::DatasetRef located(const config::DatasetRef& ref, const InputDirs& dirs) {
+  config::DatasetRef out = ref;
+  if (ref.has_artifact()) {
+    config::FileRef& file = *out.add_files();
+    file.set_path(directory_of(ref.artifact(), dirs) + "/data.jsonl");
+    file.set_content(ref.artifact());  // the key says what is in it
+  }
+  return out;
+}
+
+std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given,
                                                  const config::DataRules& rules,
                                                  const config::TokenizerSource& source,
                                                  const InputDirs& dirs) {
-  const std::string name = key_text(ref) + key_text(rules) + key_text(source);
+  const std::string name = key_text(given) + key_text(rules) + key_text(source);
   return find_or_make(datasets_, name, [&] {
+    const config::DatasetRef ref = located(given, dirs);
     TokenCache cache;
     cache.directory = cache_directory_;
     if (!cache.directory.empty()) {

@@ -23,6 +23,9 @@ namespace finescale {
 // Directories of a stage's input artifacts by key.
 using InputDirs = std::map<std::string, std::string>;
 
+// With the file that a stage left, where the examples are a stage's.
+[[nodiscard]] config::DatasetRef located(const config::DatasetRef& ref, const InputDirs& dirs);
+
 // A model to measure, on this rank's part of the mesh: weights, and with an adapter what it adds.
 struct AdaptedModel {
   std::shared_ptr<BaseModel> base;

@@ -217,7 +217,9 @@ class RunCommand {
         line_.show(name, progress);
       }
       // Steps are too short to ask each time; 16 of them are not.
-      if (progress.doing() != "train" || progress.step() % 16 != 0) {
+      const bool asks = progress.doing() == "generate" ||
+                        (progress.doing() == "train" && progress.step() % 16 == 0);
+      if (!asks) {
         return false;
       }
       return world_.any(stop_signal != 0);

@@ -13,6 +13,7 @@
 #include "core/files.h"
 #include "core/parallel.h"
 #include "worker/data/tokenizer_file.h"
+#include "worker/data_stages.h"
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
@@ -102,6 +103,22 @@ struct StageExecutor::Impl {
     return result;
   }
 
+  [[nodiscard]] static AnswerCounts answer(EvalModel& model, const Dataset& dataset,
+                                           const Tokenizer& tokenizer,
+                                           const config::DatasetRef& set,
+                                           const config::Evaluate& evaluate,
+                                           std::vector<proto::Sample>* samples,
+                                           const Pulse& pulse) {
+    AnswerOptions options;
+    options.limit = evaluate.limit();
+    options.max_new = evaluate.max_new_tokens();
+    options.stop = dataset.facts().end_token;
+    options.samples = evaluate.samples();
+    const std::unique_ptr<Task> verifier = set.has_task() ? make_task(set.task()) : nullptr;
+    return measure_answers(model, dataset, tokenizer, options, verifier.get(), set.name(), samples,
+                           pulse);
+  }
+
   proto::StageResult evaluate(const Engine& engine, const config::Mesh& mesh_of_stage,
                               const config::EvaluateSpec& spec, const InputDirs& dirs,
                               const StageHooks& hooks) {
@@ -134,18 +151,17 @@ struct StageExecutor::Impl {
     for (const config::DatasetRef& set : spec.sets()) {
       const auto dataset = resident.dataset(set, spec.rules(), spec.tokenizer(), dirs);
       logger.info("{}: {}", set.name(), dataset->describe());
+      std::optional<AnswerCounts> counts;  // answers are asked once, whatever is made of them
       for (const std::string& metric : spec.evaluate().metrics()) {
         Measured measured;
         if (metric == "loss") {
           measured = measure_loss(model, *dataset, pulse);
         } else {
-          AnswerOptions answers;
-          answers.limit = spec.evaluate().limit();
-          answers.max_new = spec.evaluate().max_new_tokens();
-          answers.stop = dataset->facts().end_token;
-          answers.samples = spec.evaluate().samples();
-          measured = measure_exact_match(answering(), *dataset, *tokenizer, answers, set.name(),
-                                         &samples, pulse);
+          if (!counts) {
+            counts =
+                answer(answering(), *dataset, *tokenizer, set, spec.evaluate(), &samples, pulse);
+          }
+          measured = counts->share(metric);
         }
         proto::EvalRow& row = *result.add_evals();
         row.set_step(0);
@@ -162,6 +178,17 @@ struct StageExecutor::Impl {
     return result;
   }
 
+  DataStageInput data_input(const config::StageSpec& spec, const AttemptPlace& place,
+                            const StageHooks& hooks, const InputDirs& dirs) {
+    return {.label = &spec.label(),
+            .place = &place,
+            .hooks = &hooks,
+            .dirs = &dirs,
+            .world = &world,
+            .resident = &resident,
+            .logger = &logger};
+  }
+
   // result.pb, tokenizer.json beside a checkpoint, manifest last.
   void finish(const config::StageSpec& spec, const AttemptPlace& place, const InputDirs& dirs,
               const std::string& base_key, const proto::StageResult& result) const {
@@ -171,11 +198,16 @@ struct StageExecutor::Impl {
     std::vector<std::string> files = {"result.pb"};
     Manifest manifest;
     manifest.key = spec.key();
-    manifest.kind = spec.has_prepare() ? "prepare" : spec.has_train() ? "train" : "evaluate";
+    manifest.kind = spec.GetReflection()
+                        ->GetOneofFieldDescriptor(spec, spec.GetDescriptor()->oneof_decl(0))
+                        ->name();
     manifest.base_key = base_key;
     manifest.epoch = place.epoch;
     if (spec.has_prepare()) {
       files.push_back("tokenizer.json");
+    }
+    if (spec.has_generate() || spec.has_score() || spec.has_select()) {
+      files.push_back("data.jsonl");
     }
     if (spec.has_train()) {
       const config::TokenizerSource& source = spec.train().tokenizer();
@@ -253,6 +285,23 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       result = impl_->evaluate(engine, spec.mesh(), spec.evaluate(), dirs, hooks);
       break;
     }
+    // Answers and the losses of single examples are made on the CPU, whatever trains.
+    case config::StageSpec::kGenerate: {
+      const Engine engine = impl_->host_engines.get(spec.mesh());
+      mesh = " mesh=" + describe(engine);
+      result =
+          run_generate_stage(spec.generate(), engine, impl_->data_input(spec, place, hooks, dirs));
+      break;
+    }
+    case config::StageSpec::kScore: {
+      const Engine engine = impl_->host_engines.get(spec.mesh());
+      mesh = " mesh=" + describe(engine);
+      result = run_score_stage(spec.score(), engine, impl_->data_input(spec, place, hooks, dirs));
+      break;
+    }
+    case config::StageSpec::kSelect:
+      result = run_select_stage(spec.select(), impl_->data_input(spec, place, hooks, dirs));
+      break;
     case config::StageSpec::KIND_NOT_SET:
       throw Error(ErrorKind::kProtocol, "a stage without a kind");
   }

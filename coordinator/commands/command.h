@@ -33,6 +33,7 @@ void add_samples(CLI::App& app, CommandContext& context);
 void add_generate(CLI::App& app, CommandContext& context);
 void add_chat(CLI::App& app, CommandContext& context);
 void add_model_commands(CLI::App& app, CommandContext& context);  // export, import, score
+void add_study(CLI::App& app, CommandContext& context);
 void add_simulate(CLI::App& app, CommandContext& context);
 void add_schema(CLI::App& app, CommandContext& context);
 void add_doctor(CLI::App& app, CommandContext& context);

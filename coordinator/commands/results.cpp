@@ -3,6 +3,7 @@
 
 #include "coordinator/audit.h"
 #include "coordinator/commands/command.h"
+#include "coordinator/contrasts.h"
 #include "coordinator/finish.h"
 #include "coordinator/metrics/metrics_file.h"
 #include "coordinator/results_text.h"
@@ -17,6 +18,7 @@ void add_results(CLI::App& app, CommandContext& context) {
     bool csv = false;
     bool canonical = false;
     bool hdf5 = false;
+    bool contrasts = false;
   };
   const auto arguments = std::make_shared<Arguments>();
   command->add_option("DIR", arguments->directory, "campaign directory");
@@ -27,9 +29,15 @@ void add_results(CLI::App& app, CommandContext& context) {
                  "without times and places: bit-identical for equal work")
       ->needs(json);
   command->add_flag("--hdf5", arguments->hdf5, "publish metrics.h5 and print its path");
+  command->add_flag("--contrasts", arguments->contrasts,
+                    "the rules that were stated before the run, decided");
   command->callback([arguments, &context] {
     const Campaign campaign = read_campaign(campaign_directory(arguments->directory));
-    if (arguments->hdf5) {
+    if (arguments->contrasts) {
+      const auto results = decide_contrasts(campaign.sweep, campaign.rows);
+      std::cout << (context.json ? contrasts_json(campaign.sweep, results) + "\n"
+                                 : contrasts_text(campaign.sweep, results));
+    } else if (arguments->hdf5) {
       std::string why_not;
       const std::optional<Study> study = study_campaign(campaign, &why_not);
       const std::string path = campaign.directory + "/metrics.h5";

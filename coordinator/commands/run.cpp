@@ -9,6 +9,7 @@
 #include "coordinator/campaign.h"
 #include "coordinator/checked_sweep.h"
 #include "coordinator/commands/command.h"
+#include "coordinator/commands/run_sweep.h"
 #include "coordinator/finish.h"
 #include "coordinator/plan_mesh.h"
 #include "coordinator/store.h"
@@ -33,12 +34,7 @@ void wait_for_other(const std::string& directory, Logger& logger) {
   }
 }
 
-struct RunArguments {
-  std::string file;
-  std::vector<std::string> settings;
-  bool extend = false;
-  bool wait = false;
-};
+}  // namespace
 
 int run_sweep(const RunArguments& arguments) {
   watch_limit_warning();  // from the start: it asks for a requeue, not for an end
@@ -74,8 +70,6 @@ int run_sweep(const RunArguments& arguments) {
   }
   return code;
 }
-
-}  // namespace
 
 void add_run(CLI::App& app, CommandContext& context) {
   CLI::App* command = app.add_subcommand(

@@ -13,6 +13,7 @@ struct Figure {
   std::string caption_html;  // what is seen
 };
 
+[[nodiscard]] Figure make_contrast_figure(const ReportData& data);
 [[nodiscard]] Figure make_law_figure(const ReportData& data);
 [[nodiscard]] Figure make_curves_figure(const ReportData& data);
 [[nodiscard]] Figure make_cost_figure(const ReportData& data);

@@ -56,6 +56,10 @@ std::string report_html(const ReportInput& input, const LivePart& live) {
   const ReportData data = make_report_data(input);
   FigureNumbers figures;
   std::string page = head(data, live) + answer_section(data);
+  if (!input.contrasts.empty()) {
+    page += section(input.claim.empty() ? "Contrasts" : "The claim",
+                    contrasts_table(data) + figures.html(make_contrast_figure(data)));
+  }
   page += section("Loss against data", figures.html(make_law_figure(data)) + answers_table(data));
   page += section("Results", results_tables(data));
   page += section("Laws", laws_table(data) + held_out_table(data));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "coordinator/results.h"
+#include "coordinator/scaling/contrast.h"
 #include "coordinator/scaling/study.h"
 
 namespace finescale {
@@ -18,6 +19,8 @@ struct ReportInput {
   std::string x = "data_budget";
   Study study;  // may be empty when too few trials are done: the page says so
   std::string no_study_reason;
+  std::string claim;  // published, that the contrasts test; empty: the sweep is no study
+  std::vector<ContrastResult> contrasts;
 };
 
 // What a server adds to the page.

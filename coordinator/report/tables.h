@@ -13,6 +13,7 @@ namespace finescale {
 [[nodiscard]] std::string answers_table(const ReportData& data);       // target, budget, doubling
 [[nodiscard]] std::string laws_table(const ReportData& data);          // every group and form
 [[nodiscard]] std::string held_out_table(const ReportData& data);      // hidden budgets, predicted
+[[nodiscard]] std::string contrasts_table(const ReportData& data);     // rules and their verdicts
 [[nodiscard]] std::string results_tables(const ReportData& data);      // every metric
 [[nodiscard]] std::string cost_table(const ReportData& data);          // per method and budget
 [[nodiscard]] std::string samples_table(const ReportData& data);       // base against each method

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "configs/canonical.h"
 #include "tests/configs/sweep_fixture.h"
 
 namespace finescale {
@@ -150,7 +151,8 @@ TEST_F(BadYaml, RulesBetweenFields) {
       {8, "  eval: [{name: a.b, path: eval.jsonl}]",
        "sweep.yaml:8:17: data.eval[0].name is \"a.b\", must be letters, digits, - and _"},
       {8, "  eval: [{name: held_out}]",
-       "sweep.yaml:8:10: data.eval[0]: eval set held_out has no path, and data.eval_fraction is 0"},
+       "sweep.yaml:8:10: data.eval[0]: eval set held_out has no path and no task, and "
+       "data.eval_fraction is 0"},
       {9, "  eval_fraction: 0.1",
        "sweep.yaml:9:18: data.eval_fraction holds examples out, but no eval set without a path "
        "uses them"},
@@ -197,7 +199,7 @@ TEST_F(BadYaml, RulesBetweenFields) {
       {12, "    - train: {}\n      name: data",
        "sweep.yaml:13:13: trial.stages[0].name is data, which means something else in paths"},
       {12, "    - train: {}\n      from: [other]",
-       "sweep.yaml:13:13: trial.stages[0].from: no earlier stage is called other"},
+       "sweep.yaml:13:14: trial.stages[0].from: no earlier stage is called other"},
       {12, "    - train: {method: lora}\n    - train: {}",
        "sweep.yaml:13:14: trial.stages[1].train starts from an adapter, which is not in this "
        "version"},
@@ -205,6 +207,111 @@ TEST_F(BadYaml, RulesBetweenFields) {
        "sweep.yaml:13:27: trial.stages[1].evaluate.metrics: unknown los, did you mean loss?"},
       {12, "    # no training", "sweep.yaml:13:5: trial.stages: no stage trains"},
   });
+}
+
+TEST_F(BadYaml, Chains) {
+  expect({
+      {13, "    - evaluate: {}\n      from: [later]\n    - {name: later, generate: {}}",
+       "sweep.yaml:14:14: trial.stages[1].from: later comes later"},
+      {13, "    - {name: own, generate: {}, from: [train, own]}",
+       "sweep.yaml:13:47: trial.stages[1].from: the stage reads itself"},
+      {13, "    - {generate: {}, from: [trian]}",
+       "sweep.yaml:13:29: trial.stages[1].from: no earlier stage is called trian, did you mean "
+       "train?"},
+      {13, "    - {generate: {}, from: [base, base, base]}",
+       "sweep.yaml:13:41: trial.stages[1].from: more than two inputs"},
+      {13, "    - select: {loss: {to: 0.5}}",
+       "sweep.yaml:13:22: trial.stages[1].select.loss: nothing measured losses"},
+      {13, "    - select: {verified: {}}",
+       "sweep.yaml:13:26: trial.stages[1].select.verified: there are no answers to verify"},
+      {13, "    - select: {pairs: {}}",
+       "sweep.yaml:13:23: trial.stages[1].select.pairs: there are no answers to pair"},
+      {13, "    - select: {length: {from: 0.5, to: 0.5}}",
+       "sweep.yaml:13:24: trial.stages[1].select.length.from must be below "
+       "trial.stages[1].select.length.to"},
+      {13, "    - generate: {data_budget: 5, samples: 2}\n    - select: {random: 11}",
+       "sweep.yaml:14:24: trial.stages[2].select.random.examples is 11, but its input has at most "
+       "10"},
+      {13,
+       "    - generate: {samples: 2}\n    - {name: again, from: [base, generate], train: "
+       "{objective: dpo}}",
+       "sweep.yaml:14:64: trial.stages[2].train.objective learns from pairs, and its data are "
+       "none"},
+      {13,
+       "    - generate: {data_budget: 5}\n    - {name: again, from: [base, generate], train: "
+       "{data_budget: 6}}",
+       "sweep.yaml:14:66: trial.stages[2].train.data_budget is 6, but its data have at most 5 "
+       "examples"},
+  });
+}
+
+TEST_F(BadYaml, ListsOfWordsAreChecked) {
+  expect({
+      {7, "  train: {task: {nupa: {formats: [integer, flaot]}}}",
+       "sweep.yaml:7:44: data.train.task.nupa.formats[1] is \"flaot\", must be one of integer, "
+       "float, fraction, scientific, did you mean float?"},
+  });
+  const config::Sweep sweep =
+      load(with_line(7, "  train: {task: {nupa: {formats: [fraction, float]}}}"));
+  const std::string text = canonical_text(sweep.data().train().task().nupa());
+  EXPECT_TRUE(text.find("formats: NUMBER_FORMAT_FRACTION\nformats: NUMBER_FORMAT_FLOAT\n") !=
+              std::string::npos)
+      << text;
+  config::Nupa again;
+  parse_canonical(text, again);
+  EXPECT_EQ(again.formats_size(), 2);
+}
+
+TEST_F(BadYaml, TasksAndVerifiers) {
+  expect({
+      {7, "  train: {task: chian}",
+       "sweep.yaml:7:17: data.train.task is \"chian\", must be one of chain, edit, nupa, recall, "
+       "facts, guard, cls, did you mean chain?"},
+      {7, "  train: {task: chain, path: train.jsonl}",
+       "sweep.yaml:7:10: data.train must give either path or task"},
+      {7, "  train: {limit: 4}", "sweep.yaml:7:10: data.train must give either path or task"},
+      {7, "  train: {task: {chain: {modulus: 1}}}",
+       "sweep.yaml:7:35: data.train.task.chain.modulus is 1, must be >= 2 and <= 1000"},
+      {7, "  train: {task: {examples: 5}}", "sweep.yaml:7:17: data.train.task has no kind"},
+      {7, "  train: {task: {chain: {}, examples: 9}}",
+       "sweep.yaml:15:26: trial.stages[0].train.data_budget is 10, but its data have at most 9 "
+       "examples"},
+      {13, "    - evaluate: {metrics: [accuracy]}",
+       "sweep.yaml:13:27: trial.stages[1].evaluate.metrics: accuracy needs a verifier, and eval "
+       "set "
+       "held_out is read from files"},
+  });
+}
+
+TEST_F(BadYaml, Contrasts) {
+  const std::string begin = "  seed: [1, 2]\ncontrasts:\n  - {name: c, metric: held_out.loss, ";
+  const auto error = [&](const std::string& rest) { return error_of(with_line(16, begin + rest)); };
+  const std::string arms = "difference: {of: {train.data_budget: 5}, to: {train.data_budget: 10}}";
+  EXPECT_EQ(error(arms + "}"), "");
+  EXPECT_EQ(error(arms + ", expect: \"< -0.5\", at: {seed: [1, 2]}}"), "");
+  const auto expect_end = [&](const std::string& rest, const std::string& end) {
+    const std::string found = error(rest);
+    EXPECT_TRUE(found.ends_with(end)) << found;
+    EXPECT_TRUE(found.starts_with("sweep.yaml:18:")) << found;
+  };
+  expect_end("expect: \"> 0\"}", "contrasts[0] has no kind");
+  expect_end("difference: {of: {train.data_budget: 5}, to: {seed: 1}}}",
+             "contrasts[0].difference: both arms must name the same axes");
+  expect_end("difference: {of: {train.data_budget: 5}, to: {train.data_budget: 7}}}",
+             "the axis has no value 7");
+  expect_end("difference: {of: {train.epochs: 1}, to: {train.epochs: 2}}}",
+             "train.epochs is no axis");
+  expect_end("difference: {of: {seed: 1}, to: {seed: 2}}}",
+             "contrasts[0].difference: trials are paired by seed");
+  expect_end(arms + ", expect: better}",
+             "contrasts[0].expect is \"better\", must be > number or < number");
+  expect_end(arms + ", margin: 1}", "contrasts[0].margin is of equivalent, which needs it");
+  expect_end(arms + ", best_over: [train.data_budget]}",
+             "train.data_budget is no axis beside those of the arms");
+  EXPECT_NE(error_of(with_line(16, "  seed: [1]\ncontrasts: [{name: c, metric: held_out.los, " +
+                                       arms + "}]"))
+                .find("which no stage measures, did you mean held_out.loss?"),
+            std::string::npos);
 }
 
 TEST_F(BadYaml, AxesTuningLawsAndResources) {

@@ -51,6 +51,35 @@ TEST(ReportPage, PicturesAreWellFormedXml) {
   }
 }
 
+TEST(ReportPage, ContrastsAreATableAndAPicture) {
+  ReportInput input = fixture_input();
+  input.claim = "a < b";
+  ContrastData difference;
+  difference.name = "less";
+  difference.effects = {-0.1, -0.2, -0.15};
+  difference.expects_more = false;
+  ContrastData ratio = difference;
+  ratio.is_ratio = true;
+  ratio.bound = 1;
+  ContrastData same = difference;
+  same.is_equivalence = true;
+  same.bound = 0.5;
+  ContrastData empty;
+  empty.name = "nothing";
+  empty.why_not = "2 trials have no result";
+  input.contrasts = decide({difference, ratio, same, empty});
+  const std::string page = report_html(input);
+  EXPECT_TRUE(holds(page, "a &lt; b"));
+  EXPECT_TRUE(holds(page, "Verdict: undecided"));
+  EXPECT_TRUE(holds(page, "2 trials have no result"));
+  const std::vector<std::string> svgs = svgs_of(page);
+  ASSERT_EQ(svgs.size(), 5U);
+  for (const std::string& svg : svgs) {
+    EXPECT_EQ(XmlCheck(svg).fault(), "");
+    EXPECT_FALSE(holds(svg, "nan"));
+  }
+}
+
 // The body without the style sheet is XML but for the doctype and void tags in the head.
 TEST(ReportPage, BodyIsWellFormed) {
   std::string page = report_html(fixture_input());

@@ -45,6 +45,14 @@ TEST(Dpo, SigmoidIsTheLogisticLossOfTheMargin) {
   expect_derivatives(config);
 }
 
+TEST(Cpo, IsTheLogisticLossOfTheDifferenceAndALikelihood) {
+  config::Objective config;
+  config.mutable_cpo()->set_beta(0.3);  // x = 0.3 (-4 + 6)
+  config.mutable_cpo()->set_weight(0.5);
+  EXPECT_NEAR(loss_of(config).loss, std::log1p(std::exp(-0.6)) + 0.5, 1e-15);
+  expect_derivatives(config);
+}
+
 TEST(Dpo, HingeIsZeroBeyondOne) {
   config::Objective config;
   config.mutable_dpo()->set_loss(config::DPO_LOSS_HINGE);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "worker/data/reader.h"
+#include "worker/data/tasks/task.h"
 #include "worker/data/token_cache.h"
 
 namespace finescale {
@@ -17,6 +18,14 @@ namespace {
 // The held-out part is the same for every seed of a sweep: metrics of different seeds are paired on
 // it.
 constexpr std::uint64_t kHeldOutSeed = 0;
+
+std::vector<std::int64_t> all_of(std::int64_t size) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
+  std::iota(order.begin(), order.end(), 0);
+  return order;
+}
+
+}  // namespace
 
 std::vector<std::int64_t> part_of(std::int64_t size, double fraction, bool held_out) {
   const auto total = static_cast<std::uint64_t>(size);
@@ -34,14 +43,6 @@ std::vector<std::int64_t> part_of(std::int64_t size, double fraction, bool held_
   }
   return kept;
 }
-
-std::vector<std::int64_t> all_of(std::int64_t size) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(size));
-  std::iota(order.begin(), order.end(), 0);
-  return order;
-}
-
-}  // namespace
 
 Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
                  const Tokenizer& tokenizer, const TokenCache* cache) {
@@ -76,7 +77,7 @@ Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
     throw Error(
         ErrorKind::kData,
         "no examples are left in the dataset" + (ref.name().empty() ? "" : " " + ref.name()),
-        ref.files_size() > 0 ? ref.files(0).path() : "",
+        dataset_source(ref),
         std::to_string(counts().read) + " were read, " + std::to_string(counts().skipped) +
             " skipped, " + std::to_string(counts().dropped) + " dropped as too long");
   }
@@ -100,6 +101,14 @@ std::string Dataset::describe() const {
   add(c.truncated, "truncated");
   add(c.dropped, "dropped as too long");
   return out + (cache_story_.empty() ? "" : "; " + cache_story_);
+}
+
+std::string dataset_source(const config::DatasetRef& ref) {
+  if (ref.files_size() > 0) {
+    return ref.files(0).path();
+  }
+  return ref.has_artifact() ? "the data of stage " + ref.artifact()
+                            : "task " + task_name(ref.task());
 }
 
 std::vector<std::string> read_texts(const config::DatasetRef& ref, const config::DataRules& rules) {

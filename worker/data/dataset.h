@@ -53,6 +53,12 @@ class Dataset {
   std::string cache_story_;
 };
 
+// Places of the examples of a pool that are held out, or of those that are not, ascending.
+[[nodiscard]] std::vector<std::int64_t> part_of(std::int64_t size, double fraction, bool held_out);
+
+// The first file, or what else the examples come from: for messages.
+[[nodiscard]] std::string dataset_source(const config::DatasetRef& ref);
+
 // The raw texts of a dataset, for training a tokenizer: prompts and responses, texts, or what
 // messages say.
 [[nodiscard]] std::vector<std::string> read_texts(const config::DatasetRef& ref,

@@ -58,6 +58,17 @@ RawExample from_messages(Json& record) {
   return example;
 }
 
+// Columns that stages add; of other records they are ignored like any column.
+void add_columns(const Json& record, RawExample& example) {
+  if (const auto loss = record.find("loss"); loss != record.end() && loss->is_number()) {
+    example.loss = loss->get<double>();
+  }
+  if (const auto expected = record.find("expected");
+      expected != record.end() && expected->is_string()) {
+    example.expected = expected->get<std::string>();
+  }
+}
+
 RawExample from_preference(Json& record) {
   RawExample example;
   example.form = ExampleForm::kPreference;
@@ -118,6 +129,7 @@ RawExample raw_example(Json&& record) {
     example.form = ExampleForm::kPromptResponse;
     example.prompt = text_field(record, "prompt");
     example.response = text_field(record, "response");
+    add_columns(record, example);
   }
   if (example.response.empty()) {
     throw BadExample{std::string("\"") +

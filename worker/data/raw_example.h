@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -17,8 +18,10 @@ using FormCounts = std::array<std::int64_t, kNumForms>;  // examples of each
 struct RawExample {
   ExampleForm form = ExampleForm::kText;
   std::string prompt;
-  std::string response;             // or the text; of a preference the chosen answer
-  std::string rejected;             // of a preference
+  std::string response;        // or the text; of a preference the chosen answer
+  std::string rejected;        // of a preference
+  std::string expected;        // beside an answer of a model: the response of the data; else empty
+  std::optional<double> loss;  // of a score stage: mean over the labelled tokens
   nlohmann::ordered_json messages;  // keys in the order of the file: templates print them
   nlohmann::ordered_json tools;     // null: none
 };

@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <fstream>
+#include <utility>
 #include <vector>
 
 #include "configs/data_format.h"
 #include "core/error.h"
 #include "worker/data/formats/formats.h"
+#include "worker/data/tasks/task.h"
+#include "worker/data/tasks/task_examples.h"
 
 namespace finescale {
 
@@ -114,10 +117,26 @@ const char* read_file(const std::string& path, const config::DatasetRef& ref, Ex
   return "JSONL";
 }
 
+ReadSummary draw_task(const config::DatasetRef& ref, const Take& take) {
+  ReadSummary summary;
+  const std::string name = "task " + task_name(ref.task());
+  summary.formats = name;
+  const std::int64_t limit = ref.has_limit() ? ref.limit() : INT64_MAX;
+  draw_examples(ref.task(), [&](RawExample&& example, std::int64_t index) {
+    ++summary.forms[static_cast<std::size_t>(example.form)];
+    take(std::move(example), name + ":" + std::to_string(index));
+    return index < limit;
+  });
+  return summary;
+}
+
 }  // namespace
 
 ReadSummary read_examples(const config::DatasetRef& ref, config::OnBadExample on_bad,
                           const Take& take) {
+  if (ref.has_task() && ref.files_size() == 0) {
+    return draw_task(ref, take);
+  }
   ReadSummary summary;
   ExampleSink sink(ref, on_bad, take, summary);
   std::vector<std::string> formats;

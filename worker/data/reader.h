@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of a dataset as raw examples, in order. A record that is none is an error at file:line,
-// or counted and passed over.
+// The files of a dataset, or the problems of its task, as raw examples, in order. A record that is
+// none is an error at file:line, or counted and passed over.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ struct ReadSummary {
   std::string formats;    // "JSONL" or "JSONL, CSV"
 };
 
-// Calls take(example, where) for every example, `where` = file:line. Applies on_bad_example and
-// limit; `take` may throw BadExample too. Throws kData; kResource for a format that this build
-// cannot read.
+// Calls take(example, where) for every example, `where` = file:line or task name:index. Applies
+// on_bad_example and limit; `take` may throw BadExample too. Throws kData; kResource for a format
+// that this build cannot read.
 ReadSummary read_examples(
     const config::DatasetRef& ref, config::OnBadExample on_bad,
     const std::function<void(RawExample&& example, const std::string& where)>& take);

@@ -42,9 +42,18 @@ Measured measure_loss(EvalModel& model, const Dataset& dataset, const Pulse& pul
   return measured;
 }
 
-Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tokenizer& tokenizer,
-                             const AnswerOptions& options, const std::string& set,
-                             std::vector<proto::Sample>* kept, const Pulse& pulse) {
+Measured AnswerCounts::share(const std::string& metric) const {
+  std::int64_t count = equal;
+  for (std::size_t v = 0; v < verdicts.size(); ++v) {
+    count = metric == verdict_metric(static_cast<Verdict>(v)) ? verdicts[v] : count;
+  }
+  return {n == 0 ? 0 : static_cast<double>(count) / static_cast<double>(n), n};
+}
+
+AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tokenizer& tokenizer,
+                             const AnswerOptions& options, const Task* verifier,
+                             const std::string& set, std::vector<proto::Sample>* kept,
+                             const Pulse& pulse) {
   // Ranks that gather units from each other must take the same number of steps, which depends on
   // the answers: they decode the same prompts.
   Mesh& mesh = model.mesh();
@@ -61,7 +70,7 @@ Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tok
   Generator generator(model);
   const std::int64_t groups = (static_cast<std::int64_t>(asked.size()) + kGroup - 1) / kGroup;
   const MicroBatchRange mine = micro_batches_of(groups, group.rank(), group.size());
-  std::int64_t right = 0;
+  AnswerCounts counts;
   std::vector<proto::Sample> own;
   for (std::int64_t g = mine.begin; g < mine.end; ++g) {
     const std::int64_t begin = g * kGroup;
@@ -75,7 +84,10 @@ Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tok
     for (std::int64_t i = begin; i < end; ++i) {
       const ExampleView example = dataset[asked[static_cast<std::size_t>(i)]];
       const std::string answer = tokenizer.decode(answers[static_cast<std::size_t>(i - begin)]);
-      right += static_cast<std::int64_t>(answer == example.response);
+      counts.equal += static_cast<std::int64_t>(answer == example.response);
+      if (verifier != nullptr) {
+        ++counts.verdicts[static_cast<std::size_t>(verifier->verify(example.prompt, answer))];
+      }
       if (i < options.samples) {
         proto::Sample sample;
         sample.set_set(set);
@@ -90,9 +102,12 @@ Measured measure_exact_match(EvalModel& model, const Dataset& dataset, const Tok
   if (kept != nullptr) {
     gather_in_order(group, own, *kept);
   }
-  const std::int64_t total = group.sum(right);
-  const auto n = static_cast<std::int64_t>(asked.size());
-  return {n == 0 ? 0 : static_cast<double>(total) / static_cast<double>(n), n};
+  counts.n = std::ssize(asked);
+  counts.equal = group.sum(counts.equal);
+  for (std::int64_t& verdict : counts.verdicts) {
+    verdict = group.sum(verdict);
+  }
+  return counts;
 }
 
 }  // namespace finescale

@@ -3,6 +3,7 @@
 // micro-batches and whole groups of prompts go to ranks, sums are taken in the fixed tree.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "comm/group.h"
 #include "comm/proto/result.pb.h"
 #include "worker/data/dataset.h"
+#include "worker/data/tasks/task.h"
 #include "worker/data/tokenizer.h"
 #include "worker/eval/eval_model.h"
 
@@ -21,7 +23,7 @@ inline constexpr std::int64_t kEvaluationTokens = 2048;
 
 struct Measured {
   double value = 0;
-  std::int64_t n = 0;  // labelled tokens (loss) or examples (exact_match)
+  std::int64_t n = 0;  // labelled tokens (loss) or examples (of answers)
 };
 
 // Called between batches on every rank.
@@ -36,11 +38,19 @@ struct AnswerOptions {
   std::int32_t stop = 0;  // id of response_end
   int samples = 0;        // answers kept: of the first prompts
 };
-// Share of examples whose greedy answer equals the response byte for byte; examples without a
-// prompt are left out. Samples are appended to `kept` on every rank. Collective over the mesh.
-[[nodiscard]] Measured measure_exact_match(EvalModel& model, const Dataset& dataset,
+// Greedy answers to the examples that have a prompt, counted.
+struct AnswerCounts {
+  std::int64_t n = 0;
+  std::int64_t equal = 0;                  // to the response, byte for byte
+  std::array<std::int64_t, 4> verdicts{};  // by Verdict; zeros without a verifier
+  // Share of: exact_match, or what verdict_metric() names.
+  [[nodiscard]] Measured share(const std::string& metric) const;
+};
+// Samples are appended to `kept` on every rank. `verifier`: null where the data have none.
+// Collective over the mesh.
+[[nodiscard]] AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset,
                                            const Tokenizer& tokenizer, const AnswerOptions& options,
-                                           const std::string& set, std::vector<proto::Sample>* kept,
-                                           const Pulse& pulse);
+                                           const Task* verifier, const std::string& set,
+                                           std::vector<proto::Sample>* kept, const Pulse& pulse);
 
 }  // namespace finescale

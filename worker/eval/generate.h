@@ -20,7 +20,8 @@ namespace finescale {
 struct GenerationOptions {
   SamplingOptions sampling;
   std::uint64_t seed = 1;
-  std::uint64_t first_index = 0;  // of the first prompt: keys its random numbers
+  std::uint64_t first_index = 0;       // of the first prompt: keys its random numbers
+  std::vector<std::uint64_t> indexes;  // one for each prompt instead, when they do not follow
   std::int64_t max_new = 64;
   std::vector<std::int32_t> stop_tokens;  // not part of the answer
   std::vector<std::string> stop_strings;  // not part of the text

@@ -45,7 +45,10 @@ std::int32_t Sequence::pick(const TensorView& logits) {
   const double uniform =
       options_->sampling.is_greedy()
           ? 0
-          : sampling_uniform(options_->seed, options_->first_index + index_, answer_.tokens.size());
+          : sampling_uniform(options_->seed,
+                             options_->indexes.empty() ? options_->first_index + index_
+                                                       : options_->indexes[index_],
+                             answer_.tokens.size());
   return sampler_.choose(logits, seen_, uniform);
 }
 

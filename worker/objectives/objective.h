@@ -46,6 +46,7 @@ class Objective {
 [[nodiscard]] std::unique_ptr<Objective> make_dpo(const config::Dpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_simpo(const config::Simpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_orpo(const config::Orpo& config);
+[[nodiscard]] std::unique_ptr<Objective> make_cpo(const config::Cpo& config);
 
 // log(sigmoid(x)) and its derivative sigmoid(-x), without overflow.
 [[nodiscard]] double log_sigmoid(double x);

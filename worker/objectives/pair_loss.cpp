@@ -85,7 +85,8 @@ void check_data(const Objective& objective, const Dataset& dataset) {
                         : "train.objective learns from preferences, but example " +
                               std::to_string(i + 1) + " of data.train is none",
                 "train.objective",
-                is_pair ? "choose dpo, simpo or orpo, or give {prompt, response} with the chosen "
+                is_pair ? "choose dpo or another objective of preferences, or give {prompt, "
+                          "response} with the chosen "
                           "answer"
                         : "give {prompt, chosen, rejected}");
   }

@@ -14,6 +14,8 @@ std::unique_ptr<Objective> make_objective(const config::Objective& config) {
       return make_simpo(config.simpo());
     case config::Objective::kOrpo:
       return make_orpo(config.orpo());
+    case config::Objective::kCpo:
+      return make_cpo(config.cpo());
     case config::Objective::kSft:
     case config::Objective::KIND_NOT_SET:
       break;

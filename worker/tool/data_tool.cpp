@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "configs/canonical.h"
 #include "core/error.h"
 #include "worker/data/reader.h"
 
@@ -22,7 +23,11 @@ Enum enum_of(const nlohmann::json& file, const char* name, bool (*parse)(const s
 
 nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
   config::DatasetRef ref;
-  ref.add_files()->set_path(file.at("path"));
+  if (file.contains("task")) {
+    parse_canonical(file.at("task").get<std::string>(), *ref.mutable_task());
+  } else {
+    ref.add_files()->set_path(file.at("path"));
+  }
   if (file.contains("limit")) {
     ref.set_limit(file.at("limit"));
   }

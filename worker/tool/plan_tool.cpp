@@ -22,6 +22,7 @@
 #include "worker/model_fit.h"
 #include "worker/objectives/pair_loss.h"
 #include "worker/tool/measured_steps.h"
+#include "worker/tool/plan_tool_data.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
 #include "worker/trunk.h"
@@ -88,8 +89,10 @@ class Estimator {
         cost = prepare(spec);
       } else if (spec.has_train()) {
         cost = train(spec.train());
-      } else {
+      } else if (spec.has_evaluate()) {
         cost = evaluate(spec.evaluate());
+      } else {
+        cost = make_data(spec);
       }
       if (!spec.has_train()) {
         cost.seconds_alone = cost.seconds;
@@ -141,12 +144,26 @@ class Estimator {
     return *held;
   }
 
+  const config::StageSpec& stage_of(const std::string& key) const {
+    const auto found = specs_.find(key);
+    if (found == specs_.end()) {
+      throw Error(ErrorKind::kProtocol, "the plan does not hold the stage " + key);
+    }
+    return found->second;
+  }
+
   const Dataset& dataset(const config::DatasetRef& ref, const config::DataRules& rules,
                          const config::TokenizerSource& source) {
     auto& held = datasets_[key_text(ref) + key_text(rules) + key_text(source)];
     if (held == nullptr) {
+      if (ref.has_artifact()) {
+        const config::StageSpec& maker = stage_of(ref.artifact());
+        held = std::make_unique<Dataset>(
+            guessed_data(maker, dataset(data_read_by(maker), rules, source)));
+        return *held;
+      }
       held = std::make_unique<Dataset>(ref, rules, tokenizer(source));
-      const std::string found = ref.files(0).path() + ": " + held->describe();
+      const std::string found = dataset_source(ref) + ": " + held->describe();
       if (std::find(found_.begin(), found_.end(), found) == found_.end()) {
         found_.push_back(found);
       }
@@ -325,25 +342,65 @@ class Estimator {
     return cost;
   }
 
-  Cost evaluate(const config::EvaluateSpec& spec) {
-    const auto made_by = specs_.find(spec.model().artifact());
+  // Of the stage of this plan that leaves the model; null: it comes from elsewhere.
+  const Shape* shape_of(const config::ModelSource& model) {
+    const auto made_by = specs_.find(model.artifact());
     if (made_by == specs_.end()) {
-      return {};
+      return nullptr;
     }
     const config::TrainSpec& train_spec = made_by->second.train();
     const Dataset& pool = dataset(train_spec.data(), train_spec.rules(), train_spec.tokenizer());
-    const Shape& s = shape(train_spec, TrainLoader(pool, train_spec.train(), train_spec.seed()));
+    return &shape(train_spec, TrainLoader(pool, train_spec.train(), train_spec.seed()));
+  }
+
+  // Answers and scores; a choice costs next to nothing.
+  Cost make_data(const config::StageSpec& stage) {
+    Cost cost;
+    cost.seconds = 0.02;
+    if (stage.has_generate()) {
+      const config::GenerateSpec& spec = stage.generate();
+      const Dataset& prompts = dataset(spec.data(), spec.rules(), spec.tokenizer());
+      const Shape* s = shape_of(spec.model());
+      config::Evaluate asked;  // an answer costs the same, greedy or drawn
+      asked.set_max_new_tokens(spec.generate().max_new_tokens());
+      asked.set_limit(spec.generate().has_data_budget() ? spec.generate().data_budget()
+                                                        : prompts.size());
+      cost.seconds += s == nullptr ? 0 : answers(*s, prompts, asked) * spec.generate().samples();
+    } else if (stage.has_score()) {
+      const config::ScoreSpec& spec = stage.score();
+      const Shape* s = shape_of(spec.model());
+      cost.seconds += s == nullptr
+                          ? 0
+                          : tokens_of(dataset(spec.data(), spec.rules(), spec.tokenizer())) *
+                                s->eval_seconds_per_token;
+    }
+    cost.checkpoint_bytes = 100000;
+    return cost;
+  }
+
+  static double tokens_of(const Dataset& data) {
+    double tokens = 0;
+    for (std::int64_t i = 0; i < data.size(); ++i) {
+      tokens += static_cast<double>(data[i].tokens.size());
+    }
+    return tokens;
+  }
+
+  Cost evaluate(const config::EvaluateSpec& spec) {
+    const Shape* found = shape_of(spec.model());
+    if (found == nullptr) {
+      return {};
+    }
+    const Shape& s = *found;
     Cost cost;
     for (const config::DatasetRef& set : spec.sets()) {
       const Dataset& data = dataset(set, spec.rules(), spec.tokenizer());
-      double tokens = 0;
-      for (std::int64_t i = 0; i < data.size(); ++i) {
-        tokens += static_cast<double>(data[i].tokens.size());
-      }
+      bool asks = false;
       for (const std::string& metric : spec.evaluate().metrics()) {
-        cost.seconds += metric == "loss" ? tokens * s.eval_seconds_per_token
-                                         : answers(s, data, spec.evaluate());
+        cost.seconds += metric == "loss" ? tokens_of(data) * s.eval_seconds_per_token : 0;
+        asks = asks || metric != "loss";
       }
+      cost.seconds += asks ? answers(s, data, spec.evaluate()) : 0;
     }
     cost.checkpoint_bytes = 20000;
     return cost;

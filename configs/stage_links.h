@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where each stage of a trial takes its model and its data from. Stages read what stands before
+// them, so their order is the order of execution. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "configs/schema/sweep.pb.h"
+
+namespace finescale {
+
+// Places in trial.stages.
+struct StageLinks {
+  int model = -1;  // the train stage that leaves it; -1: the base
+  int data = -1;   // the stage that leaves them; -1: data.train
+};
+
+// `from` naming what is no earlier stage. `stage`: whose.
+struct LinkFault {
+  int stage = 0;
+  int from = 0;
+  std::string what;  // behind the field's path
+  std::string hint;
+};
+[[nodiscard]] std::optional<LinkFault> find_link_fault(const config::Trial& trial);
+
+// What each stage reads. The trial has no fault.
+[[nodiscard]] std::vector<StageLinks> stage_links(const config::Trial& trial);
+
+// Whether a stage leaves examples.
+[[nodiscard]] bool leaves_data(const config::Stage& stage);
+
+// Metrics that a stage which leaves data reports of itself, under its own name.
+[[nodiscard]] std::vector<std::string> stage_metrics(const config::Stage& stage);
+
+// What is known of data before anything runs.
+struct DataFacts {
+  bool is_generated = false;  // answers of a model
+  bool has_losses = false;
+  bool is_pairs = false;
+  const config::Task* task = nullptr;     // that verifies answers
+  std::optional<std::int64_t> at_most{};  // examples
+};
+// Of what stage `index` leaves; -1: of data.train, whose files are not read.
+[[nodiscard]] DataFacts data_facts(const config::Sweep& sweep, const std::vector<StageLinks>& links,
+                                   int index);
+
+}  // namespace finescale

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rules stated before the run: what each expected, what was found, and the verdict.
+#include "coordinator/report/html.h"
+#include "coordinator/report/tables.h"
+
+namespace finescale {
+
+std::string contrasts_table(const ReportData& data) {
+  const ReportInput& input = *data.input;
+  std::string html;
+  if (!input.claim.empty()) {
+    html += "<p>" + html_escape(input.claim) +
+            "</p>\n<p><b>Verdict: " + decision_name(overall(input.contrasts)) + "</b></p>\n";
+  }
+  HtmlTable table(
+      "Contrasts, stated before the run. Effects are paired by seed; intervals are of each "
+      "contrast "
+      "alone, p is corrected for their number (Holm); d: mean over standard deviation of the "
+      "seeds.");
+  table.column("contrast").column("expected").column("found", true).column("interval", true);
+  table.column("d", true).column("seeds", true).column("p", true).column("decision");
+  for (const ContrastResult& r : input.contrasts) {
+    table.row({"<b>" + html_escape(r.data.name) + "</b><br><span class=\"muted\">" +
+                   html_escape(r.data.what) + "</span>",
+               html_escape(rule_text(r.data)), typeset_number(r.effect, 3),
+               typeset_interval({r.low, r.high}, 3), typeset_number(r.effect_size, 2),
+               std::to_string(r.data.effects.size()), typeset_number(r.p, 2),
+               std::string(decision_name(r.decision)) +
+                   (r.why.empty() ? "" : ": " + html_escape(r.why))});
+  }
+  return html + table.html();
+}
+
+}  // namespace finescale

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Data that stages of a plan will leave, guessed from what they read: for predictions only.
+#pragma once
+
+#include <vector>
+
+#include "configs/schema/stage.pb.h"
+#include "worker/data/dataset.h"
+
+namespace finescale {
+
+// What the stage reads; it is one that leaves data.
+[[nodiscard]] const config::DatasetRef& data_read_by(const config::StageSpec& stage);
+
+// Answers as long as the responses, and of what a choice depends on, as many as there can be.
+[[nodiscard]] std::vector<Example> guessed_data(const config::StageSpec& stage,
+                                                const Dataset& source);
+
+}  // namespace finescale
