@@ -43,6 +43,28 @@ Json list_of(const arrow::Array& array, std::int64_t row) {
   return out;
 }
 
+Json group_of(const arrow::StructArray& group, std::int64_t row) {
+  Json out = Json::object();
+  for (int i = 0; i < group.num_fields(); ++i) {
+    Json value = cell(*group.field(i), row);
+    if (!value.is_null()) {  // columns that this row does not have
+      out[group.type()->field(i)->name()] = std::move(value);
+    }
+  }
+  return out;
+}
+
+Json record_of(const arrow::RecordBatch& batch, std::int64_t row) {
+  Json record = Json::object();
+  for (int c = 0; c < batch.num_columns(); ++c) {
+    Json value = cell(*batch.column(c), row);
+    if (!value.is_null()) {
+      record[batch.column_name(c)] = std::move(value);
+    }
+  }
+  return record;
+}
+
 template <class Typed>
 Json value_of(const arrow::Array& array, std::int64_t row) {
   return static_cast<const Typed&>(array).Value(row);
@@ -78,17 +100,8 @@ Json cell(const arrow::Array& array, std::int64_t row) {
       return list_of<arrow::ListArray>(array, row);
     case arrow::Type::LARGE_LIST:
       return list_of<arrow::LargeListArray>(array, row);
-    case arrow::Type::STRUCT: {
-      const auto& group = static_cast<const arrow::StructArray&>(array);
-      Json out = Json::object();
-      for (int i = 0; i < group.num_fields(); ++i) {
-        Json value = cell(*group.field(i), row);
-        if (!value.is_null()) {  // columns that this row does not have
-          out[group.type()->field(i)->name()] = std::move(value);
-        }
-      }
-      return out;
-    }
+    case arrow::Type::STRUCT:
+      return group_of(static_cast<const arrow::StructArray&>(array), row);
     default:
       return "<" + array.type()->ToString() + ">";
   }
@@ -111,14 +124,7 @@ void read_parquet(const std::string& path, RecordSink& sink) {
       throw Error(ErrorKind::kData, "Parquet: " + status.ToString(), path);
     }
     for (std::int64_t i = 0; i < batch->num_rows(); ++i) {
-      Json record = Json::object();
-      for (int c = 0; c < batch->num_columns(); ++c) {
-        Json value = cell(*batch->column(c), i);
-        if (!value.is_null()) {
-          record[batch->column_name(c)] = std::move(value);
-        }
-      }
-      if (!sink.record(std::move(record), ++row)) {
+      if (!sink.record(record_of(*batch, i), ++row)) {
         return;
       }
     }
