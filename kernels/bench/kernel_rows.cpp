@@ -123,7 +123,7 @@ std::shared_ptr<std::vector<Array>> arrays(Arrays... shapes) {
   return all;
 }
 
-// Ours and the library's (sgemm_...).
+// Ours, of operands rounded to bf16 too (bf16_gemm_...), and the library's (sgemm_...).
 void add_gemm(const Model& m, const char* what, Transpose ta, Transpose tb, std::int64_t rows,
               std::int64_t cols, std::int64_t inner) {
   auto a =
@@ -134,6 +134,10 @@ void add_gemm(const Model& m, const char* what, Transpose ta, Transpose tb, std:
   const std::string at = std::string("gemm_") + what + "/" + m.name;
   add(at, work,
       [=] { gemm(Stream(), ta, tb, 1, (*a)[0].view(), (*a)[1].view(), 0, (*a)[2].view()); });
+  add("bf16_" + at, work, [=] {
+    gemm(Stream().with_products(Products::kBf16), ta, tb, 1, (*a)[0].view(), (*a)[1].view(), 0,
+         (*a)[2].view());
+  });
   add("s" + at, work,
       [=] { library_gemm(ta, tb, (*a)[0].view(), (*a)[1].view(), (*a)[2].view()); });
 }

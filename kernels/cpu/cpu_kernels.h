@@ -18,6 +18,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 #include "kernels/row_gemm.h"
 #include "kernels/sgd.h"
 #include "kernels/swiglu.h"
@@ -30,6 +31,7 @@ inline constexpr std::int64_t kGrainElements = 16384;
 decltype(finescale::gemm) gemm;
 decltype(finescale::gemm_by_rows) gemm_by_rows;
 decltype(finescale::row_gemm) row_gemm;
+decltype(finescale::round_to_bf16) round_to_bf16;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
 decltype(finescale::layernorm_forward) layernorm_forward;

@@ -10,6 +10,8 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "kernels/cpu/bf16_products.h"
+#include "kernels/cpu/bf16_tile.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/isa.h"
 
@@ -125,17 +127,10 @@ void multiply_block(Transpose transpose_a, Transpose transpose_b, double alpha, 
 
 }  // namespace
 
-void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b, double alpha,
-          const TensorView& a, const TensorView& b, double beta, const TensorView& c) {
-  ensure_isa();
-  const Sizes size = sizes_of(transpose_a, transpose_b, a, b, c);
-  if (size.m == 0 || size.n == 0) {
-    return;
-  }
-  if (c.dtype == DType::kF64) {
-    gemm_f64(transpose_a, transpose_b, alpha, a, b, beta, c, size);
-    return;
-  }
+namespace {
+
+void gemm_f32(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
+              const TensorView& b, double beta, const TensorView& c, const Sizes& size) {
   const Blocks blocks = blocks_of(size);
   const auto run = [&](std::int64_t index) {
     multiply_block(transpose_a, transpose_b, alpha, a, b, beta, c, size, blocks, index);
@@ -148,12 +143,43 @@ void gemm(const Stream& /*stream*/, Transpose transpose_a, Transpose transpose_b
   parallel_items(blocks.count(), run);
 }
 
+bool rounds(const Stream& stream, const TensorView& c) {
+  return stream.products() == Products::kBf16 && c.dtype == DType::kF32;
+}
+
+}  // namespace
+
+void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha,
+          const TensorView& a, const TensorView& b, double beta, const TensorView& c) {
+  ensure_isa();
+  const Sizes size = sizes_of(transpose_a, transpose_b, a, b, c);
+  if (size.m == 0 || size.n == 0) {
+    return;
+  }
+  if (c.dtype == DType::kF64) {
+    gemm_f64(transpose_a, transpose_b, alpha, a, b, beta, c, size);
+  } else if (!rounds(stream, c)) {
+    FS_CHECK(b.dtype == DType::kF32, "a product of bf16 that is not asked for");
+    gemm_f32(transpose_a, transpose_b, alpha, a, b, beta, c, size);
+  } else if (multiplies_bf16()) {
+    multiply_bf16(transpose_a, transpose_b, {alpha, a, b, beta, c});
+  } else {
+    gemm_f32(transpose_a, transpose_b, alpha, rounded_copy(Operand::kLeft, a),
+             rounded_copy(Operand::kRight, b), beta, c, size);
+  }
+}
+
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products) {
   static constexpr std::int64_t kFewest = 256;  // rows: fewer leave threads without a block
   ensure_isa();
   const std::int64_t rows = products.front().c.rows();
-  if (rows < kFewest || products.front().c.dtype == DType::kF64) {
+  const bool is_rounded = rounds(stream, products.front().c);
+  if (is_rounded && multiplies_bf16()) {
+    multiply_bf16_by_rows(transpose_b, products);
+    return;
+  }
+  if (rows < kFewest || is_rounded || products.front().c.dtype == DType::kF64) {
     for (const RowProduct& p : products) {
       cpu::gemm(stream, Transpose::kNo, transpose_b, p.alpha, p.a, p.b, p.beta, p.c);
     }

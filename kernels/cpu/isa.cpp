@@ -32,6 +32,14 @@ void ensure_isa() {
   (void)started;
 }
 
+bool multiplies_bf16() {
+#if defined(__x86_64__)
+  return (hwy::SupportedTargets() & HWY_AVX3) != 0 && __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 void use_isa(Isa isa) {
   switch (isa) {
     case Isa::kScalar:

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rounding to bf16: the upper half of an f32, to nearest, ties to even.
+#pragma once
+
+#include "core/device.h"
+#include "core/tensor.h"
+
+namespace finescale {
+
+// rounded [R, C] = x [R, C] rounded to bf16; both f32 or bf16, row strides respected. NaN stays
+// NaN. In the host's memory.
+void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& rounded);
+
+}  // namespace finescale
