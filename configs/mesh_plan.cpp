@@ -186,7 +186,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .master = 0,
              .optimizer = state_bytes(train, element),
              .activation = element,
-             .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL};
+             .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
+             .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0};
   w.steps = std::max(1.0, steps);
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);

@@ -12,6 +12,7 @@
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
 #include "worker/model_fit.h"
+#include "worker/precision.h"
 #include "worker/train_loop.h"
 #include "worker/trunk.h"
 
@@ -42,13 +43,16 @@ void write_newest(Group& group, const std::string& path, const CheckpointState& 
 class TrainStage {
  public:
   explicit TrainStage(const TrainStageInput& input)
-      : in_(input), spec_(input.spec->train()), world_(input.engine->mesh->world()) {}
+      : in_(input),
+        spec_(input.spec->train()),
+        engine_(engine_for(*input.engine, spec_.train())),
+        world_(engine_.mesh->world()) {}
 
   proto::StageResult run(std::string* base_key) {
     prepare();
     restore();
     TrainParts parts;
-    parts.mesh = in_.engine->mesh;
+    parts.mesh = engine_.mesh;
     parts.config = &spec_.train();
     parts.loader = loader_.get();
     parts.model = model_.get();
@@ -76,12 +80,11 @@ class TrainStage {
 
  private:
   void prepare() {
-    const DType dtype =
-        spec_.train().precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
+    const DType dtype = storage_of(spec_.train().precision());
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     in_.logger->info("data: {}", data_->describe());
-    const Engine& engine = *in_.engine;
+    const Engine& engine = *in_.engine;  // the base is the same for every precision of products
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
@@ -95,13 +98,13 @@ class TrainStage {
     check_data(*objective, *data_);
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
-    model_ = std::make_unique<TrainModel>(engine, *base_, spec_.train(), spec_.seed(), *loader_);
+    model_ = std::make_unique<TrainModel>(engine_, *base_, spec_.train(), spec_.seed(), *loader_);
     if (!model_->method().trains_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
     }
     if (objective->needs_reference()) {  // the base as it is now, and at every resume
-      MeasuredModel start(engine, {resident_base_, {}});
+      MeasuredModel start(engine_, {resident_base_, {}});
       reference_ = std::make_unique<ReferenceScores>(start.eval(), *data_, *loader_);
       model_->set_reference(reference_.get());
     }
@@ -149,7 +152,7 @@ class TrainStage {
         in_.place->attempt_dir + "/step-" + std::to_string(progress.step) + ".h5";
     const std::vector<CheckpointTensor> share =
         model_->share_for_writing(true, progress.best_loss.has_value());
-    if (in_.engine->scratch) {  // a copy in memory is what the file of moments is there to avoid
+    if (engine_.scratch) {  // a copy in memory is what the file of moments is there to avoid
       const TraceSpan span(world_.monitor().trace(), "save", progress.step);
       write_newest(world_, path, state(progress), share);
     } else {
@@ -284,6 +287,7 @@ class TrainStage {
 
   const TrainStageInput& in_;
   const config::TrainSpec& spec_;
+  Engine engine_;
   Group& world_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Dataset> data_;

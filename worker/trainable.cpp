@@ -135,6 +135,10 @@ void Trainable::make_model(const Engine& engine) {
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
   model_->set_trains([this](int unit) { return trains_unit(unit); });
+  // At ZeRO-3 the values come anew in every round.
+  if (stream_.products() == Products::kBf16 && !stream_.on_gpu() && engine.zero_stage < 3) {
+    model_->keep_rounded();
+  }
   if (!method_->trains_base()) {
     model_->set_adapters(method_->adapters());
   }
@@ -276,6 +280,7 @@ void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows&
 void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
   add_values(base_->store, use);
+  use.weights += bytes(model_->rounded_bytes());
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());

@@ -20,6 +20,9 @@ constexpr std::int64_t kMaxCounted = 64;
 // Elements of the engine's window into a file of moments (worker/optim: kWindowElements).
 constexpr double kOffloadWindow = 1 << 21;
 
+// Bytes of an operand that the CPU packs for products in bf16, at most (kernels: kPackedPairs).
+constexpr double kPackedOperand = 1 << 24;
+
 // One piece of a model as the engine cuts it: the units of its flat block.
 struct Units {
   std::vector<UnitRange> ranges;
@@ -122,6 +125,13 @@ class Piece {
     return units.ranges.empty() ? 0 : static_cast<double>(units.ranges.back().end);
   }
 
+  // What products multiply by and does not train. An untied head trains with the last layers.
+  [[nodiscard]] std::int64_t frozen_matrices() const {
+    const int layers = w_.method.trains_base ? num_frozen_ : num_layers_;
+    const bool head = has_head_ && (!w_.method.trains_base || (model().tied && !trains_table()));
+    return layers * model().layer_matrices(tensor()) + (head ? table() : 0);
+  }
+
   void add_weights(Memory& memory) const {
     const ShardPlan plan = held().over(plan_.axes.shard);
     const double copies = w_.keeps_base ? 2 : 1;
@@ -138,6 +148,9 @@ class Piece {
             : size(trained()) + static_cast<double>(
                                     num_layers_ * w_.method.constants_of_layer(model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
+    if (plan_.zero < 3 && !is_host_apart_) {
+      memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
+    }
     if (!model().learned_positions) {  // rotary tables, of whole heads at most
       memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
     }
@@ -246,7 +259,8 @@ class Piece {
 Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces,
                        const Machine& machine, int stage) {
   Memory memory;
-  memory.base = machine.base_bytes;
+  const bool packs = w.bytes.rounded > 0 && machine.host_link == 0;
+  memory.base = machine.base_bytes + (packs ? kPackedOperand : 0);
   const std::int64_t window = most_in_flight(pieces.schedule.actions.front(), 0);
   for (int chunk = 0; chunk < plan.interleave; ++chunk) {
     const int index = chunk * plan.axes.pipeline + stage;

@@ -112,6 +112,7 @@ struct Bytes {  // of one element
   double optimizer = 8;  // what the update rule keeps: both moments of AdamW
   double activation = 4;
   bool packed_state = false;  // expanded to two floats where it is saved
+  double rounded = 0;         // a second copy of frozen matrices, for products in fewer bits
 };
 
 struct Workload {

@@ -104,8 +104,8 @@ TEST_F(BadYaml, ValuesAndRanges) {
       {12, "    - train: {epochs: -1}",
        "sweep.yaml:12:23: trial.stages[0].train.epochs is -1, must be > 0"},
       {12, "    - train: {precision: f16}",
-       "sweep.yaml:12:26: trial.stages[0].train.precision is \"f16\", must be one of f32, f64, did "
-       "you mean f32?"},
+       "sweep.yaml:12:26: trial.stages[0].train.precision is \"f16\", must be one of f32, f64, "
+       "bf16, did you mean bf16?"},
       {3, "  preset: tiny\n  architecture: {llama: {tie_embeddings: yes}}",
        "sweep.yaml:4:42: base.architecture.llama.tie_embeddings is \"yes\", must be true or false"},
       {16, "  seed: &a [1, *a]", "sweep.yaml:16:9: the value is nested too deeply"},

@@ -16,6 +16,7 @@
 #include "core/parallel.h"
 #include "core/random.h"
 #include "worker/measured_model.h"
+#include "worker/precision.h"
 #include "worker/train_model.h"
 
 namespace finescale::kind_test {
@@ -172,7 +173,8 @@ struct Choice {
   bool biased = false;
   config::Precision precision = config::PRECISION_F32;
   friend void PrintTo(const Choice& c, std::ostream* out) {
-    *out << c.method.name << ", " << c.objective.name << ", " << c.rule.name;
+    *out << c.method.name << ", " << c.objective.name << ", " << c.rule.name
+         << (c.precision == config::PRECISION_BF16 ? ", bf16" : "");
   }
 };
 
@@ -204,8 +206,9 @@ class TrainedRun {
     engine.mesh = &mesh_;
     engine.zero_stage = zero_stage;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
-    const DType dtype = choice.precision == config::PRECISION_F64 ? DType::kF64 : DType::kF32;
-    base = std::make_shared<BaseModel>(make_base_model(engine, small_model(choice.biased), dtype));
+    engine = engine_for(engine, train);
+    base = std::make_shared<BaseModel>(
+        make_base_model(engine, small_model(choice.biased), storage_of(choice.precision)));
     initialize(*base, 1);
     if (objective_->needs_reference()) {
       MeasuredModel start(engine, {base, {}});

@@ -246,7 +246,7 @@ TEST_P(Kinds, MemoryIsWhatWasPlanned) {
 }
 
 // Every method with an objective of either sort, every objective and every update rule with both
-// ways to train.
+// ways to train, and both ways with products in bf16.
 std::vector<Choice> choices() {
   std::vector<Choice> all;
   for (const Kind& method : methods()) {
@@ -264,12 +264,20 @@ std::vector<Choice> choices() {
       }
     }
   }
+  for (const char* method : {"full", "lora"}) {
+    for (const char* objective : {"sft", "dpo"}) {
+      all.push_back({.method = find(methods(), method),
+                     .objective = find(objectives(), objective),
+                     .precision = config::PRECISION_BF16});
+    }
+  }
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(choices()), [](const auto& instance) {
   const Choice& c = instance.param;
-  return c.method.name + "_x_" + c.objective.name + "_x_" + c.rule.name;
+  return c.method.name + "_x_" + c.objective.name + "_x_" + c.rule.name +
+         (c.precision == config::PRECISION_BF16 ? "_x_bf16" : "");
 });
 
 TEST(KindsAreDocumented, InTheSchemaAndOnThePage) {

@@ -3,11 +3,13 @@
 #include "worker/tool/step_tool.h"
 
 #include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "comm/group.h"
+#include "core/error.h"
 
 namespace finescale {
 namespace {
@@ -49,6 +51,25 @@ TEST(StepTool, FrozenTrainingMultipliesWhatIsAccountedButNothingBelowTheFirstAda
   EXPECT_EQ(product_flops("lora"), (4 * kMatrices + 6 * kAdapter) * kTokens +
                                        4 * kVocab * kWidth * kLabels -
                                        2 * (kQkv + kFirstA) * kTokens);
+}
+
+nlohmann::json figures(const char* precision) {
+  const auto group = make_single_group();
+  const nlohmann::json request = {
+      {"preset", "tiny"},      {"lengths", {9, 30}}, {"steps", 2},
+      {"warmup", 1},           {"curve", true},      {"sequences_per_step", 2},
+      {"precision", precision}};
+  return nlohmann::json::parse(step_tool(request.dump(), *group, nullptr));
+}
+
+TEST(StepTool, TakesThePrecisionOfTheTraining) {
+  const auto exact = figures("f32").at("losses").get<std::vector<double>>();
+  const auto wide = figures("f64").at("losses").get<std::vector<double>>();
+  const auto rounded = figures("bf16").at("losses").get<std::vector<double>>();
+  EXPECT_NEAR(exact[0], wide[0], 1e-5);
+  EXPECT_NEAR(exact[0], rounded[0], 1e-2);
+  EXPECT_NE(exact[0], rounded[0]);
+  EXPECT_THROW((void)figures("f16"), Error);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ namespace {
 struct StepOptions {
   std::string preset = "small";
   std::string method = "full";
+  std::string precision = "f32";
   std::string lengths = "ragged";
   int tokens = 4096;
   int steps = 20;
@@ -144,6 +145,7 @@ nlohmann::json report(const StepOptions& options, const nlohmann::json& figures,
   }
   return {{"preset", options.preset},
           {"method", options.method},
+          {"precision", options.precision},
           {"lengths", options.lengths},
           {"threads", options.threads},
           {"isa", figures.at("isa")},
@@ -159,9 +161,10 @@ nlohmann::json report(const StepOptions& options, const nlohmann::json& figures,
 }
 
 void print(const nlohmann::json& out) {
-  std::printf("%s, %s, %s lengths, %d threads, %s: %.0f tokens/s\n",
+  std::printf("%s, %s, %s, %s lengths, %d threads, %s: %.0f tokens/s\n",
               out.at("preset").get<std::string>().c_str(),
               out.at("method").get<std::string>().c_str(),
+              out.at("precision").get<std::string>().c_str(),
               out.at("lengths").get<std::string>().c_str(), out.at("threads").get<int>(),
               out.at("isa").get<std::string>().c_str(), out.at("tokens_per_second").get<double>());
   std::printf("machine: %.0f GFLOP/s peak, %.0f GB/s in cache, %.0f GB/s in memory\n\n",
@@ -200,6 +203,9 @@ int run_step_bench(int argc, char** argv) {
   app.add_option("--method", options.method, "full or lora (rank 8)")
       ->check(CLI::IsMember({"full", "lora"}))
       ->capture_default_str();
+  app.add_option("--precision", options.precision, "f32, or bf16: of products")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--lengths", options.lengths, "ragged (mean 63) or fixed (256 tokens)")
       ->check(CLI::IsMember({"ragged", "fixed"}))
       ->capture_default_str();
@@ -220,6 +226,7 @@ int run_step_bench(int argc, char** argv) {
   const auto group = make_single_group();
   const nlohmann::json request = {{"preset", options.preset},
                                   {"method", options.method},
+                                  {"precision", options.precision},
                                   {"lengths", lengths},
                                   {"sequences_per_step", per_step},
                                   {"steps", options.steps + kWarmup},

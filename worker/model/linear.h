@@ -18,8 +18,14 @@ struct Weight {
   TensorView gradient;  // where it is added; bound before the pass that makes it
   TensorView bias;      // empty: none. Trains with the weight
   TensorView bias_gradient;
+  TensorView rounded;  // value as bf16, kept because it does not train; empty: none
   bool trains = false;
   bool may_train = true;  // with gradients bound
+
+  // What products multiply by.
+  [[nodiscard]] const TensorView& factor() const noexcept {
+    return rounded.empty() ? value : rounded;
+  }
 };
 
 // Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an

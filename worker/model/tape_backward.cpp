@@ -178,11 +178,11 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
     gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
   }
   if (!has_factors) {
-    products.add(1, dy, op.weight->value, is_first ? 0 : 1, gradient(op.x));
+    products.add(1, dy, op.weight->factor(), is_first ? 0 : 1, gradient(op.x));
     return;
   }
   const TensorView dx = gradient_buffer(data(op.x).cols(), Rows::kAll);
-  gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->value, 0, dx);
+  gemm(stream_, Transpose::kNo, Transpose::kNo, 1, dy, op.weight->factor(), 0, dx);
   for (const ColumnFactors& part : op.adapter->inputs) {
     if (part.factor.trains) {
       scale_columns_gradient(stream_, dx.columns(part.begin, part.end),

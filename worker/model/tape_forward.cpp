@@ -152,10 +152,10 @@ void Tape::run_forward(const LinearOp& op) {
   const TensorView x = multiplied_input(op);
   const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
   if (op.split == Split::kOutputs || !exchange_.active()) {
-    linear_forward(stream_, x, op.weight->value, op.adapter, op.projected, sum);
+    linear_forward(stream_, x, op.weight->factor(), op.adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    linear_forward(stream_, x, op.weight->value, op.adapter, op.projected, partial);
+    linear_forward(stream_, x, op.weight->factor(), op.adapter, op.projected, partial);
     sum_rows(partial, sum);
     give_back(partial, Rows::kAll);
   }
@@ -300,7 +300,7 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   }
   const HeadBias bias{head.bias, want && head.trains ? head.bias_gradient : TensorView()};
   const auto run = [&](const TensorView& weights, bool with_gradient, const TensorView& out) {
-    linear_cross_entropy(stream_, data(x), head.value, as_view(labels), weights, scale, out,
+    linear_cross_entropy(stream_, data(x), head.factor(), as_view(labels), weights, scale, out,
                          with_gradient ? gradient(x) : TensorView(),
                          with_gradient && head.trains ? head.gradient : TensorView(), gathered,
                          logits, exchange_.active() ? &part : nullptr,

@@ -7,6 +7,7 @@
 #include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 
 namespace finescale {
 
@@ -111,6 +112,26 @@ void Transformer::set_trains(const std::function<bool(int unit)>& trains) {
   for_each_weight([&](Weight& weight, const StackIndex& index) {
     weight.may_train = trains(weights_->unit_of(index.first));
     weight.trains = weight.may_train;
+  });
+}
+
+void Transformer::keep_rounded() {
+  const auto for_each_matrix = [this](const auto& visit) {
+    for_each_weight([&](Weight& weight, const StackIndex& /*index*/) {
+      const bool is_looked_up = &weight == &embedding_ || &weight == &positions_;
+      if (!weight.may_train && !is_looked_up && weight.value.shape.rank == 2) {
+        visit(weight);
+      }
+    });
+  };
+  std::int64_t size = 0;
+  for_each_matrix([&](const Weight& weight) { size += weight.value.num_elements(); });
+  rounded_memory_ = AlignedBuffer(static_cast<std::size_t>(size) * dtype_size(DType::kBf16));
+  auto* place = static_cast<std::uint16_t*>(rounded_memory_.data());
+  for_each_matrix([&](Weight& weight) {
+    weight.rounded = TensorView(place, DType::kBf16, weight.value.shape);
+    round_to_bf16(options_.stream, weight.value, weight.rounded);
+    place += weight.value.num_elements();
   });
 }
 

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "worker/eval/generate.h"
+#include "worker/precision.h"
 
 namespace finescale {
 
@@ -22,13 +23,12 @@ constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 
 MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
                              const TrainLoader& loader)
-    : base_(
-          make_base_model(single_.engine(), config,
-                          train.precision() == config::PRECISION_F64 ? DType::kF64 : DType::kF32)),
+    : base_(make_base_model(single_.engine(), config, storage_of(train.precision()))),
       loader_(&loader),
       learning_rate_(1e-9) {
   initialize(base_, 1);
-  model_ = std::make_unique<TrainModel>(single_.engine(), base_, train, 1, loader);
+  model_ =
+      std::make_unique<TrainModel>(engine_for(single_.engine(), train), base_, train, 1, loader);
 }
 
 double MeasuredSteps::seconds_per_token() {

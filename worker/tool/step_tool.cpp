@@ -2,9 +2,11 @@
 #include "worker/tool/step_tool.h"
 
 #include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <memory>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -20,6 +22,7 @@
 #include "worker/engines.h"
 #include "worker/import/open_model.h"
 #include "worker/memory_use.h"
+#include "worker/precision.h"
 #include "worker/train_model.h"
 
 namespace finescale {
@@ -80,6 +83,13 @@ config::ModelConfig preset(const std::string& name) {
   return config;
 }
 
+std::string upper(std::string word) {
+  for (char& letter : word) {
+    letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  }
+  return word;
+}
+
 config::Train training(const nlohmann::json& request) {
   config::Train train;
   if (request.value("method", "full") == "lora") {
@@ -92,6 +102,13 @@ config::Train training(const nlohmann::json& request) {
   train.set_learning_rate(request.value("learning_rate", 1e-3));
   train.set_weight_decay(0.01);
   train.set_decay_on(config::DECAY_ON_ALL);
+  config::Precision precision = config::PRECISION_F32;
+  const std::string word = request.value("precision", "f32");
+  if (!config::Precision_Parse("PRECISION_" + upper(word), &precision)) {
+    throw Error(ErrorKind::kConfig, "tool step: precision is \"" + word + "\"", {},
+                "use f32, f64 or bf16");
+  }
+  train.set_precision(precision);
   return train;
 }
 
@@ -223,10 +240,8 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
   const std::unique_ptr<OneByOne> one_by_one =
       gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
   engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
-  if (request.value("precision", "f32") == "bf16") {
-    engine.stream = engine.stream.with_products(Products::kBf16);
-  }
-  BaseModel base = make_base_model(engine, config, DType::kF32);
+  engine = engine_for(engine, train);
+  BaseModel base = make_base_model(engine, config, storage_of(train.precision()));
   if (weights) {
     read_base(*weights, base);
   } else {

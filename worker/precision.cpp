@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/precision.h"
+
+namespace finescale {
+
+DType storage_of(config::Precision precision) {
+  switch (precision) {
+    case config::PRECISION_F32:
+    case config::PRECISION_BF16:
+      return DType::kF32;
+    case config::PRECISION_F64:
+      return DType::kF64;
+  }
+  return DType::kF32;
+}
+
+Products products_of(config::Precision precision) {
+  switch (precision) {
+    case config::PRECISION_F32:
+    case config::PRECISION_F64:
+      return Products::kF32;
+    case config::PRECISION_BF16:
+      return Products::kBf16;
+  }
+  return Products::kF32;
+}
+
+Engine engine_for(const Engine& engine, const config::Train& train) {
+  Engine own = engine;
+  own.stream = engine.stream.with_products(products_of(train.precision()));
+  return own;
+}
+
+}  // namespace finescale
