@@ -85,6 +85,26 @@ std::string publish_attempt(const std::string& campaign, const proto::CommitRequ
   return "";
 }
 
+std::string artifact_damage(const std::string& campaign, const std::string& key) {
+  const std::string artifact = artifact_directory(campaign, key);
+  try {
+    const std::vector<std::string> problems = verify_manifest(artifact, true);
+    if (!problems.empty()) {
+      return problems.front();
+    }
+    return read_manifest(artifact).key == key ? "" : "its manifest names another stage";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+void discard_artifact(const std::string& campaign, const std::string& key) {
+  const std::string damaged = artifact_directory(campaign, ".damaged-" + key);
+  std::error_code code;  // what cannot be moved is found damaged again
+  std::filesystem::remove_all(damaged, code);
+  std::filesystem::rename(artifact_directory(campaign, key), damaged, code);
+}
+
 namespace {
 
 class FileArtifacts : public Artifacts {
@@ -102,6 +122,10 @@ class FileArtifacts : public Artifacts {
                                     proto::StageResult& result) override {
     return publish_attempt(campaign_, commit, result);
   }
+  [[nodiscard]] std::string damage(const std::string& key) override {
+    return artifact_damage(campaign_, key);
+  }
+  void discard(const std::string& key) override { discard_artifact(campaign_, key); }
 
  private:
   std::string campaign_;

@@ -31,6 +31,11 @@ void remove_attempts(const std::string& campaign, const std::string& key, std::i
                                           const proto::CommitRequest& commit,
                                           proto::StageResult& result);
 
+// What is wrong with artifacts/<key>, by its checksums; "": nothing.
+[[nodiscard]] std::string artifact_damage(const std::string& campaign, const std::string& key);
+// artifacts/<key> becomes artifacts/.damaged-<key>, for who wants to look at it; an older one goes.
+void discard_artifact(const std::string& campaign, const std::string& key);
+
 class Artifacts {
  public:
   virtual ~Artifacts() = default;
@@ -40,6 +45,10 @@ class Artifacts {
   [[nodiscard]] virtual bool adopt(StoredStage& stage) = 0;
   [[nodiscard]] virtual std::string publish(const proto::CommitRequest& commit,
                                             proto::StageResult& result) = 0;
+  // What is wrong with a published artifact; reads all of it. "": nothing.
+  [[nodiscard]] virtual std::string damage(const std::string& key) = 0;
+  // Out of the way: it will be made again.
+  virtual void discard(const std::string& key) = 0;
 
  protected:
   Artifacts() = default;

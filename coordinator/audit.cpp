@@ -30,9 +30,10 @@ void check_artifact(const Campaign& campaign, const StoredStage& stage, Audit& a
 }
 
 // Rows are those of updates 1..n: with log_every 1 every one exactly once, else strictly ascending.
-void check_steps(const StoredStage& stage, const proto::StageResult& result, Audit& audit) {
+void check_steps(const Campaign& campaign, const StoredStage& stage,
+                 const proto::StageResult& result, Audit& audit) {
   config::StageSpec spec;
-  parse_canonical(stage.spec, spec);
+  parse_canonical(campaign.specs.at(stage.key), spec);
   if (!spec.has_train()) {
     return;
   }
@@ -88,7 +89,7 @@ void check_done(const Campaign& campaign, const TrunkTotals& trunks, const Store
   if (result == campaign.results.end()) {
     audit.violations.push_back({"result", stage.key + " is done without a result"});
   } else {
-    check_steps(stage, result->second, audit);
+    check_steps(campaign, stage, result->second, audit);
     check_inherited(trunks, stage, result->second, audit);
     audit.train_tokens += result->second.tokens() - result->second.inherited().tokens();
     audit.train_flops += result->second.train_flops() - result->second.inherited().train_flops();
@@ -98,7 +99,7 @@ void check_done(const Campaign& campaign, const TrunkTotals& trunks, const Store
 void check_stage(const Campaign& campaign, const TrunkTotals& trunks, const StoredStage& stage,
                  Audit& audit) {
   config::StageSpec spec;
-  parse_canonical(stage.spec, spec);
+  parse_canonical(campaign.specs.at(stage.key), spec);
   if (stage_key(spec) != stage.key) {
     audit.violations.push_back({"key", stage.key + " is not the key of its own text"});
   }
@@ -158,6 +159,9 @@ Audit audit_campaign(const Campaign& campaign) {
     } else {
       audit.violations.push_back({"plan", key + " is in the store, but no trial plans it"});
     }
+  }
+  for (const std::string& key : campaign.twice) {
+    audit.violations.push_back({"plan", key + " is in the store twice"});
   }
   if (audit.planned != audit.committed + audit.stopped + audit.failed + audit.pending) {
     audit.violations.push_back({"sum", "planned " + std::to_string(audit.planned) +

@@ -79,8 +79,9 @@ class CampaignLoop {
         core_.gang_ended(exit);
       }
       core_.tick();
+      const bool is_stored = core_.flush();
       status_.publish("running", clock_.now(), false);
-      if (const std::optional<int> code = exit_code_now()) {
+      if (const std::optional<int> code = exit_code_now(); code && is_stored) {
         return *code;
       }
     }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "coordinator/artifacts.h"
 #include "core/crash_point.h"
@@ -43,7 +44,7 @@ void CampaignActions::carry_out(const Outbox& outbox) {
                    [&](const SaveStage& a) { save(a.key); },
                    [&](const Reply& a) {
                      std::visit(
-                         [&](const auto& message) { parts_.answers.answer(a.request, message); },
+                         [&](const auto& message) { answer_when_stored(a.request, message); },
                          a.reply);
                    },
                    [&](const Order& a) { order(a); },
@@ -51,6 +52,29 @@ void CampaignActions::carry_out(const Outbox& outbox) {
                },
                action);
   }
+}
+
+bool CampaignActions::flush() {
+  std::string why;
+  if (!parts_.book.flush(why)) {
+    if (!std::exchange(is_stuck_, true)) {
+      parts_.logger.error("{}: gangs wait for their answers until it can be written", why);
+    }
+    return false;
+  }
+  if (std::exchange(is_stuck_, false)) {
+    parts_.logger.info("the store can be written again");
+  }
+  for (const std::function<void()>& action : std::exchange(waiting_, {})) {
+    action();
+  }
+  return true;
+}
+
+void CampaignActions::answer_when_stored(std::uint64_t request, RpcReply reply) {
+  when_stored([this, request, reply = std::move(reply)]() mutable {
+    parts_.answers.answer(request, std::move(reply));
+  });
 }
 
 GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
@@ -89,21 +113,21 @@ void CampaignActions::order(const Order& a) {
   const std::string& directory = parts_.book.directory();
   crash_point("coordinator.before_lease");
   parts_.book.update_stage(stage.stored);
-  crash_point("coordinator.after_lease");
+  when_stored([] { crash_point("coordinator.after_lease"); });
   proto::NextReply reply;
   reply.set_order(proto::NextReply::RUN);
-  reply.set_stage(parts_.book.spec_of(a.key));
+  reply.set_stage(parts_.book.spec_of(stage.stored));
   reply.set_epoch(stage.stored.epoch);
   reply.set_attempt_dir(attempt_directory(directory, a.key, stage.stored.epoch));
   for (std::string& place : parts_.artifacts.older_attempts(a.key, stage.stored.epoch)) {
     reply.add_resume_dirs(std::move(place));
   }
-  for (const std::string& input : stage.inputs) {
-    reply.add_input_dirs(artifact_directory(directory, input));
+  for (const StageEntry* input : stage.sources) {
+    reply.add_input_dirs(artifact_directory(directory, input->stored.key));
   }
   reply.set_trial(stage.trial);
   reply.set_thread_shares(a.thread_shares);
-  parts_.answers.answer(a.request, reply);
+  answer_when_stored(a.request, std::move(reply));
 }
 
 void CampaignActions::publish(const Publish& a) {
@@ -115,20 +139,39 @@ void CampaignActions::publish(const Publish& a) {
     reply.set_accepted(false);
     reply.set_why(why);
     carry_out(parts_.reactor.commit_refused(key, why, parts_.clock.now()));
-    parts_.answers.answer(a.request, reply);
+    answer_when_stored(a.request, std::move(reply));
     return;
   }
   const Outbox more = parts_.reactor.committed(key, result);
   crash_point("coordinator.before_commit_transaction");
   save(key);
-  crash_point("coordinator.after_commit_transaction");
   carry_out(more);
-  parts_.artifacts.remove_attempts(key, a.commit.epoch());
   reply.set_accepted(true);
-  parts_.answers.answer(a.request, reply);
-  if (parts_.status != nullptr) {
-    report_done(key);
+  when_stored([this, key, epoch = a.commit.epoch()] {
+    crash_point("coordinator.after_commit_transaction");
+    parts_.artifacts.remove_attempts(key, epoch);
+    if (parts_.status != nullptr) {
+      report_done(key);
+    }
+  });
+  answer_when_stored(a.request, std::move(reply));
+}
+
+bool CampaignActions::renew_damaged_inputs(const std::string& key) {
+  const StageEntry* stage = parts_.reactor.stages().find(key);
+  bool any = false;
+  for (const StageEntry* input : stage == nullptr ? std::vector<StageEntry*>() : stage->sources) {
+    const std::string& name = input->stored.key;
+    const std::string why =
+        input->stored.state == StageState::kDone ? parts_.artifacts.damage(name) : "";
+    if (!why.empty()) {
+      parts_.logger.error("{} {} will be made again: {}", input->trial, input->stored.label, why);
+      when_stored([this, name] { parts_.artifacts.discard(name); });
+      carry_out(parts_.reactor.artifact_lost(name, why));
+      any = true;
+    }
   }
+  return any;
 }
 
 void CampaignActions::report_done(const std::string& key) {

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Carries out what the reactor wants done: launches and kills gangs, leases stages, publishes
-// artifacts, answers calls. Each durable step is stored before it is answered.
+// artifacts, answers calls. Changes gather in a group; what rests on them (answers, the removal of
+// attempts) waits until the group is on disk.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "comm/rpc/server.h"
 #include "configs/schema/sweep.pb.h"
@@ -48,6 +52,12 @@ class CampaignActions {
   explicit CampaignActions(const CampaignParts& parts) : parts_(parts) {}
 
   void carry_out(const Outbox& outbox);
+  // Writes the group, then does what waited for it. False: it is not on disk yet; try again.
+  [[nodiscard]] bool flush();
+  [[nodiscard]] bool is_flushed() const noexcept { return waiting_.empty(); }
+  // After a failure of this stage: whether one of its inputs is damaged. Such an input is made
+  // again.
+  bool renew_damaged_inputs(const std::string& key);
   [[nodiscard]] GangLaunch gang_launch(std::int64_t id) const;
 
  private:
@@ -57,7 +67,13 @@ class CampaignActions {
   void publish(const Publish& action);
   void report_done(const std::string& key);
 
+  // Once everything up to here is on disk.
+  void when_stored(std::function<void()> action) { waiting_.push_back(std::move(action)); }
+  void answer_when_stored(std::uint64_t request, RpcReply reply);
+
   CampaignParts parts_;
+  std::vector<std::function<void()>> waiting_;
+  bool is_stuck_ = false;  // the last flush failed
 };
 
 }  // namespace finescale

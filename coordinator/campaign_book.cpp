@@ -9,11 +9,11 @@
 
 #include "configs/canonical.h"
 #include "coordinator/kept_trials.h"
-#include "coordinator/stage_work.h"
 #include "coordinator/status.h"
 #include "coordinator/sweep_changes.h"
 #include "coordinator/trial_text.h"
 #include "core/crash_point.h"
+#include "core/error.h"
 #include "core/files.h"
 
 namespace finescale {
@@ -23,7 +23,7 @@ CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& direct
     : sweep_(sweep),
       directory_(directory),
       artifacts_(artifacts),
-      store_(directory, options.durable),
+      store_(directory, options.durable, options.file_system),
       hashes_(directory + "/content.json"),
       hash_(options.hash ? std::move(options.hash)
                          : [this](const std::string& path) { return hashes_(path); }) {}
@@ -97,83 +97,133 @@ void CampaignBook::name_trials() {
   stopped_ = std::move(stopped);
 }
 
-void CampaignBook::load(Reactor& reactor, double now) {
-  std::map<std::string, StoredStage> stages;
-  if (loaded_stages_ == 0) {
-    for (StoredStage& stage : store_.stages()) {
-      stages.emplace(stage.key, std::move(stage));
+CampaignBook::StoredStages CampaignBook::stored_stages() {
+  StoredStages stages;
+  for (StoredStage& stage : store_.stages()) {
+    const std::string key = stage.key;
+    if (!stages.emplace(key, std::move(stage)).second) {
+      throw Error(ErrorKind::kCheckpoint, "the store has stage " + key + " twice", directory_,
+                  "put back a copy of store.sqlite");
     }
   }
-  const std::set<std::string> unwanted = unwanted_trunks(stages);
+  return stages;
+}
+
+void CampaignBook::load(Reactor& reactor, double now) {
   crash_point("coordinator.before_plan");
-  put_plan(reactor, unwanted, stages);
+  StoredStages stored = loaded_stages_ == 0 ? stored_stages() : StoredStages();
+  const std::vector<StagePlace> places = stages_to_load(stored);
+  std::vector<StoredStage> stages = put_plan(reactor, places, std::move(stored));
   crash_point("coordinator.after_plan");
-  const std::map<std::string, std::string> first_trial = first_trials();
+  const std::vector<std::size_t> first_trial = first_trials();
   const StageGraph& graph = plan().graph;
-  for (; loaded_stages_ < graph.order.size(); ++loaded_stages_) {
-    const std::string& key = graph.order[loaded_stages_];
-    if (unwanted.contains(key)) {
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const StagePlace place = places[i];
+    if (stages[i].key.empty()) {
       continue;
     }
-    const std::string& start = graph.stages.start(key);
+    const StagePlace start = graph.stages.start(place);
     StageEntry entry;
-    entry.stored = std::move(stages.extract(key).mapped());
-    entry.inputs = graph.inputs.at(key);
-    entry.trial = first_trial.at(key);
-    entry.trains = graph.stages.at(key).has_train();
-    entry.work = graph.stages.work_until_end(key);
-    entry.work_before = start.empty() ? 0 : graph.stages.work_until_end(start);
-    planner_->plan().graph.stages.release(key);
+    entry.stored = std::move(stages[i]);
+    for (const StagePlace input : graph.stages.inputs(place)) {
+      entry.inputs.push_back(graph.stages.key(input));
+    }
+    if (const std::size_t trial = first_trial[static_cast<std::size_t>(place)];
+        trial < plan().trials.size()) {
+      entry.trial = plan().trials[trial].id;
+    }
+    entry.trains = graph.stages.form(place).form.example().has_train();
+    entry.work = graph.stages.work_until_end(place);
+    entry.work_before = start == kNoStage ? 0 : graph.stages.work_until_end(start);
     reactor.add_stage(std::move(entry), now);
   }
+  loaded_stages_ = graph.order.size();
   loaded_trials_ = plan().trials.size();
 }
 
-// Of each new stage the trial that names it, or for a trunk one that starts from it.
-std::map<std::string, std::string> CampaignBook::first_trials() const {
-  std::map<std::string, std::string> first;
-  for (std::size_t i = loaded_trials_; i < plan().trials.size(); ++i) {
-    for (const std::string& key : plan().trials[i].stages) {
-      first.emplace(key, plan().trials[i].id);
+// What is new in the plan, and trunks that were left out and are needed now. Inputs first.
+std::vector<StagePlace> CampaignBook::stages_to_load(const StoredStages& stored) {
+  const StageGraph& graph = plan().graph;
+  if (loaded_stages_ == 0) {
+    left_out_.clear();
+    const std::vector<bool> unwanted = unwanted_trunks(stored);
+    for (const StagePlace place : graph.order) {
+      if (unwanted[static_cast<std::size_t>(place)]) {
+        left_out_.insert(place);
+      }
     }
   }
+  std::vector<StagePlace> wanted;
+  for (std::size_t i = loaded_stages_; i < graph.order.size(); ++i) {
+    if (loaded_stages_ > 0 || !left_out_.contains(graph.order[i])) {
+      want(graph.order[i], wanted);
+    }
+  }
+  return wanted;
+}
+
+void CampaignBook::want(StagePlace stage, std::vector<StagePlace>& wanted) {
+  if (loaded_stages_ > 0) {  // a first plan leaves them out for good: who starts from them is done
+    for (const StagePlace input : plan().graph.stages.inputs(stage)) {
+      if (left_out_.erase(input) > 0) {
+        want(input, wanted);
+      }
+    }
+  }
+  wanted.push_back(stage);
+}
+
+// Of each new stage the trial that names it, or for a trunk one that starts from it. By place.
+std::vector<std::size_t> CampaignBook::first_trials() const {
+  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
   const StageGraph& graph = plan().graph;
+  std::vector<std::size_t> first(graph.stages.size(), kNone);
+  for (std::size_t i = plan().trials.size(); i-- > loaded_trials_;) {
+    for (const std::string& key : plan().trials[i].stages) {
+      first[static_cast<std::size_t>(graph.stages.place(key))] = i;
+    }
+  }
   for (std::size_t i = graph.order.size(); i-- > loaded_stages_;) {
-    for (const std::string& input : graph.inputs.at(graph.order[i])) {
-      first.emplace(input, first.at(graph.order[i]));
+    const std::size_t trial = first[static_cast<std::size_t>(graph.order[i])];
+    for (const StagePlace input : graph.stages.inputs(graph.order[i])) {
+      std::size_t& known = first[static_cast<std::size_t>(input)];
+      known = known == kNone ? trial : known;
     }
   }
   return first;
 }
 
 // Trunks that a plan of all trials at once would have, but that no stage still to be run reads:
-// trials that were planned one after another have run without them.
-std::set<std::string> CampaignBook::unwanted_trunks(
-    const std::map<std::string, StoredStage>& stages) const {
-  std::set<std::string> unwanted;
-  if (stages.empty()) {
+// trials that were planned one after another have run without them. By place.
+std::vector<bool> CampaignBook::unwanted_trunks(const StoredStages& stored) const {
+  const StageGraph& graph = plan().graph;
+  std::vector<bool> unwanted(graph.stages.size(), false);
+  if (stored.empty()) {
     return unwanted;
   }
-  const StageGraph& graph = plan().graph;
-  std::set<std::string> read;
-  for (auto key = graph.order.rbegin(); key != graph.order.rend(); ++key) {  // readers first
-    const auto stored = stages.find(*key);
-    if (stored == stages.end() && !read.contains(*key) && graph.stages.at(*key).train().trunk()) {
-      unwanted.insert(*key);
-    } else if (stored == stages.end() || stored->second.state != StageState::kDone) {
-      read.insert(graph.inputs.at(*key).begin(), graph.inputs.at(*key).end());
+  std::vector<bool> read(graph.stages.size(), false);
+  for (auto place = graph.order.rbegin(); place != graph.order.rend(); ++place) {  // readers first
+    const auto at = static_cast<std::size_t>(*place);
+    const auto known = stored.find(graph.stages.key(*place));
+    const bool is_trunk = graph.stages.form(*place).form.example().train().trunk();
+    if (known == stored.end() && !read[at] && is_trunk) {
+      unwanted[at] = true;
+    } else if (known == stored.end() || known->second.state != StageState::kDone) {
+      for (const StagePlace input : graph.stages.inputs(*place)) {
+        read[static_cast<std::size_t>(input)] = true;
+      }
     }
   }
   return unwanted;
 }
 
-// Settles and stores what is new or changed, in one transaction. `stages` are those of the store,
-// then those of the plan too.
-void CampaignBook::put_plan(const Reactor& reactor, const std::set<std::string>& unwanted,
-                            std::map<std::string, StoredStage>& stages) {
+// Settles and stores what is new or changed, in one transaction.
+std::vector<StoredStage> CampaignBook::put_plan(const Reactor& reactor,
+                                                const std::vector<StagePlace>& places,
+                                                StoredStages stored) {
   store_.begin();
-  put_stages(reactor, unwanted, stages);
-  stop_unplanned(stages);
+  std::vector<StoredStage> stages = put_stages(reactor, places, stored);
+  stop_unplanned(stored);
   for (std::size_t i = loaded_trials_; i < plan().trials.size(); ++i) {
     const PlannedTrial& trial = plan().trials[i];
     store_.put_trial({trial.id, trial_text(trial), is_stopped(trial.id)});
@@ -181,64 +231,74 @@ void CampaignBook::put_plan(const Reactor& reactor, const std::set<std::string>&
   store_.set_meta("stages_unshared", std::to_string(plan().stages_unshared));
   store_.set_meta("content", hashes_.used_text());  // a tuning decision may bring in files
   store_.commit();
+  return stages;
 }
 
-void CampaignBook::put_stages(const Reactor& reactor, const std::set<std::string>& unwanted,
-                              std::map<std::string, StoredStage>& stages) {
-  const StageGraph& graph = plan().graph;
-  std::set<std::string> needed;  // by a trial that is not stopped; all, where none is
-  for (const PlannedTrial& trial : stopped_.empty() ? std::vector<PlannedTrial>() : plan().trials) {
+// By a trial that is not stopped.
+std::set<std::string> CampaignBook::needed_stages() const {
+  std::set<std::string> needed;
+  for (const PlannedTrial& trial : plan().trials) {
     if (!is_stopped(trial.id)) {
-      needed.merge(with_inputs(trial.stages, graph));
+      needed.merge(with_inputs(trial.stages, plan().graph));
     }
   }
-  for (std::size_t i = loaded_stages_; i < graph.order.size(); ++i) {
-    const std::string& key = graph.order[i];
-    if (unwanted.contains(key)) {
-      continue;
+  return needed;
+}
+
+// The key says what a stage makes, not which trunk it starts from: another plan may choose another,
+// so a stage that is not done takes the text of this one.
+std::vector<StoredStage> CampaignBook::put_stages(const Reactor& reactor,
+                                                  const std::vector<StagePlace>& places,
+                                                  StoredStages& stored) {
+  const SpecTable& table = plan().graph.stages;
+  const bool all_needed = stopped_.empty();
+  const std::set<std::string> needed = all_needed ? std::set<std::string>() : needed_stages();
+  std::unordered_map<const PlannedForm*, std::int64_t> forms;
+  std::vector<StoredStage> stages;
+  stages.reserve(places.size());
+  for (const StagePlace place : places) {
+    const std::string& key = table.key(place);
+    StoredStage& stage = stages.emplace_back();
+    if (reactor.stages().contains(key)) {
+      continue;  // what the reactor has it knows better
     }
-    auto [it, is_new] = stages.try_emplace(key);
-    StoredStage& stage = it->second;
+    const PlannedForm& form = table.form(place);
+    const auto number = forms.try_emplace(&form, 0);
+    if (number.second) {
+      number.first->second = store_.put_form(form.form.text());
+    }
+    if (auto known = stored.extract(key); !known.empty()) {
+      stage = std::move(known.mapped());
+    }
     const StageState before = stage.state;
-    bool is_changed = is_new;
-    if (is_new) {
-      stage.key = key;
-      const config::StageSpec spec = graph.stages.at(key);
-      stage.label = spec.label();
-      stage.spec = canonical_text(spec);
+    stage.key = key;
+    settle(stage, all_needed || needed.contains(key));
+    std::string fillings = table.fillings(place);
+    const bool is_new = stage.row == 0;
+    const bool differs = stage.state != StageState::kDone &&
+                         (stage.form != number.first->second || stage.fillings != fillings);
+    if (is_new || differs) {
+      stage.label = form.form.example().label();
+      stage.form = number.first->second;
+      stage.fillings = std::move(fillings);
     }
-    if (!reactor.stages().contains(key)) {  // what it has it knows better
-      settle(stage, stopped_.empty() || needed.contains(key));
-      is_changed = is_changed || start_as_planned(stage);
-    }
-    if (is_changed || stage.state != before) {
+    if (is_new || differs || stage.state != before) {
       store_.put_stage(stage);
     }
-    stage.spec = std::string();  // the store has it: a gang's order is rare
   }
+  return stages;
 }
 
 // Trunks of an earlier plan that nothing starts from now.
-void CampaignBook::stop_unplanned(std::map<std::string, StoredStage>& stages) {
-  for (auto& [key, stage] : stages) {
+void CampaignBook::stop_unplanned(StoredStages& stored) {
+  for (auto& [key, stage] : stored) {
     const bool is_open = stage.state == StageState::kPending || stage.state == StageState::kRunning;
-    if (is_open && !plan().graph.inputs.contains(key)) {
+    if (is_open && !plan().graph.stages.contains(key)) {
       stage.state = StageState::kStopped;
       stage.gang = 0;
       store_.put_stage(stage);
     }
   }
-}
-
-// The key says what a stage makes, not which trunk it starts from: another plan may choose another.
-bool CampaignBook::start_as_planned(StoredStage& stage) const {
-  if (stage.state == StageState::kDone) {
-    return false;
-  }
-  std::string text = canonical_text(plan().graph.stages.at(stage.key));
-  const bool differs = text != stage.spec;
-  stage.spec = std::move(text);
-  return differs;
 }
 
 // A stage that is published although its transaction never came takes its result: the artifact is
@@ -309,22 +369,33 @@ std::size_t CampaignBook::decide_search(const Reactor& reactor) {
   return points.size();
 }
 
-void CampaignBook::update_stage(const StoredStage& stage) {
-  store_.begin();
-  store_.update_stage(stage);
-  store_.commit();
-}
-
-void CampaignBook::put_gang(std::int64_t id, std::int64_t pid) {
-  store_.begin();
-  store_.put_gang({id, pid, ""});
-  store_.commit();
-}
-
-void CampaignBook::remove_gang(std::int64_t id) {
-  store_.begin();
-  store_.remove_gang(id);
-  store_.commit();
+bool CampaignBook::flush(std::string& why) {
+  if (group_.stages.empty() && group_.gangs.empty()) {
+    return true;
+  }
+  try {
+    store_.begin();
+    for (const auto& [row, stage] : group_.stages) {
+      store_.update_stage(*stage);
+    }
+    for (const auto& [id, process] : group_.gangs) {
+      if (process == kNoProcess) {
+        store_.remove_gang(id);
+      } else {
+        store_.put_gang({id, process, ""});
+      }
+    }
+    store_.commit();
+  } catch (const Error& error) {
+    store_.rollback();
+    if (error.kind() != ErrorKind::kResource && error.kind() != ErrorKind::kIo) {
+      throw;
+    }
+    why = error.what();
+    return false;
+  }
+  group_ = {};
+  return true;
 }
 
 void CampaignBook::put_stopped(const PlannedTrial& trial) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "configs/schema/sweep.pb.h"
@@ -22,8 +23,9 @@
 namespace finescale {
 
 struct BookOptions {
-  ContentHash hash;     // of data files; empty: read them
-  bool durable = true;  // false: a simulation's store need not survive the machine
+  ContentHash hash;                   // of data files; empty: read them
+  bool durable = true;                // false: a simulation's store need not survive the machine
+  const char* file_system = nullptr;  // as Store
 };
 
 class CampaignBook {
@@ -44,10 +46,17 @@ class CampaignBook {
   // Load again.
   [[nodiscard]] std::size_t decide_search(const Reactor& reactor);
 
-  void update_stage(const StoredStage& stage);
-  [[nodiscard]] std::string spec_of(const std::string& key) { return store_.spec_of(key); }
-  void put_gang(std::int64_t id, std::int64_t pid);
-  void remove_gang(std::int64_t id);
+  // Changes of stages and gangs gather in a group, which flush() writes in one transaction: what
+  // rests on one of them is said to nobody before. The stage outlives the group and is written as
+  // it is then.
+  void update_stage(const StoredStage& stage) { group_.stages[stage.row] = &stage; }
+  void put_gang(std::int64_t id, std::int64_t pid) { group_.gangs[id] = pid; }
+  void remove_gang(std::int64_t id) { group_.gangs[id] = kNoProcess; }
+  // Whether the group is on disk. False: there is no space, or the disk fails; the group stays, and
+  // `why` says so.
+  [[nodiscard]] bool flush(std::string& why);
+
+  [[nodiscard]] std::string spec_of(const StoredStage& stage) { return store_.spec_of(stage); }
   void put_stopped(const PlannedTrial& trial);
 
   [[nodiscard]] std::vector<StoredGang> gangs() { return store_.gangs(); }
@@ -58,6 +67,8 @@ class CampaignBook {
   [[nodiscard]] const StageGraph& graph() const noexcept { return plan().graph; }
   [[nodiscard]] const std::vector<std::string>& stopped() const noexcept { return stopped_; }
   [[nodiscard]] bool is_stopped(const std::string& trial) const;
+  [[nodiscard]] bool is_adaptive() const { return search_->is_adaptive(); }
+  [[nodiscard]] bool decides_by_results() const { return sweep_.has_tune() || is_adaptive(); }
 
   // Tuning groups that nothing will decide any more.
   [[nodiscard]] std::set<std::string> lost_groups(const Reactor& reactor) const;
@@ -69,16 +80,24 @@ class CampaignBook {
   void make_stored_plan();
   void name_trials();
   [[nodiscard]] std::vector<std::uint64_t> journalled();
+  using StoredStages = std::unordered_map<std::string, StoredStage>;  // by key
+  static constexpr std::int64_t kNoProcess = -1;
+
   void settle(StoredStage& stage, bool is_needed) const;
-  [[nodiscard]] bool start_as_planned(StoredStage& stage) const;
-  void put_plan(const Reactor& reactor, const std::set<std::string>& unwanted,
-                std::map<std::string, StoredStage>& stages);
-  void put_stages(const Reactor& reactor, const std::set<std::string>& unwanted,
-                  std::map<std::string, StoredStage>& stages);
-  [[nodiscard]] std::set<std::string> unwanted_trunks(
-      const std::map<std::string, StoredStage>& stages) const;
-  void stop_unplanned(std::map<std::string, StoredStage>& stages);
-  [[nodiscard]] std::map<std::string, std::string> first_trials() const;
+  [[nodiscard]] StoredStages stored_stages();
+  // Of these places; one that the reactor has gets no key.
+  [[nodiscard]] std::vector<StoredStage> put_plan(const Reactor& reactor,
+                                                  const std::vector<StagePlace>& places,
+                                                  StoredStages stored);
+  [[nodiscard]] std::vector<StoredStage> put_stages(const Reactor& reactor,
+                                                    const std::vector<StagePlace>& places,
+                                                    StoredStages& stored);
+  [[nodiscard]] std::set<std::string> needed_stages() const;
+  [[nodiscard]] std::vector<bool> unwanted_trunks(const StoredStages& stored) const;
+  [[nodiscard]] std::vector<StagePlace> stages_to_load(const StoredStages& stored);
+  void want(StagePlace stage, std::vector<StagePlace>& wanted);
+  void stop_unplanned(StoredStages& stored);
+  [[nodiscard]] std::vector<std::size_t> first_trials() const;
 
   [[nodiscard]] const Plan& plan() const noexcept { return planner_->plan(); }
 
@@ -94,8 +113,14 @@ class CampaignBook {
   std::unique_ptr<Planner> planner_;
   std::size_t loaded_stages_ = 0;  // of the graph's order, and of the trials
   std::size_t loaded_trials_ = 0;
+  std::set<StagePlace> left_out_;     // trunks that nothing has needed so far
   std::vector<Observation> decided_;  // of an adaptive search: by its journal, trial by trial
   std::vector<std::string> stopped_;
+  struct Group {
+    std::map<std::int64_t, const StoredStage*> stages;  // by row: written in one order
+    std::map<std::int64_t, std::int64_t> gangs;         // id -> process, or kNoProcess
+  };
+  Group group_;
 };
 
 }  // namespace finescale

@@ -53,7 +53,12 @@ void CampaignCore::handle(const RpcRequest& request) {
                    actions_.carry_out(reactor.on_commit(request.id, m, now));
                  },
                  [&](const proto::FailRequest& m) {
-                   actions_.carry_out(reactor.on_fail(request.id, m, now));
+                   proto::FailRequest heard = m;
+                   if (m.kind() != error_kind_name(ErrorKind::kComm) &&
+                       actions_.renew_damaged_inputs(m.key())) {
+                     heard.set_kind(std::string(error_kind_name(ErrorKind::kCheckpoint)));
+                   }
+                   actions_.carry_out(reactor.on_fail(request.id, heard, now));
                  },
                  [](const proto::ControlRequest&) {
                    throw Error(ErrorKind::kInternal, "a control request is no gang's call");
@@ -74,14 +79,17 @@ void CampaignCore::tick() {
 }
 
 bool CampaignCore::is_over() const {
-  return !parts_.reactor.any_gang() && parts_.reactor.all_settled() &&
+  return actions_.is_flushed() && !parts_.reactor.any_gang() && parts_.reactor.all_settled() &&
          parts_.book.all_resolved(parts_.reactor);
 }
 
 void CampaignCore::decide() {
   const std::int64_t settled = parts_.reactor.num_settled();
-  if (settled == decided_at_) {
+  if (settled == decided_at_ || !parts_.book.decides_by_results()) {
     return;
+  }
+  if (!flush()) {
+    return;  // what is decided by results must not be on disk before them
   }
   decided_at_ = settled;
   decide_tuning();

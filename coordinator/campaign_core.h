@@ -22,9 +22,12 @@ class CampaignCore {
   void handle(const RpcRequest& request);
   void gang_ended(const GangExit& exit);
   void tick();
+  // Puts on disk what the calls since the last time have changed, in one transaction, then answers
+  // them. False: the disk is full or fails; everything waits for the next time.
+  [[nodiscard]] bool flush() { return actions_.flush(); }
   // Stops the stages of these trials that no other trial needs.
   void stop_trials(const std::set<std::string>& names);
-  // Nothing is left to do and nobody is left to do it.
+  // Nothing is left to do, to be written, and nobody is left to do it.
   [[nodiscard]] bool is_over() const;
 
  private:

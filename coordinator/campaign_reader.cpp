@@ -62,7 +62,11 @@ std::string iso_time(double unix_seconds) {
 StageEntries stage_entries(const Campaign& campaign) {
   StageEntries entries;
   for (const auto& [key, stage] : campaign.stages) {
-    entries[key].stored = stage;
+    StageEntry entry;
+    entry.stored.key = key;
+    entry.stored.state = stage.state;
+    entry.stored.result = stage.result;
+    (void)entries.add(std::move(entry));
   }
   return entries;
 }
@@ -109,7 +113,7 @@ TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial, const Sta
     row.tokens += result.tokens();
     row.train_flops += result.train_flops();
     config::StageSpec spec;
-    parse_canonical(stage.spec, spec);
+    parse_canonical(campaign.specs.at(key), spec);
     row.artifacts[spec.train().train().method().has_full() ? "checkpoint" : "adapter"] = key;
     row.curve.clear();
     double tokens = 0;
@@ -203,7 +207,11 @@ Campaign read_campaign(const std::string& directory) {
         campaign.results.emplace(stage.key, std::move(result));
       }
     }
-    campaign.stages.emplace(stage.key, std::move(stage));
+    campaign.specs.emplace(stage.key, store.spec_of(stage));
+    const std::string key = stage.key;
+    if (!campaign.stages.emplace(key, std::move(stage)).second) {
+      campaign.twice.push_back(key);
+    }
   }
   for (const StoredTrial& trial : store.trials()) {
     campaign.trials.push_back(trial_from_text(trial.text));

@@ -23,6 +23,8 @@ struct Campaign {
   std::vector<PlannedTrial> trials;
   std::vector<std::string> stopped;
   std::map<std::string, StoredStage> stages;
+  std::map<std::string, std::string> specs;           // canonical text of the stages
+  std::vector<std::string> twice;                     // keys that the store has more than once
   std::map<std::string, proto::StageResult> results;  // of committed stages, step tables included
   std::vector<TrialRow> rows;                         // same order as trials
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/campaign_status.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 
 #include "coordinator/status.h"
@@ -35,7 +37,7 @@ std::string CampaignStatus::document(const std::string& state, double now) {
   in.lost_groups = book_.lost_groups(reactor_);
   in.now = now;
   in.elapsed_s = now - started_;
-  for (const auto& [key, stage] : reactor_.stages()) {
+  for (const StageEntry& stage : reactor_.stages()) {
     const double weight = stage.work - stage.work_before;
     const bool settled =
         stage.stored.state != StageState::kPending && stage.stored.state != StageState::kRunning;
@@ -54,11 +56,13 @@ std::string CampaignStatus::document(const std::string& state, double now) {
 }
 
 void CampaignStatus::publish(const std::string& state, double now, bool force) {
-  if (!force && now - last_status_ < 1) {
+  if (!force && now < next_status_) {
     return;
   }
-  last_status_ = now;
+  const auto begin = std::chrono::steady_clock::now();
   const std::string json = document(state, now);
+  const std::chrono::duration<double> cost = std::chrono::steady_clock::now() - begin;
+  next_status_ = now + std::max(1.0, 50 * cost.count());
   write_file_atomically(book_.directory() + "/status.json", json + "\n");
   crash_point("coordinator.after_snapshot");
   if (live_line_) {

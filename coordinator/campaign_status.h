@@ -19,7 +19,8 @@ class CampaignStatus {
                  double started, bool live_line, Logger& logger);
 
   [[nodiscard]] std::string document(const std::string& state, double now);
-  // At most once a second; always when forced.
+  // At most once a second, and at most a fiftieth of the time (it looks at all trials); always when
+  // forced.
   void publish(const std::string& state, double now, bool force);
   // In front of anything else that goes to the terminal.
   void clear_line();
@@ -34,7 +35,7 @@ class CampaignStatus {
   bool live_line_;
   Logger& logger_;
   std::optional<double> work_before_;  // done when this run began
-  double last_status_ = -1e9;
+  double next_status_ = -1e9;
   double last_line_ = 0;
   bool line_open_ = false;
 };

@@ -91,6 +91,9 @@ std::string planned_identity(const PlannedTrial& trial, const Values& added) {
 
 void keep_trials(const std::vector<PlannedTrial>& stored, const config::Sweep& sweep,
                  const std::string& directory, Plan& plan) {
+  if (stored.empty()) {
+    return;  // the planner's names are as good as any
+  }
   std::map<std::string, const PlannedTrial*> known;
   std::map<std::string, long> last;  // prefix -> highest number given
   for (const PlannedTrial& trial : stored) {
@@ -98,7 +101,7 @@ void keep_trials(const std::vector<PlannedTrial>& stored, const config::Sweep& s
     long& number = last[prefix_of(trial)];
     number = std::max(number, number_of(trial));
   }
-  const Values added = stored.empty() ? Values() : new_axes(stored, sweep);
+  const Values added = new_axes(stored, sweep);
   for (PlannedTrial& trial : plan.trials) {
     const auto found = known.find(planned_identity(trial, added));
     if (found == known.end()) {

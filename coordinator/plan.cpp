@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 
 #include "configs/parse.h"
 #include "configs/rules.h"
@@ -124,44 +125,64 @@ void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
 // Rules about combinations of values, once for trials that differ in budget and seed alone: no rule
 // that needs no file looks at those.
 void Planner::check_once(const PlannedTrial& trial, const config::Sweep& resolved) {
-  std::string combination;
-  for (const auto* values : {&trial.axes, &trial.tuned}) {
-    for (const auto& [path, value] : *values) {
-      if (path != "seed" && !path.ends_with(".data_budget")) {
-        combination.append(path).append("=").append(value).append("\n");
-      }
-    }
-  }
-  if (checked_.insert(combination).second) {
+  if (checked_.insert(common_values(trial.axes, trial.tuned)).second) {
     check_combination(resolved, "trial " + trial.id);
   }
+}
+
+// Its stages, inputs first. Trials that differ in budgets and seed alone have one form: the first
+// of them is expanded, others prove for each value that the form holds, the rest is filled in.
+std::vector<StagePlace> Planner::expand(PlannedTrial& trial) {
+  std::unique_ptr<TrialForm>& form = forms_[common_values(trial.axes, trial.tuned)];
+  SpecTable& table = plan_.graph.stages;
+  const std::optional<VariedValues> values = varied_values(trial.axes);
+  if (form != nullptr && values && form->is_proven_for(*values)) {
+    trial.names = form->names();
+    return form->fill(*values, table);
+  }
+  Point all = trial.axes;
+  all.insert(trial.tuned.begin(), trial.tuned.end());
+  const config::Sweep resolved = setter_.at(all, "trial " + trial.id);
+  check_once(trial, resolved);
+  TrialStages stages = expand_trial(resolved, hash_);
+  std::vector<StagePlace> places;
+  for (const config::StageSpec& spec : stages.stages) {
+    places.push_back(table.put(spec).first);
+  }
+  if (values && form == nullptr) {
+    form = std::make_unique<TrialForm>(stages, places, *values, table);
+  } else if (values) {
+    form->prove(*values, places, table);
+  }
+  trial.names = std::move(stages.names);
+  return places;
 }
 
 // A trial's stages come inputs first, so the order of first appearance is topological.
 void Planner::add_trial(PlannedTrial trial) {
   if (trial.resolved) {
-    Point all = trial.axes;
-    all.insert(trial.tuned.begin(), trial.tuned.end());
-    const std::string where = "trial " + trial.id;
-    const config::Sweep resolved = setter_.at(all, where);
-    check_once(trial, resolved);
-    TrialStages stages = expand_trial(resolved, hash_);
-    plan_.stages_unshared += static_cast<std::int64_t>(stages.stages.size());
-    for (const config::StageSpec& spec : stages.stages) {
-      const std::string key = spec.key();
-      trial.stages.push_back(key);
-      if (!plan_.graph.inputs.contains(key)) {
-        plan_.graph.inputs[key] = {spec.inputs().begin(), spec.inputs().end()};
-        plan_.graph.stages.put(spec);
-        plan_.graph.order.push_back(key);
-      }
+    const std::size_t before = plan_.graph.stages.size();
+    const std::vector<StagePlace> places = expand(trial);
+    plan_.stages_unshared += static_cast<std::int64_t>(places.size());
+    for (const StagePlace place : places) {
+      trial.stages.push_back(plan_.graph.stages.key(place));
     }
-    trial.names = std::move(stages.names);
+    for (std::size_t place = before; place < plan_.graph.stages.size(); ++place) {
+      plan_.graph.order.push_back(static_cast<StagePlace>(place));
+    }
     if (trial.is_tuning) {
-      whole_.insert(trial.stages.begin(), trial.stages.end());
+      whole_.insert(places.begin(), places.end());
     }
   }
   plan_.trials.push_back(std::move(trial));
+}
+
+std::vector<std::string> StageGraph::keys() const {
+  std::vector<std::string> keys;
+  for (const StagePlace place : order) {
+    keys.push_back(stages.key(place));
+  }
+  return keys;
 }
 
 std::set<std::string> with_inputs(const std::vector<std::string>& stages, const StageGraph& graph) {
@@ -171,7 +192,7 @@ std::set<std::string> with_inputs(const std::vector<std::string>& stages, const 
     const std::string key = std::move(open.back());
     open.pop_back();
     if (keys.insert(key).second) {
-      const std::vector<std::string>& inputs = graph.inputs.at(key);
+      const std::vector<std::string> inputs = graph.stages.inputs(key);
       open.insert(open.end(), inputs.begin(), inputs.end());
     }
   }

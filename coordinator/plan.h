@@ -5,9 +5,9 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "configs/point_setter.h"
@@ -16,6 +16,7 @@
 #include "configs/stages.h"
 #include "coordinator/axis_grid.h"
 #include "coordinator/spec_table.h"
+#include "coordinator/trial_form.h"
 #include "coordinator/trunk_sharing.h"
 
 namespace finescale {
@@ -31,9 +32,9 @@ struct PlannedTrial {
   std::vector<std::string> names;   // same length: stage names
 };
 struct StageGraph {
-  SpecTable stages;                                                  // by key, merged
-  std::unordered_map<std::string, std::vector<std::string>> inputs;  // key -> keys
-  std::vector<std::string> order;                                    // topological, stable
+  SpecTable stages;                                     // merged by key
+  std::vector<StagePlace> order;                        // of them: topological, stable
+  [[nodiscard]] std::vector<std::string> keys() const;  // in this order
 };
 struct Plan {
   std::vector<PlannedTrial> trials;
@@ -68,13 +69,15 @@ class Planner {
   void add_trial(PlannedTrial trial);
 
   void check_once(const PlannedTrial& trial, const config::Sweep& resolved);
+  [[nodiscard]] std::vector<StagePlace> expand(PlannedTrial& trial);
 
   const config::Sweep& sweep_;
   PointSetter setter_;  // without axes: copied for every trial
   const ContentHash& hash_;
   AxisGrid grid_;
   TrunkSharing sharing_;
-  std::set<std::string> whole_;    // stages of tuning trials: they share no trunk
+  std::set<StagePlace> whole_;  // stages of tuning trials: they share no trunk
+  std::map<std::string, std::unique_ptr<TrialForm>> forms_;  // by what trials have in common
   std::set<std::string> checked_;  // combinations of values that rules look at
   std::size_t num_numbered_ = 0;
   Plan plan_;

@@ -117,7 +117,7 @@ class Jobs {
       return known->second;
     }
     PlannedJob job{0, barrier};
-    for (const std::string& input : plan.graph.inputs.at(key)) {
+    for (const std::string& input : plan.graph.stages.inputs(key)) {
       job.after.push_back(add_stage(plan, input, barrier));
     }
     index_.emplace(key, jobs_.size());
@@ -154,8 +154,8 @@ std::string plan_request(const Plan& plan, const config::Resources& resources,
                                std::max(threads, site.cores / resources.ranks_per_gang()));
   nlohmann::json stages = nlohmann::json::array();
   std::vector<std::string> written;
-  for (const std::string& key : plan.graph.order) {
-    const config::StageSpec& stage = plan.graph.stages.at(key);
+  for (const std::string& key : plan.graph.keys()) {
+    const config::StageSpec stage = plan.graph.stages.at(key);
     stages.push_back(canonical_text(stage));
     if (stage.has_train()) {
       written = written_fields(stage.mesh());
@@ -257,7 +257,10 @@ Plan make_full_plan(const config::Sweep& sweep, const ContentHash& hash) {
       assumed.emplace(trial.tune_group, trial.tuned);
     }
   }
-  return assumed.empty() ? plan : make_plan(sweep, hash, assumed, points);
+  if (assumed.empty()) {
+    return plan;
+  }
+  return make_plan(sweep, hash, assumed, points);
 }
 
 PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
@@ -280,7 +283,7 @@ PlanReport make_plan_report(const config::Sweep& sweep, const Plan& plan,
     }
   }
   report.files = kCampaignFiles + report.gangs;  // a log for each gang
-  for (const std::string& key : plan.graph.order) {
+  for (const std::string& key : plan.graph.keys()) {
     const StageEstimate& stage = at(estimates, key);
     report.train_flops += stage.flops;
     report.train_tokens += static_cast<double>(stage.tokens);

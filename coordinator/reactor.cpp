@@ -32,11 +32,9 @@ void Reactor::add_stage(StageEntry stage, double now) {
     return;
   }
   ++num_positions_;
-  const bool is_doomed =
-      std::any_of(added->inputs.begin(), added->inputs.end(), [&](const std::string& input) {
-        const StageEntry* source = stages_.find(input);
-        return source != nullptr && source->stored.state == StageState::kFailed;
-      });
+  const bool is_doomed = std::any_of(
+      added->sources.begin(), added->sources.end(),
+      [](const StageEntry* source) { return source->stored.state == StageState::kFailed; });
   if (is_doomed && added->stored.state == StageState::kPending) {
     doomed_.push_back(added->stored.key);
   }
@@ -115,10 +113,9 @@ StageEntry* Reactor::leased(const std::string& key, std::int64_t epoch, std::int
 // two left them pending. So are stages that are planned behind a failure.
 void Reactor::fail_what_cannot_run(Outbox& out) {
   for (const std::string& key : std::exchange(doomed_, {})) {
-    for (const std::string& input : stages_.find(key)->inputs) {
-      const StageEntry* source = stages_.find(input);
-      if (source != nullptr && source->stored.state == StageState::kFailed) {
-        fail_dependents(input, source->stored.label + ": " + source->stored.error, out);
+    for (StageEntry* source : stages_.find(key)->sources) {
+      if (source->stored.state == StageState::kFailed) {
+        fail_dependents(*source, source->stored.label + ": " + source->stored.error, out);
       }
     }
   }
@@ -141,12 +138,15 @@ Outbox Reactor::on_tick(double now) {
   }
   fail_what_cannot_run(out);
   // A lease whose gang never came back (its coordinator died with it) expires like any other.
-  const std::map<std::int64_t, StageEntry*> running = stages_.running();  // a failed one leaves it
-  for (const auto& [position, stage] : running) {
+  std::vector<StageEntry*> lost;  // apart: one that fails is not running any more
+  for (const auto& [position, stage] : stages_.running()) {
     const auto gang = gangs_.find(stage->stored.gang);
     if (gang == gangs_.end() || gang->second.state == GangState::kLost) {
-      attempt_failed(*stage, "comm", "the gang that ran it is gone", now, out);
+      lost.push_back(stage);
     }
+  }
+  for (StageEntry* stage : lost) {
+    attempt_failed(*stage, "comm", "the gang that ran it is gone", now, out);
   }
   serve_waiting(now, out);
   launch_gangs(now, out);
@@ -324,7 +324,7 @@ Outbox Reactor::committed(const std::string& key, const proto::StageResult& resu
   stage.stored.gang = 0;
   Outbox out;
   if (diverged) {
-    fail_dependents(key, result.why(), out);
+    fail_dependents(stage, result.why(), out);
   }
   return out;
 }
@@ -369,11 +369,14 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
 }
 
 void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out) {
-  const std::map<std::int64_t, StageEntry*> running = stages_.running();  // a failed one leaves it
-  for (const auto& [position, stage] : running) {
+  std::vector<StageEntry*> held;  // apart: one that fails is not running any more
+  for (const auto& [position, stage] : stages_.running()) {
     if (stage->stored.gang == gang.id) {
-      attempt_failed(*stage, "comm", why, now, out);
+      held.push_back(stage);
     }
+  }
+  for (StageEntry* stage : held) {
+    attempt_failed(*stage, "comm", why, now, out);
   }
 }
 
@@ -399,19 +402,41 @@ void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const s
   }
   stages_.set_state(stage, StageState::kFailed);
   out.push_back(SaveStage{stage.stored.key});
-  fail_dependents(stage.stored.key, stage.stored.label + ": " + message, out);
+  fail_dependents(stage, stage.stored.label + ": " + message, out);
 }
 
-void Reactor::fail_dependents(const std::string& key, const std::string& why, Outbox& out) {
-  for (StageEntry* stage : stages_.readers(key)) {
+void Reactor::fail_dependents(const StageEntry& source, const std::string& why, Outbox& out) {
+  for (StageEntry* stage : source.readers) {
     if (stage->stored.state == StageState::kPending) {
       stages_.set_state(*stage, StageState::kFailed);
       stage->stored.error_kind = "input";
       stage->stored.error = "its input failed: " + why;
       out.push_back(SaveStage{stage->stored.key});
-      fail_dependents(stage->stored.key, why, out);
+      fail_dependents(*stage, why, out);
     }
   }
+}
+
+Outbox Reactor::artifact_lost(const std::string& key, const std::string& why) {
+  Outbox out;
+  StageEntry& stage = *stages_.find(key);
+  if (stage.stored.state != StageState::kDone) {
+    return out;
+  }
+  stage.stored.result.clear();
+  stage.stored.error_kind = "checkpoint";
+  stage.stored.error = "its artifact is damaged: " + why;
+  // Inputs that this plan has not are trunks of an earlier one that nobody else needs.
+  const auto unmade = std::count_if(
+      stage.sources.begin(), stage.sources.end(),
+      [](const StageEntry* source) { return source->stored.state != StageState::kDone; });
+  const bool can_run = stage.missing == unmade;
+  stages_.set_state(stage, can_run ? StageState::kPending : StageState::kFailed);
+  out.push_back(SaveStage{key});
+  if (!can_run) {
+    fail_dependents(stage, stage.stored.error, out);
+  }
+  return out;
 }
 
 void Reactor::stop() {

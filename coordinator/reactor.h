@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <variant>
@@ -105,6 +106,9 @@ class Reactor {
   // The artifact was not good: the attempt failed.
   [[nodiscard]] Outbox commit_refused(const std::string& key, const std::string& why, double now);
 
+  // A done stage's artifact is damaged: the stage runs again, and who reads it waits.
+  [[nodiscard]] Outbox artifact_lost(const std::string& key, const std::string& why);
+
   void stop();  // everything: gangs are told to save and go
   [[nodiscard]] Outbox stop_stage(const std::string& key);
   [[nodiscard]] bool stopping() const noexcept { return stopping_; }
@@ -112,10 +116,12 @@ class Reactor {
   // Stages that are done, failed or stopped: what decides by results need not look while it stays.
   [[nodiscard]] std::int64_t num_settled() const;
   [[nodiscard]] bool any_gang() const;
-  [[nodiscard]] const std::map<std::string, StageEntry>& stages() const noexcept {
-    return stages_.all();
-  }
+  [[nodiscard]] const StageEntries& stages() const noexcept { return stages_.all(); }
   [[nodiscard]] const std::map<std::int64_t, GangEntry>& gangs() const noexcept { return gangs_; }
+  // Told of every change of a stage's state, behind it.
+  void watch(std::function<void(const StageEntry&, StageState from)> watcher) {
+    stages_.watch(std::move(watcher));
+  }
   [[nodiscard]] int gang_failures() const noexcept { return launch_failures_; }
 
  private:
@@ -125,7 +131,7 @@ class Reactor {
   void serve_waiting(double now, Outbox& out);
   void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
                       double now, Outbox& out);
-  void fail_dependents(const std::string& key, const std::string& why, Outbox& out);
+  void fail_dependents(const StageEntry& source, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
   void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out);
   void launch_gangs(double now, Outbox& out);

@@ -2,30 +2,36 @@
 #include "coordinator/stage_table.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace finescale {
 
-StageEntry* StageTable::add(StageEntry stage) {
-  std::string key = stage.stored.key;
-  const auto [place, is_new] = stages_.try_emplace(std::move(key), std::move(stage));
-  if (!is_new) {
+StageEntry* StageEntries::add(StageEntry stage) {
+  if (by_key_.contains(stage.stored.key)) {
     return nullptr;
   }
-  StageEntry& entry = place->second;
-  entry.missing = 0;
-  for (const std::string& input : entry.inputs) {
-    readers_[input].push_back(&entry);
-    const StageEntry* source = find(input);
-    const bool is_done = source != nullptr && source->stored.state == StageState::kDone;
-    entry.missing += is_done ? 0 : 1;
-  }
-  enter(entry);
+  StageEntry& entry = entries_.emplace_back(std::move(stage));
+  by_key_.emplace(entry.stored.key, &entry);
   return &entry;
 }
 
-StageEntry* StageTable::find(const std::string& key) {
-  const auto found = stages_.find(key);
-  return found == stages_.end() ? nullptr : &found->second;
+StageEntry* StageTable::add(StageEntry stage) {
+  StageEntry* entry = stages_.add(std::move(stage));
+  if (entry == nullptr) {
+    return nullptr;
+  }
+  entry->missing = 0;
+  for (const std::string& input : std::exchange(entry->inputs, {})) {
+    StageEntry* source = find(input);
+    if (source != nullptr) {
+      entry->sources.push_back(source);
+      source->readers.push_back(entry);
+    }
+    const bool is_done = source != nullptr && source->stored.state == StageState::kDone;
+    entry->missing += is_done ? 0 : 1;
+  }
+  enter(*entry);
+  return entry;
 }
 
 void StageTable::enter(StageEntry& stage) {
@@ -48,31 +54,25 @@ void StageTable::leave(StageEntry& stage) {
 }
 
 void StageTable::set_state(StageEntry& stage, StageState state) {
-  const bool was_done = stage.stored.state == StageState::kDone;
+  const StageState from = stage.stored.state;
   leave(stage);
   stage.stored.state = state;
   enter(stage);
-  if (was_done == (state == StageState::kDone)) {
-    return;
+  if ((from == StageState::kDone) != (state == StageState::kDone)) {
+    for (StageEntry* reader : stage.readers) {
+      leave(*reader);
+      reader->missing += from == StageState::kDone ? 1 : -1;
+      enter(*reader);
+    }
   }
-  for (StageEntry* reader : readers(stage.stored.key)) {
-    leave(*reader);
-    reader->missing += was_done ? 1 : -1;
-    enter(*reader);
+  if (watcher_) {
+    watcher_(stage, from);
   }
 }
 
 void StageTable::set_pending(StageEntry& stage, double not_before) {
-  leave(stage);
-  stage.not_before = not_before;
-  stage.stored.state = StageState::kPending;
-  enter(stage);
-}
-
-const std::vector<StageEntry*>& StageTable::readers(const std::string& key) const {
-  static const std::vector<StageEntry*> kNone;
-  const auto found = readers_.find(key);
-  return found == readers_.end() ? kNone : found->second;
+  stage.not_before = not_before;  // a running stage stands in no order of it
+  set_state(stage, StageState::kPending);
 }
 
 void StageTable::wake_delayed(double now) {
@@ -86,7 +86,8 @@ void StageTable::wake_delayed(double now) {
 StageEntry* StageTable::best_ready(const std::string& local, double now) {
   wake_delayed(now);
   StageEntry* best = nullptr;
-  for (StageEntry* reader : readers(local)) {
+  const StageEntry* source = local.empty() ? nullptr : find(local);
+  for (StageEntry* reader : source == nullptr ? std::vector<StageEntry*>() : source->readers) {
     const bool is_ready = ready_.contains({reader->position, reader});
     if (is_ready && (best == nullptr || reader->position < best->position)) {
       best = reader;

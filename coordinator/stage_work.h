@@ -3,12 +3,15 @@
 // left and for simulated durations, where only the relation of the stages matters.
 #pragma once
 
+#include <cstdint>
+
 #include "configs/schema/stage.pb.h"
 
 namespace finescale {
 
 // Examples from the beginning of the run up to the end of this stage; with a trunk as its start,
 // the stage itself does what is left of them. Stages that do not train count as one example.
-[[nodiscard]] double work_until_end(const config::StageSpec& spec);
+// `budget`: takes the place of the stage's own.
+[[nodiscard]] double work_until_end(const config::StageSpec& spec, std::int64_t budget);
 
 }  // namespace finescale

@@ -11,8 +11,7 @@ namespace finescale {
 
 using Json = nlohmann::json;
 
-std::string trial_state(const PlannedTrial& trial, bool stopped,
-                        const std::map<std::string, StageEntry>& stages) {
+std::string trial_state(const PlannedTrial& trial, bool stopped, const StageEntries& stages) {
   if (!trial.resolved) {
     return stopped ? "stopped" : "pending";
   }
@@ -20,9 +19,8 @@ std::string trial_state(const PlannedTrial& trial, bool stopped,
   bool running = false;
   bool any_stopped = stopped;
   for (const std::string& key : trial.stages) {
-    const auto found = stages.find(key);
-    const StageState state =
-        found == stages.end() ? StageState::kPending : found->second.stored.state;
+    const StageEntry* stage = stages.find(key);
+    const StageState state = stage == nullptr ? StageState::kPending : stage->stored.state;
     if (state == StageState::kFailed) {
       return "failed";
     }
@@ -33,8 +31,7 @@ std::string trial_state(const PlannedTrial& trial, bool stopped,
   return all_done ? "done" : any_stopped ? "stopped" : running ? "running" : "pending";
 }
 
-std::string planned_state(const PlannedTrial& trial, bool stopped,
-                          const std::map<std::string, StageEntry>& stages,
+std::string planned_state(const PlannedTrial& trial, bool stopped, const StageEntries& stages,
                           const std::set<std::string>& lost_groups) {
   if (!trial.resolved && !stopped && lost_groups.contains(trial.tune_group)) {
     return "failed";
@@ -61,7 +58,7 @@ std::string status_json(const StatusInput& in) {
                  {"done", 0},
                  {"failed", 0},
                  {"stopped", 0}};
-  for (const auto& [key, stage] : in.reactor->stages()) {
+  for (const StageEntry& stage : in.reactor->stages()) {
     Json& count = stages[stage_state_name(stage.stored.state)];
     count = count.get<int>() + 1;
   }
@@ -83,11 +80,11 @@ std::string status_json(const StatusInput& in) {
                   {"loss", nullptr},
                   {"tokens_per_second", 0.0},
                   {"heartbeat_age_s", std::max(0.0, in.now - gang.last_seen)}};
-    const auto stage = in.reactor->stages().find(gang.key);
-    if (gang.state == GangState::kRunning && stage != in.reactor->stages().end()) {
-      const proto::Progress& p = stage->second.progress;
-      entry["stage"] = stage->second.stored.label;
-      entry["trial"] = stage->second.trial;
+    const StageEntry* stage = in.reactor->stages().find(gang.key);
+    if (gang.state == GangState::kRunning && stage != nullptr) {
+      const proto::Progress& p = stage->progress;
+      entry["stage"] = stage->stored.label;
+      entry["trial"] = stage->trial;
       entry["step"] = p.step();
       entry["steps"] = p.steps();
       entry["loss"] = p.loss();

@@ -2,7 +2,6 @@
 // The document of `finescale status`, built by the live coordinator and published as status.json.
 #pragma once
 
-#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,11 +27,11 @@ struct StatusInput {
 
 // pending, running, done, failed, stopped.
 [[nodiscard]] std::string trial_state(const PlannedTrial& trial, bool stopped,
-                                      const std::map<std::string, StageEntry>& stages);
+                                      const StageEntries& stages);
 
 // The same; a trial that waits for a lost tuning group has failed.
 [[nodiscard]] std::string planned_state(const PlannedTrial& trial, bool stopped,
-                                        const std::map<std::string, StageEntry>& stages,
+                                        const StageEntries& stages,
                                         const std::set<std::string>& lost_groups);
 
 [[nodiscard]] std::string status_json(const StatusInput& input);

@@ -1,46 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <filesystem>
+#include <unordered_map>
 
-#include <sqlite3.h>
-
-#include "core/crash_point.h"
+#include "configs/stage_form.h"
+#include "coordinator/store_database.h"
 #include "core/error.h"
-#include "core/files.h"
-#include "core/unique_handle.h"
 
 namespace finescale {
-
-namespace {
-
-struct DatabaseTraits {
-  using Handle = sqlite3*;
-  static Handle invalid() noexcept { return nullptr; }
-  static void destroy(Handle handle) noexcept { sqlite3_close(handle); }
-};
-struct StatementTraits {
-  using Handle = sqlite3_stmt*;
-  static Handle invalid() noexcept { return nullptr; }
-  static void destroy(Handle handle) noexcept { sqlite3_finalize(handle); }
-};
-
-constexpr const char* kSchema = R"(
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stages (key TEXT PRIMARY KEY, label TEXT NOT NULL, spec TEXT NOT NULL, state INTEGER NOT NULL,
-  epoch INTEGER NOT NULL, gang INTEGER NOT NULL, attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL,
-  result BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS gangs (id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS tuned (tuning_group TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tuning_group, path));
-CREATE TABLE IF NOT EXISTS decisions (position INTEGER PRIMARY KEY AUTOINCREMENT, point INTEGER NOT NULL, why TEXT NOT NULL);
-)";
-
-}  // namespace
 
 const char* stage_state_name(StageState state) noexcept {
   switch (state) {
@@ -58,115 +26,57 @@ const char* stage_state_name(StageState state) noexcept {
   return "?";
 }
 
+namespace {
+
+StageState state_from(std::int64_t number) {
+  if (number < 0 || number > static_cast<std::int64_t>(StageState::kStopped)) {
+    throw Error(ErrorKind::kCheckpoint,
+                "the store has a stage in state " + std::to_string(number) + ", which is none");
+  }
+  return static_cast<StageState>(number);
+}
+
+}  // namespace
+
 struct Store::Impl {
-  UniqueHandle<DatabaseTraits> database;
-  std::map<std::string, UniqueHandle<StatementTraits>> statements;
-  std::int64_t next_position = 0;  // of a trial that is new
+  Impl(const std::string& directory, bool durable, const char* file_system)
+      : database(directory, durable, file_system) {}
 
-  [[noreturn]] void fail(const std::string& what) const {
-    const int code = sqlite3_errcode(database.get());
-    const std::string text = what + ": " + sqlite3_errmsg(database.get());
-    if (code == SQLITE_BUSY || code == SQLITE_LOCKED) {
-      throw Error(ErrorKind::kConfig, "another coordinator runs this campaign",
-                  sqlite3_db_filename(database.get(), "main"),
-                  "see `finescale status`; stop it with `finescale stop`");
-    }
-    if (code == SQLITE_FULL || code == SQLITE_READONLY || code == SQLITE_CANTOPEN ||
-        code == SQLITE_PERM) {
-      throw Error(ErrorKind::kResource, "store: " + text, {},
-                  "check the output directory's free space and permissions");
-    }
-    throw Error(ErrorKind::kIo, "store: " + text);
+  std::int64_t largest(const char* sql) {
+    sqlite3_stmt* statement = database.prepare(sql);
+    const std::int64_t value = database.step(statement) ? sqlite3_column_int64(statement, 0) : 0;
+    sqlite3_reset(statement);
+    return value;
   }
+  void put_state(const StoredStage& stage);
+  void put_result(const StoredStage& stage);
+  void remove_result(const StoredStage& stage);
+  void read_forms();
 
-  void execute(const char* sql) {
-    if (sqlite3_exec(database.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) {
-      fail(sql);
-    }
-  }
-
-  sqlite3_stmt* prepare(const char* sql) {
-    auto& statement = statements[sql];
-    if (!statement) {
-      sqlite3_stmt* raw = nullptr;
-      if (sqlite3_prepare_v2(database.get(), sql, -1, &raw, nullptr) != SQLITE_OK) {
-        fail(sql);
-      }
-      statement.reset(raw);
-    }
-    sqlite3_reset(statement.get());
-    return statement.get();
-  }
-
-  static void bind(sqlite3_stmt* statement, int index, const std::string& text) {
-    sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()),
-                      SQLITE_TRANSIENT);
-  }
-  static void bind_blob(sqlite3_stmt* statement, int index, const std::string& bytes) {
-    sqlite3_bind_blob(statement, index, bytes.data(), static_cast<int>(bytes.size()),
-                      SQLITE_TRANSIENT);
-  }
-  static void bind(sqlite3_stmt* statement, int index, std::int64_t value) {
-    sqlite3_bind_int64(statement, index, value);
-  }
-  static std::string text(sqlite3_stmt* statement, int column) {
-    const auto* data = static_cast<const char*>(sqlite3_column_blob(statement, column));
-    return {data == nullptr ? "" : data,
-            static_cast<std::size_t>(sqlite3_column_bytes(statement, column))};
-  }
-
-  void run(sqlite3_stmt* statement) {
-    if (sqlite3_step(statement) != SQLITE_DONE) {
-      fail("write");
-    }
-  }
-  bool step(sqlite3_stmt* statement) {
-    const int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-      fail("read");
-    }
-    return code == SQLITE_ROW;
-  }
+  StoreDatabase database;
+  std::int64_t next_position = 0;                       // of a trial that is new
+  std::int64_t last_row = 0;                            // of the stages
+  std::unordered_map<std::string, std::int64_t> forms;  // by text
+  std::unordered_map<std::int64_t, const std::string*> form_texts;
 };
 
-Store::Store(const std::string& directory, bool durable) : impl_(std::make_unique<Impl>()) {
-  make_directories(directory);
-  const std::string path = directory + "/store.sqlite";
-  const bool is_new = !std::filesystem::exists(path);
-  sqlite3* raw = nullptr;
-  const int code = sqlite3_open(path.c_str(), &raw);
-  impl_->database.reset(raw);
-  if (code != SQLITE_OK) {
-    impl_->fail("cannot open " + path);
+void Store::Impl::read_forms() {
+  sqlite3_stmt* s = database.prepare("SELECT id, text FROM forms ORDER BY id");
+  while (database.step(s)) {
+    const std::int64_t id = sqlite3_column_int64(s, 0);
+    const auto place = forms.emplace(text_of(s, 1), id).first;
+    form_texts.emplace(id, &place->first);
   }
-  // Exclusive locking keeps the WAL index in memory: no shared-memory file on a cluster's file
-  // system.
-  impl_->execute("PRAGMA locking_mode = EXCLUSIVE");
-  impl_->execute("PRAGMA journal_mode = WAL");
-  impl_->execute(durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF");
-  // Pages are read and written in the order of keys, which are random: room for a large campaign's
-  // index, and a log that is not folded in all the time.
-  impl_->execute("PRAGMA cache_size = -65536");
-  impl_->execute("PRAGMA wal_autocheckpoint = 8192");
-  impl_->execute("BEGIN IMMEDIATE");
-  impl_->execute(kSchema);
-  impl_->execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', '1')");
-  impl_->execute("COMMIT");
-  if (is_new) {
-    sync_directory(directory);
-    crash_point("coordinator.after_store_created");
-  }
-  sqlite3_stmt* last = impl_->prepare("SELECT COALESCE(MAX(position), -1) FROM trials");
-  (void)impl_->step(last);
-  impl_->next_position = sqlite3_column_int64(last, 0) + 1;
-  sqlite3_reset(last);
 }
 
-Store::~Store() {
-  if (impl_ != nullptr) {
-    impl_->statements.clear();  // before the database they belong to
-  }
+Store::Store(const std::string& directory, bool durable, const char* file_system)
+    : impl_(std::make_unique<Impl>(directory, durable, file_system)) {
+  impl_->next_position = impl_->largest("SELECT COALESCE(MAX(position), -1) FROM trials") + 1;
+  impl_->last_row = impl_->largest("SELECT COALESCE(MAX(id), 0) FROM stages");
+  impl_->read_forms();
 }
+
+Store::~Store() = default;
 
 bool Store::is_held(const std::string& directory) {
   const std::string path = directory + "/store.sqlite";
@@ -185,181 +95,221 @@ bool Store::is_held(const std::string& directory) {
 }
 
 void Store::begin() {
-  impl_->execute("BEGIN IMMEDIATE");
+  impl_->database.execute("BEGIN IMMEDIATE");
 }
 
 void Store::commit() {
-  impl_->execute("COMMIT");
+  impl_->database.execute("COMMIT");
+}
+
+void Store::rollback() noexcept {
+  impl_->database.rollback();
 }
 
 std::optional<std::string> Store::meta(const std::string& name) {
-  sqlite3_stmt* statement = impl_->prepare("SELECT value FROM meta WHERE name = ?");
-  Impl::bind(statement, 1, name);
+  sqlite3_stmt* statement = impl_->database.prepare("SELECT value FROM meta WHERE name = ?");
+  bind_text(statement, 1, name);
   std::optional<std::string> value;
-  if (impl_->step(statement)) {
-    value = Impl::text(statement, 0);
+  if (impl_->database.step(statement)) {
+    value = text_of(statement, 0);
   }
   sqlite3_reset(statement);
   return value;
 }
 
 void Store::set_meta(const std::string& name, const std::string& value) {
-  sqlite3_stmt* statement = impl_->prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)");
-  Impl::bind(statement, 1, name);
-  Impl::bind(statement, 2, value);
-  impl_->run(statement);
+  sqlite3_stmt* statement = impl_->database.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)");
+  bind_text(statement, 1, name);
+  bind_text(statement, 2, value);
+  impl_->database.run(statement);
 }
 
-void Store::put_stage(const StoredStage& stage) {
-  sqlite3_stmt* s =
-      impl_->prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
-  Impl::bind(s, 1, stage.key);
-  Impl::bind(s, 2, stage.label);
-  Impl::bind(s, 3, stage.spec);
-  Impl::bind(s, 4, static_cast<std::int64_t>(stage.state));
-  Impl::bind(s, 5, stage.epoch);
-  Impl::bind(s, 6, stage.gang);
-  Impl::bind(s, 7, static_cast<std::int64_t>(stage.attempts));
-  Impl::bind(s, 8, stage.error_kind);
-  Impl::bind(s, 9, stage.error);
-  Impl::bind_blob(s, 10, stage.result);
-  if (stage.result.empty()) {
-    sqlite3_bind_zeroblob(s, 10, 0);
+std::int64_t Store::put_form(const std::string& text) {
+  const auto [place, is_new] = impl_->forms.try_emplace(text, 0);
+  if (is_new) {
+    place->second = static_cast<std::int64_t>(impl_->forms.size());
+    while (impl_->form_texts.contains(place->second)) {
+      ++place->second;
+    }
+    impl_->form_texts.emplace(place->second, &place->first);
+    sqlite3_stmt* s = impl_->database.prepare("INSERT INTO forms VALUES (?, ?)");
+    bind_number(s, 1, place->second);
+    bind_text(s, 2, text);
+    impl_->database.run(s);
   }
-  impl_->run(s);
+  return place->second;
+}
+
+void Store::Impl::put_state(const StoredStage& stage) {
+  sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?)");
+  bind_number(s, 1, stage.row);
+  bind_number(s, 2, static_cast<std::int64_t>(stage.state));
+  bind_number(s, 3, stage.epoch);
+  bind_number(s, 4, stage.gang);
+  bind_number(s, 5, static_cast<std::int64_t>(stage.attempts));
+  bind_text(s, 6, stage.error_kind);
+  bind_text(s, 7, stage.error);
+  database.run(s);
+}
+
+void Store::Impl::put_result(const StoredStage& stage) {
+  sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO results VALUES (?, ?)");
+  bind_number(s, 1, stage.row);
+  bind_blob(s, 2, stage.result);
+  database.run(s);
+}
+
+void Store::Impl::remove_result(const StoredStage& stage) {
+  sqlite3_stmt* s = database.prepare("DELETE FROM results WHERE id = ?");
+  bind_number(s, 1, stage.row);
+  database.run(s);
+}
+
+void Store::put_stage(StoredStage& stage) {
+  const bool is_new = stage.row == 0;
+  if (is_new) {
+    stage.row = ++impl_->last_row;
+  }
+  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)");
+  bind_number(s, 1, stage.row);
+  bind_text(s, 2, stage.key);
+  bind_text(s, 3, stage.label);
+  bind_number(s, 4, stage.form);
+  bind_text(s, 5, stage.fillings);
+  impl_->database.run(s);
+  impl_->put_state(stage);
+  if (!stage.result.empty()) {
+    impl_->put_result(stage);
+  } else if (!is_new) {
+    impl_->remove_result(stage);
+  }
 }
 
 void Store::update_stage(const StoredStage& stage) {
-  sqlite3_stmt* s = impl_->prepare(
-      "UPDATE stages SET state = ?, epoch = ?, gang = ?, attempts = ?, error_kind = ?, error = ?, "
-      "result = ? WHERE key = ?");
-  Impl::bind(s, 1, static_cast<std::int64_t>(stage.state));
-  Impl::bind(s, 2, stage.epoch);
-  Impl::bind(s, 3, stage.gang);
-  Impl::bind(s, 4, static_cast<std::int64_t>(stage.attempts));
-  Impl::bind(s, 5, stage.error_kind);
-  Impl::bind(s, 6, stage.error);
-  Impl::bind_blob(s, 7, stage.result);
-  if (stage.result.empty()) {
-    sqlite3_bind_zeroblob(s, 7, 0);
+  FS_CHECK(stage.row != 0, "stage " + stage.key + " is not in the store");
+  impl_->put_state(stage);
+  if (!stage.result.empty()) {
+    impl_->put_result(stage);
+  } else if (stage.state == StageState::kPending) {  // it may have been done
+    impl_->remove_result(stage);
   }
-  Impl::bind(s, 8, stage.key);
-  impl_->run(s);
 }
 
-std::string Store::spec_of(const std::string& key) {
-  sqlite3_stmt* s = impl_->prepare("SELECT spec FROM stages WHERE key = ?");
-  Impl::bind(s, 1, key);
-  if (!impl_->step(s)) {
-    throw Error(ErrorKind::kInternal, "stage " + key + " is not in the store");
+std::string Store::spec_of(const StoredStage& stage) {
+  const auto form = impl_->form_texts.find(stage.form);
+  if (form == impl_->form_texts.end()) {
+    throw Error(ErrorKind::kCheckpoint, "the store does not say what stage " + stage.key + " is");
   }
-  std::string spec = Impl::text(s, 0);
-  sqlite3_reset(s);
-  return spec;
+  return filled(*form->second, stage.fillings);
 }
 
 void Store::put_trial(const StoredTrial& trial) {
-  sqlite3_stmt* s = impl_->prepare(
+  sqlite3_stmt* s = impl_->database.prepare(
       "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
       "stopped = ?4");
-  Impl::bind(s, 1, trial.id);
-  Impl::bind(s, 2, impl_->next_position++);
-  Impl::bind(s, 3, trial.text);
-  Impl::bind(s, 4, static_cast<std::int64_t>(trial.stopped));
-  impl_->run(s);
+  bind_text(s, 1, trial.id);
+  bind_number(s, 2, impl_->next_position++);
+  bind_text(s, 3, trial.text);
+  bind_number(s, 4, static_cast<std::int64_t>(trial.stopped));
+  impl_->database.run(s);
 }
 
 void Store::put_gang(const StoredGang& gang) {
-  sqlite3_stmt* s = impl_->prepare("INSERT OR REPLACE INTO gangs VALUES (?, ?, ?)");
-  Impl::bind(s, 1, gang.id);
-  Impl::bind(s, 2, gang.pid);
-  Impl::bind(s, 3, gang.host);
-  impl_->run(s);
+  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO gangs VALUES (?, ?, ?)");
+  bind_number(s, 1, gang.id);
+  bind_number(s, 2, gang.pid);
+  bind_text(s, 3, gang.host);
+  impl_->database.run(s);
 }
 
 void Store::remove_gang(std::int64_t id) {
-  sqlite3_stmt* s = impl_->prepare("DELETE FROM gangs WHERE id = ?");
-  Impl::bind(s, 1, id);
-  impl_->run(s);
+  sqlite3_stmt* s = impl_->database.prepare("DELETE FROM gangs WHERE id = ?");
+  bind_number(s, 1, id);
+  impl_->database.run(s);
 }
 
 void Store::put_tuned(const std::string& group, const std::string& path, const std::string& value) {
-  sqlite3_stmt* s = impl_->prepare("INSERT OR REPLACE INTO tuned VALUES (?, ?, ?)");
-  Impl::bind(s, 1, group);
-  Impl::bind(s, 2, path);
-  Impl::bind(s, 3, value);
-  impl_->run(s);
+  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO tuned VALUES (?, ?, ?)");
+  bind_text(s, 1, group);
+  bind_text(s, 2, path);
+  bind_text(s, 3, value);
+  impl_->database.run(s);
 }
 
 void Store::add_decision(const StoredDecision& decision) {
-  sqlite3_stmt* s = impl_->prepare("INSERT INTO decisions (point, why) VALUES (?, ?)");
-  Impl::bind(s, 1, static_cast<std::int64_t>(decision.point));
-  Impl::bind(s, 2, decision.why);
-  impl_->run(s);
+  sqlite3_stmt* s = impl_->database.prepare("INSERT INTO decisions (point, why) VALUES (?, ?)");
+  bind_number(s, 1, static_cast<std::int64_t>(decision.point));
+  bind_text(s, 2, decision.why);
+  impl_->database.run(s);
 }
 
 std::vector<StoredStage> Store::stages() {
   std::vector<StoredStage> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT * FROM stages ORDER BY key");
-  while (impl_->step(s)) {
+  sqlite3_stmt* s = impl_->database.prepare(
+      "SELECT id, key, label, form, fillings, state, epoch, gang, attempts, error_kind, error, "
+      "result FROM stages JOIN states USING (id) LEFT JOIN results USING (id) ORDER BY id");
+  while (impl_->database.step(s)) {
     StoredStage stage;
-    stage.key = Impl::text(s, 0);
-    stage.label = Impl::text(s, 1);
-    stage.spec = Impl::text(s, 2);
-    stage.state = static_cast<StageState>(sqlite3_column_int64(s, 3));
-    stage.epoch = sqlite3_column_int64(s, 4);
-    stage.gang = sqlite3_column_int64(s, 5);
-    stage.attempts = static_cast<int>(sqlite3_column_int64(s, 6));
-    stage.error_kind = Impl::text(s, 7);
-    stage.error = Impl::text(s, 8);
-    stage.result = Impl::text(s, 9);
+    stage.row = sqlite3_column_int64(s, 0);
+    stage.key = text_of(s, 1);
+    stage.label = text_of(s, 2);
+    stage.form = sqlite3_column_int64(s, 3);
+    stage.fillings = text_of(s, 4);
+    stage.state = state_from(sqlite3_column_int64(s, 5));
+    stage.epoch = sqlite3_column_int64(s, 6);
+    stage.gang = sqlite3_column_int64(s, 7);
+    stage.attempts = static_cast<int>(sqlite3_column_int64(s, 8));
+    stage.error_kind = text_of(s, 9);
+    stage.error = text_of(s, 10);
+    stage.result = text_of(s, 11);
     out.push_back(std::move(stage));
   }
   return out;
 }
 
-std::map<std::string, StageState> Store::states() {
-  std::map<std::string, StageState> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT key, state FROM stages ORDER BY key");
-  while (impl_->step(s)) {
-    out.emplace_hint(out.end(), Impl::text(s, 0),
-                     static_cast<StageState>(sqlite3_column_int64(s, 1)));
+std::vector<std::pair<std::string, StageState>> Store::states() {
+  std::vector<std::pair<std::string, StageState>> out;
+  sqlite3_stmt* s =
+      impl_->database.prepare("SELECT key, state FROM stages JOIN states USING (id) ORDER BY id");
+  while (impl_->database.step(s)) {
+    out.emplace_back(text_of(s, 0), state_from(sqlite3_column_int64(s, 1)));
   }
   return out;
 }
 
 std::vector<StoredTrial> Store::trials() {
   std::vector<StoredTrial> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT id, text, stopped FROM trials ORDER BY position");
-  while (impl_->step(s)) {
-    out.push_back({Impl::text(s, 0), Impl::text(s, 1), sqlite3_column_int64(s, 2) != 0});
+  sqlite3_stmt* s =
+      impl_->database.prepare("SELECT id, text, stopped FROM trials ORDER BY position");
+  while (impl_->database.step(s)) {
+    out.push_back({text_of(s, 0), text_of(s, 1), sqlite3_column_int64(s, 2) != 0});
   }
   return out;
 }
 
 std::vector<StoredGang> Store::gangs() {
   std::vector<StoredGang> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT id, pid, host FROM gangs ORDER BY id");
-  while (impl_->step(s)) {
-    out.push_back({sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), Impl::text(s, 2)});
+  sqlite3_stmt* s = impl_->database.prepare("SELECT id, pid, host FROM gangs ORDER BY id");
+  while (impl_->database.step(s)) {
+    out.push_back({sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), text_of(s, 2)});
   }
   return out;
 }
 
 std::vector<StoredDecision> Store::decisions() {
   std::vector<StoredDecision> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT point, why FROM decisions ORDER BY position");
-  while (impl_->step(s)) {
-    out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), Impl::text(s, 1)});
+  sqlite3_stmt* s = impl_->database.prepare("SELECT point, why FROM decisions ORDER BY position");
+  while (impl_->database.step(s)) {
+    out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_of(s, 1)});
   }
   return out;
 }
 
 std::map<std::string, std::map<std::string, std::string>> Store::tuned() {
   std::map<std::string, std::map<std::string, std::string>> out;
-  sqlite3_stmt* s = impl_->prepare("SELECT tuning_group, path, value FROM tuned");
-  while (impl_->step(s)) {
-    out[Impl::text(s, 0)][Impl::text(s, 1)] = Impl::text(s, 2);
+  sqlite3_stmt* s = impl_->database.prepare("SELECT tuning_group, path, value FROM tuned");
+  while (impl_->database.step(s)) {
+    out[text_of(s, 0)][text_of(s, 1)] = text_of(s, 2);
   }
   return out;
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The truth about a campaign: SQLite, one writer, exclusive lock, WAL, flushed at every commit. One
-// transaction per durable transition; nothing is true before its transaction has returned.
+// The truth about a campaign: SQLite, one writer, exclusive lock, WAL, flushed at every commit.
+// Nothing is true before its transaction has returned. What a stage is is written once: a form that
+// it shares with others and what fills its blanks; a change of its state writes a row of some 80
+// bytes.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace finescale {
@@ -18,7 +21,9 @@ enum class StageState { kPending, kRunning, kDone, kFailed, kStopped };
 struct StoredStage {
   std::string key;
   std::string label;
-  std::string spec;  // canonical text
+  std::int64_t row = 0;   // in the store; 0: not there yet
+  std::int64_t form = 0;  // its text with blanks (put_form)
+  std::string fillings;   // what fills them
   StageState state = StageState::kPending;
   std::int64_t epoch = 0;  // of the newest lease; raised by every lease, never reused
   std::int64_t gang = 0;   // holder while running
@@ -44,9 +49,12 @@ struct StoredGang {
 
 class Store {
  public:
-  // Opens or creates DIR/store.sqlite. Throws kConfig when another coordinator has it.
-  // Not durable: commits survive this process, not the machine.
-  explicit Store(const std::string& directory, bool durable = true);
+  // Opens or creates DIR/store.sqlite. Throws kResource when another coordinator has it, kConfig
+  // when a newer program wrote it, kCheckpoint when it is damaged; it is never made anew over a
+  // campaign. Not durable: commits survive this process, not the machine. file_system: an SQLite
+  // VFS; null: the usual one.
+  explicit Store(const std::string& directory, bool durable = true,
+                 const char* file_system = nullptr);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -54,16 +62,21 @@ class Store {
   // Whether another process has the store now. False when there is none.
   [[nodiscard]] static bool is_held(const std::string& directory);
 
-  // Everything between begin and commit is one transaction. commit() flushes.
+  // Everything between begin and commit is one transaction. commit() flushes. An error of either
+  // or between them: nothing of it is there once rollback() is called.
   void begin();
   void commit();
+  void rollback() noexcept;
 
   [[nodiscard]] std::optional<std::string> meta(const std::string& name);
   void set_meta(const std::string& name, const std::string& value);
 
-  void put_stage(const StoredStage& stage);     // insert or replace
-  void update_stage(const StoredStage& stage);  // all but key, label and spec of one that is there
-  [[nodiscard]] std::string spec_of(const std::string& key);
+  // The number of this text with blanks; a known one's is that of before.
+  std::int64_t put_form(const std::string& text);
+  void put_stage(StoredStage& stage);           // a new one gets its row
+  void update_stage(const StoredStage& stage);  // state, lease and error of one that is there;
+                                                // its result, when it has one
+  [[nodiscard]] std::string spec_of(const StoredStage& stage);  // canonical text
   void put_trial(const StoredTrial& trial);
   void put_gang(const StoredGang& gang);
   void remove_gang(std::int64_t id);
@@ -71,9 +84,9 @@ class Store {
 
   void add_decision(const StoredDecision& decision);  // behind those that there are
 
-  [[nodiscard]] std::vector<StoredStage> stages();
-  [[nodiscard]] std::map<std::string, StageState> states();  // by stage key
-  [[nodiscard]] std::vector<StoredTrial> trials();           // in the order planned
+  [[nodiscard]] std::vector<StoredStage> stages();  // in the order of their rows
+  [[nodiscard]] std::vector<std::pair<std::string, StageState>> states();  // by stage key
+  [[nodiscard]] std::vector<StoredTrial> trials();                         // in the order planned
   [[nodiscard]] std::vector<StoredGang> gangs();
   [[nodiscard]] std::vector<StoredDecision> decisions();  // in order
   [[nodiscard]] std::map<std::string, std::map<std::string, std::string>> tuned();

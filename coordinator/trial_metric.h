@@ -11,8 +11,6 @@
 
 namespace finescale {
 
-using StageEntries = std::map<std::string, StageEntry>;
-
 // The value of "<set>.<metric>" of a done trial; infinite when it failed or was stopped, nothing
 // while it is open. Throws kConfig, at `where`, when a done trial does not measure it.
 [[nodiscard]] std::optional<double> measured(const PlannedTrial& trial, const StageEntries& stages,

@@ -8,10 +8,11 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "configs/schema/stage.pb.h"
+#include "coordinator/spec_table.h"
 
 namespace finescale {
 
@@ -38,24 +39,26 @@ class TrunkSharing {
   // Lets the train stages behind place `first` of the graph's order start from trunks, which are
   // added in front of them; stages keep their keys. A trunk is made for a budget that two or more
   // of these runs reach, or that later ones may. Stages in `whole` are left alone.
-  void share(StageGraph& graph, std::size_t first, const std::set<std::string>& whole);
+  void share(StageGraph& graph, std::size_t first, const std::set<StagePlace>& whole);
   [[nodiscard]] std::vector<SharingNote> notes() const;
 
  private:
-  using Runs = std::map<std::int64_t, std::vector<std::string>>;  // budget -> keys
+  using Runs = std::map<std::int64_t, std::vector<StagePlace>>;  // by budget
+  // Runs of one family differ in their budget, and in what matters behind their trunk only: form of
+  // the trunk, seed, inputs.
+  using Family = std::tuple<std::int64_t, std::int64_t, std::vector<StagePlace>>;
 
-  void collect(const StageGraph& graph, const std::string& key,
-               std::map<std::string, Runs>& families);
-  void share_family(StageGraph& graph, const Runs& runs,
-                    std::map<std::int64_t, std::string>& trunks, std::set<std::string>& made);
+  void collect(StageGraph& graph, StagePlace stage, std::map<Family, Runs>& families);
+  void share_family(StageGraph& graph, const Runs& runs, std::map<std::int64_t, StagePlace>& trunks,
+                    std::set<StagePlace>& made);
 
   struct Count {
     std::int64_t runs = 0;
     std::int64_t trunks = 0;
   };
   LaterBudgets later_;
-  std::map<std::string, std::map<std::int64_t, std::string>> trunks_;  // family -> budget -> key
-  std::map<std::string, Count> shared_;                                // by label
+  std::map<Family, std::map<std::int64_t, StagePlace>> trunks_;                  // by budget
+  std::map<std::string, Count> shared_;                                          // by label
   std::map<std::pair<std::string, std::string>, std::set<std::int64_t>> apart_;  // label, why
 };
 

@@ -99,8 +99,8 @@ CheckedData check_data(const config::Sweep& sweep) {
 }
 
 void check_budgets(const Plan& plan, const config::Sweep& sweep, const CheckedData& data) {
-  for (const std::string& key : plan.graph.order) {
-    const config::StageSpec& stage = plan.graph.stages.at(key);
+  for (const std::string& key : plan.graph.keys()) {
+    const config::StageSpec stage = plan.graph.stages.at(key);
     const config::TrainSpec& train = stage.train();
     const bool of_pool = stage.has_train() && train.data().files_size() > 0 &&
                          sweep.data().train().path_size() > 0 &&

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "coordinator/commands/command.h"
-#include "coordinator/simulation/simulate.h"
+#include "coordinator/simulation/schedules.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -22,6 +22,7 @@ struct SimulateArguments {
   std::uint64_t seed = 1;
   std::string faults;
   double examples_per_second = 1000;
+  std::int64_t schedules = 0;
 };
 
 // A directory for the simulated store; gone afterwards.
@@ -57,6 +58,11 @@ int run_simulation(const SimulateArguments& arguments, bool json) {
   options.examples_per_second = arguments.examples_per_second;
   const Scratch scratch;
   options.directory = scratch.path();
+  if (arguments.schedules > 0) {
+    const ScheduleReport report = run_schedules(options, arguments.schedules);
+    std::cout << (json ? schedules_json(report) + "\n" : schedules_text(report));
+    return report.violations.empty() ? 0 : exit_code(ErrorKind::kInternal);
+  }
   const SimulationReport report = simulate(options);
   std::cout << (json ? simulation_json(report) + "\n" : simulation_text(report));
   return report.violations.empty() ? 0 : exit_code(ErrorKind::kInternal);
@@ -74,11 +80,17 @@ void add_simulate(CLI::App& app, CommandContext& context) {
   command->add_option("--gangs", arguments->gangs, "gangs; absent: resources.gangs")
       ->check(CLI::Range(1, 4096));
   command->add_option("--seed", arguments->seed, "seed of the faults");
-  command->add_option("--faults", arguments->faults,
-                      "what goes wrong, and how often: NAME=PROBABILITY,... of kill, hang, zombie, "
-                      "slow, torn (a stage), lose, duplicate (a call), full (a commit), clock (a "
-                      "minute), crash (a crash point), or all");
+  command->add_option(
+      "--faults", arguments->faults,
+      "what goes wrong, and how often: NAME=PROBABILITY,... of fail, kill, hang, "
+      "zombie, slow, rot, torn (a stage), lose, duplicate (a call), full (a commit), "
+      "clock (a minute), crash (a crash point, a commit), or all");
   command->add_option("--examples-per-second", arguments->examples_per_second, "speed of a gang")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--schedules", arguments->schedules,
+                   "as many simulations, of --seed and the next ones, and a table of the "
+                   "transitions that each fault met")
       ->check(CLI::PositiveNumber);
   command->add_flag("--json", context.json, "as JSON on standard output");
   command->callback(

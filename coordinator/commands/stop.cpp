@@ -65,15 +65,16 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
 }
 
 // A stage that diverged has a result: it would diverge again, and what needs it would fail again.
-bool is_hopeless(const StoredStage& stage, const std::map<std::string, StoredStage>& stages) {
+bool is_hopeless(Store& store, const StoredStage& stage,
+                 const std::map<std::string, StoredStage>& stages) {
   if (stage.state == StageState::kFailed && !stage.result.empty()) {
     return true;
   }
   config::StageSpec spec;
-  parse_canonical(stage.spec, spec);
+  parse_canonical(store.spec_of(stage), spec);
   return std::any_of(spec.inputs().begin(), spec.inputs().end(), [&](const std::string& input) {
     const auto found = stages.find(input);
-    return found != stages.end() && is_hopeless(found->second, stages);
+    return found != stages.end() && is_hopeless(store, found->second, stages);
   });
 }
 
@@ -81,12 +82,13 @@ bool is_hopeless(const StoredStage& stage, const std::map<std::string, StoredSta
 int retry_failed(Store& store) {
   std::map<std::string, StoredStage> stages;
   for (StoredStage& stage : store.stages()) {
-    stages.emplace(stage.key, std::move(stage));
+    const std::string key = stage.key;
+    stages.emplace(key, std::move(stage));
   }
   int count = 0;
   store.begin();
   for (const auto& [key, stage] : stages) {
-    if (stage.state == StageState::kFailed && !is_hopeless(stage, stages)) {
+    if (stage.state == StageState::kFailed && !is_hopeless(store, stage, stages)) {
       StoredStage again = stage;
       again.state = StageState::kPending;
       again.attempts = 0;

@@ -35,34 +35,34 @@ Duties::Duties(const config::Sweep& sweep, double examples_per_second)
 }
 
 void Duties::learn(const CampaignBook& book, const Reactor& reactor) {
-  const std::vector<std::string>& order = book.graph().order;
-  for (; learnt_ < order.size(); ++learnt_) {
-    const std::string& key = order[learnt_];
-    const auto found = reactor.stages().find(key);
-    if (found == reactor.stages().end()) {
+  const StageGraph& graph = book.graph();
+  for (; learnt_ < graph.order.size(); ++learnt_) {
+    const std::string& key = graph.stages.key(graph.order[learnt_]);
+    const StageEntry* found = reactor.stages().find(key);
+    if (found == nullptr) {
       continue;  // a trunk that nothing needs any more
     }
-    const StageEntry& stage = found->second;
+    const StageEntry& stage = *found;
     Duty duty;
     duty.work_before = stage.work_before;
     duty.work = stage.work;
     duty.trains = stage.trains;
     double begins_at = 0;
-    for (const std::string& input : stage.inputs) {
-      const auto source = duties_.find(input);
+    for (const StageEntry* input : stage.sources) {
+      const auto source = duties_.find(input->stored.key);
       begins_at = std::max(begins_at, source == duties_.end() ? 0 : source->second.ends_at);
     }
-    if (!duty.trains && !stage.inputs.empty()) {
-      duty.measured = made_up_loss(duties_.at(stage.inputs.front()).work, stage.inputs.front());
+    if (!duty.trains && !stage.sources.empty()) {
+      const std::string& model = stage.sources.front()->stored.key;
+      duty.measured = made_up_loss(duties_.at(model).work, model);
     }
+    duty.ends_at = begins_at + seconds_of(duty);
+    longest_chain_ = std::max(longest_chain_, duty.ends_at);
     duties_[key] = duty;
-    duties_[key].ends_at = begins_at + seconds(key);
-    longest_chain_ = std::max(longest_chain_, duties_[key].ends_at);
   }
 }
 
-double Duties::seconds(const std::string& key) const {
-  const Duty& duty = duties_.at(key);
+double Duties::seconds_of(const Duty& duty) const {
   return kHandOverSeconds + (duty.work - duty.work_before) / examples_per_second_;
 }
 
@@ -74,7 +74,7 @@ std::int64_t Duties::tokens(const std::string& key) const {
 StageDuty Duties::of(const std::string& key) const {
   const Duty& duty = duties_.at(key);
   StageDuty out;
-  out.seconds = seconds(key);
+  out.seconds = seconds_of(duty);
   out.result.set_outcome(proto::StageResult::DONE);
   if (duty.trains) {
     out.result.set_tokens(tokens_of(duty.work));

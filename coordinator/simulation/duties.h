@@ -22,7 +22,7 @@ class Duties {
   void learn(const CampaignBook& book, const Reactor& reactor);
   void forget_order() { learnt_ = 0; }  // another coordinator may plan in another order
   [[nodiscard]] StageDuty of(const std::string& key) const;
-  [[nodiscard]] double seconds(const std::string& key) const;
+  [[nodiscard]] double seconds(const std::string& key) const { return seconds_of(duties_.at(key)); }
   // What a stage's result must say was trained on from the beginning to its end.
   [[nodiscard]] std::int64_t tokens(const std::string& key) const;
   // Of the chain of stages that takes longest.
@@ -36,6 +36,8 @@ class Duties {
     double measured = 0;  // value of an evaluation
     double ends_at = 0;   // in a world of as many gangs as stages
   };
+
+  [[nodiscard]] double seconds_of(const Duty& duty) const;
 
   double examples_per_second_;
   std::vector<std::pair<std::string, std::string>> metrics_;  // set, metric

@@ -13,8 +13,9 @@ namespace finescale {
 
 namespace {
 
-constexpr std::array<std::string_view, kNumFaults> kNames = {
-    "kill", "hang", "zombie", "lose", "duplicate", "slow", "torn", "full", "clock", "crash"};
+constexpr std::array<std::string_view, kNumFaults> kNames = {"fail", "kill",      "hang",  "zombie",
+                                                             "lose", "duplicate", "slow",  "rot",
+                                                             "torn", "full",      "clock", "crash"};
 constexpr double kUsualRate = 0.001;
 
 double parse_rate(const std::string& text, const std::string& part) {

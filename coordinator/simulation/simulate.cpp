@@ -4,16 +4,18 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <set>
 
 #include "coordinator/campaign_core.h"
 #include "coordinator/simulation/duties.h"
+#include "coordinator/simulation/final_check.h"
 #include "coordinator/simulation/simulated_artifacts.h"
 #include "coordinator/simulation/simulated_cluster.h"
+#include "coordinator/simulation/simulated_disk.h"
 #include "core/crash_point.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -36,22 +38,29 @@ constexpr double kTickSeconds = 1;        // a real coordinator ticks oftener; n
 constexpr double kSecondsToRestart = 15;  // until somebody starts another coordinator, at most
 constexpr double kStandstill = 200;  // times the longest chain and the timeout, with nothing done
 constexpr int kLaunchFailures = 3;   // in a row: `run` gives up too
+// While a group is written further calls come in, and make up the next.
+constexpr double kGroupSeconds = 0.0002;
+constexpr double kLongestGroup = 0.005;
 
 class Simulation {
  public:
   explicit Simulation(const SimulationOptions& options)
       : options_(options),
         faults_(options.faults, options.seed),
-        artifacts_(options.directory, faults_, clock_),
+        artifacts_(options.directory, clock_),
         duties_(options.sweep, options.examples_per_second),
+        referee_(options.sweep.resources().max_attempts(), options.sweep.resources().retry_delay(),
+                 artifacts_),
         cluster_(
-            {options.sweep.resources().heartbeat_timeout(),
+            {options.sweep.resources().gangs(), options.sweep.resources().heartbeat_timeout(),
              options.sweep.resources().orphan_timeout()},
-            [this](const std::string& key) { return duties_.of(key); }, artifacts_, faults_,
-            clock_),
+            [this](const std::string& key) { return duties_.of(key); }, artifacts_, faults_, clock_,
+            referee_),
+        disk_([this] { return faults_.random().uniform(); }, [this] { return trouble(); }),
         logger_(make_null_logger()),
         hook_([this](std::string_view) {
-          if (faults_.happens(Fault::kCrash)) {
+          if (meets(Fault::kCrash)) {
+            disk_.die();  // before anything that closes its files
             throw Died();
           }
         }) {}
@@ -59,6 +68,7 @@ class Simulation {
   SimulationReport run() {
     const WallClock::time_point begin = WallClock::now();
     while (!try_to_start()) {
+      clock_.set(restart_at_);
     }
     report_.plan_seconds = seconds_since(begin);
     const WallClock::time_point started = WallClock::now();
@@ -76,7 +86,8 @@ class Simulation {
   struct Coordinator {
     explicit Coordinator(Simulation& world)
         : book(world.options_.sweep, world.options_.directory, world.artifacts_,
-               {[](const std::string& path) { return path; }, false}) {
+               {[](const std::string& path) { return path; }, world.with_faults_,
+                world.file_system()}) {
       book.open(false, world.clock_.unix_now());
       reactor = std::make_unique<Reactor>(
           reactor_options(world.options_.sweep.resources(), book.epoch()));
@@ -86,6 +97,13 @@ class Simulation {
       core->start();
       world.duties_.forget_order();
       world.duties_.learn(book, *reactor);
+      for (const StageEntry& stage : reactor->stages()) {
+        world.referee_.loaded(stage);
+      }
+      reactor->watch([&world](const StageEntry& stage, StageState from) {
+        world.referee_.changed(stage, from, world.clock_.now());
+      });
+      world.referee_.started(book.epoch());
     }
     CampaignBook book;
     std::unique_ptr<Reactor> reactor;
@@ -98,16 +116,56 @@ class Simulation {
       cluster_.coordinator_up(coordinator_->book.epoch());
       return true;
     } catch (const Died&) {
-      died();
+    } catch (const Error& error) {
+      endure(error);
+    }
+    died();
+    return false;
+  }
+
+  // A coordinator ends when it cannot write what it has decided; somebody makes room and starts
+  // another. Anything else is a bug.
+  static void endure(const Error& error) {
+    if (error.kind() != ErrorKind::kResource && error.kind() != ErrorKind::kIo) {
+      throw error;
+    }
+  }
+
+  [[nodiscard]] const char* file_system() const {
+    return with_faults_ ? disk_.vfs_name() : nullptr;
+  }
+
+  // Of the coordinator: it meets all stages that run.
+  bool meets(Fault fault) {
+    if (!faults_.happens(fault)) {
       return false;
     }
+    referee_.touched_running(fault);
+    return true;
+  }
+
+  // What a write of the store meets.
+  SimulatedDisk::Trouble trouble() {
+    if (is_finished_) {
+      return SimulatedDisk::Trouble::kNone;
+    }
+    const bool was_full = artifacts_.is_full();
+    if (meets(Fault::kCrash)) {
+      return SimulatedDisk::Trouble::kDies;
+    }
+    if (!was_full && meets(Fault::kFull)) {
+      artifacts_.fill();
+    }
+    return artifacts_.is_full() ? SimulatedDisk::Trouble::kFull : SimulatedDisk::Trouble::kNone;
   }
 
   void died() {
     if (coordinator_ != nullptr) {  // gangs may have orders of stages that it had just planned
       duties_.learn(coordinator_->book, *coordinator_->reactor);
     }
+    disk_.die();
     coordinator_.reset();
+    disk_.revive();
     cluster_.coordinator_down();
     ++report_.coordinators;
     restart_at_ = clock_.true_now() + kSecondsToRestart * faults_.random().uniform();
@@ -116,7 +174,8 @@ class Simulation {
   void step() {
     std::optional<RpcRequest> call;
     if (!cluster_.step(call) || stands_still()) {
-      throw Error(ErrorKind::kInternal, "the simulated campaign stands still with work left", {},
+      throw Error(ErrorKind::kInternal,
+                  "the simulated campaign stands still with work left" + situation(), {},
                   "this is a bug: report the sweep, the faults and the seed");
     }
     if (coordinator_ == nullptr && clock_.true_now() >= restart_at_) {
@@ -131,10 +190,35 @@ class Simulation {
     if (coordinator_ != nullptr) {
       try {
         coordinate(call, tick);
+        if (disk_.is_dead()) {
+          died();
+        }
       } catch (const Died&) {
+        died();
+      } catch (const Error& error) {
+        endure(error);
         died();
       }
     }
+  }
+
+  [[nodiscard]] std::string situation() const {
+    if (coordinator_ == nullptr) {
+      return ": no coordinator";
+    }
+    const Reactor& reactor = *coordinator_->reactor;
+    std::array<int, 5> count{};
+    std::string waiting;
+    for (const StageEntry& stage : reactor.stages()) {
+      ++count[static_cast<std::size_t>(stage.stored.state)];
+      if (stage.stored.state == StageState::kPending && waiting.empty()) {
+        waiting = ", first " + stage.stored.key + " misses " + std::to_string(stage.missing) +
+                  " of " + std::to_string(stage.sources.size());
+      }
+    }
+    return ": " + std::to_string(count[0]) + " pending, " + std::to_string(count[1]) +
+           " running, " + std::to_string(count[2]) + " done, " + std::to_string(count[3]) +
+           " failed, " + std::to_string(reactor.gangs().size()) + " gangs" + waiting;
   }
 
   [[nodiscard]] bool stands_still() {
@@ -148,7 +232,7 @@ class Simulation {
   }
 
   void sleep_sometimes() {
-    if (++ticks_ % 60 == 0 && faults_.happens(Fault::kClock)) {
+    if (++ticks_ % 60 == 0 && meets(Fault::kClock)) {
       clock_.sleep(3 * options_.sweep.resources().heartbeat_timeout() * faults_.random().uniform());
     }
   }
@@ -168,6 +252,11 @@ class Simulation {
     if (tick) {
       core.tick();
       duties_.learn(coordinator_->book, *coordinator_->reactor);
+    }
+    if (!cluster_.is_next_within(kGroupSeconds) ||
+        clock_.true_now() > flushed_at_ + kLongestGroup) {
+      (void)core.flush();
+      flushed_at_ = clock_.true_now();
     }
     const Reactor& reactor = *coordinator_->reactor;
     if (!reactor.any_gang() && reactor.gang_failures() >= kLaunchFailures) {
@@ -192,14 +281,8 @@ class Simulation {
     }
     report_.trials_hash = hash_hex(trials);
     double useful = 0;
-    for (const auto& [key, stage] : reactor.stages()) {
-      if (stage.stored.label == "trunk" && stage.stored.state == StageState::kDone) {
-        trunk_tokens_.insert(duties_.tokens(key));
-      }
-    }
-    for (const auto& [key, stage] : reactor.stages()) {
-      check(stage);
-      useful += stage.stored.state == StageState::kDone ? duties_.seconds(key) : 0;
+    for (const StageEntry& stage : reactor.stages()) {
+      useful += stage.stored.state == StageState::kDone ? duties_.seconds(stage.stored.key) : 0;
     }
     const double gangs = options_.sweep.resources().gangs();
     report_.ideal_s = std::max(useful / gangs, duties_.longest_chain());
@@ -209,84 +292,54 @@ class Simulation {
     for (std::size_t i = 0; i < kNumFaults; ++i) {
       report_.faults.emplace(fault_name(static_cast<Fault>(i)), faults_.counts()[i]);
     }
-    coordinator_.reset();
-    check_store();
-    report_.store_bytes =
-        static_cast<double>(std::filesystem::file_size(options_.directory + "/store.sqlite"));
+    check();
+    report_.store_bytes = static_cast<double>(
+        with_faults_ ? disk_.size_bytes()
+                     : std::filesystem::file_size(options_.directory + "/store.sqlite"));
     struct rusage usage {};
     ::getrusage(RUSAGE_SELF, &usage);
     report_.memory_bytes = 1024.0 * static_cast<double>(usage.ru_maxrss);
   }
 
-  void violation(const std::string& key, const std::string& what) {
-    report_.violations.push_back(key + ": " + what);
-  }
-
-  void check(const StageEntry& stage) {
-    const StoredStage& stored = stage.stored;
-    states_[stored.key] = stored.state;
-    if (stored.state == StageState::kFailed) {
-      ++report_.failed_stages;
-      if (stored.error_kind != "input" &&
-          stored.attempts < options_.sweep.resources().max_attempts()) {
-        violation(stored.key, "failed after " + std::to_string(stored.attempts) + " attempts");
-      }
-      return;
+  void check() {
+    FinalCheck final(duties_, options_.sweep.resources().max_attempts(),
+                     options_.faults_are_harmless);
+    final.stages(coordinator_->reactor->stages());
+    const std::size_t trials = coordinator_->book.trials().size();
+    const bool is_adaptive = coordinator_->book.is_adaptive();
+    is_finished_ = true;
+    coordinator_.reset();
+    Store store(options_.directory, false, file_system());
+    final.store(store, with_faults_);
+    if (is_adaptive) {
+      final.journal(store, trials);
     }
-    if (stored.state != StageState::kDone) {
-      return violation(stored.key,
-                       std::string("is ") + stage_state_name(stored.state) + " at the end");
-    }
-    proto::StageResult result;
-    (void)result.ParseFromString(stored.result);
-    if (result.tokens() != duties_.tokens(stored.key)) {
-      violation(stored.key, "counts other tokens than it trained on");
-    }
-    // Of a trunk; which one may have changed with a later plan.
-    if (result.has_inherited() && !trunk_tokens_.contains(result.inherited().tokens())) {
-      violation(stored.key, "took over what no trunk has done");
-    }
-  }
-
-  // What the file says is what the coordinator said; who has an artifact is done. Trunks of an
-  // earlier plan are in the file alone.
-  void check_store() {
-    Store store(options_.directory, false);
-    const std::map<std::string, StageState> stored = store.states();
-    for (const auto& [key, state] : stored) {
-      const auto known = states_.find(key);
-      const bool is_open = state == StageState::kPending || state == StageState::kRunning;
-      if (known == states_.end() ? is_open : known->second != state) {
-        violation(key, std::string("is ") + stage_state_name(state) + " in the store");
-      }
-    }
-    for (const auto& [key, state] : states_) {
-      if (!stored.contains(key)) {
-        violation(key, "is not in the store");
-      }
-    }
-    for (const auto& [key, result] : artifacts_.published()) {
-      const auto state = stored.find(key);
-      if (state == stored.end() || state->second != StageState::kDone) {
-        violation(key, "has an artifact, but is not done");
-      }
-    }
+    final.artifacts(artifacts_);
+    report_.failed_stages = final.failed_stages();
+    report_.coverage = referee_.coverage();
+    report_.violations = final.violations();
+    report_.violations.insert(report_.violations.end(), referee_.violations().begin(),
+                              referee_.violations().end());
+    std::sort(report_.violations.begin(), report_.violations.end());
   }
 
   const SimulationOptions& options_;
+  const bool with_faults_ = options_.faults.any();  // then the store is on a disk that fails, too
   SimulationClock clock_;
   FaultSource faults_;
   SimulatedArtifacts artifacts_;
   Duties duties_;
+  Referee referee_;
   SimulatedCluster cluster_;
+  SimulatedDisk disk_;
   std::shared_ptr<Logger> logger_;
   CrashHook hook_;
   std::unique_ptr<Coordinator> coordinator_;
   SimulationReport report_;
-  std::map<std::string, StageState> states_;  // at the end
-  std::set<std::int64_t> trunk_tokens_;       // that done trunks have trained on
   double restart_at_ = 0;
   double next_tick_ = 0;
+  double flushed_at_ = 0;
+  bool is_finished_ = false;
   std::int64_t ticks_ = 0;
   std::int64_t settled_ = -1;  // stages, when it last rose
   double settled_at_ = 0;

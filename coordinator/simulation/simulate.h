@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "configs/schema/sweep.pb.h"
-#include "coordinator/simulation/faults.h"
+#include "coordinator/simulation/referee.h"
 
 namespace finescale {
 
@@ -20,6 +20,7 @@ struct SimulationOptions {
   std::uint64_t seed = 1;
   FaultRates faults;
   double examples_per_second = 1000;  // of a gang
+  bool faults_are_harmless = false;   // none of them may make an attempt fail
 };
 
 struct SimulationReport {
@@ -34,6 +35,7 @@ struct SimulationReport {
   std::map<std::string, std::int64_t> faults;  // by name
   std::vector<std::string> violations;         // of the accounting
   std::string trials_hash;                     // of what was run, in order
+  Coverage coverage;                           // of transitions by faults
   // Of this machine.
   double plan_seconds = 0;
   double simulate_seconds = 0;

@@ -16,8 +16,8 @@ double SimulatedArtifacts::saved_seconds(const std::string& directory) const {
   return found == attempts_.end() ? 0 : found->second.saved_seconds;
 }
 
-std::vector<std::string> SimulatedArtifacts::older_attempts(const std::string& key,
-                                                            std::int64_t epoch) {
+std::vector<std::string> SimulatedArtifacts::attempts_of(const std::string& key,
+                                                         std::int64_t epoch) const {
   std::vector<std::string> found;
   for (std::int64_t older = epoch - 1; older > 0; --older) {
     std::string directory = attempt_directory(campaign_, key, older);
@@ -30,7 +30,10 @@ std::vector<std::string> SimulatedArtifacts::older_attempts(const std::string& k
 
 void SimulatedArtifacts::remove_attempts(const std::string& key, std::int64_t last_epoch) {
   for (std::int64_t epoch = 1; epoch <= last_epoch; ++epoch) {
-    attempts_.erase(attempt_directory(campaign_, key, epoch));
+    if (attempts_.erase(attempt_directory(campaign_, key, epoch)) > 0 &&
+        !published_.contains(key)) {
+      removed_early_.push_back(key);
+    }
   }
 }
 
@@ -47,6 +50,10 @@ bool SimulatedArtifacts::adopt(StoredStage& stage) {
   return true;
 }
 
+void SimulatedArtifacts::fill() {
+  full_until_ = clock_.now() + kFullSeconds;
+}
+
 std::string SimulatedArtifacts::publish(const proto::CommitRequest& commit,
                                         proto::StageResult& result) {
   const std::string directory = attempt_directory(campaign_, commit.key(), commit.epoch());
@@ -55,10 +62,7 @@ std::string SimulatedArtifacts::publish(const proto::CommitRequest& commit,
       found->second.is_torn) {
     return "the attempt's manifest is not what was committed";
   }
-  if (faults_.happens(Fault::kFull)) {
-    full_until_ = clock_.now() + kFullSeconds;
-  }
-  if (clock_.now() < full_until_) {
+  if (is_full()) {
     return "no space left on device";
   }
   crash_point("coordinator.before_publish_artifact");

@@ -12,7 +12,6 @@ namespace finescale {
 
 namespace {
 
-constexpr double kLatency = 0.0005;     // of a message
 constexpr double kLaunchSeconds = 1;    // mpirun and MPI_Init
 constexpr double kCallSeconds = 10;     // as real gangs wait for an answer
 constexpr double kCommitSeconds = 120;  // for a commit
@@ -60,10 +59,7 @@ void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
     return;
   }
   if (event.what == What::kCall) {  // on its way whatever became of its gang
-    if (event.epoch == epoch_) {    // the port and the token of another coordinator are others
-      call = std::move(*event.call);
-    }
-    return;
+    return arrive(event, call);
   }
   const auto found = gangs_.find(event.gang);
   if (found == gangs_.end() || found->second.doing == Doing::kDead) {
@@ -113,6 +109,11 @@ void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
         commit(gang);
       }
       return;
+    case What::kFail:
+      if (is_current && !gang.is_silent) {
+        fail(gang);
+      }
+      return;
     case What::kDie:
       if (is_current) {
         die(gang, 137);
@@ -131,13 +132,6 @@ void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
       }
       return;
   }
-}
-
-proto::Caller SimulatedCluster::caller(const Gang& gang) const {
-  proto::Caller caller;
-  caller.set_gang(gang.id);
-  caller.set_coordinator_epoch(gang.epoch);
-  return caller;
 }
 
 // With what it holds, if anything, to the coordinator that there is now.
@@ -168,58 +162,6 @@ void SimulatedCluster::ask(Gang& gang) {
   send(gang, proto::NextRequest(), kCallSeconds);
 }
 
-// A call, and what may become of it: it is lost, or arrives twice. `timeout`: of the gang.
-void SimulatedCluster::send(Gang& gang, RpcMessage message, double timeout) {
-  std::visit(Overloaded{
-                 [](proto::ControlRequest&) {},
-                 [&](auto& request) {
-                   *request.mutable_caller() = caller(gang);
-                   request.mutable_caller()->set_number(++gang.number);
-                 },
-             },
-             message);
-  Event event;
-  event.what = What::kCall;
-  event.gang = gang.id;
-  event.epoch = gang.epoch;
-  event.call = std::make_unique<RpcRequest>(RpcRequest{++num_calls_, std::move(message)});
-  gang.call = event.call->id;
-  callers_[gang.call] = gang.id;
-  Event late;
-  late.what = What::kTimeout;
-  late.gang = gang.id;
-  late.serial = gang.call;
-  push(timeout, std::move(late));
-  if (faults_.happens(Fault::kDuplicate)) {
-    Event again;
-    again.what = What::kCall;
-    again.gang = gang.id;
-    again.epoch = gang.epoch;
-    again.call = std::make_unique<RpcRequest>(*event.call);
-    again.call->id = ++num_calls_;  // nobody hears its answer
-    push(kLatency * (2 + 1000 * faults_.random().uniform()), std::move(again));
-  }
-  if (!faults_.happens(Fault::kLose)) {
-    push(kLatency, std::move(event));
-  }
-}
-
-void SimulatedCluster::answer(std::uint64_t request, RpcReply reply) {
-  const auto found = callers_.find(request);
-  if (found == callers_.end()) {
-    return;
-  }
-  Event event;
-  event.what = What::kAnswer;
-  event.gang = found->second;
-  event.serial = request;
-  event.reply = std::make_unique<RpcReply>(std::move(reply));
-  callers_.erase(found);
-  if (!faults_.happens(Fault::kLose)) {
-    push(kLatency, std::move(event));
-  }
-}
-
 void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
   gang.silent_since = -1;
   std::visit(
@@ -230,7 +172,7 @@ void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
             }
             const bool keeps = m.keep_lease() && !gang.key.empty();
             if (keeps && gang.doing == Doing::kCommitting) {
-              return commit(gang);
+              return gang.has_failed ? fail(gang) : commit(gang);
             }
             if (!keeps) {
               drop_stage(gang, !gang.key.empty());
@@ -243,6 +185,10 @@ void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
               drop_stage(gang, true);
               ask(gang);
             }
+          },
+          [&](const proto::FailReply&) {
+            drop_stage(gang, true);
+            ask(gang);
           },
           [&](const proto::CommitReply& m) {
             drop_stage(gang, !m.accepted());
@@ -262,10 +208,8 @@ void SimulatedCluster::on_order(Gang& gang, const proto::NextReply& order) {
     case proto::NextReply::RUN:
       break;
   }
-  // The directory's name ends in the stage's key and the lease's epoch.
   const std::string& directory = order.attempt_dir();
-  const std::size_t slash = directory.rfind('/');
-  gang.key = directory.substr(slash + 1, directory.rfind('-') - slash - 1);
+  gang.key = stage_of_attempt(directory);
   gang.lease = order.epoch();
   gang.directory = directory;
   StageDuty duty = duty_of_(gang.key);
@@ -283,16 +227,24 @@ void SimulatedCluster::on_order(Gang& gang, const proto::NextReply& order) {
   if (gang.seconds > beat) {
     schedule(beat, What::kBeat, gang);
   }
-  begin_faults(gang);
+  begin_faults(gang, order);
 }
 
-void SimulatedCluster::begin_faults(Gang& gang) {
+void SimulatedCluster::begin_faults(Gang& gang, const proto::NextReply& order) {
   const double when = gang.seconds * faults_.random().uniform();
-  if (faults_.happens(Fault::kKill)) {
+  if (order.input_dirs_size() > 0 && meets(Fault::kRot, gang)) {
+    const std::string& input = order.input_dirs(0);
+    artifacts_.rot(input.substr(input.rfind('/') + 1));
+    gang.failure = "checkpoint";
+    schedule(0, What::kFail, gang);
+  } else if (meets(Fault::kFail, gang)) {
+    gang.failure = faults_.random().uniform() < 0.5 ? "data" : "io";
+    schedule(when, What::kFail, gang);
+  } else if (meets(Fault::kKill, gang)) {
     schedule(when, What::kDie, gang);
-  } else if (faults_.happens(Fault::kHang)) {
+  } else if (meets(Fault::kHang, gang)) {
     schedule(when, What::kHang, gang);
-  } else if (faults_.happens(Fault::kZombie)) {
+  } else if (meets(Fault::kZombie, gang)) {
     schedule(when, What::kHang, gang);
     schedule(when + 3 * options_.heartbeat_timeout, What::kWakeUp, gang);
   }
@@ -307,9 +259,21 @@ void SimulatedCluster::save_progress(Gang& gang) {
   }
 }
 
+// It stays with it until the coordinator has heard of it, or it has another stage.
+void SimulatedCluster::fail(Gang& gang) {
+  gang.doing = Doing::kCommitting;
+  gang.has_failed = true;
+  proto::FailRequest request;
+  request.set_key(gang.key);
+  request.set_epoch(gang.lease);
+  request.set_kind(gang.failure);
+  request.set_message("a simulated failure");
+  send(gang, std::move(request), kCallSeconds);
+}
+
 void SimulatedCluster::flush(Gang& gang) {
   gang.doing = Doing::kCommitting;
-  const bool is_slow = faults_.happens(Fault::kSlow);
+  const bool is_slow = meets(Fault::kSlow, gang);
   schedule(is_slow ? 3 * options_.heartbeat_timeout * faults_.random().uniform() : 0,
            What::kFlushed, gang);
 }
@@ -319,7 +283,7 @@ void SimulatedCluster::commit(Gang& gang) {
   if (!attempt.is_complete) {
     attempt.result = gang.result;
     attempt.is_complete = true;
-    attempt.is_torn = faults_.happens(Fault::kTorn);
+    attempt.is_torn = meets(Fault::kTorn, gang);
   }
   gang.has_committed = true;
   proto::CommitRequest request;
@@ -339,13 +303,14 @@ void SimulatedCluster::drop_stage(Gang& gang, bool is_lost) {
   gang.key.clear();
   gang.lease = 0;
   gang.has_committed = false;
+  gang.has_failed = false;
   ++gang.serial;
 }
 
 void SimulatedCluster::die(Gang& gang, int code) {
   drop_stage(gang, !gang.key.empty());
   gang.doing = Doing::kDead;
-  callers_.erase(gang.call);
+  calls_.erase(gang.call);
   exits_.push_back({gang.id, code, ""});
   push(kExitSeconds, Event{});
 }
@@ -353,7 +318,14 @@ void SimulatedCluster::die(Gang& gang, int code) {
 std::int64_t SimulatedCluster::start(const GangLaunch& launch) {
   Gang gang;
   gang.id = launch.gang;
+  gang.launched_by = epoch_;
   gangs_[gang.id] = gang;
+  const auto num_starting = std::count_if(gangs_.begin(), gangs_.end(), [&](const auto& item) {
+    return item.second.doing == Doing::kStarting && item.second.launched_by == epoch_;
+  });
+  if (epoch_ != 0 && num_starting > options_.gangs) {
+    referee_.violation("gang " + std::to_string(gang.id), "was launched beside as many as wanted");
+  }
   schedule(kLaunchSeconds * (1 + faults_.random().uniform()), What::kLaunched, gang);
   return gang.id;
 }
@@ -370,8 +342,16 @@ std::vector<GangExit> SimulatedCluster::ended() {
 // A gang that hangs for a while cannot be reached by a kill either: its node is cut off.
 void SimulatedCluster::kill(std::int64_t id) {
   const auto found = gangs_.find(id);
-  if (found != gangs_.end() && found->second.doing != Doing::kDead && !found->second.is_silent) {
-    die(found->second, 137);
+  if (found == gangs_.end()) {
+    return;
+  }
+  Gang& gang = found->second;
+  gang.is_given_up = true;
+  if (gang.spoke_at >= 0 && clock_.now() - gang.spoke_at < 0.9 * options_.heartbeat_timeout) {
+    referee_.violation("gang " + std::to_string(id), "was killed although it spoke");
+  }
+  if (gang.doing != Doing::kDead && !gang.is_silent) {
+    die(gang, 137);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "coordinator/campaign_actions.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/simulation/faults.h"
+#include "coordinator/simulation/referee.h"
 #include "coordinator/simulation/simulated_artifacts.h"
 #include "core/clock.h"
 
@@ -42,29 +43,41 @@ struct StageDuty {
 using DutyOf = std::function<StageDuty(const std::string& key)>;
 
 struct ClusterOptions {
+  int gangs = 1;
   double heartbeat_timeout = 60;
   double orphan_timeout = 30;
   double save_seconds = 60;  // between checkpoints for resume
 };
 
+// An attempt's directory ends in the stage's key and the lease's epoch.
+[[nodiscard]] std::string stage_of_attempt(const std::string& directory);
+
 class SimulatedCluster : public Launcher, public AnswerSink {
  public:
   SimulatedCluster(const ClusterOptions& options, DutyOf duty_of, SimulatedArtifacts& artifacts,
-                   FaultSource& faults, SimulationClock& clock)
+                   FaultSource& faults, SimulationClock& clock, Referee& referee)
       : options_(options),
         duty_of_(std::move(duty_of)),
         artifacts_(artifacts),
         faults_(faults),
-        clock_(clock) {}
+        clock_(clock),
+        referee_(referee) {}
 
   // Moves time to the next event. A call for the coordinator, if that is what it is; nothing else
   // needs the caller. False: nothing will ever happen again.
   [[nodiscard]] bool step(std::optional<RpcRequest>& call);
+  // Whether something happens this soon.
+  [[nodiscard]] bool is_next_within(double seconds) const {
+    return !events_.empty() && events_.front().at < clock_.true_now() + seconds;
+  }
   // The coordinator's next tick is an event too: there is one at least this often.
   void wake_at(double true_time);
 
   // While it is down, calls find nobody.
-  void coordinator_up(std::int64_t epoch) { epoch_ = epoch; }
+  void coordinator_up(std::int64_t epoch) {
+    epoch_ = epoch;
+    up_since_ = clock_.true_now();
+  }
   void coordinator_down() { epoch_ = 0; }
 
   std::int64_t start(const GangLaunch& launch) override;
@@ -95,6 +108,18 @@ class SimulatedCluster : public Launcher, public AnswerSink {
     double begun = 0;
     double resumed_seconds = 0;  // that were done before
     proto::StageResult result;
+    std::string failure;  // kind of its error
+    bool has_failed = false;
+    std::int64_t launched_by = 0;  // epoch of the coordinator
+    std::int64_t known_to = 0;     // the newest that accepted it
+    bool is_given_up = false;      // some coordinator wanted to kill it
+    double spoke_at = -1;          // on the coordinator's clock
+  };
+  struct Call {
+    std::int64_t gang = 0;
+    std::string key;  // that the gang holds
+    std::int64_t lease = 0;
+    std::int64_t epoch = 0;  // of the coordinator that is called
   };
   enum class What {
     kWake,
@@ -104,6 +129,7 @@ class SimulatedCluster : public Launcher, public AnswerSink {
     kTimeout,
     kBeat,
     kDone,
+    kFail,
     kFlushed,
     kDie,
     kHang,
@@ -133,7 +159,12 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   void send(Gang& gang, RpcMessage message, double timeout);
   void hear(Gang& gang, const RpcReply& reply);
   void on_order(Gang& gang, const proto::NextReply& order);
-  void begin_faults(Gang& gang);
+  void begin_faults(Gang& gang, const proto::NextReply& order);
+  void fail(Gang& gang);
+  [[nodiscard]] bool meets(Fault fault, const Gang& gang);
+  void judge(const Call& call, const RpcReply& reply);
+  void judge_registration(const Call& call, const proto::RegisterReply& reply);
+  void arrive(Event& event, std::optional<RpcRequest>& call);
   void save_progress(Gang& gang);
   void flush(Gang& gang);
   void commit(Gang& gang);
@@ -146,11 +177,13 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   SimulatedArtifacts& artifacts_;
   FaultSource& faults_;
   SimulationClock& clock_;
+  Referee& referee_;
   std::vector<Event> events_;  // a heap, the next one in front
   std::map<std::int64_t, Gang> gangs_;
-  std::map<std::uint64_t, std::int64_t> callers_;  // open calls -> gang
+  std::map<std::uint64_t, Call> calls_;  // open ones
   std::vector<GangExit> exits_;
   std::int64_t epoch_ = 0;  // of the coordinator; 0: there is none
+  double up_since_ = 0;
   std::uint64_t num_events_ = 0;
   std::uint64_t num_calls_ = 0;
   double lost_seconds_ = 0;

@@ -33,7 +33,6 @@ class ReactorTest : public testing::Test {
     StageEntry stage;
     stage.stored.key = key;
     stage.stored.label = "label of " + key;
-    stage.stored.spec = "spec of " + key;
     stage.stored.state = state;
     stage.inputs = std::move(inputs);
     stage.position = ++position_;

@@ -71,8 +71,8 @@ TEST_F(SimulationTest, ASeedReplaysExactly) {
 
 TEST_F(SimulationTest, EveryFaultAloneIsSurvived) {
   const std::string whole = run(sweep(), "", 1).trials_hash;
-  for (const char* fault :
-       {"kill", "hang", "zombie", "lose", "duplicate", "slow", "torn", "full", "clock", "crash"}) {
+  for (const char* fault : {"kill", "hang", "zombie", "lose", "duplicate", "slow", "rot", "torn",
+                            "full", "clock", "crash"}) {
     const SimulationReport report = run(sweep(), std::string(fault) + "=0.05", 3);
     EXPECT_THAT(report.violations, IsEmpty()) << fault;
     EXPECT_GT(report.faults.at(fault), 0) << fault;
@@ -82,7 +82,7 @@ TEST_F(SimulationTest, EveryFaultAloneIsSurvived) {
 }
 
 TEST_F(SimulationTest, AllFaultsTogetherOverManySeeds) {
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     const SimulationReport report = run(sweep(), "all=0.02", seed);
     EXPECT_THAT(report.violations, IsEmpty()) << "seed " << seed;
   }
@@ -92,7 +92,7 @@ TEST_F(SimulationTest, HalvingRunsTheSameTrialsWhateverHappens) {
   const std::string text = sweep("search: {halving: {eta: 2, per: [train.method]}}\n");
   const SimulationReport whole = run(text, "", 1);
   EXPECT_EQ(whole.trials, 9 + 3 + 3 + 3);
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
     const SimulationReport report = run(text, "kill=0.05,crash=0.03,lose=0.02", seed);
     EXPECT_THAT(report.violations, IsEmpty()) << "seed " << seed;
     EXPECT_EQ(report.trials_hash, whole.trials_hash) << "seed " << seed;
@@ -102,7 +102,7 @@ TEST_F(SimulationTest, HalvingRunsTheSameTrialsWhateverHappens) {
 TEST_F(SimulationTest, AshaAndTpeEndWhateverHappens) {
   for (const char* search : {"{asha: {eta: 2}}", "{tpe: {trials: 12}}"}) {
     const std::string text = sweep(std::string("search: ") + search + "\n");
-    for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    for (std::uint64_t seed = 1; seed <= 5; ++seed) {
       const SimulationReport report = run(text, "kill=0.05,crash=0.03,lose=0.02", seed);
       EXPECT_THAT(report.violations, IsEmpty()) << search << " seed " << seed;
       EXPECT_GE(report.trials, 12);

@@ -7,7 +7,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
+#include "comm/rpc/address.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -28,7 +30,6 @@ class StoreTest : public testing::Test {
     StoredStage one;
     one.key = key;
     one.label = "train";
-    one.spec = "spec";
     one.state = StageState::kRunning;
     one.epoch = 3;
     one.gang = 2;
@@ -44,7 +45,10 @@ TEST_F(StoreTest, ReadsBackWhatWasCommitted) {
   {
     Store store(directory_);
     store.begin();
-    store.put_stage(stage("a"));
+    StoredStage one = stage("a");
+    one.form = store.put_form("spec \x01 of \x01");
+    one.fillings = "x\ny\n";
+    store.put_stage(one);
     store.put_trial({"t0002", "{}", false});
     store.put_trial({"t0001", R"({"x": 1})", true});
     store.put_gang({1, 4711, "host"});
@@ -58,6 +62,7 @@ TEST_F(StoreTest, ReadsBackWhatWasCommitted) {
   ASSERT_EQ(store.stages().size(), 1U);
   const StoredStage read = store.stages()[0];
   EXPECT_EQ(read.key, "a");
+  EXPECT_EQ(store.spec_of(read), "spec x of y");
   EXPECT_EQ(read.state, StageState::kRunning);
   EXPECT_EQ(read.epoch, 3);
   EXPECT_EQ(read.gang, 2);
@@ -97,13 +102,14 @@ TEST_F(StoreTest, WhatWasNotCommittedIsNotThere) {
   {
     Store store(directory_);
     store.begin();
-    store.put_stage(stage("kept"));
+    StoredStage kept = stage("kept");
+    store.put_stage(kept);
     store.commit();
     store.begin();
-    store.put_stage(stage("lost"));
-    StoredStage changed = stage("kept");
-    changed.epoch = 99;
-    store.put_stage(changed);
+    StoredStage lost = stage("lost");
+    store.put_stage(lost);
+    kept.epoch = 99;
+    store.put_stage(kept);
   }  // the process ends here
   Store store(directory_);
   ASSERT_EQ(store.stages().size(), 1U);
@@ -112,19 +118,115 @@ TEST_F(StoreTest, WhatWasNotCommittedIsNotThere) {
 
 TEST_F(StoreTest, ASecondCoordinatorIsRefused) {
   const Store first(directory_);
+  write_address(directory_, {"127.0.0.1", 1, "token", 1, 4711, "node7"});
   try {
     const Store second(directory_);
     FAIL() << "two coordinators would write one store";
   } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kConfig);
-    EXPECT_THAT(describe(error), HasSubstr("another coordinator runs this campaign"));
+    EXPECT_EQ(exit_code(error.kind()), 3);
+    EXPECT_THAT(describe(error), HasSubstr("another coordinator runs this campaign (process 4711 "
+                                           "on node7 since 2"));
     EXPECT_THAT(describe(error), HasSubstr(directory_));
   }
 }
 
+// What opening says; "" when it opens.
+std::string refusal(const std::string& directory, ErrorKind kind) {
+  try {
+    const Store store(directory);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind);
+    EXPECT_FALSE(error.hint().empty());
+    return describe(error);
+  }
+  return "";
+}
+
 TEST_F(StoreTest, ADamagedStoreIsAnErrorNotAnEmptyCampaign) {
-  write_file_atomically(directory_ + "/store.sqlite", std::string(5000, 'x'));
-  EXPECT_THROW(Store store(directory_), Error);
+  const std::string path = directory_ + "/store.sqlite";
+  write_file_atomically(path, std::string(5000, 'x'));
+  EXPECT_THAT(refusal(directory_, ErrorKind::kCheckpoint), HasSubstr("is damaged"));
+  EXPECT_EQ(read_file(path), std::string(5000, 'x'));  // as it was
+}
+
+TEST_F(StoreTest, SoIsOneThatSomebodyEmptied) {
+  const std::string path = directory_ + "/store.sqlite";
+  make_directories(directory_ + "/sweeps");
+  write_file_atomically(directory_ + "/sweeps/words.txt", "name: words");
+  write_file_atomically(path, "");
+  EXPECT_THAT(refusal(directory_, ErrorKind::kCheckpoint), HasSubstr("it is empty"));
+  EXPECT_EQ(read_file(path), "");
+}
+
+TEST_F(StoreTest, FlippedBytesInsideAreFoundWhenItIsOpened) {
+  const std::string path = directory_ + "/store.sqlite";
+  {
+    Store store(directory_);
+    store.begin();
+    for (int i = 0; i < 500; ++i) {
+      StoredStage one = stage("stage " + std::to_string(i));
+      store.put_stage(one);
+    }
+    store.commit();
+  }
+  std::string bytes = read_file(path);
+  ASSERT_GT(bytes.size(), 40000U);
+  for (std::size_t page = 2 * 4096; page + 4096 <= bytes.size(); page += 4096) {
+    bytes.replace(page, 8, "\xff\xff\xff\xff\xff\xff\xff\xff");  // headers of pages
+  }
+  write_file_atomically(path, bytes);
+  EXPECT_THAT(refusal(directory_, ErrorKind::kCheckpoint), HasSubstr("is damaged"));
+}
+
+TEST_F(StoreTest, AStoreOfANewerProgramIsLeftAlone) {
+  {
+    Store store(directory_);
+    store.begin();
+    store.set_meta("schema_version", "99");
+    store.commit();
+  }
+  const std::string before = read_file(directory_ + "/store.sqlite");
+  EXPECT_THAT(refusal(directory_, ErrorKind::kConfig), HasSubstr("version 99"));
+  EXPECT_EQ(read_file(directory_ + "/store.sqlite"), before);
+}
+
+// Version 1 kept everything about a stage in one row.
+TEST_F(StoreTest, AStoreOfVersionOneIsTakenOver) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((directory_ + "/store.sqlite").c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database,
+                         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT "
+                         "ROWID; INSERT INTO meta VALUES ('schema_version', '1');"
+                         "CREATE TABLE stages (key TEXT PRIMARY KEY, label TEXT, spec TEXT, state "
+                         "INTEGER, epoch INTEGER, gang INTEGER, attempts INTEGER, error_kind TEXT, "
+                         "error TEXT, result BLOB);"
+                         "INSERT INTO stages VALUES ('k1', 'train', 'text 1', 2, 4, 0, 1, '', '', "
+                         "x'0102'), ('k2', 'evaluate', 'text 2', 0, 0, 0, 0, '', '', x'')",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  for (int open = 0; open < 2; ++open) {
+    Store store(directory_);
+    const std::vector<StoredStage> stages = store.stages();
+    ASSERT_EQ(stages.size(), 2U);
+    EXPECT_EQ(stages[0].key, "k1");
+    EXPECT_EQ(stages[0].state, StageState::kDone);
+    EXPECT_EQ(stages[0].epoch, 4);
+    EXPECT_EQ(stages[0].result, "\1\2");
+    EXPECT_EQ(store.spec_of(stages[0]), "text 1");
+    EXPECT_EQ(store.spec_of(stages[1]), "text 2");
+    EXPECT_EQ(stages[1].result, "");
+  }
+}
+
+TEST_F(StoreTest, WhatIsRolledBackIsNotThere) {
+  Store store(directory_);
+  store.begin();
+  StoredStage one = stage("a");
+  store.put_stage(one);
+  store.rollback();
+  store.rollback();  // nothing is open: nothing happens
+  EXPECT_TRUE(store.stages().empty());
 }
 
 }  // namespace

@@ -31,7 +31,9 @@ class TuningTest : public testing::Test {
     trial.tune_group = group;
     trial.tuned = {{"train.learning_rate", value}};
     trial.stages = {"key of " + trial.id};
-    StoredStage& stage = stages_[trial.stages[0]].stored;
+    StageEntry entry;
+    entry.stored.key = trial.stages[0];
+    StoredStage& stage = stages_.add(entry)->stored;
     stage.state = state;
     if (state == StageState::kDone) {
       proto::StageResult result;
@@ -73,6 +75,7 @@ TEST_F(TuningTest, EachGroupTakesItsLowestLoss) {
 TEST_F(TuningTest, AnOpenTrialKeepsItsGroupWaiting) {
   for (const StageState state : {StageState::kPending, StageState::kRunning}) {
     trials_.clear();
+    stages_ = StageEntries();
     add("a", "1", StageState::kDone, 2.0);
     add("a", "2", state);
     add("b", "1", StageState::kDone, 1.0);

@@ -35,7 +35,7 @@ run grown whole >whole.log 2>&1 &
 whole=$!
 while [ ! -e whole/coordinator.json ] && kill -0 $whole 2>/dev/null; do sleep 0.05; done
 run grown whole --extend >last.log 2>&1
-[ $? -eq 2 ] && grep -q 'another coordinator runs this campaign' last.log || fail "a live campaign was extended"
+[ $? -eq 3 ] && grep -q 'another coordinator runs this campaign (process' last.log || fail "a live campaign was extended"
 wait $whole || fail "the larger sweep"
 
 run grown small >last.log 2>&1

@@ -257,9 +257,73 @@ resources: {gangs: 1, ranks_per_gang: 2}
     yield "itself", b"name: words\naxes: {seed: &a [1, *a]}\n"
 
 
+def slurm_answers():
+    yield "jobs", b"12|RUNNING|sweep\n13_4|PENDING|a|b\n"
+    yield "submitted", b"4711;cluster\n"
+    yield "trouble", b"slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n"
+    yield "nonsense", b"12|RUN\n|||\n"
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    data = value if isinstance(value, bytes) else value.encode()
+    return bytes([number << 3 | 2, len(data)]) + data
+
+
+def gang_messages():
+    def say(kind, message):
+        return bytes([kind, len(message)]) + message
+
+    def caller(gang, number):
+        return field(1, field(2, 1) + field(3, gang) + field(4, number))
+    hello = say(0, caller(1, 1) + field(2, 1) + field(3, "host"))
+    ask = say(1, caller(1, 2))
+    commit = say(3, caller(1, 3) + field(2, "a") + field(3, 1) + field(4, "/attempts/a-1"))
+    yield "course", hello + ask + say(2, caller(1, 0) + field(2, "a") + field(3, 1)) + commit + say(1, caller(1, 4))
+    yield "failure", hello + ask + say(4, caller(1, 3) + field(2, "a") + field(3, 1) + field(4, "io") + field(5, "why"))
+    yield "stale", hello + ask + say(3, caller(2, 3) + field(2, "a") + field(3, 9)) + say(5, b"") + say(0xF5, b"") + commit
+    yield "held", say(0, caller(2, 1) + field(6, "b") + field(7, 3)) + ask + ask
+
+
+def store():
+    import os
+    import sqlite3
+    import tempfile
+
+    def database(*statements):
+        path = os.path.join(tempfile.mkdtemp(), "s")
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA page_size = 512")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.close()
+        with open(path, "rb") as file:
+            return file.read()
+    meta = ("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID", "INSERT INTO meta VALUES ('schema_version', '%d')")
+    yield "version_1", database(meta[0], meta[1] % 1,
+                                "CREATE TABLE stages (key TEXT PRIMARY KEY, label TEXT NOT NULL, spec TEXT NOT NULL, state INTEGER NOT NULL, "
+                                "epoch INTEGER NOT NULL, gang INTEGER NOT NULL, attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, "
+                                "error TEXT NOT NULL, result BLOB NOT NULL)",
+                                "INSERT INTO stages VALUES ('k', 'train', 'text', 2, 1, 0, 0, '', '', x'01')")
+    yield "version_2", database(meta[0], meta[1] % 2, "CREATE TABLE forms (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+                                "CREATE TABLE stages (id INTEGER PRIMARY KEY, key TEXT NOT NULL, label TEXT NOT NULL, form INTEGER NOT NULL, "
+                                "fillings TEXT NOT NULL)",
+                                "INSERT INTO forms VALUES (1, 'seed: ' || char(1))", "INSERT INTO stages VALUES (1, 'k', 'train', 1, '7' || char(10))",
+                                "CREATE TABLE states (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, epoch INTEGER NOT NULL, gang INTEGER NOT "
+                                "NULL, attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL)",
+                                "INSERT INTO states VALUES (1, 2, 1, 0, 0, '', '')",
+                                "CREATE TABLE trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL)",
+                                "INSERT INTO trials VALUES ('t1', 0, '{\"id\": 3}', 0)")
+    yield "newer", database(meta[0], meta[1] % 3)
+    yield "empty", b""
+    yield "garbage", b"SQLite format 3\0" + bytes(range(256)) * 4
+
+
 def main(wanted):
     makers = [safetensors, safetensors_index, gguf, model_config, side_files, tokenizer_json, chat_template, jsonl, json_array, csv,
-              plain_text, sweep_yaml]
+              plain_text, sweep_yaml, slurm_answers, gang_messages, store]
     for maker in makers:
         if wanted and maker.__name__ not in wanted:
             continue

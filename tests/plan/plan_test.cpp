@@ -39,8 +39,8 @@ class PlanTest : public SweepTest {
   }
   static void expect_sound(const Plan& plan) {
     std::set<std::string> seen;
-    for (const std::string& key : plan.graph.order) {
-      for (const std::string& input : plan.graph.inputs.at(key)) {
+    for (const std::string& key : plan.graph.keys()) {
+      for (const std::string& input : plan.graph.stages.inputs(key)) {
         EXPECT_TRUE(seen.contains(input)) << key << " comes in front of its input " << input;
       }
       EXPECT_TRUE(seen.insert(key).second);
@@ -71,8 +71,8 @@ TEST_F(PlanTest, EqualStagesAreMerged) {
   const Plan out = plan(valid());
   EXPECT_EQ(out.stages_unshared, 16);        // 4 trials of 4
   EXPECT_THAT(out.graph.order, SizeIs(10));  // tokenizer and pretraining once
-  EXPECT_EQ(out.graph.stages.at(out.graph.order[0]).label(), "tokenizer");
-  EXPECT_EQ(out.graph.stages.at(out.graph.order[1]).label(), "pretrain");
+  EXPECT_EQ(out.graph.stages.at(out.graph.keys()[0]).label(), "tokenizer");
+  EXPECT_EQ(out.graph.stages.at(out.graph.keys()[1]).label(), "pretrain");
 }
 
 TEST_F(PlanTest, AnAxisThatDoesNotMatterSharesEverything) {
@@ -86,7 +86,7 @@ TEST_F(PlanTest, IsTheSameEveryTime) {
   const Plan one = plan(valid() + kTune);
   const Plan two = plan(valid() + kTune);
   EXPECT_EQ(ids(one), ids(two));
-  EXPECT_EQ(one.graph.order, two.graph.order);
+  EXPECT_EQ(one.graph.keys(), two.graph.keys());
 }
 
 TEST_F(PlanTest, WithoutAxesThereIsOneTrial) {
@@ -152,7 +152,7 @@ TEST_F(PlanTest, ADecidedGroupIsResolvedAndNothingElseMoves) {
   EXPECT_FALSE(after.trials[6].resolved);
   ASSERT_TRUE(after.trials[8].resolved);
   EXPECT_THAT(after.trials[8].tuned, ElementsAre(Pair("train.learning_rate", "0.004")));
-  const config::StageSpec& train = after.graph.stages.at(after.trials[8].stages[2]);
+  const config::StageSpec train = after.graph.stages.at(after.trials[8].stages[2]);
   EXPECT_EQ(train.train().train().learning_rate(), 0.004);
   for (std::size_t i = 0; i < 6; ++i) {
     EXPECT_EQ(before.trials[i].stages, after.trials[i].stages);
@@ -189,7 +189,7 @@ TEST_F(PlanTest, CombinationsThatBreakARuleAreNamed) {
 TEST_F(PlanTest, EveryPresetOfAnAxisIsPretrained) {
   const Plan out = plan(with_line(16, "  base.preset: [tiny, small]"));
   std::set<std::string> pretrained;
-  for (const std::string& key : out.graph.order) {
+  for (const std::string& key : out.graph.keys()) {
     if (out.graph.stages.at(key).label() == "pretrain") {
       pretrained.insert(key);
     }

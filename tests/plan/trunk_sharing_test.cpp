@@ -32,9 +32,10 @@ class TrunkSharingTest : public SweepTest {
         tuned);
   }
   static int count(const Plan& plan, const std::string& label) {
-    return static_cast<int>(std::count_if(
-        plan.graph.order.begin(), plan.graph.order.end(),
-        [&](const std::string& key) { return plan.graph.stages.at(key).label() == label; }));
+    const std::vector<std::string> keys = plan.graph.keys();
+    return static_cast<int>(std::count_if(keys.begin(), keys.end(), [&](const std::string& key) {
+      return plan.graph.stages.at(key).label() == label;
+    }));
   }
   // The train stage of a trial.
   static config::StageSpec run(const Plan& plan, std::size_t trial) {
@@ -70,7 +71,7 @@ TEST_F(TrunkSharingTest, KeysOfRunsStay) {
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(shared.trials[i].stages, apart.trials[i].stages);
   }
-  for (const std::string& key : shared.graph.order) {
+  for (const std::string& key : shared.graph.keys()) {
     EXPECT_EQ(stage_key(shared.graph.stages.at(key)), key);
   }
   EXPECT_EQ(shared.stages_unshared, apart.stages_unshared);
@@ -81,8 +82,8 @@ TEST_F(TrunkSharingTest, InputsComeFirstWhateverTheOrderOfBudgets) {
       plan(sweep("schedule: wsd", "  train.data_budget: [16, 4, 8]\n  seed: [1, 2]\n"));
   EXPECT_EQ(count(out, "trunk"), 4);
   std::set<std::string> seen;
-  for (const std::string& key : out.graph.order) {
-    for (const std::string& input : out.graph.inputs.at(key)) {
+  for (const std::string& key : out.graph.keys()) {
+    for (const std::string& input : out.graph.stages.inputs(key)) {
       EXPECT_TRUE(seen.contains(input));
     }
     seen.insert(key);

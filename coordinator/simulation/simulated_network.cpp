@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls on their way to the coordinator and back, and what the referee thinks of the answers.
+#include <utility>
+#include <variant>
+
+#include "coordinator/simulation/simulated_cluster.h"
+#include "core/overloaded.h"
+
+namespace finescale {
+
+namespace {
+
+constexpr double kLatency = 0.0005;  // of a message
+
+}  // namespace
+
+std::string stage_of_attempt(const std::string& directory) {
+  const std::size_t slash = directory.rfind('/');
+  return directory.substr(slash + 1, directory.rfind('-') - slash - 1);
+}
+
+proto::Caller SimulatedCluster::caller(const Gang& gang) const {
+  proto::Caller caller;
+  caller.set_gang(gang.id);
+  caller.set_coordinator_epoch(gang.epoch);
+  return caller;
+}
+
+// A call, and what may become of it: it is lost, or arrives twice. `timeout`: of the gang.
+void SimulatedCluster::send(Gang& gang, RpcMessage message, double timeout) {
+  std::visit(Overloaded{
+                 [](proto::ControlRequest&) {},
+                 [&](auto& request) {
+                   *request.mutable_caller() = caller(gang);
+                   request.mutable_caller()->set_number(++gang.number);
+                 },
+             },
+             message);
+  Event event;
+  event.what = What::kCall;
+  event.gang = gang.id;
+  event.epoch = gang.epoch;
+  event.call = std::make_unique<RpcRequest>(RpcRequest{++num_calls_, std::move(message)});
+  gang.call = event.call->id;
+  calls_[gang.call] = {gang.id, gang.key, gang.lease, gang.epoch};
+  Event late;
+  late.what = What::kTimeout;
+  late.gang = gang.id;
+  late.serial = gang.call;
+  push(timeout, std::move(late));
+  if (meets(Fault::kDuplicate, gang)) {
+    Event again;
+    again.what = What::kCall;
+    again.gang = gang.id;
+    again.epoch = gang.epoch;
+    again.call = std::make_unique<RpcRequest>(*event.call);
+    again.call->id = ++num_calls_;  // nobody hears its answer
+    push(kLatency * (2 + 1000 * faults_.random().uniform()), std::move(again));
+  }
+  if (!meets(Fault::kLose, gang)) {
+    push(kLatency, std::move(event));
+  }
+}
+
+// Whether the fault happens to what this gang does.
+bool SimulatedCluster::meets(Fault fault, const Gang& gang) {
+  if (!faults_.happens(fault)) {
+    return false;
+  }
+  referee_.touched(fault, gang.key);
+  return true;
+}
+
+void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
+  std::visit(Overloaded{
+                 [&](const proto::RegisterReply& m) { judge_registration(call, m); },
+                 [&](const proto::NextReply& m) {
+                   if (m.order() == proto::NextReply::RUN) {
+                     referee_.ordered(stage_of_attempt(m.attempt_dir()), m);
+                   }
+                 },
+                 [&](const proto::HeartbeatReply& m) {
+                   if (m.action() == proto::HeartbeatReply::GO_ON && !call.key.empty()) {
+                     referee_.went_on(call.key, call.lease);
+                   }
+                 },
+                 [&](const proto::CommitReply& m) {
+                   if (m.accepted()) {
+                     referee_.accepted(call.key);
+                   }
+                 },
+                 [](const auto&) {},
+             },
+             reply);
+}
+
+void SimulatedCluster::judge_registration(const Call& call, const proto::RegisterReply& reply) {
+  Gang& gang = gangs_.at(call.gang);
+  if (reply.accepted()) {
+    gang.known_to = epoch_;
+    if (reply.keep_lease()) {
+      referee_.kept(call.key, call.lease);
+    }
+    return;
+  }
+  const bool was_known = gang.known_to != 0 && gang.known_to < epoch_ && !gang.is_given_up;
+  if (was_known && clock_.true_now() - up_since_ < options_.heartbeat_timeout) {
+    referee_.violation("gang " + std::to_string(gang.id), "was turned away by a new coordinator");
+  }
+}
+
+void SimulatedCluster::answer(std::uint64_t request, RpcReply reply) {
+  const auto found = calls_.find(request);
+  if (found == calls_.end()) {
+    if (const auto* next = std::get_if<proto::NextReply>(&reply)) {  // of a call that came twice
+      judge({}, *next);
+    }
+    return;
+  }
+  judge(found->second, reply);
+  Event event;
+  event.what = What::kAnswer;
+  event.gang = found->second.gang;
+  const std::string key = std::move(found->second.key);
+  event.serial = request;
+  event.reply = std::make_unique<RpcReply>(std::move(reply));
+  calls_.erase(found);
+  if (faults_.happens(Fault::kLose)) {
+    referee_.touched(Fault::kLose, key);
+  } else {
+    push(kLatency, std::move(event));
+  }
+}
+
+// Another coordinator may have the port and the token of the one that was called; its answer finds
+// nobody.
+void SimulatedCluster::arrive(Event& event, std::optional<RpcRequest>& call) {
+  if (epoch_ == 0) {
+    return;
+  }
+  if (event.epoch != epoch_) {
+    calls_.erase(event.call->id);
+  } else if (calls_.contains(event.call->id)) {
+    gangs_.at(event.gang).spoke_at = clock_.now();
+  }
+  call = std::move(*event.call);
+}
+
+}  // namespace finescale
