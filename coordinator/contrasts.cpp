@@ -164,7 +164,9 @@ class Effects {
     std::string name;
     std::string seed;
     for (const auto& [path, value] : row.axes) {
-      name += is_matched(path) ? path + "=" + value + ";" : "";
+      if (is_matched(path)) {
+        name.append(path).append("=").append(value).append(";");
+      }
       seed = path == "seed" ? value : seed;
     }
     Cell& cell = cells_[name];

@@ -184,10 +184,10 @@ class GenerateStage {
   }
 
   // Takes the groups of all ranks in their order. Collective over the group.
-  void keep(Group& group, std::string mine) {
+  void keep(Group& group, const std::string& mine) {
     std::string round;
     for (int rank = 0; rank < group.size(); ++rank) {
-      std::string lines = rank == group.rank() ? std::move(mine) : std::string();
+      std::string lines = rank == group.rank() ? mine : std::string();
       group.broadcast(lines, rank);
       round += lines;
     }
@@ -203,7 +203,7 @@ class GenerateStage {
     }
   }
 
-  bool pulse() const {
+  [[nodiscard]] bool pulse() const {
     proto::Progress progress;
     progress.set_doing("generate");
     progress.set_step(done_);

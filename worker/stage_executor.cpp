@@ -103,6 +103,16 @@ struct StageExecutor::Impl {
     return result;
   }
 
+  static void add_row(const std::string& set, const std::string& metric, const Measured& measured,
+                      proto::StageResult& result) {
+    proto::EvalRow& row = *result.add_evals();
+    row.set_step(0);
+    row.set_set(set);
+    row.set_metric(metric);
+    row.set_value(measured.value);
+    row.set_n(measured.n);
+  }
+
   [[nodiscard]] static AnswerCounts answer(EvalModel& model, const Dataset& dataset,
                                            const Tokenizer& tokenizer,
                                            const config::DatasetRef& set,
@@ -153,22 +163,12 @@ struct StageExecutor::Impl {
       logger.info("{}: {}", set.name(), dataset->describe());
       std::optional<AnswerCounts> counts;  // answers are asked once, whatever is made of them
       for (const std::string& metric : spec.evaluate().metrics()) {
-        Measured measured;
-        if (metric == "loss") {
-          measured = measure_loss(model, *dataset, pulse);
-        } else {
-          if (!counts) {
-            counts =
-                answer(answering(), *dataset, *tokenizer, set, spec.evaluate(), &samples, pulse);
-          }
-          measured = counts->share(metric);
+        if (metric != "loss" && !counts) {
+          counts = answer(answering(), *dataset, *tokenizer, set, spec.evaluate(), &samples, pulse);
         }
-        proto::EvalRow& row = *result.add_evals();
-        row.set_step(0);
-        row.set_set(set.name());
-        row.set_metric(metric);
-        row.set_value(measured.value);
-        row.set_n(measured.n);
+        add_row(set.name(), metric,
+                metric == "loss" ? measure_loss(model, *dataset, pulse) : counts->share(metric),
+                result);
       }
     }
     for (proto::Sample& sample : samples) {

@@ -60,14 +60,13 @@ class ClsTask final : public Task {
   }
 
  private:
+  // Of the first word that is of any topic: the others are of the same or of none.
   static std::string_view label_of(std::string_view prompt) {
-    for (const std::string_view word : split_at(prompt, ' ')) {
-      for (std::uint64_t topic = 0; topic < kLabels.size(); ++topic) {
-        for (std::uint64_t i = 0; i < kTopicWords; ++i) {
-          if (word == word_of(topic, i)) {
-            return kLabels[topic];
-          }
-        }
+    const std::vector<std::string_view> words = split_at(prompt, ' ');
+    for (std::uint64_t i = 0; i < kLabels.size() * kTopicWords; ++i) {
+      const std::string known = word_of(i / kTopicWords, i % kTopicWords);
+      if (std::find(words.begin(), words.end(), known) != words.end()) {
+        return kLabels[i / kTopicWords];
       }
     }
     return "";
