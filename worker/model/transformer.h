@@ -59,8 +59,8 @@ class Transformer {
   void set_trains(bool trains) {
     set_trains([trains](int) { return trains; });
   }
-  // Rounds the matrices that do not train to bf16 and multiplies by these from here on; their values
-  // must have been read and stay. For streams with Products::kBf16 in the host's memory.
+  // Rounds the matrices that do not train to bf16 and multiplies by these from here on; their
+  // values must have been read and stay. For streams with Products::kBf16 in the host's memory.
   void keep_rounded();
   [[nodiscard]] std::size_t rounded_bytes() const noexcept { return rounded_memory_.size_bytes(); }
   // The loss of a micro-batch when training, from the losses of its tokens: see
