@@ -36,11 +36,21 @@ Duties::Duties(const config::Sweep& sweep, double examples_per_second)
 
 void Duties::learn(const CampaignBook& book, const Reactor& reactor) {
   const StageGraph& graph = book.graph();
+  if (learnt_ == graph.order.size() && reactor.stages().size() == known_) {
+    return;
+  }
+  known_ = reactor.stages().size();
+  std::vector<std::size_t> places = std::move(unneeded_);
+  unneeded_.clear();
   for (; learnt_ < graph.order.size(); ++learnt_) {
-    const std::string& key = graph.stages.key(graph.order[learnt_]);
+    places.push_back(learnt_);
+  }
+  for (const std::size_t place : places) {
+    const std::string& key = graph.stages.key(graph.order[place]);
     const StageEntry* found = reactor.stages().find(key);
     if (found == nullptr) {
-      continue;  // a trunk that nothing needs any more
+      unneeded_.push_back(place);  // a trunk; a later trial may need it
+      continue;
     }
     const StageEntry& stage = *found;
     Duty duty;

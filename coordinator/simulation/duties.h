@@ -20,7 +20,11 @@ class Duties {
 
   // Takes in the stages that were planned since the last time.
   void learn(const CampaignBook& book, const Reactor& reactor);
-  void forget_order() { learnt_ = 0; }  // another coordinator may plan in another order
+  // Another coordinator may plan in another order.
+  void forget_order() {
+    learnt_ = known_ = 0;
+    unneeded_.clear();
+  }
   [[nodiscard]] StageDuty of(const std::string& key) const;
   [[nodiscard]] double seconds(const std::string& key) const { return seconds_of(duties_.at(key)); }
   // What a stage's result must say was trained on from the beginning to its end.
@@ -43,6 +47,8 @@ class Duties {
   std::vector<std::pair<std::string, std::string>> metrics_;  // set, metric
   std::unordered_map<std::string, Duty> duties_;
   std::size_t learnt_ = 0;
+  std::size_t known_ = 0;              // stages of the reactor then
+  std::vector<std::size_t> unneeded_;  // places in the order whose stages it did not have
   double longest_chain_ = 0;
 };
 
