@@ -3,8 +3,8 @@
 // {"preset" or "model": directory or .gguf file, "method": "full"|"lora", "sequences": [[id, ...],
 // ...] or "lengths": [tokens, ...] for random ones, "sequences_per_step", "steps", "warmup",
 // "threads", "micro_batch_tokens", "learning_rate", "dump": path of an HDF5 file for the first
-// weights and gradient, "curve", "device": "cpu"|"cuda", "precision": "f32"|"bf16", "kernels"};
-// answers {"tok_s" (median over steps), "ms_step", "ms_total" of
+// weights and gradient, "curve", "device": "cpu"|"cuda", "precision": "f32"|"f64"|"bf16",
+// "kernels"}; answers {"tok_s" (median over steps), "ms_step", "ms_total" of
 // "steps" after the warm-up, "loss", "gradient_norm", "isa", "first_step_s" (from the process's
 // start to the end of the first step), "peak_rss_mib", "memory_bytes"}, with "curve" also "losses"
 // and "batches" (numbers of sequences) of every step, with "kernels" the least work and the time of
