@@ -25,27 +25,36 @@ void append_number(std::int64_t value, std::string& out) {
   out.append(digits, end);
 }
 
-// Every field that holds the key of another stage.
-template <class Visit>
-void visit_keys(config::StageSpec& spec, const Visit& visit) {
-  for (std::string& input : *spec.mutable_inputs()) {
-    visit(input);
+// Every string of a message, however deep.
+template <class Change>
+void change_strings(google::protobuf::Message& message, const Change& change) {
+  using google::protobuf::FieldDescriptor;
+  const google::protobuf::Reflection& r = *message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  r.ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const int count = field->is_repeated() ? r.FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        change_strings(field->is_repeated() ? *r.MutableRepeatedMessage(&message, field, i)
+                                            : *r.MutableMessage(&message, field),
+                       change);
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING && field->is_repeated()) {
+        r.SetRepeatedString(&message, field, i, change(r.GetRepeatedString(message, field, i)));
+      } else if (field->cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+        r.SetString(&message, field, change(r.GetString(message, field)));
+      }
+    }
   }
-  const auto visit_sources = [&visit](auto& stage) {
-    if (stage.model().has_artifact()) {
-      visit(*stage.mutable_model()->mutable_artifact());
-    }
-    if (stage.tokenizer().has_artifact()) {
-      visit(*stage.mutable_tokenizer()->mutable_artifact());
-    }
-  };
+}
+
+void set_seed(config::StageSpec& spec, std::int64_t seed) {
   if (spec.has_train()) {
-    visit_sources(*spec.mutable_train());
-    if (spec.train().has_start()) {
-      visit(*spec.mutable_train()->mutable_start());
-    }
-  } else if (spec.has_evaluate()) {
-    visit_sources(*spec.mutable_evaluate());
+    spec.mutable_train()->set_seed(seed);
+  } else if (spec.has_generate()) {
+    spec.mutable_generate()->set_seed(seed);
+  } else if (spec.has_select()) {
+    spec.mutable_select()->set_seed(seed);
   }
 }
 
@@ -54,11 +63,9 @@ void visit_keys(config::StageSpec& spec, const Visit& visit) {
 StageForm::StageForm(const config::StageSpec& spec) : spec_(spec) {
   FS_CHECK(!spec.key().empty(), "a stage without a key has no form");
   config::StageSpec marked = spec;
-  if (marked.has_train()) {
-    marked.mutable_train()->set_seed(kSeedMark);
-    if (has_budget()) {
-      marked.mutable_train()->mutable_train()->set_data_budget(kBudgetMark);
-    }
+  set_seed(marked, kSeedMark);
+  if (has_budget()) {
+    marked.mutable_train()->mutable_train()->set_data_budget(kBudgetMark);
   }
   key_pieces_ = pieces_of("finescale stage 1\n" + key_text(marked), true);
   text_pieces_ = pieces_of(canonical_text(marked), false);
@@ -155,17 +162,17 @@ std::string StageForm::fillings(const std::string& key, const StageBlanks& blank
 
 config::StageSpec StageForm::spec(const std::string& key, const StageBlanks& blanks) const {
   config::StageSpec spec = spec_;
-  visit_keys(spec, [&](std::string& field) {
-    const auto same = std::find(spec_.inputs().begin(), spec_.inputs().end(), field);
-    FS_CHECK(same != spec_.inputs().end(), "a stage reads what is not among its inputs");
-    field = blanks.inputs[static_cast<std::size_t>(same - spec_.inputs().begin())];
+  change_strings(spec, [&](const std::string& text) {
+    const auto same = std::find(spec_.inputs().begin(), spec_.inputs().end(), text);
+    return same == spec_.inputs().end()
+               ? text
+               : std::string(
+                     blanks.inputs[static_cast<std::size_t>(same - spec_.inputs().begin())]);
   });
   spec.set_key(key);
-  if (spec.has_train()) {
-    spec.mutable_train()->set_seed(blanks.seed);
-    if (has_budget()) {
-      spec.mutable_train()->mutable_train()->set_data_budget(blanks.budget);
-    }
+  set_seed(spec, blanks.seed);
+  if (has_budget()) {
+    spec.mutable_train()->mutable_train()->set_data_budget(blanks.budget);
   }
   return spec;
 }
@@ -173,7 +180,14 @@ config::StageSpec StageForm::spec(const std::string& key, const StageBlanks& bla
 StageBlanks StageForm::example_blanks() const {
   return {{spec_.inputs().begin(), spec_.inputs().end()},
           spec_.train().train().data_budget(),
-          spec_.train().seed()};
+          stage_seed(spec_)};
+}
+
+std::int64_t stage_seed(const config::StageSpec& spec) {
+  return spec.has_train()      ? spec.train().seed()
+         : spec.has_generate() ? spec.generate().seed()
+         : spec.has_select()   ? spec.select().seed()
+                               : 0;
 }
 
 std::string filled(std::string_view form, std::string_view fillings) {

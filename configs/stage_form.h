@@ -16,7 +16,7 @@ namespace finescale {
 struct StageBlanks {
   std::vector<std::string_view> inputs;  // keys, as many as the form has
   std::int64_t budget = 0;               // where the form has one
-  std::int64_t seed = 0;                 // of a train stage
+  std::int64_t seed = 0;                 // where the kind has one
 };
 
 class StageForm {
@@ -53,6 +53,9 @@ class StageForm {
   std::vector<Piece> text_pieces_;
   std::string text_;
 };
+
+// 0: a kind without a seed.
+[[nodiscard]] std::int64_t stage_seed(const config::StageSpec& spec);
 
 // A form's text with its blanks filled. Throws kProtocol when there are too few fillings.
 [[nodiscard]] std::string filled(std::string_view form, std::string_view fillings);

@@ -63,7 +63,7 @@ std::pair<StagePlace, bool> SpecTable::put(const config::StageSpec& spec) {
   for (const std::string& input : spec.inputs()) {
     inputs.push_back(place(input));
   }
-  return put(form_of(spec), inputs, spec.train().train().data_budget(), spec.train().seed());
+  return put(form_of(spec), inputs, spec.train().train().data_budget(), stage_seed(spec));
 }
 
 void SpecTable::start_from(StagePlace stage, StagePlace trunk) {

@@ -65,7 +65,8 @@ TrialForm::TrialForm(const TrialStages& stages, const std::vector<StagePlace>& p
       part.inputs.push_back(static_cast<std::size_t>(source - places.begin()));
     }
     part.budget = spec.train().train().data_budget();
-    part.seed = spec.train().seed();
+    part.seed = stage_seed(spec);
+    part.has_seed = spec.has_train() || spec.has_generate() || spec.has_select();
     part.is_trials_own = names_[i] != "pretrain" && names_[i] != "tokenizer";
     parts_.push_back(std::move(part));
   }
@@ -79,7 +80,7 @@ std::int64_t TrialForm::budget_of(std::size_t part, const VariedValues& values) 
 
 std::int64_t TrialForm::seed_of(std::size_t part, const VariedValues& values) const {
   const Part& one = parts_[part];
-  const bool takes = one.is_trials_own && one.form->form.example().has_train() && values.seed;
+  const bool takes = one.is_trials_own && one.has_seed && values.seed;
   return takes ? *values.seed : one.seed;
 }
 

@@ -48,6 +48,7 @@ class TrialForm {
     std::vector<std::size_t> inputs;  // among the parts
     std::int64_t budget = 0;          // of the example
     std::int64_t seed = 0;
+    bool has_seed = false;
     bool is_trials_own = false;  // its name is one of the trial's stages
   };
   [[nodiscard]] std::int64_t budget_of(std::size_t part, const VariedValues& values) const;
