@@ -38,6 +38,12 @@ std::string best_method(const std::vector<GroupStudy>& groups) {
          (replicates > 0 ? " (in " + percent_text(wins) + " of the replicates)." : ".");
 }
 
+// Two digits, in full.
+std::string miss_text(double fraction) {
+  return fraction < 0.1 ? number_text(100 * fraction, 2) + "%"
+                        : std::to_string(std::llround(100 * fraction)) + "%";
+}
+
 std::string misfit_sentence(const GroupStudy& group) {
   const auto least =
       std::min_element(group.fits.misfit.begin(), group.fits.misfit.end(),
@@ -45,9 +51,9 @@ std::string misfit_sentence(const GroupStudy& group) {
   const auto form = static_cast<std::size_t>(least - group.fits.misfit.begin());
   const double cells = static_cast<double>(group.data.table.size()) / group.data.num_cells;
   return "No form of law fits " + group.data.name + ": the best, " + group.laws[form]->name() +
-         ", misses the measured means by " + number_text(100 * std::expm1(least->rms), 2) +
-         "% where seeds explain " + number_text(100 * std::sqrt(group.noise.within / cells), 2) +
-         "%, so answers for it join the measured means by straight lines and say nothing beyond " +
+         ", misses the measured means by " + miss_text(std::expm1(least->rms)) +
+         " where seeds explain " + miss_text(std::sqrt(group.noise.within / cells)) +
+         ", so answers for it join the measured means by straight lines and say nothing beyond " +
          examples_text(group.data.max_budget()) + " examples.";
 }
 
