@@ -49,10 +49,10 @@ bool is_retryable(ErrorKind kind) noexcept {
     case ErrorKind::kComm:
     case ErrorKind::kProtocol:
     case ErrorKind::kLaunch:
+    case ErrorKind::kResource:  // space and memory come back, or another host has them
       return true;
     case ErrorKind::kConfig:
     case ErrorKind::kData:
-    case ErrorKind::kResource:
     case ErrorKind::kInternal:
       return false;
   }

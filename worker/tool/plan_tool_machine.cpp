@@ -25,8 +25,8 @@ constexpr double kProbeSeconds = 0.03;
 constexpr double kLinkPart = 1.0 / 8;
 constexpr double kLinkLatency = 2e-6;
 // A worker that has started MPI, read its tokenizer and opened its files: what a small run's ranks
-// held beside the engine's buffers (VmHWM, 45 to 54 MB).
-constexpr double kBaseBytes = 56e6;
+// held beside the engine's buffers (VmHWM, 48 to 58 MB).
+constexpr double kBaseBytes = 60e6;
 // Attention's products are small: about half of the rate of a layer's.
 constexpr double kAttentionPart = 0.5;
 
