@@ -32,7 +32,7 @@ def read_bugs(path):
 def link_command(build):
     commands = subprocess.run(["ninja", "-C", build, "-t", "commands", "schedules"], check=True,
                               capture_output=True, text=True).stdout.splitlines()
-    return next(line for line in reversed(commands) if "-o tests/schedules/schedules" in line)
+    return next(line for line in reversed(commands) if "-o bin/schedules" in line)
 
 
 def plant(bug, build, work, link):
@@ -54,7 +54,7 @@ def plant(bug, build, work, link):
     if done.returncode != 0:
         return None, "does not compile: " + done.stderr[:400]
     program = folder / "schedules"
-    command = link.replace("-o tests/schedules/schedules", f"{folder}/bug.o -o {program}")
+    command = link.replace("-o bin/schedules", f"{folder}/bug.o -o {program}")
     done = subprocess.run(command, shell=True, cwd=build, capture_output=True, text=True)
     if done.returncode != 0:
         return None, "does not link: " + done.stderr[:400]
@@ -85,7 +85,7 @@ def main():
     arguments = parser.parse_args()
     build = arguments.build.resolve()
     work = (arguments.work or build / "planted_bugs").resolve()
-    found, _, seconds = hunt(build / "tests/schedules/schedules", arguments.schedules, arguments.timeout)
+    found, _, seconds = hunt(build / "bin/schedules", arguments.schedules, arguments.timeout)
     print(f"without a bug: {'VIOLATED' if found else 'clean'}, {arguments.schedules} schedules, {seconds:.0f} s",
           flush=True)
     if found:
