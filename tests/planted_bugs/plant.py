@@ -68,7 +68,7 @@ def hunt(program, schedules, timeout):
         done = subprocess.run([str(program), "--schedules", str(schedules), "--until-violation"],
                               capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return True, "no end", timeout
+        return False, "no end within the time limit", timeout
     seconds = time.time() - begin
     first = next((l for l in done.stdout.splitlines() if l.startswith("violation: ")), "")
     words = first.removeprefix("violation: ") or done.stderr.strip().splitlines()[-1:]
@@ -101,7 +101,7 @@ def main():
             continue
         found, what, seconds = hunt(program, arguments.schedules, arguments.timeout)
         num_found += found
-        print(f"| {bug['what']} | {what if found else 'NOT FOUND'} | {seconds:.1f} |", flush=True)
+        print(f"| {bug['what']} | {what if found else 'NOT FOUND ' + what} | {seconds:.1f} |", flush=True)
         program.unlink()
     print(f"{num_found} of {len(bugs)} found")
     return 0 if num_found >= SHARE_FOUND * len(bugs) else 1

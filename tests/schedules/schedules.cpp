@@ -54,7 +54,7 @@ constexpr Variant kVariants[] = {
     {"{grid: {}}", 6, 6, "all=0.005,crash=0.05,lose=0.02"},
     {"{grid: {}}", 6, 2, "fail=0.03,kill=0.03,torn=0.03,crash=0.01,lose=0.02"},
     {"{halving: {eta: 2, per: [train.method]}}", 12, 20, "all=0.01,fail=0.002"},
-    {"{asha: {eta: 2}}", 12, 20, "all=0.01,fail=0.002"},
+    {"{asha: {eta: 2}}", 12, 20, "all=0.01,fail=0.03"},
     {"{tpe: {trials: 70}}", 8, 6, "all=0.01,fail=0.002"},
     {"{grid: {}}", 6, 3, "zombie=0.05,slow=0.05,clock=0.2,hang=0.02,duplicate=0.05"},
     {"{grid: {}}", 6, 3, "full=0.05,crash=0.02,kill=0.01"},
