@@ -32,11 +32,17 @@ void Reactor::add_stage(StageEntry stage, double now) {
     return;
   }
   ++num_positions_;
+  doom_if_input_failed(*added);
+}
+
+// A pending stage whose input has failed will fail at the next tick: it was planned or queued again
+// behind the failure.
+void Reactor::doom_if_input_failed(const StageEntry& stage) {
   const bool is_doomed = std::any_of(
-      added->sources.begin(), added->sources.end(),
+      stage.sources.begin(), stage.sources.end(),
       [](const StageEntry* source) { return source->stored.state == StageState::kFailed; });
-  if (is_doomed && added->stored.state == StageState::kPending) {
-    doomed_.push_back(added->stored.key);
+  if (is_doomed && stage.stored.state == StageState::kPending) {
+    doomed_.push_back(stage.stored.key);
   }
 }
 
@@ -291,6 +297,9 @@ Outbox Reactor::on_heartbeat(std::uint64_t request, const proto::HeartbeatReques
 Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& message, double now) {
   Outbox out;
   GangEntry* gang = known(message.caller().gang(), message.caller().coordinator_epoch());
+  if (gang != nullptr) {
+    gang->last_seen = now;  // alive, whatever became of its lease
+  }
   StageEntry* stage = gang == nullptr ? nullptr : leased(message.key(), message.epoch(), gang->id);
   if (stage == nullptr) {
     proto::CommitReply answer;
@@ -299,11 +308,11 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
     reply(out, request, answer);
     return out;
   }
-  gang->last_seen = now;
   if (message.result().outcome() ==
       proto::StageResult::STOPPED) {  // its checkpoint waits in the attempt's directory
     stages_.set_state(*stage, StageState::kPending);
     stage->stored.gang = 0;
+    doom_if_input_failed(*stage);
     out.push_back(SaveStage{message.key()});
     proto::CommitReply answer;
     answer.set_accepted(true);
@@ -338,10 +347,12 @@ Outbox Reactor::commit_refused(const std::string& key, const std::string& why, d
 Outbox Reactor::on_fail(std::uint64_t request, const proto::FailRequest& message, double now) {
   Outbox out;
   GangEntry* gang = known(message.caller().gang(), message.caller().coordinator_epoch());
+  if (gang != nullptr) {
+    gang->last_seen = now;
+  }
   if (StageEntry* stage =
           gang == nullptr ? nullptr : leased(message.key(), message.epoch(), gang->id);
       stage != nullptr) {
-    gang->last_seen = now;
     attempt_failed(*stage, message.kind(), message.message(), now, out);
   }
   reply(out, request, proto::FailReply());
@@ -397,6 +408,7 @@ void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const s
     const double delay = std::min(options_.retry_delay_max,
                                   options_.retry_delay * std::exp2(stage.stored.attempts - 1));
     stages_.set_pending(stage, now + delay * (1 + 0.25 * jitter_.uniform()));
+    doom_if_input_failed(stage);
     out.push_back(SaveStage{stage.stored.key});
     return;
   }

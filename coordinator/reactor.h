@@ -133,6 +133,7 @@ class Reactor {
                       double now, Outbox& out);
   void fail_dependents(const StageEntry& source, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
+  void doom_if_input_failed(const StageEntry& stage);
   void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out);
   void launch_gangs(double now, Outbox& out);
   void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
@@ -146,7 +147,7 @@ class Reactor {
   std::int64_t last_gang_ = 0;
   std::int64_t num_positions_ = 0;
   int launch_failures_ = 0;          // gangs lost in a row before their first call
-  std::vector<std::string> doomed_;  // added while an input had failed
+  std::vector<std::string> doomed_;  // pending while an input has failed
   bool stopping_ = false;
 };
 

@@ -338,6 +338,27 @@ TEST_F(ReactorTest, SoIsWhatIsAddedLaterToAFailedInput) {
   EXPECT_TRUE(reactor_.all_settled());
 }
 
+// Its input was done when it began, was found damaged, and failed when it was made again.
+TEST_F(ReactorTest, SoIsWhatComesBackBehindAFailedInput) {
+  add("s", {}, StageState::kDone);
+  add("eval", {"s"});
+  add("other");
+  start_gangs();
+  EXPECT_EQ(next(1), "eval");
+  EXPECT_EQ(only<SaveStage>(reactor_.artifact_lost("s", "a flipped bit")).size(), 1U);
+  EXPECT_EQ(next(2), "s");
+  auto message = from<proto::FailRequest>(2);
+  message.set_key("s");
+  message.set_epoch(epoch_of("s"));
+  message.set_kind("data");
+  (void)reactor_.on_fail(++request_, message, now_);
+  EXPECT_EQ(state_of("s"), StageState::kFailed);
+  EXPECT_EQ(state_of("eval"), StageState::kRunning);
+  (void)reactor_.on_gang_exit(1, 137, "", now_);
+  (void)reactor_.on_tick(now_);
+  EXPECT_EQ(state_of("eval"), StageState::kFailed);
+}
+
 TEST_F(ReactorTest, ALivingGangOfTheCoordinatorBeforeKeepsItsLease) {
   StageEntry stage;
   stage.stored.key = "s";
