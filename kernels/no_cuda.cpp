@@ -11,6 +11,10 @@ void gemm(const Stream& /*stream*/, Transpose /*transpose_a*/, Transpose /*trans
           const TensorView& /*c*/) {
   no_kernel("gemm");
 }
+void round_to_bf16(const Stream& /*stream*/, const TensorView& /*x*/,
+                   const TensorView& /*rounded*/) {
+  no_kernel("round_to_bf16");
+}
 void keep_operand(const Stream& /*stream*/, const TensorView& /*matrix*/) {
   no_kernel("keep_operand");
 }

@@ -2,7 +2,7 @@
 #include "kernels/round.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -16,7 +16,8 @@ void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& 
       cpu::round_to_bf16(stream, x, rounded);
       return;
     case DeviceType::kCuda:
-      no_kernel("round_to_bf16");
+      cuda::round_to_bf16(stream, x, rounded);
+      return;
   }
 }
 

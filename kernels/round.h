@@ -7,8 +7,8 @@
 
 namespace finescale {
 
-// rounded [R, C] = x [R, C] rounded to bf16; both f32 or bf16, row strides respected. NaN stays
-// NaN. In the host's memory.
+// rounded [R, C] = x [R, C] rounded to bf16; on the CPU both f32 or bf16, on a GPU f32 to bf16. Row
+// strides respected. NaN stays NaN.
 void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& rounded);
 
 }  // namespace finescale

@@ -14,7 +14,7 @@ namespace finescale::cuda {
 namespace {
 
 TensorView rounded(const Stream& stream, const TensorView& x, const TensorView& copy) {
-  round_to_bf16(stream, x, copy);
+  cuda::round_to_bf16(stream, x, copy);
   return copy;
 }
 

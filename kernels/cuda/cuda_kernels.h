@@ -18,6 +18,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::cuda {
@@ -40,6 +41,7 @@ decltype(finescale::gelu_backward) gelu_backward;
 decltype(finescale::geglu_forward) geglu_forward;
 decltype(finescale::geglu_backward) geglu_backward;
 decltype(finescale::rope_apply) rope_apply;
+decltype(finescale::round_to_bf16) round_to_bf16;
 decltype(finescale::swiglu_forward) swiglu_forward;
 decltype(finescale::swiglu_backward) swiglu_backward;
 decltype(finescale::embedding_forward) embedding_forward;

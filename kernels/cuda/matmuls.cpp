@@ -169,7 +169,7 @@ void Matmuls::keep_rounded(const Stream& stream, const TensorView& matrix) {
     ++found->users;
     return;
   }
-  round_to_bf16(stream, matrix, rounded_.emplace_back(*gpu_, matrix).copy);
+  cuda::round_to_bf16(stream, matrix, rounded_.emplace_back(*gpu_, matrix).copy);
 }
 
 void Matmuls::forget_rounded(const TensorView& matrix) noexcept {

@@ -4,11 +4,11 @@
 
 #include "core/device.h"
 #include "core/tensor.h"
+#include "kernels/round.h"
 
 namespace finescale::cuda {
 
-// y [R, C] bf16 = x [R, C] f32, to nearest, ties to even; row strides respected.
-void round_to_bf16(const Stream& stream, const TensorView& x, const TensorView& y);
+decltype(finescale::round_to_bf16) round_to_bf16;
 
 // Whether products of these f32 tensors are of rounded operands on this stream.
 [[nodiscard]] inline bool rounds_products(const Stream& stream, const TensorView& x) {

@@ -152,7 +152,8 @@ void Transformer::bind_gradient(const UnitBlocks& blocks) {
 
 std::vector<std::unique_ptr<SharedOperand>> Transformer::share_weights() const {
   std::vector<std::unique_ptr<SharedOperand>> shared;
-  if (options_.stream.products() == Products::kF32) {
+  // The host's are kept rounded where they do not train: keep_rounded().
+  if (!options_.stream.on_gpu() || options_.stream.products() == Products::kF32) {
     return shared;
   }
   const auto share = [&](const Weight& weight) {
