@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <set>
 #include <utility>
 
+#include "configs/chosen_tensors.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -143,7 +145,92 @@ planner::MethodShape low_rank_shape(const LowRank& config) {
 
 }  // namespace
 
-planner::MethodShape method_shape(const config::Method& method) {
+namespace {
+
+std::int64_t elements_of(const LogicalShape& tensor) {
+  return tensor.rows * std::max<std::int64_t>(1, tensor.columns);
+}
+
+// Where a tensor's elements count: k and v are cut by heads, norms and the biases of what sums over
+// ranks lie on all of them.
+void add_chosen(const LogicalShape& tensor, planner::ChosenElements& unit) {
+  const auto is_of = [&](const char* part) { return tensor.name.find(part) != std::string::npos; };
+  const bool sums = is_of(".o_proj.") || is_of(".down_proj.");
+  if (is_of("norm") || is_of("embed_positions") || (tensor.columns == 0 && sums)) {
+    unit.whole += elements_of(tensor);
+  } else if (is_of(".k_proj.") || is_of(".v_proj.")) {
+    unit.keys += elements_of(tensor);
+  } else {
+    unit.cut += elements_of(tensor);
+  }
+}
+
+// Of matrices whose whole stack is frozen: they are kept rounded where products round.
+void add_idle(const DecoderShape& model, const std::vector<LogicalShape>& trained,
+              planner::Choice& choice) {
+  static const std::array<std::vector<std::string>, 4> kStacks = {
+      {{".q_proj.", ".k_proj.", ".v_proj."}, {".o_proj."}, {".gate_proj.", ".up_proj."},
+       {".down_proj."}}};
+  const auto stack_of = [](const std::string& name) {
+    for (std::size_t i = 0; i < kStacks.size(); ++i) {
+      for (const std::string& module : kStacks[i]) {
+        if (name.find(module) != std::string::npos) {
+          return static_cast<int>(i);
+        }
+      }
+    }
+    return -1;
+  };
+  std::set<std::pair<int, int>> busy;  // layer and stack
+  bool head_trains = false;
+  const char* const head = model.tied ? "model.embed_tokens" : "lm_head";
+  for (const LogicalShape& tensor : trained) {
+    busy.insert({layer_of(tensor.name), stack_of(tensor.name)});
+    head_trains = head_trains || tensor.name.starts_with(head);
+  }
+  for (const LogicalShape& tensor : logical_tensors(model)) {
+    const int layer = layer_of(tensor.name);
+    const int stack = stack_of(tensor.name);
+    if (layer >= 0 && stack >= 0 && tensor.columns > 0 && !busy.contains({layer, stack})) {
+      choice.layers[static_cast<std::size_t>(layer)].idle += elements_of(tensor);
+    }
+  }
+  choice.final.idle = head_trains ? 0 : std::int64_t{model.vocab_size} * model.hidden_size;
+}
+
+planner::Choice choice_of(const TensorChoice& wanted, const DecoderShape& model) {
+  const std::vector<LogicalShape> trained = chosen_tensors(model, wanted);
+  if (trained.empty()) {
+    throw Error(ErrorKind::kConfig, "the method trains no tensor of this model", "train.method",
+                "choose others by name: model.norm, q_proj, mlp.*.weight");
+  }
+  planner::Choice choice;
+  choice.layers.resize(static_cast<std::size_t>(model.num_layers));
+  for (const LogicalShape& tensor : trained) {
+    const int layer = layer_of(tensor.name);
+    if (layer >= 0) {
+      add_chosen(tensor, choice.layers[static_cast<std::size_t>(layer)]);
+    } else if (tensor.name == "model.embed_tokens.weight") {
+      add_chosen(tensor, choice.embedding);
+    } else if (tensor.name == "model.embed_positions.weight") {
+      add_chosen(tensor, choice.positions);
+    } else {
+      add_chosen(tensor, choice.final);
+    }
+  }
+  add_idle(model, trained, choice);
+  const BackwardWork work = backward_work(model, trained);
+  choice.first_layer = work.first_layer;
+  choice.input_work = static_cast<double>(work.inputs);
+  choice.weight_work = static_cast<double>(work.weights);
+  choice.attention_work = work.attention;
+  choice.head_passes = 2 + (work.head_inputs ? 2 : 0) + (work.head_weights ? 2 : 0);
+  return choice;
+}
+
+}  // namespace
+
+planner::MethodShape method_shape(const config::Method& method, const DecoderShape& model) {
   planner::MethodShape shape;
   switch (method.kind_case()) {
     case config::Method::kFull:
@@ -170,6 +257,12 @@ planner::MethodShape method_shape(const config::Method& method) {
       shape.outputs[6] = false;
       shape.inputs[6] = shape.targets[6];
       break;
+    case config::Method::kSelective:
+    case config::Method::kBitfit:
+      shape.trains_base = false;
+      shape.targets = {};
+      shape.choice = choice_of(*tensor_choice(method), model);
+      break;
   }
   return shape;
 }
@@ -178,7 +271,7 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
   w.model = model_shape(model);
-  w.method = method_shape(train.method());
+  w.method = method_shape(train.method(), model);
   w.batch = batch;
   const double element = train.precision() == config::PRECISION_F64 ? 8 : 4;
   w.bytes = {.weight = element,

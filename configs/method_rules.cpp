@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "configs/chosen_tensors.h"
+
 namespace finescale {
 
 namespace {
@@ -36,6 +38,8 @@ Adapters adapters_of(const config::Method& method) {
     case config::Method::kIa3:
       return {"ia3", {method.ia3().target_modules().begin(), method.ia3().target_modules().end()}};
     case config::Method::kFull:
+    case config::Method::kSelective:
+    case config::Method::kBitfit:
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -93,8 +97,44 @@ void check_optimizer(const config::Train& train, const std::string& path,
                  "give momentum: 0.9");
 }
 
+namespace {
+
+void check_selective(const config::Selective& config, const DecoderShape& model,
+                     const std::string& path, const RuleReport& report) {
+  const auto element = [](const std::string& field, int index) {
+    return field + "[" + std::to_string(index) + "]";
+  };
+  for (int i = 0; i < config.layers_size(); ++i) {
+    report.require(config.layers(i) < model.num_layers, element(path + ".layers", i),
+                   path + ".layers: " + std::to_string(config.layers(i)) + ", must be < " +
+                       std::to_string(model.num_layers) + ", the model's layers");
+  }
+  for (int i = 0; i < config.parameters_size(); ++i) {
+    const TensorChoice choice = {{config.parameters(i)},
+                                 {config.layers().begin(), config.layers().end()}};
+    if (!chosen_tensors(model, choice).empty()) {
+      continue;
+    }
+    const std::string near = nearest_tensor(model, config.parameters(i));
+    report.fail(element(path + ".parameters", i),
+                path + ".parameters: the model has no tensor " + config.parameters(i) +
+                    (near.empty() ? "" : ", did you mean " + near + "?"),
+                config.layers_size() > 0 ? "only tensors of the layers named are looked at"
+                                         : "* stands for anything: mlp.*.weight");
+  }
+}
+
+}  // namespace
+
 void check_method_fits(const config::Train& train, const DecoderShape& model,
                        const std::string& path, const RuleReport& report) {
+  if (train.method().has_selective()) {
+    check_selective(train.method().selective(), model, path + ".method.selective", report);
+  }
+  report.require(!train.method().has_bitfit() ||
+                     !chosen_tensors(model, *tensor_choice(train.method())).empty(),
+                 path + ".method.bitfit", path + ".method.bitfit: the model has no biases",
+                 "gpt2, gpt_neox, phi and qwen2 have some; choose selective with norms");
   const int last = train.method().full().last_layers();
   report.require(last <= model.num_layers, path + ".method.full.last_layers",
                  path + ".method.full.last_layers is " + std::to_string(last) +
@@ -115,6 +155,17 @@ void check_method_fits(const config::Train& train, const DecoderShape& model,
                    field + ".rank is " + std::to_string(adapters.rank) +
                        ", must be <= " + std::to_string(side) + ", the smaller side of " + module);
   }
+}
+
+void check_method_on_mesh(const config::Train& train, const DecoderShape& model,
+                          const config::Mesh& mesh, const std::string& path,
+                          const RuleReport& report) {
+  const std::optional<TensorChoice> choice = tensor_choice(train.method());
+  const bool trains_table = choice && is_chosen(*choice, "model.embed_tokens.weight");
+  report.require(!trains_table || !model.tied || mesh.pipeline() == 1, path + ".method",
+                 path + ".method trains the embedding, which is also the head: mesh.pipeline is " +
+                     std::to_string(mesh.pipeline()) + ", must be 1",
+                 "leave embed_tokens out, or use full");
 }
 
 }  // namespace finescale

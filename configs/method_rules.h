@@ -6,7 +6,7 @@
 
 #include "configs/decoder.h"
 #include "configs/rule_report.h"
-#include "configs/schema/train.pb.h"
+#include "configs/schema/sweep.pb.h"
 
 namespace finescale {
 
@@ -20,5 +20,9 @@ void check_optimizer(const config::Train& train, const std::string& path, const 
 // What the method asks of the model.
 void check_method_fits(const config::Train& train, const DecoderShape& model,
                        const std::string& path, const RuleReport& report);
+// What the method asks of the mesh.
+void check_method_on_mesh(const config::Train& train, const DecoderShape& model,
+                          const config::Mesh& mesh, const std::string& path,
+                          const RuleReport& report);
 
 }  // namespace finescale

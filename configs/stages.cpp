@@ -297,6 +297,8 @@ class Expansion {
 bool leaves_whole_weights(const config::Method& method) {
   switch (method.kind_case()) {
     case config::Method::kFull:
+    case config::Method::kSelective:
+    case config::Method::kBitfit:
       return true;
     case config::Method::kLora:
     case config::Method::kDora:

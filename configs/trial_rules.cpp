@@ -141,7 +141,9 @@ void TrialRules::check_shape() const {
 
 void TrialRules::check_methods_fit(const DecoderShape& model) const {
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
-    check_method_fits(sweep_.trial().stages(i).train(), model, stage_path(i) + ".train", *this);
+    const config::Train& train = sweep_.trial().stages(i).train();
+    check_method_fits(train, model, stage_path(i) + ".train", *this);
+    check_method_on_mesh(train, model, sweep_.mesh(), stage_path(i) + ".train", *this);
   }
 }
 

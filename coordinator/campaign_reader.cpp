@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "configs/canonical.h"
+#include "configs/stages.h"
 #include "coordinator/status.h"
 #include "coordinator/trial_text.h"
 #include "coordinator/tuning.h"
@@ -114,7 +115,8 @@ TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial, const Sta
     row.train_flops += result.train_flops();
     config::StageSpec spec;
     parse_canonical(campaign.specs.at(key), spec);
-    row.artifacts[spec.train().train().method().has_full() ? "checkpoint" : "adapter"] = key;
+    row.artifacts[leaves_whole_weights(spec.train().train().method()) ? "checkpoint" : "adapter"] =
+        key;
     row.curve.clear();
     double tokens = 0;
     for (const proto::StepRow& step : result.steps()) {

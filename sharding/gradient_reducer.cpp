@@ -167,7 +167,7 @@ void GradientReducer::open_unit(int unit) {
   if (self.opened[index]) {
     return;
   }
-  if (self.leaves_in_places) {
+  if (self.leaves_in_places && self.plan.unit(unit).size() > 0) {
     const auto place = static_cast<std::size_t>(self.plan.place(unit));
     FS_CHECK(self.place_units[place] < 0, "two units of one place are open");
     if (self.queue != nullptr) {

@@ -196,13 +196,17 @@ TensorView ParameterStore::owned(int unit) {
   return impl_->zero_stage == 0 ? impl_->blocks[index] : impl_->ranges[index];
 }
 
-void ParameterStore::publish() {
-  Impl& self = *impl_;
-  self.wait();
-  for (Impl::Place& place : self.places) {
+void ParameterStore::forget() {
+  impl_->wait();
+  for (Impl::Place& place : impl_->places) {
     FS_CHECK(place.held == 0, "a unit is held");
     place.unit = -1;
   }
+}
+
+void ParameterStore::publish() {
+  Impl& self = *impl_;
+  forget();
   if (self.zero_stage == 0 || self.gathers || self.shard->size() == 1) {
     return;
   }

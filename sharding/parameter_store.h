@@ -53,6 +53,8 @@ class ParameterStore {
     TensorView values;
   };
   [[nodiscard]] std::vector<Piece> pieces(std::int64_t begin, std::int64_t end);
+  // Gathered units are forgotten: what the ranks keep has changed. Nothing is held.
+  void forget();
   // Calls read(hyperslab of the logical tensor, its values [n] in memory) until everything that
   // this rank keeps of a tensor has been filled; `offset` is where its local part begins in the
   // flat block. The values given to `read` lie in the host's memory. Gathered units are forgotten.

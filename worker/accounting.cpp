@@ -2,6 +2,9 @@
 #include "worker/accounting.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "configs/chosen_tensors.h"
 
 namespace finescale {
 
@@ -22,6 +25,15 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
   const DecoderShape& shape = layout.shape();
   const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
+  if (const std::optional<TensorChoice> choice = tensor_choice(method)) {
+    const BackwardWork work = backward_work(shape, chosen_tensors(shape, *choice));
+    const double multiplied = parameters + static_cast<double>(work.inputs + work.weights);
+    const double head_products = 1.0 + (work.head_inputs ? 1 : 0) + (work.head_weights ? 1 : 0);
+    return 2 * static_cast<double>(tokens) * multiplied +
+           2 * static_cast<double>(labels) * head_products * head +
+           (2.0 * shape.num_layers + 4.0 * work.attention) * static_cast<double>(shape.query()) *
+               sum_attended;
+  }
   const bool trains_base = method.has_full();
   const double passes = trains_base ? 6 : 4;
   double per_token =

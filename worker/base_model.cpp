@@ -92,6 +92,14 @@ BaseWeights base_weights(const Engine& engine, BasePiece& piece) {
   weights.blocks = piece.store.blocks();
   weights.enter = [&piece](int unit) { piece.store.acquire(unit, -1); };
   weights.leave = [&piece](int unit) { piece.store.release(unit); };
+  weights.change = [&piece](int tensor, const BaseWeights::Put& put) {
+    const std::int64_t first = piece.weights.offset(tensor);
+    const std::int64_t last = first + piece.weights.local_shape(tensor).num_elements();
+    piece.store.forget();
+    for (const ParameterStore::Piece& kept : piece.store.pieces(first, last)) {
+      put(kept.range.begin - first, kept.range.end - first, kept.values);
+    }
+  };
   weights.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
   return weights;
 }

@@ -89,7 +89,7 @@ class Loop {
     progress_.seconds += seconds;
     progress_.flops += train_flops(
         parts_.model->layout(), config_.method(),
-        parts_.model->method().trains_base() ? 0 : parts_.model->num_trainable(), batch_.num_tokens,
+        parts_.model->method().changes_base() ? 0 : parts_.model->num_trainable(), batch_.num_tokens,
         batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();

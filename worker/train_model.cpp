@@ -189,7 +189,7 @@ std::vector<CheckpointTensor> TrainModel::frozen(Trainable& piece) const {
   BasePiece& base = piece.base();
   const bool writes = engine_.zero_stage == 3 ? engine_.mesh->coord().data == 0
                                               : engine_.mesh->replica().rank() == 0;
-  if (!piece.method().trains_base() || !writes) {
+  if (!piece.method().changes_base() || !writes) {
     return {};
   }
   std::vector<CheckpointTensor> all;
@@ -197,7 +197,10 @@ std::vector<CheckpointTensor> TrainModel::frozen(Trainable& piece) const {
     const int index = base.weights.find(tensor.path.substr(std::string_view("/model/").size()));
     const int unit = base.weights.unit_of(index);
     const bool is_copy = base.layout.head_is_copy() && unit == base.plan.num_units() - 1;
-    if (piece.trains_unit(unit) || piece.lends_embedding() || is_copy ||
+    const bool is_written = piece.method().trains_base()
+                                ? piece.trains_unit(unit)
+                                : piece.trainable().find(base.weights.tensor(index).name) >= 0;
+    if (is_written || piece.lends_embedding() || is_copy ||
         !is_first_copy(base.weights.tensor(index), base.weights.tensor_rank(),
                        base.weights.tensor_size())) {
       continue;

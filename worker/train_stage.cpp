@@ -8,6 +8,7 @@
 #include "checkpoint/checkpoint.h"
 #include "comm/trace.h"
 #include "configs/canonical.h"
+#include "configs/stages.h"
 #include "core/error.h"
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
@@ -69,7 +70,7 @@ class TrainStage {
       return result(proto::StageResult::STOPPED,
                     "told to stop after step " + std::to_string(progress_.step));
     }
-    *base_key = model_->method().trains_base() ? "" : base_->key;
+    *base_key = model_->method().changes_base() ? "" : base_->key;
     write_artifact(outcome == TrainOutcome::kDone);
     if (outcome == TrainOutcome::kDiverged) {
       return result(proto::StageResult::DIVERGED,
@@ -88,7 +89,7 @@ class TrainStage {
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
-    if (spec_.train().method().has_full() && !spec_.model().has_fresh()) {
+    if (leaves_whole_weights(spec_.train().method()) && !spec_.model().has_fresh()) {
       // The resident weights stay as they are; the stage trains a copy.
       copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
       base_ = copy_.get();
@@ -99,7 +100,7 @@ class TrainStage {
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
     model_ = std::make_unique<TrainModel>(engine_, *base_, spec_.train(), spec_.seed(), *loader_);
-    if (!model_->method().trains_base() && base_->key.empty()) {
+    if (!model_->method().changes_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");
     }
@@ -134,7 +135,7 @@ class TrainStage {
     state.examples = progress.examples;
     state.seconds = progress.seconds;
     state.train_flops = progress.flops;
-    state.base_key = model_->method().trains_base() ? "" : base_->key;
+    state.base_key = model_->method().changes_base() ? "" : base_->key;
     state.stage_text = canonical_text(*in_.spec);
     state.model_text = canonical_text(base_->config);
     state.result = progress.rows.SerializeAsString();
@@ -281,7 +282,7 @@ class TrainStage {
     const std::int64_t trainable = model_->num_trainable();
     out.set_trainable_parameters(trainable);
     out.set_total_parameters(num_parameters(base_->config) +
-                             (model_->method().trains_base() ? 0 : trainable));
+                             (model_->method().changes_base() ? 0 : trainable));
     return out;
   }
 

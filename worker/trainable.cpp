@@ -91,7 +91,8 @@ void Trainable::update(const Stream& stream, const UpdateStep& step) {
 UnitEvents Trainable::training_events() const {
   const ModelLayout& layout = base_->layout;
   if (!method_->trains_base()) {
-    return unit_events(layout, Trains::kAdapters);
+    return method_->changes_base() ? unit_events(layout, backward_units())
+                                   : unit_events(layout, Trains::kAdapters);
   }
   int first = 0;  // layer that trains
   while (first < layout.num_layers() && !method_->trains_unit(layout.layer_unit(first))) {
@@ -103,6 +104,31 @@ UnitEvents Trainable::training_events() const {
   }
   // The gradient of what another piece sent goes back to it.
   return unit_events(layout, Trains::kUpper, layout.part().has_embedding ? first : 0);
+}
+
+// Of a method that trains single tensors. Gradients of what another piece sent go back to it.
+BackwardUnits Trainable::backward_units() const {
+  const ModelLayout& layout = base_->layout;
+  std::vector<bool> trains(static_cast<std::size_t>(base_->plan.num_units()));
+  for (int tensor = 0; tensor < base_->weights.size(); ++tensor) {
+    if (method_->trains_tensor(tensor)) {
+      trains[static_cast<std::size_t>(base_->weights.unit_of(tensor))] = true;
+    }
+  }
+  BackwardUnits units;
+  units.embedding = layout.part().has_embedding && trains.front();
+  units.positions =
+      layout.has_positions() &&
+      (units.embedding || trains[static_cast<std::size_t>(layout.positions_unit())]);
+  units.head = layout.part().has_head && (method_->trains_tensor(layout.head().first) ||
+                                          (layout.head().bias_first >= 0 &&
+                                           method_->trains_tensor(layout.head().bias_first)));
+  const bool all = !layout.part().has_embedding || units.embedding || units.positions;
+  while (!all && units.first_layer < layout.num_layers() &&
+         !trains[static_cast<std::size_t>(layout.layer_unit(units.first_layer))]) {
+    ++units.first_layer;
+  }
+  return units;
 }
 
 void Trainable::make_plans() {
@@ -134,7 +160,7 @@ void Trainable::make_model(const Engine& engine) {
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
-  model_->set_trains([this](int unit) { return trains_unit(unit); });
+  model_->set_trains([this](int tensor) { return method_->trains_tensor(tensor); });
   // At ZeRO-3 the values come anew in every round.
   if (stream_.products() == Products::kBf16 && !stream_.on_gpu() && engine.zero_stage < 3) {
     model_->keep_rounded();
@@ -206,7 +232,12 @@ void Trainable::open() {
     blocks_.back() = head;
     blocks = &blocks_;
   }
-  model_->bind_gradient(method_->bind_gradient(*blocks));
+  const UnitBlocks& of_base = method_->bind_gradient(*blocks);
+  if (method_->gradients() != nullptr) {
+    model_->bind_gradients(*method_->gradients());
+  } else {
+    model_->bind_gradient(of_base);
+  }
 }
 
 void Trainable::close() {

@@ -75,6 +75,7 @@ class Trainable {
   void make_plans();
   void make_adapter_store(const Engine& engine);
   [[nodiscard]] UnitEvents training_events() const;
+  [[nodiscard]] BackwardUnits backward_units() const;
   void make_model(const Engine& engine);
   [[nodiscard]] std::vector<TrainedUnit> trained_units() const;
   // The unit whose gradient the last pipeline rank sums.

@@ -19,10 +19,12 @@ void pass_through(std::vector<UnitEvent>& events, int unit, bool backward) {
 
 }  // namespace
 
-UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer) {
+namespace {
+
+// units: null: there is no backward pass.
+UnitEvents events_of(const ModelLayout& layout, const BackwardUnits* units) {
   const ModelPart& part = layout.part();
-  const bool base = trains == Trains::kBase;
-  const bool trains_head = base || (trains == Trains::kUpper && !layout.shape().tied);
+  const bool trains_head = units != nullptr && units->head;
   UnitEvents events;
   if (part.has_embedding) {
     pass_through(events.forward, 0, false);
@@ -42,30 +44,53 @@ UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer
     } else if (head != final_unit) {
       pass_through(events.forward, head, false);
     }
-    if (trains != Trains::kNothing && !(trains_head && head == final_unit)) {
+    if (units != nullptr && !(trains_head && head == final_unit)) {
       events.backward.push_back({final_unit, true, true});
     }
-    if (trains != Trains::kNothing) {
+    if (units != nullptr) {
       events.backward.push_back({final_unit, true, false});
     }
   }
-  if (trains == Trains::kNothing) {
+  if (units == nullptr) {
     return events;
   }
-  for (int i = layout.num_layers() - 1; i >= first_layer; --i) {
+  for (int i = layout.num_layers() - 1; i >= units->first_layer; --i) {
     pass_through(events.backward, layout.layer_unit(i), true);
   }
-  if (base && layout.has_positions()) {
+  if (units->positions && layout.has_positions()) {
     pass_through(events.backward, layout.positions_unit(), true);
   }
-  if (base && part.has_embedding) {
-    const bool is_open = part.has_head && head_unit(layout) == 0;
+  if (units->embedding && part.has_embedding) {
+    const bool is_open = part.has_head && trains_head && head_unit(layout) == 0;
     if (!is_open) {
       events.backward.push_back({0, true, true});
     }
     events.backward.push_back({0, true, false});
   }
   return events;
+}
+
+}  // namespace
+
+UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer) {
+  BackwardUnits units;
+  switch (trains) {
+    case Trains::kNothing:
+      return events_of(layout, nullptr);
+    case Trains::kBase:
+      units = {.head = true, .positions = true, .embedding = true};
+      break;
+    case Trains::kAdapters:
+      break;
+    case Trains::kUpper:
+      units = {.first_layer = first_layer, .head = !layout.shape().tied};
+      break;
+  }
+  return events_of(layout, &units);
+}
+
+UnitEvents unit_events(const ModelLayout& layout, const BackwardUnits& units) {
+  return events_of(layout, &units);
 }
 
 }  // namespace finescale

@@ -27,4 +27,13 @@ enum class Trains { kNothing, kBase, kAdapters, kUpper };  // kAdapters: in ever
 // and a head of its own; the passes of the other pieces go through all of their layers.
 [[nodiscard]] UnitEvents unit_events(const ModelLayout& layout, Trains trains, int first_layer = 0);
 
+// Which units have a backward pass, where something trains: the final one always.
+struct BackwardUnits {
+  int first_layer = 0;  // of this piece; the number of its layers: none
+  bool head = false;    // its weight trains
+  bool positions = false;
+  bool embedding = false;
+};
+[[nodiscard]] UnitEvents unit_events(const ModelLayout& layout, const BackwardUnits& units);
+
 }  // namespace finescale

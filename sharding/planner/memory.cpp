@@ -45,6 +45,7 @@ class Piece {
         ranks_(plan.axes.replicas()),
         has_embedding_(index == 0),
         has_head_(index + 1 == plan.pieces()) {
+    first_layer_ = layers.begin;
     num_layers_ = layers.end - layers.begin;
     num_frozen_ = static_cast<int>(
         std::clamp<std::int64_t>(w.method.frozen_layers(w.model) - layers.begin, 0, num_layers_));
@@ -79,6 +80,13 @@ class Piece {
 
   [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions, std::int64_t layer,
                             std::int64_t norm, std::int64_t head, bool only_trained) const {
+    return units(embedding, positions,
+                 [&](int i) { return only_trained && i < num_frozen_ ? 0 : layer; }, norm, head);
+  }
+  template <class LayerSize>
+  [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions,
+                            const LayerSize& layer_size, std::int64_t norm,
+                            std::int64_t head) const {
     Units all;
     if (has_embedding_) {
       all.add(embedding);
@@ -89,7 +97,7 @@ class Piece {
     all.first_layer = static_cast<int>(all.ranges.size());
     all.layers = num_layers_;
     for (int i = 0; i < num_layers_; ++i) {
-      all.add(only_trained && i < num_frozen_ ? 0 : layer);
+      all.add(layer_size(i));
     }
     if (has_head_) {
       all.add(norm + (model().tied ? 0 : head));
@@ -105,6 +113,13 @@ class Piece {
   }
   // What is summed as layers are.
   [[nodiscard]] Units trained() const {
+    if (const auto& choice = w_.method.choice) {
+      const auto size = [&](const ChosenElements& unit) { return unit.at(model(), tensor()); };
+      return units(
+          size(choice->embedding), size(choice->positions),
+          [&](int i) { return size(choice->layers[static_cast<std::size_t>(first_layer_ + i)]); },
+          size(choice->final), 0);
+    }
     if (!w_.method.trains_base) {
       return units(0, 0, w_.method.adapters_of_layer(model(), tensor()), 0, 0, true);
     }
@@ -127,6 +142,13 @@ class Piece {
 
   // What products multiply by and does not train. An untied head trains with the last layers.
   [[nodiscard]] std::int64_t frozen_matrices() const {
+    if (const auto& choice = w_.method.choice) {
+      std::int64_t idle = has_head_ ? choice->final.idle / tensor() : 0;
+      for (int i = 0; i < num_layers_; ++i) {
+        idle += choice->layers[static_cast<std::size_t>(first_layer_ + i)].idle / tensor();
+      }
+      return idle;
+    }
     const int layers = w_.method.trains_base ? num_frozen_ : num_layers_;
     const bool head = has_head_ && (!w_.method.trains_base || (model().tied && !trains_table()));
     return layers * model().layer_matrices(tensor()) + (head ? table() : 0);
@@ -250,6 +272,7 @@ class Piece {
   int ranks_;
   bool has_embedding_;
   bool has_head_;
+  int first_layer_ = 0;
   int num_layers_ = 0;
   int num_frozen_ = 0;  // the first of them
 };

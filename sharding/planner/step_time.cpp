@@ -52,6 +52,10 @@ class Model {
     return layers;
   }
   [[nodiscard]] double trained_layer() const {
+    if (w_.method.choice) {  // a mean, the tables included
+      return static_cast<double>(w_.method.choice->elements(m_, axes_.tensor)) /
+             static_cast<double>(std::max<std::int64_t>(1, m_.layers));
+    }
     return static_cast<double>(w_.method.trains_base
                                    ? m_.layer(axes_.tensor)
                                    : w_.method.adapters_of_layer(m_, axes_.tensor));
@@ -96,7 +100,11 @@ class Model {
     return local_layers(stage) * layer_forward() + gemm_seconds(head_elements(stage));
   }
   [[nodiscard]] double backward_seconds(int stage, double forward) const {
-    const double passes = w_.method.trains_base ? 2 : 1;
+    double passes = w_.method.trains_base ? 2 : 1;
+    if (const auto& choice = w_.method.choice) {
+      passes = (choice->input_work + choice->weight_work) /
+               static_cast<double>(m_.layers * m_.layer_matrices());
+    }
     const auto matrices = static_cast<double>(m_.layer_matrices(axes_.tensor));
     const double adapters = static_cast<double>(w_.method.adapters_of_layer(m_, axes_.tensor));
     const double layer = gemm_seconds(passes * matrices + 2 * adapters) +

@@ -21,8 +21,24 @@ std::array<Sides, 7> modules_of(const ModelShape& model, int tensor) {
 
 }  // namespace
 
+std::int64_t Choice::elements(const ModelShape& model, int tensor) const {
+  std::int64_t sum =
+      embedding.at(model, tensor) + positions.at(model, tensor) + final.at(model, tensor);
+  for (const ChosenElements& layer : layers) {
+    sum += layer.at(model, tensor);
+  }
+  return sum;
+}
+
+std::int64_t MethodShape::trained(const ModelShape& model, int tensor) const {
+  if (choice) {
+    return choice->elements(model, tensor);
+  }
+  return trains_base ? model.parameters() : model.layers * adapters_of_layer(model, tensor);
+}
+
 std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor) const {
-  if (trains_base) {
+  if (trains_base || choice) {
     return 0;
   }
   const std::array<Sides, 7> modules = modules_of(model, tensor);
@@ -84,6 +100,15 @@ std::string axes_text(const Axes& axes) {
 
 double useful_flops(const Workload& w) {
   const ModelShape& m = w.model;
+  if (const auto& choice = w.method.choice) {
+    const double per_token =
+        2 * (static_cast<double>(m.layers * m.layer_matrices()) + choice->input_work +
+             choice->weight_work) +
+        (2 * static_cast<double>(m.layers) + 4 * choice->attention_work) *
+            static_cast<double>(m.query()) * w.batch.context;
+    return w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
+                                             static_cast<double>(m.embedding()));
+  }
   const double passes = w.method.trains_base ? 6 : 4;
   const auto layers = static_cast<double>(m.layers);
   const double adapters = layers * static_cast<double>(w.method.adapters_of_layer(m));

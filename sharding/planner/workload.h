@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace finescale::planner {
 
@@ -73,9 +75,33 @@ struct ModelShape {
   }
 };
 
+// Elements of a unit that train, by how the tensor axis cuts them.
+struct ChosenElements {
+  std::int64_t cut = 0;
+  std::int64_t keys = 0;   // of k and v: cut as far as there are key heads
+  std::int64_t whole = 0;  // on every tensor rank
+  std::int64_t idle = 0;   // of the matrices of stacks in which nothing trains
+  [[nodiscard]] std::int64_t at(const ModelShape& model, int tensor) const noexcept {
+    return cut / tensor + (keys == 0 ? 0 : keys / model.key() * model.local_key(tensor)) + whole;
+  }
+};
+
+// Some tensors of the base train, as a compact copy that is written back after every update.
+struct Choice {
+  ChosenElements embedding, positions, final;
+  std::vector<ChosenElements> layers;
+  std::int64_t first_layer = 0;  // below it there is no backward pass
+  double input_work = 0;         // elements of matrices whose inputs need a gradient, by token
+  double weight_work = 0;        // and of those that train
+  double attention_work = 0;     // layers with a backward pass of attention
+  double head_passes = 2;        // 2: forward; 4, 6: its inputs, and its own
+  [[nodiscard]] std::int64_t elements(const ModelShape& model, int tensor = 1) const;
+};
+
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
+  std::optional<Choice> choice;  // without trains_base
   std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
   std::int64_t rank = 0;         // of a low-rank branch; 0: none
   std::int64_t frozen_rank = 0;  // of a second branch that does not train
@@ -91,8 +117,15 @@ struct MethodShape {
   [[nodiscard]] std::int64_t adapters_of_layer(const ModelShape& model, int tensor = 1) const;
   // Layers of the whole model in front of the first that trains.
   [[nodiscard]] std::int64_t frozen_layers(const ModelShape& model) const noexcept {
+    if (choice) {
+      return choice->first_layer;
+    }
     return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
   }
+  // What trains of the whole model.
+  [[nodiscard]] std::int64_t trained(const ModelShape& model, int tensor = 1) const;
+  // The base's values change.
+  [[nodiscard]] bool changes_base() const noexcept { return trains_base || choice.has_value(); }
   // Of the frozen branch.
   [[nodiscard]] std::int64_t constants_of_layer(const ModelShape& model, int tensor = 1) const;
 };

@@ -12,6 +12,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "comm/local/local_group.h"
+#include "configs/chosen_tensors.h"
 #include "configs/schema/train.pb.h"
 #include "core/parallel.h"
 #include "core/random.h"
@@ -37,6 +38,12 @@ inline void add_variants(const FieldDescriptor& kind, const FieldDescriptor& fie
                          std::vector<Kind>& all) {
   const std::string name = kind.name() + "_" + field.name();
   if (field.is_repeated()) {
+    if (field.cpp_type() == FieldDescriptor::CPPTYPE_INT32) {  // layers: below them nothing is kept
+      all.push_back({name, &kind, [&field](Message& message) {
+                       message.GetReflection()->AddInt32(&message, &field, 1);
+                       message.GetReflection()->AddInt32(&message, &field, 2);
+                     }});
+    }
     return;
   }
   switch (field.cpp_type()) {
@@ -94,6 +101,11 @@ inline void choose(const Kind& kind, Message& oneof) {
   const Descriptor& type = *chosen->GetDescriptor();
   if (const FieldDescriptor* rank = type.FindFieldByName("rank"); rank != nullptr) {
     chosen->GetReflection()->SetInt32(chosen, rank, 3);  // what a small model has room for
+  }
+  if (const FieldDescriptor* names = type.FindFieldByName("parameters"); names != nullptr) {
+    for (const char* name : {"q_proj.weight", "v_proj", "down_proj", "layers.2.*norm", "embed_*", "lm_head"}) {
+      chosen->GetReflection()->AddString(chosen, names, name);
+    }
   }
   if (kind.adjust) {
     kind.adjust(*chosen);
@@ -190,6 +202,12 @@ inline config::Train settings(const Choice& choice) {
   train.set_steps(6);
   train.set_precision(choice.precision);
   return train;
+}
+
+// Whether the model has what the method trains.
+inline bool fits(const Choice& choice) {
+  const auto wanted = tensor_choice(settings(choice).method());
+  return !wanted || !chosen_tensors(decoder_shape(small_model(choice.biased)), *wanted).empty();
 }
 
 // The ranks of a group that train one choice.

@@ -50,5 +50,34 @@ TEST(Accounting, AFrozenBranchIsMultipliedWithoutAGradient) {
                    4 * kAdapters * kTokens);
 }
 
+// Only the last matrix trains: no gradient goes through any other, nor through attention.
+TEST(Accounting, ChosenTensorsCountWhatIsMultiplied) {
+  config::ModelConfig model;
+  config::Llama& llama = *model.mutable_llama();
+  llama.set_hidden_size(8);
+  llama.set_intermediate_size(16);
+  llama.set_num_layers(2);
+  llama.set_num_heads(2);
+  llama.set_vocab_size(16);
+  const ModelLayout layout(model);
+  config::Method method;
+  method.mutable_selective()->add_parameters("down_proj");
+  method.mutable_selective()->add_layers(1);
+  const auto parameters = static_cast<double>(layout.num_layer_parameters());
+  EXPECT_DOUBLE_EQ(train_flops(layout, method, 0, 7, 3, 5),
+                   2 * 7 * (parameters + 8 * 16) + 2 * 3 * 2 * 16 * 8 + 2 * 2 * 8 * 5);
+  // Of both layers: every matrix of the second lets a gradient through.
+  method.mutable_selective()->clear_layers();
+  const double passed = parameters / 2;
+  EXPECT_DOUBLE_EQ(
+      train_flops(layout, method, 0, 7, 3, 5),
+      2 * 7 * (parameters + 2 * 8 * 16 + passed) + 2 * 3 * 2 * 16 * 8 + (2 * 2 + 4) * 8 * 5);
+  config::Method full;
+  full.mutable_full();
+  config::Method all;
+  all.mutable_selective();
+  EXPECT_DOUBLE_EQ(train_flops(layout, all, 0, 7, 3, 5), train_flops(layout, full, 0, 7, 3, 5));
+}
+
 }  // namespace
 }  // namespace finescale

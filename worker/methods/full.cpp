@@ -30,6 +30,9 @@ class FullMethod final : public Method {
   [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return true; }
+  [[nodiscard]] bool trains_tensor(int tensor) const override {
+    return trains_unit(base_->unit_of(tensor));
+  }
   [[nodiscard]] bool trains_unit(int unit) const override {
     return trains_[static_cast<std::size_t>(unit)];
   }

@@ -47,8 +47,15 @@ class Method {
   [[nodiscard]] virtual StepScale step_scale(int /*tensor*/) const { return {}; }
   // Group of the checkpoint that holds the trainable tensors: "/model" or "/adapter".
   [[nodiscard]] virtual const char* checkpoint_group() const = 0;
-  // Whether the base's matrices get gradients (6 N FLOPs a token) or not (4 N).
+  // Whether trainable() is the base itself.
   [[nodiscard]] virtual bool trains_base() const = 0;
+  // Whether the base's values change: a copy of it trains, and what is left is a whole model.
+  [[nodiscard]] virtual bool changes_base() const { return trains_base(); }
+  // Whether a tensor of the base trains, or some of its elements.
+  [[nodiscard]] virtual bool trains_tensor(int /*tensor*/) const { return false; }
+  // Where changes_base() without trains_base(): where gradients of the base's tensors go, as bound
+  // last; see Transformer::bind_gradients.
+  [[nodiscard]] virtual const std::vector<TensorView>* gradients() const { return nullptr; }
   // Where trains_base(): whether this unit of the base does; upper layers only, if not all.
   [[nodiscard]] virtual bool trains_unit(int /*unit*/) const { return true; }
 
@@ -90,5 +97,8 @@ struct MethodInput {
 [[nodiscard]] std::unique_ptr<Method> make_allora(const config::Allora& config,
                                                   const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_ia3(const config::Ia3& config, const MethodInput& input);
+// selective and bitfit: of tensors that tensor_choice() names.
+[[nodiscard]] std::unique_ptr<Method> make_selective(const config::Method& config,
+                                                     const MethodInput& input);
 
 }  // namespace finescale

@@ -16,6 +16,9 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_allora(config.allora(), input);
     case config::Method::kIa3:
       return make_ia3(config.ia3(), input);
+    case config::Method::kSelective:
+    case config::Method::kBitfit:
+      return make_selective(config, input);
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -31,6 +34,8 @@ double adapter_scale(const config::Method& config) {
     case config::Method::kFull:
     case config::Method::kAllora:
     case config::Method::kIa3:
+    case config::Method::kSelective:
+    case config::Method::kBitfit:
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -42,6 +47,11 @@ std::unique_ptr<Method> make_method(const config::Method& config, const ModelLay
   MethodInput input{.layout = &layout, .base = {}, .seed = seed};
   input.base.set = &base;
   base.split(base.flat(), input.base.blocks);
+  input.base.change = [&base](int tensor, const BaseWeights::Put& put) {
+    const TensorView values = base.view(tensor);
+    put(0, values.num_elements(),
+        TensorView(values.data, values.dtype, Shape{values.num_elements()}));
+  };
   return make_method(config, input);
 }
 

@@ -13,11 +13,20 @@
 
 namespace finescale {
 
+// Rows of a stacked weight that train by themselves; an empty gradient: that part of them does not.
+struct WeightRows {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  TensorView gradient;
+  TensorView bias_gradient;
+};
+
 struct Weight {
   TensorView value;
   TensorView gradient;  // where it is added; bound before the pass that makes it
   TensorView bias;      // empty: none. Trains with the weight
   TensorView bias_gradient;
+  std::vector<WeightRows> rows;  // where only some of them train: instead of the gradients above
   TensorView rounded;  // value as bf16, kept because it does not train; empty: none
   bool trains = false;
   bool may_train = true;  // with gradients bound

@@ -70,7 +70,7 @@ void norm_backward(const Stream& stream, const NormRule& rule, const TensorView&
       return;
     case DecoderShape::Norm::kLayer:
       layernorm_backward(stream, dy, x, weight.value, rows, dx, dweight);
-      if (weight.trains) {
+      if (weight.trains && !weight.bias_gradient.empty()) {
         bias_gradient(stream, dy, weight.bias_gradient);
       }
       return;

@@ -198,7 +198,10 @@ void Tape::open_gradient(int unit) {
   }
   for (Op& op : ops_) {
     if (auto* leave = std::get_if<LeaveOp>(&op); leave != nullptr && leave->unit == unit) {
-      leave->opened = true;
+      leave->opened = leave->backward = true;
+    }
+    if (auto* enter = std::get_if<EnterOp>(&op); enter != nullptr && enter->unit == unit) {
+      enter->backward = true;
     }
   }
 }

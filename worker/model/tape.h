@@ -280,6 +280,8 @@ class Tape {
   void run_backward(const RopeOp& op);
   void run_backward(const AttentionOp& op);
   void run_backward(const ActivationOp& op);
+  // own: the part of dy that belongs to rows of this rank, which biases are added to.
+  void weight_backward(const LinearOp& op, const TensorView& dy, const TensorView& own);
   // products: of dx, to which the branches' are added; all are carried out.
   void low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
   // The gradient in front of the factors of y, in a buffer to be given back.

@@ -199,6 +199,26 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   give_back(dx, Rows::kAll);
 }
 
+void Tape::weight_backward(const LinearOp& op, const TensorView& dy, const TensorView& own) {
+  const auto add = [&](const TensorView& all, const TensorView& rows, const TensorView& gradient,
+                       const TensorView& of_bias) {
+    if (!gradient.empty()) {
+      gemm(stream_, Transpose::kYes, Transpose::kNo, 1, all, data(op.x), 1, gradient);
+    }
+    if (!of_bias.empty()) {  // of rows that this rank owns, when y is a sum over ranks
+      bias_gradient(stream_, rows, of_bias);
+    }
+  };
+  if (op.weight->rows.empty()) {
+    add(dy, own, op.weight->gradient, op.weight->bias_gradient);
+    return;
+  }
+  for (const WeightRows& part : op.weight->rows) {
+    add(dy.columns(part.begin, part.end), own.columns(part.begin, part.end), part.gradient,
+        part.bias_gradient);
+  }
+}
+
 void Tape::run_backward(const LinearOp& op) {
   if (gradient(op.y).empty()) {
     return;
@@ -217,10 +237,7 @@ void Tape::run_backward(const LinearOp& op) {
   }
   const SharedOperand shared(stream_, dy);
   if (op.weight->trains) {
-    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, data(op.x), 1, op.weight->gradient);
-    if (!op.weight->bias.empty()) {  // of rows that this rank owns, when y is a sum over ranks
-      bias_gradient(stream_, own, op.weight->bias_gradient);
-    }
+    weight_backward(op, dy, own);
   }
   RowProducts products;
   input_backward(op, dy, products);

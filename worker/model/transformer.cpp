@@ -108,9 +108,17 @@ void Transformer::bind_values(const UnitBlocks& values) {
   });
 }
 
-void Transformer::set_trains(const std::function<bool(int unit)>& trains) {
+void Transformer::set_trains(const std::function<bool(int tensor)>& trains) {
+  const auto any = [&](int first, int last) {
+    bool found = false;
+    for (int index = first; index >= 0 && index <= last; ++index) {
+      found = found || trains(index);
+    }
+    return found;
+  };
   for_each_weight([&](Weight& weight, const StackIndex& index) {
-    weight.may_train = trains(weights_->unit_of(index.first));
+    weight.may_train =
+        any(index.first, index.last) || any(index.bias_first, index.bias_last);
     weight.trains = weight.may_train;
   });
 }
@@ -148,6 +156,29 @@ void Transformer::bind_gradient(const UnitBlocks& blocks) {
   if (layout_->shape().tied && !layout_->part().has_head) {
     embedding_.gradient = TensorView();  // its rows belong to the head's, in another piece
   }
+}
+
+void Transformer::bind_gradients(const std::vector<TensorView>& gradients) {
+  const auto of = [&](int index) {
+    return index < 0 ? TensorView() : gradients[static_cast<std::size_t>(index)];
+  };
+  for_each_weight([&](Weight& weight, const StackIndex& index) {
+    weight.rows.clear();
+    weight.trains = weight.may_train;
+    weight.gradient = weight.bias_gradient = TensorView();
+    if (index.first == index.last) {
+      weight.gradient = of(index.first);
+      weight.bias_gradient = of(index.bias_first);
+      return;
+    }
+    std::int64_t row = 0;
+    for (int i = index.first; weight.trains && i <= index.last; ++i) {
+      const std::int64_t end = row + weights_->local_shape(i)[0];
+      const int bias = index.bias_first < 0 ? -1 : index.bias_first + i - index.first;
+      weight.rows.push_back({row, end, of(i), of(bias)});
+      row = end;
+    }
+  });
 }
 
 std::vector<std::unique_ptr<SharedOperand>> Transformer::share_weights() const {
@@ -220,7 +251,8 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
   const DecoderShape& shape = layout_->shape();
   const NormRule norm = norm_rule(shape);
   // Below the first weight that trains nothing is kept: no backward pass comes by.
-  const bool is_frozen = !layer.qkv.trains && !has_adapters() && !tape.needs_gradient(delta);
+  const bool is_frozen =
+      !trains_layer(index) && !has_adapters() && !tape.needs_gradient(delta);
   tape.enter_unit(layout_->layer_unit(index), shape.hidden_size, is_frozen);
   const Value normed = tape.add_norm(delta, stream, layer.input_norm, norm, &stream);
   if (shape.parallel_residual) {
@@ -239,6 +271,13 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
     delta = tape.add(delta, stream);
     stream = kNoValue;
   }
+}
+
+bool Transformer::trains_layer(int index) const {
+  const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
+  return layer.input_norm.trains || layer.qkv.trains || layer.q_norm.trains ||
+         layer.k_norm.trains || layer.o.trains || layer.post_norm.trains || layer.gate_up.trains ||
+         layer.down.trains;
 }
 
 bool Transformer::has_adapters() const {

@@ -54,8 +54,8 @@ class Transformer {
     adapters_ = std::move(adapters);
     adapters_.resize(static_cast<std::size_t>(layout_->num_layers()));
   }
-  // Which units of the base train; before the first forward pass of a training step.
-  void set_trains(const std::function<bool(int unit)>& trains);
+  // Which tensors of the base train; before the first forward pass of a training step.
+  void set_trains(const std::function<bool(int tensor)>& trains);
   void set_trains(bool trains) {
     set_trains([trains](int) { return trains; });
   }
@@ -71,6 +71,8 @@ class Transformer {
   // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
   // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
+  // The same where single tensors train: by tensor of the base, empty where one does not.
+  void bind_gradients(const std::vector<TensorView>& gradients);
 
   // For passes during which no weight changes, or moves: where products round their operands the
   // matrices are rounded once, until the result is gone.
@@ -132,6 +134,7 @@ class Transformer {
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
   [[nodiscard]] bool has_adapters() const;
+  [[nodiscard]] bool trains_layer(int index) const;
   double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta, Value stream,
                       TensorView* token_losses) const;
 

@@ -222,7 +222,7 @@ class Estimator {
   planner::Workload make_workload(const config::TrainSpec& spec, const TrainLoader& loader) {
     planner::Workload w = workload(spec.train(), decoder_shape(architecture(spec.model())),
                                    batch_shape(loader), static_cast<double>(loader.num_steps()));
-    w.keeps_base = w.method.trains_base && !spec.model().has_fresh();
+    w.keeps_base = w.method.changes_base() && !spec.model().has_fresh();
     w.eval_tokens = spec.train().eval_every() > 0 ? kEvaluationTokens : 0;
     return w;
   }
@@ -242,6 +242,7 @@ class Estimator {
     double eval_seconds_per_token = 0;
     std::int64_t memory_bytes = 0;
     std::int64_t trainable = 0;
+    std::int64_t written = 0;  // elements of the artifact
     bool trains_base = true;
   };
 
@@ -262,9 +263,9 @@ class Estimator {
     const double one_rank = planner::step_time(w, {}, mesh_.machine).total();
     const double speed =
         planner::step_time(w, mesh_plan(mesh_.mesh), mesh_.machine).total() / one_rank;
-    held.trains_base = w.method.trains_base;
-    held.trainable = held.trains_base ? w.model.parameters()
-                                      : w.model.layers * w.method.adapters_of_layer(w.model);
+    held.trains_base = w.method.changes_base();
+    held.trainable = w.method.trained(w.model);
+    held.written = held.trains_base ? w.model.parameters() : held.trainable;
     if (!can_measure(w)) {
       held.seconds_per_token = held.seconds_per_token_alone = speed * one_rank / w.batch.tokens;
       held.eval_seconds_per_token = held.seconds_per_token / 3;
@@ -299,7 +300,7 @@ class Estimator {
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
     cost.memory_bytes = s.memory_bytes;
     // A trunk keeps two moments beside each value.
-    cost.checkpoint_bytes = s.trainable * (spec.trunk() ? 3 : 1) *
+    cost.checkpoint_bytes = (s.written + (spec.trunk() ? 2 * s.trainable : 0)) *
                                 (spec.train().precision() == config::PRECISION_F64 ? 8 : 4) +
                             220000;
     return cost;
