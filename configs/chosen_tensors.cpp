@@ -60,6 +60,7 @@ std::optional<TensorChoice> tensor_choice(const config::Method& method) {
     case config::Method::kDora:
     case config::Method::kAllora:
     case config::Method::kIa3:
+    case config::Method::kQlora:
     case config::Method::KIND_NOT_SET:
       break;
   }

@@ -257,6 +257,14 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
       shape.outputs[6] = false;
       shape.inputs[6] = shape.targets[6];
       break;
+    case config::Method::kQlora: {
+      static constexpr std::array<double, 7> kBits = {0, 4, 4, 8, 4, 3, 2};  // by form
+      shape = low_rank_shape(method.qlora());
+      shape.block_bytes =
+          8 * kBits[static_cast<std::size_t>(method.qlora().base_form())] +
+          (method.qlora().double_quantisation() ? 1 + 4.0 / 256 : 4);
+      break;
+    }
     case config::Method::kSelective:
     case config::Method::kBitfit:
       shape.trains_base = false;

@@ -37,6 +37,8 @@ Adapters adapters_of(const config::Method& method) {
       return with_rank("allora", method.allora());
     case config::Method::kIa3:
       return {"ia3", {method.ia3().target_modules().begin(), method.ia3().target_modules().end()}};
+    case config::Method::kQlora:
+      return with_rank("qlora", method.qlora());
     case config::Method::kFull:
     case config::Method::kSelective:
     case config::Method::kBitfit:

@@ -304,6 +304,7 @@ bool leaves_whole_weights(const config::Method& method) {
     case config::Method::kDora:
     case config::Method::kAllora:
     case config::Method::kIa3:
+    case config::Method::kQlora:
     case config::Method::KIND_NOT_SET:
       break;
   }

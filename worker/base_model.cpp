@@ -15,8 +15,11 @@ namespace finescale {
 namespace {
 
 ParameterSet declared(ModelLayout& layout, DType dtype, const MeshShape& shape,
-                      const MeshCoord& coord) {
+                      const MeshCoord& coord, bool leaves_out) {
   ParameterSet weights(dtype, coord.tensor, shape.tensor);
+  if (leaves_out) {
+    weights.leave_out(is_quantised);
+  }
   layout.declare(weights);
   return weights;
 }
@@ -28,13 +31,16 @@ PassingUnits layer_units(const ModelLayout& layout) {
 }  // namespace
 
 BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part,
-                     DType dtype)
+                     DType dtype, const std::optional<Quantisation>& how)
     : layout(shape, part),
-      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord())),
+      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(),
+                       how.has_value())),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
-      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions, {}, engine.stream) {}
+      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions, {}, engine.stream),
+      quantised(how ? std::make_unique<QuantisedWeights>(*how) : nullptr) {}
 
-BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype) {
+BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype,
+                          const std::optional<Quantisation>& how) {
   BaseModel model;
   model.config = config;
   model.stream = engine.stream;
@@ -51,19 +57,27 @@ BaseModel make_base_model(const Engine& engine, const config::ModelConfig& confi
                          .num_layers = range.end - range.begin,
                          .has_embedding = piece == 0,
                          .has_head = piece == pieces - 1};
-    model.pieces.push_back(std::make_unique<BasePiece>(engine, decoder, part, dtype));
+    model.pieces.push_back(std::make_unique<BasePiece>(engine, decoder, part, dtype, how));
   }
   return model;
+}
+
+void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& read) {
+  const LocalPart& part = piece.weights.part(tensor);
+  if (piece.weights.is_stored(tensor)) {
+    piece.store.fill(part, piece.weights.offset(tensor), read);
+  } else {
+    piece.quantised->fill(tensor, piece.weights.tensor(tensor), part, piece.weights.dtype(), read);
+  }
 }
 
 void initialize(BaseModel& model, std::int64_t seed) {
   for (const auto& piece : model.pieces) {
     for (int index = 0; index < piece->weights.size(); ++index) {
       const LogicalTensor& tensor = piece->weights.tensor(index);
-      piece->store.fill(piece->weights.part(index), piece->weights.offset(index),
-                        [&](const LocalPart& slab, const TensorView& values) {
-                          initialize_tensor(piece->layout.shape(), seed, tensor, slab, values);
-                        });
+      fill_tensor(*piece, index, [&](const LocalPart& slab, const TensorView& values) {
+        initialize_tensor(piece->layout.shape(), seed, tensor, slab, values);
+      });
     }
   }
 }
@@ -115,6 +129,9 @@ std::vector<CheckpointTensor> kept_tensors(const std::string& group, const Param
                                            ParameterStore& store) {
   std::vector<CheckpointTensor> kept;
   for (int index = 0; index < set.size(); ++index) {
+    if (!set.is_stored(index)) {
+      continue;
+    }
     const std::int64_t first = set.offset(index);
     const std::int64_t last = first + set.local_shape(index).num_elements();
     for (const ParameterStore::Piece& piece : store.pieces(first, last)) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,12 +16,15 @@
 #include "worker/engine.h"
 #include "worker/methods/base_weights.h"
 #include "worker/model/model_layout.h"
+#include "worker/model/quantised_weights.h"
 
 namespace finescale {
 
 struct BasePiece {
-  // Values are zero. Collective over the shard axis.
-  BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype);
+  // Values are zero. With `how` the matrices of the layers are quantised, whole on every rank of
+  // the shard axis, and have no values before they are filled. Collective over the shard axis.
+  BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype,
+            const std::optional<Quantisation>& how = {});
   ~BasePiece() = default;
   BasePiece(const BasePiece&) = delete;
   BasePiece& operator=(const BasePiece&) = delete;
@@ -29,6 +33,7 @@ struct BasePiece {
   ParameterSet weights;  // shapes only: the store has the values
   ShardPlan plan;
   ParameterStore store;
+  std::unique_ptr<QuantisedWeights> quantised;  // null: all values are in the store
 };
 
 struct BaseModel {
@@ -40,12 +45,15 @@ struct BaseModel {
 
 // Pieces of every rank are cut by cost; this rank's are chunk * P + p. Collective over the mesh.
 [[nodiscard]] BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config,
-                                        DType dtype);
+                                        DType dtype, const std::optional<Quantisation>& how = {});
 // Fresh values keyed by (seed, tensor, element): the same model on every mesh.
 void initialize(BaseModel& model, std::int64_t seed);
-// Another model with the same values. Collective over the mesh.
+// Fills what this rank keeps of a tensor, or quantises the whole of it: see ParameterStore::fill.
+void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& read);
+// Another model with the same values, all in stores. Collective over the mesh.
 [[nodiscard]] BaseModel copy_of(const Engine& engine, const BaseModel& model);
-// Values from group /model of a checkpoint of any mesh. Collective over the reader's group.
+// Values from group /model of a checkpoint of any mesh, into a base that is not quantised.
+// Collective over the reader's group.
 void read_base(CheckpointReader& reader, BaseModel& model);
 
 // The values of a piece, for a method; valid as long as the piece.

@@ -37,6 +37,7 @@ MeasuredModel::MeasuredModel(const Engine& engine, AdaptedModel model) : model_(
     BasePiece& piece = *model_.base->pieces[i];
     TransformerOptions options;
     options.stream = engine.stream;
+    options.quantised = piece.quantised.get();
     options.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
     options.hooks = hooks_of(piece);
     transformers_.push_back(

@@ -98,17 +98,21 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
 }
 
 std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::ModelSource& source,
-                                          DType dtype, std::int64_t seed, const InputDirs& dirs) {
+                                          DType dtype, std::int64_t seed, const InputDirs& dirs,
+                                          const std::optional<Quantisation>& how) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
-    auto model = std::make_shared<BaseModel>(make_base_model(engine, source.fresh(), dtype));
+    auto model = std::make_shared<BaseModel>(make_base_model(engine, source.fresh(), dtype, how));
     initialize(*model, seed);
     return model;
   }
-  const std::string name = place_name(engine) + dtype_name(dtype) + key_text(source);
+  const std::string form =
+      how ? std::to_string(static_cast<int>(how->format)) + (how->doubles ? "d." : ".") : "";
+  const std::string name = place_name(engine) + form + dtype_name(dtype) + key_text(source);
   return find_or_make(models_, name, [&] {
     if (source.has_files()) {
       const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
-      auto model = std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype));
+      auto model =
+          std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, how));
       model->key = base_key(source);
       read_base(*weights, *model);
       return model;
@@ -123,9 +127,13 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
     }
     config::ModelConfig config;
     parse_canonical(reader.state().model_text, config);
-    auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype));
+    auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype, how));
     model->key = base_key(source);
-    read_base(reader, *model);
+    if (how) {  // each rank needs whole matrices
+      read_base(*make_checkpoint_source(path), *model);
+    } else {
+      read_base(reader, *model);
+    }
     return model;
   });
 }
@@ -157,7 +165,8 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
     out.base = base(engine, source, dtype, 0, dirs);
     return out;
   }
-  out.base = base(engine, made_by->train().model(), dtype, 0, dirs);
+  out.base = base(engine, made_by->train().model(), dtype, 0, dirs,
+                  quantisation_of(made_by->train().train().method()));
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : out.base->pieces) {
     out.adapters.push_back(make_method(

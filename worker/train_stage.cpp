@@ -86,7 +86,8 @@ class TrainStage {
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     in_.logger->info("data: {}", data_->describe());
     const Engine& engine = *in_.engine;  // the base is the same for every precision of products
-    resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs);
+    resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs,
+                                        quantisation_of(spec_.train().method()));
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
     if (leaves_whole_weights(spec_.train().method()) && !spec_.model().has_fresh()) {

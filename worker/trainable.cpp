@@ -156,6 +156,7 @@ void Trainable::make_model(const Engine& engine) {
   options.tensor = mesh_->shape().tensor > 1 ? &mesh_->tensor() : nullptr;
   options.recompute = engine.recompute;
   options.stream = engine.stream;
+  options.quantised = base_->quantised.get();
   options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
@@ -312,6 +313,7 @@ void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
   add_values(base_->store, use);
   use.weights += bytes(model_->rounded_bytes());
+  use.weights += base_->quantised == nullptr ? 0 : bytes(base_->quantised->memory_bytes());
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());

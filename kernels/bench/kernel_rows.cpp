@@ -32,6 +32,7 @@
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
 #include "kernels/packed_moments.h"
+#include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -140,6 +141,36 @@ void add_gemm(const Model& m, const char* what, Transpose ta, Transpose tb, std:
   });
   add("s" + at, work,
       [=] { library_gemm(ta, tb, (*a)[0].view(), (*a)[1].view(), (*a)[2].view()); });
+}
+
+// The same products with W [N, K] in 4 bits, and W itself made whole.
+void add_quantised(const Model& m, const char* what, Transpose transpose, std::int64_t rows,
+                   std::int64_t cols) {
+  struct Stored {
+    QuantisedBlocks blocks;
+    QuantisedScales scales;
+    QuantisedMatrix matrix;
+  };
+  auto w = std::make_shared<Stored>();
+  auto a = arrays(Shape{rows, cols}, Shape{m.T, transpose == Transpose::kYes ? cols : rows},
+                  Shape{m.T, transpose == Transpose::kYes ? rows : cols});
+  w->blocks = quantise(QuantFormat::kNf4, (*a)[0].view());
+  w->scales = quantise_scales(w->blocks.scales);
+  w->matrix = {.format = QuantFormat::kNf4,
+               .rows = rows,
+               .cols = cols,
+               .codes = w->blocks.codes.data(),
+               .scale_codes = w->scales.codes.data(),
+               .scale_factors = w->scales.factors.data(),
+               .scale_mean = w->scales.mean,
+               .row_blocks = cols / kQuantBlock};
+  const double stored = d(rows * cols) / 2;
+  const std::string at = std::string(what) + "/" + m.name;
+  add("nf4_gemm_" + at,
+      {2.0 * d(m.T) * d(rows) * d(cols), size(m.T * (rows + cols)) + stored},
+      [=] { quantised_gemm(Stream(), transpose, (*a)[1].view(), w->matrix, 0, (*a)[2].view()); });
+  add("nf4_dequantise_" + at, {d(rows * cols), size(rows * cols) + stored},
+      [=] { dequantise(Stream(), w->matrix, 0, 0, (*a)[0].view()); });
 }
 
 // Products of generation, `rows` sequences at a time: ours and the library's. Weights of several
@@ -401,6 +432,8 @@ void add_all() {
     add_gemm(m, "forward_down", no, yes, m.T, m.C, m.F);
     add_gemm(m, "dx_gate_up", no, no, m.T, m.C, 2 * m.F);
     add_gemm(m, "dw_gate_up", yes, no, 2 * m.F, m.C, m.T);
+    add_quantised(m, "forward_gate_up", yes, 2 * m.F, m.C);
+    add_quantised(m, "dx_gate_up", no, 2 * m.F, m.C);
     add_gemm(m, "lora_a", no, yes, m.T, 24, m.C);
     add_gemm(m, "lora_b", no, yes, m.T, m.F, 8);
     add_gemm(m, "lora_dw", yes, no, m.F, 8, m.T);

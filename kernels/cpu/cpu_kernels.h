@@ -15,6 +15,7 @@
 #include "kernels/layernorm.h"
 #include "kernels/lion.h"
 #include "kernels/packed_moments.h"
+#include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -32,6 +33,7 @@ decltype(finescale::gemm) gemm;
 decltype(finescale::gemm_by_rows) gemm_by_rows;
 decltype(finescale::row_gemm) row_gemm;
 decltype(finescale::round_to_bf16) round_to_bf16;
+decltype(finescale::dequantise) dequantise;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
 decltype(finescale::layernorm_forward) layernorm_forward;

@@ -108,9 +108,11 @@ class Piece {
     return all;
   }
   [[nodiscard]] Units held() const {
-    return units(table(), model().position_table(), model().layer(tensor()), model().norm(), head(),
-                 false);
+    return units(table(), model().position_table(),
+                 model().layer(tensor()) - (is_quantised() ? model().layer_matrices(tensor()) : 0),
+                 model().norm(), head(), false);
   }
+  [[nodiscard]] bool is_quantised() const { return w_.method.block_bytes > 0; }
   // What is summed as layers are.
   [[nodiscard]] Units trained() const {
     if (const auto& choice = w_.method.choice) {
@@ -151,7 +153,7 @@ class Piece {
     }
     const int layers = w_.method.trains_base ? num_frozen_ : num_layers_;
     const bool head = has_head_ && (!w_.method.trains_base || (model().tied && !trains_table()));
-    return layers * model().layer_matrices(tensor()) + (head ? table() : 0);
+    return (is_quantised() ? 0 : layers * model().layer_matrices(tensor())) + (head ? table() : 0);
   }
 
   void add_weights(Memory& memory) const {
@@ -170,6 +172,9 @@ class Piece {
             : size(trained()) + static_cast<double>(
                                     num_layers_ * w_.method.constants_of_layer(model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
+    if (is_quantised()) {  // on every rank of data and shard axes
+      memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
+    }
     if (plan_.zero < 3 && !is_host_apart_) {
       memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
     }

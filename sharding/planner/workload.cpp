@@ -30,6 +30,15 @@ std::int64_t Choice::elements(const ModelShape& model, int tensor) const {
   return sum;
 }
 
+double MethodShape::quantised_bytes(const ModelShape& model, int tensor) const {
+  constexpr std::int64_t kBlock = 64;  // of a row
+  double bytes = 0;
+  for (const Sides& sides : modules_of(model, tensor)) {
+    bytes += block_bytes * static_cast<double>(sides.out * ((sides.in + kBlock - 1) / kBlock));
+  }
+  return bytes;
+}
+
 std::int64_t MethodShape::trained(const ModelShape& model, int tensor) const {
   if (choice) {
     return choice->elements(model, tensor);
@@ -101,11 +110,10 @@ std::string axes_text(const Axes& axes) {
 double useful_flops(const Workload& w) {
   const ModelShape& m = w.model;
   if (const auto& choice = w.method.choice) {
-    const double per_token =
-        2 * (static_cast<double>(m.layers * m.layer_matrices()) + choice->input_work +
-             choice->weight_work) +
-        (2 * static_cast<double>(m.layers) + 4 * choice->attention_work) *
-            static_cast<double>(m.query()) * w.batch.context;
+    const double per_token = 2 * (static_cast<double>(m.layers * m.layer_matrices()) +
+                                  choice->input_work + choice->weight_work) +
+                             (2 * static_cast<double>(m.layers) + 4 * choice->attention_work) *
+                                 static_cast<double>(m.query()) * w.batch.context;
     return w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
                                              static_cast<double>(m.embedding()));
   }

@@ -105,6 +105,7 @@ struct MethodShape {
   std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
   std::int64_t rank = 0;         // of a low-rank branch; 0: none
   std::int64_t frozen_rank = 0;  // of a second branch that does not train
+  double block_bytes = 0;        // of 64 elements of a layer's matrices; 0: these are whole
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
   std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
   std::array<bool, 7> inputs = {};
@@ -122,6 +123,8 @@ struct MethodShape {
     }
     return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
   }
+  // With block_bytes: of the matrices of a layer on one tensor rank.
+  [[nodiscard]] double quantised_bytes(const ModelShape& model, int tensor = 1) const;
   // What trains of the whole model.
   [[nodiscard]] std::int64_t trained(const ModelShape& model, int tensor = 1) const;
   // The base's values change.

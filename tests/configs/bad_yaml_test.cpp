@@ -45,7 +45,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "sweep.yaml:9:3: unknown key data.max_lenght, did you mean max_length?"},
       {12, "    - train: {method: lara}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, did you mean lora?"},
+       "dora, allora, ia3, selective, bitfit, qlora, did you mean lora?"},
       {12, "    - train: {method: {lora: {rnak: 4}}}",
        "sweep.yaml:12:31: unknown key trial.stages[0].train.method.lora.rnak, did you mean rank?"},
       {12, "    - train: {method: {full: {}, lora: {}}}",
@@ -53,7 +53,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "trial.stages[0].train.method.full: give one of them"},
       {12, "    - train: {method: 4}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit"},
+       "dora, allora, ia3, selective, bitfit, qlora"},
       {12, "    - train: {method: [lora]}",
        "sweep.yaml:12:23: trial.stages[0].train.method is a list, must be a mapping"},
       {12, "    - train: {batch: {tokens: 4, examples: 4}}",

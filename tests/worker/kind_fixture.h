@@ -226,7 +226,8 @@ class TrainedRun {
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     engine = engine_for(engine, train);
     base = std::make_shared<BaseModel>(
-        make_base_model(engine, small_model(choice.biased), storage_of(choice.precision)));
+        make_base_model(engine, small_model(choice.biased), storage_of(choice.precision),
+                        quantisation_of(train.method())));
     initialize(*base, 1);
     if (objective_->needs_reference()) {
       MeasuredModel start(engine, {base, {}});

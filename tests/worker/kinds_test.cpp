@@ -45,7 +45,11 @@ std::string frozen_bytes(TrainedRun& run) {
   const BasePiece& piece = *run.base->pieces.front();
   Method& method = run.model->method();
   for (int index = 0; index < piece.weights.size(); ++index) {
-    if (!method.changes_base() || !method.trains_tensor(index)) {
+    if (!piece.weights.is_stored(index)) {
+      const QuantisedMatrix& kept = *piece.quantised->find(index);
+      bytes.append(reinterpret_cast<const char*>(kept.codes),
+                   static_cast<std::size_t>(kept.rows * kept.blocks() * block_bytes(kept.format)));
+    } else if (!method.changes_base() || !method.trains_tensor(index)) {
       const TensorView value = piece.weights.view_in(piece.store.blocks(), index);
       bytes.append(value.as<char>(), value.size_bytes());
     }

@@ -190,7 +190,7 @@ void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* a
     input = TensorView(multiplied_.data, multiplied_.dtype, Shape{x.rows(), x.cols()});
     multiply_columns(stream_, adapter->inputs, x, input);
   }
-  linear_forward_by_rows(stream_, input, weight.value, adapter, projected, y);
+  linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
   if (split == Split::kInputs) {
     sum_over_ranks(y);
   }

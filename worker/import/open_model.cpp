@@ -13,6 +13,8 @@
 #include "core/error.h"
 #include "worker/import/gguf_model.h"
 #include "worker/import/peft.h"
+#include "worker/import/quantised_source.h"
+#include "worker/methods/method.h"
 
 namespace finescale {
 
@@ -113,6 +115,10 @@ OpenedModel open_checkpoint(const std::string& directory) {
       model.is_base_changed = true;
     }
     model.adapter = read_own_adapter(checkpoint);
+    if (const auto how = quantisation_of(origin.train().train().method())) {
+      model.weights = quantised_source(std::move(model.weights), *how);
+      model.is_base_changed = true;
+    }
   } else {
     model.weights = make_checkpoint_source(checkpoint);
     model.is_base_changed = true;

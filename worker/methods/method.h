@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -85,6 +86,9 @@ struct MethodInput {
 // s of the low-rank branch s B A; 1 where there is none.
 [[nodiscard]] double adapter_scale(const config::Method& config);
 
+// How the base of the method is kept; nothing: in full.
+[[nodiscard]] std::optional<Quantisation> quantisation_of(const config::Method& config);
+
 // Kinds, each defined in its own file.
 [[nodiscard]] double lora_scale(const config::Lora& config);
 [[nodiscard]] double dora_scale(const config::Dora& config);
@@ -97,6 +101,10 @@ struct MethodInput {
 [[nodiscard]] std::unique_ptr<Method> make_allora(const config::Allora& config,
                                                   const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_ia3(const config::Ia3& config, const MethodInput& input);
+[[nodiscard]] double qlora_scale(const config::Qlora& config);
+[[nodiscard]] Quantisation qlora_quantisation(const config::Qlora& config);
+[[nodiscard]] std::unique_ptr<Method> make_qlora(const config::Qlora& config,
+                                                 const MethodInput& input);
 // selective and bitfit: of tensors that tensor_choice() names.
 [[nodiscard]] std::unique_ptr<Method> make_selective(const config::Method& config,
                                                      const MethodInput& input);

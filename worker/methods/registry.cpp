@@ -19,6 +19,8 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
     case config::Method::kSelective:
     case config::Method::kBitfit:
       return make_selective(config, input);
+    case config::Method::kQlora:
+      return make_qlora(config.qlora(), input);
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -31,6 +33,8 @@ double adapter_scale(const config::Method& config) {
       return lora_scale(config.lora());
     case config::Method::kDora:
       return dora_scale(config.dora());
+    case config::Method::kQlora:
+      return qlora_scale(config.qlora());
     case config::Method::kFull:
     case config::Method::kAllora:
     case config::Method::kIa3:
@@ -40,6 +44,13 @@ double adapter_scale(const config::Method& config) {
       break;
   }
   return 1;
+}
+
+std::optional<Quantisation> quantisation_of(const config::Method& config) {
+  if (config.has_qlora()) {
+    return qlora_quantisation(config.qlora());
+  }
+  return std::nullopt;
 }
 
 std::unique_ptr<Method> make_method(const config::Method& config, const ModelLayout& layout,

@@ -23,9 +23,8 @@ void add_branch(const Product& product, const TensorView& x, const LowRank& bran
 }
 
 template <class Product>
-void forward(const Product& product, const TensorView& x, const TensorView& weight,
-             const LowRank* adapter, const TensorView& projected, const TensorView& y) {
-  product(1, x, weight, 0, y);
+void add_branches(const Product& product, const TensorView& x, const LowRank* adapter,
+                  const TensorView& projected, const TensorView& y) {
   if (adapter == nullptr || adapter->parts.empty()) {
     return;
   }
@@ -37,22 +36,45 @@ void forward(const Product& product, const TensorView& x, const TensorView& weig
 
 }  // namespace
 
-void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+void linear_forward(const Stream& stream, const TensorView& x, const Weight& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y) {
   const SharedOperand shared(stream, x);
   RowProducts products;
-  forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
-              const TensorView& c) { products.add(alpha, a, b, beta, c); },
-          x, weight, adapter, projected, y);
+  for (const QuantisedRows& rows : weight.quantised) {
+    quantised_gemm(stream, Transpose::kYes, x, *rows.matrix, 0,
+                   y.columns(rows.begin, rows.begin + rows.matrix->rows));
+  }
+  if (weight.quantised.empty()) {
+    products.add(1, x, weight.factor(), 0, y);
+  }
+  add_branches([&](double alpha, const TensorView& a, const TensorView& b, double beta,
+                   const TensorView& c) { products.add(alpha, a, b, beta, c); },
+               x, adapter, projected, y);
   products.run(stream, Transpose::kYes);
 }
 
-void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,
+void linear_forward_by_rows(const Stream& stream, const TensorView& x, const Weight& weight,
                             const LowRank* adapter, const TensorView& projected,
                             const TensorView& y) {
-  forward([&](double alpha, const TensorView& a, const TensorView& b, double beta,
-              const TensorView& c) { row_gemm(stream, alpha, a, b, beta, c); },
-          x, weight, adapter, projected, y);
+  for (const QuantisedRows& rows : weight.quantised) {
+    quantised_row_gemm(stream, x, *rows.matrix,
+                       y.columns(rows.begin, rows.begin + rows.matrix->rows));
+  }
+  const auto product = [&](double alpha, const TensorView& a, const TensorView& b, double beta,
+                           const TensorView& c) { row_gemm(stream, alpha, a, b, beta, c); };
+  if (weight.quantised.empty()) {
+    product(1, x, weight.value, 0, y);
+  }
+  add_branches(product, x, adapter, projected, y);
+}
+
+void quantised_input_gradient(const Stream& stream, const TensorView& dy, const Weight& weight,
+                              double beta, const TensorView& dx) {
+  for (const QuantisedRows& rows : weight.quantised) {
+    quantised_gemm(stream, Transpose::kNo, dy.columns(rows.begin, rows.begin + rows.matrix->rows),
+                   *rows.matrix, beta, dx);
+    beta = 1;
+  }
 }
 
 void multiply_columns(const Stream& stream, const std::vector<ColumnFactors>& factors,

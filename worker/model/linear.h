@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/tensor.h"
 #include "kernels/gemm.h"
+#include "kernels/quantised.h"
 
 namespace finescale {
 
@@ -21,12 +22,19 @@ struct WeightRows {
   TensorView bias_gradient;
 };
 
+// Rows of a stacked weight that are kept in a few bits.
+struct QuantisedRows {
+  std::int64_t begin = 0;
+  const QuantisedMatrix* matrix = nullptr;
+};
+
 struct Weight {
   TensorView value;
   TensorView gradient;  // where it is added; bound before the pass that makes it
   TensorView bias;      // empty: none. Trains with the weight
   TensorView bias_gradient;
   std::vector<WeightRows> rows;  // where only some of them train: instead of the gradients above
+  std::vector<QuantisedRows> quantised;  // instead of data of the value, which has a shape only
   TensorView rounded;  // value as bf16, kept because it does not train; empty: none
   bool trains = false;
   bool may_train = true;  // with gradients bound
@@ -94,12 +102,15 @@ enum class Split { kOutputs, kInputs };
 
 // y = x W^T without the bias and without factors, plus the low-rank branches when there are some;
 // projected [T, parts * r] receives x A^T.
-void linear_forward(const Stream& stream, const TensorView& x, const TensorView& weight,
+void linear_forward(const Stream& stream, const TensorView& x, const Weight& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y);
 // The same, every row with the bits that it would have alone: for generation (kernels/row_gemm.h).
-void linear_forward_by_rows(const Stream& stream, const TensorView& x, const TensorView& weight,
+void linear_forward_by_rows(const Stream& stream, const TensorView& x, const Weight& weight,
                             const LowRank* adapter, const TensorView& projected,
                             const TensorView& y);
+// dx [T, C] = dy W + beta dx, for a quantised W.
+void quantised_input_gradient(const Stream& stream, const TensorView& dy, const Weight& weight,
+                              double beta, const TensorView& dx);
 // y = x with its columns multiplied; the others are copied. y may be x.
 void multiply_columns(const Stream& stream, const std::vector<ColumnFactors>& factors,
                       const TensorView& x, const TensorView& y);

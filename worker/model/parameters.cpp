@@ -18,7 +18,7 @@ int ParameterSet::declare(std::string name, Shape shape, Placement placement) {
   parts_.push_back(local_part(tensors_.back(), tensor_rank_, tensor_size_));
   offsets_.push_back(num_elements_);
   unit_of_.push_back(static_cast<int>(units_.size()) - 1);
-  num_elements_ += parts_.back().shape.num_elements();
+  num_elements_ += is_stored(index) ? parts_.back().shape.num_elements() : 0;
   units_.back().end = num_elements_;
   return index;
 }
@@ -60,10 +60,16 @@ std::byte* at(const TensorView& block, std::int64_t element) {
 }  // namespace
 
 TensorView ParameterSet::view_in(const TensorView& block, int index) const {
+  if (!is_stored(index)) {
+    return {nullptr, dtype_, local_shape(index)};
+  }
   return {at(block, offset(index)), dtype_, local_shape(index)};
 }
 
 TensorView ParameterSet::view_in(const UnitBlocks& blocks, int index) const {
+  if (!is_stored(index)) {
+    return {nullptr, dtype_, local_shape(index)};
+  }
   const auto unit = static_cast<std::size_t>(unit_of(index));
   return {at(blocks[unit], offset(index) - units_[unit].begin), dtype_, local_shape(index)};
 }

@@ -24,6 +24,12 @@ class ParameterSet {
 
   // `shape` is the whole tensor's; returns the index.
   int declare(std::string name, Shape shape, Placement placement = {});
+  // Tensors whose name this holds for have a shape and no memory: their values lie elsewhere. In
+  // front of the first declare.
+  void leave_out(bool (*is_elsewhere)(const std::string& name)) { is_elsewhere_ = is_elsewhere; }
+  [[nodiscard]] bool is_stored(int index) const {
+    return is_elsewhere_ == nullptr || !is_elsewhere_(tensor(index).name);
+  }
   // What is declared from here on belongs to a new unit, until the next call. A unit may be empty.
   void begin_unit();
   void allocate();  // after the last declare; zeroed. Not needed where values lie elsewhere
@@ -54,7 +60,7 @@ class ParameterSet {
   [[nodiscard]] TensorView flat() const;  // [num_elements]
   [[nodiscard]] TensorView view(int index) const { return view_in(flat(), index); }
   // The same tensor inside another block of the same layout (gradients, momenta), in one piece or
-  // by unit.
+  // by unit; without data where it is not stored.
   [[nodiscard]] TensorView view_in(const TensorView& block, int index) const;
   [[nodiscard]] TensorView view_in(const UnitBlocks& blocks, int index) const;
   // Tensors first..last as one matrix [sum of rows, columns], or vectors as one vector; they must
@@ -73,6 +79,7 @@ class ParameterSet {
   DType dtype_;
   int tensor_rank_;
   int tensor_size_;
+  bool (*is_elsewhere_)(const std::string&) = nullptr;
   std::vector<LogicalTensor> tensors_;
   std::vector<LocalPart> parts_;
   std::vector<std::int64_t> offsets_;

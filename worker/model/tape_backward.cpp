@@ -177,6 +177,11 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   if (is_first && needs_gradient(op.x)) {
     gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
   }
+  if (!op.weight->quantised.empty()) {
+    FS_CHECK(!has_factors, "factors of the inputs of a quantised matrix");
+    quantised_input_gradient(stream_, dy, *op.weight, is_first ? 0 : 1, gradient(op.x));
+    return;
+  }
   if (!has_factors) {
     products.add(1, dy, op.weight->factor(), is_first ? 0 : 1, gradient(op.x));
     return;

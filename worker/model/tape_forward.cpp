@@ -152,10 +152,10 @@ void Tape::run_forward(const LinearOp& op) {
   const TensorView x = multiplied_input(op);
   const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
   if (op.split == Split::kOutputs || !exchange_.active()) {
-    linear_forward(stream_, x, op.weight->factor(), op.adapter, op.projected, sum);
+    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    linear_forward(stream_, x, op.weight->factor(), op.adapter, op.projected, partial);
+    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, partial);
     sum_rows(partial, sum);
     give_back(partial, Rows::kAll);
   }

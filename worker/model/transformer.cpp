@@ -105,6 +105,13 @@ void Transformer::bind_values(const UnitBlocks& values) {
   for_each_weight([&](Weight& weight, const StackIndex& index) {
     weight.value = tensors_in(*weights_, values, index.first, index.last);
     weight.bias = tensors_in(*weights_, values, index.bias_first, index.bias_last);
+    std::int64_t row = 0;
+    for (int i = index.first; options_.quantised != nullptr && i <= index.last; ++i) {
+      if (const QuantisedMatrix* const matrix = options_.quantised->find(i); matrix != nullptr) {
+        weight.quantised.push_back({row, matrix});
+      }
+      row += weights_->local_shape(i)[0];
+    }
   });
 }
 
@@ -127,7 +134,8 @@ void Transformer::keep_rounded() {
   const auto for_each_matrix = [this](const auto& visit) {
     for_each_weight([&](Weight& weight, const StackIndex& /*index*/) {
       const bool is_looked_up = &weight == &embedding_ || &weight == &positions_;
-      if (!weight.may_train && !is_looked_up && weight.value.shape.rank == 2) {
+      if (!weight.may_train && !is_looked_up && !weight.value.empty() &&
+          weight.value.shape.rank == 2) {
         visit(weight);
       }
     });

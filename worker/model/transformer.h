@@ -14,6 +14,7 @@
 #include "worker/model/initialize.h"
 #include "worker/model/model_layout.h"
 #include "worker/model/parameters.h"
+#include "worker/model/quantised_weights.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -35,6 +36,7 @@ struct TransformerOptions {
   Recompute recompute = Recompute::kNone;
   UnitHooks hooks;
   Stream stream = Stream();
+  const QuantisedWeights* quantised = nullptr;  // of the tensors that are not stored; outlives it
 };
 
 class Transformer {

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrices of a base that is kept in a few bits: this rank's parts of them, quantised as whole
+// matrices, so that every cut has the same values. Frozen. The main thread of a rank fills it once.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kernels/quantised.h"
+#include "worker/model/parameters.h"
+
+namespace finescale {
+
+struct Quantisation {
+  QuantFormat format = QuantFormat::kNf4;
+  bool doubles = true;  // the scales are quantised too
+};
+
+// Which tensors of a model are: the matrices of its layers.
+[[nodiscard]] bool is_quantised(const std::string& tensor);
+
+class QuantisedWeights {
+ public:
+  explicit QuantisedWeights(const Quantisation& how) : how_(how) {}
+  QuantisedWeights(const QuantisedWeights&) = delete;  // views point here
+  QuantisedWeights& operator=(const QuantisedWeights&) = delete;
+
+  // read(whole tensor, its values): gives all of them, whatever this rank keeps.
+  using Read = std::function<void(const LocalPart& slab, const TensorView& values)>;
+  void fill(int tensor, const LogicalTensor& logical, const LocalPart& part, DType dtype,
+            const Read& read);
+  // Null: the tensor is not here (yet).
+  [[nodiscard]] const QuantisedMatrix* find(int tensor) const;
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  struct Kept {
+    QuantisedMatrix matrix;
+    std::vector<std::uint8_t> codes, scale_codes;
+    std::vector<float> scales, factors;
+  };
+  Quantisation how_;
+  std::map<int, Kept> kept_;  // addresses stay
+};
+
+}  // namespace finescale
