@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -61,6 +62,7 @@ std::optional<TensorChoice> tensor_choice(const config::Method& method) {
     case config::Method::kAllora:
     case config::Method::kIa3:
     case config::Method::kQlora:
+    case config::Method::kLift:
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -81,9 +83,8 @@ bool matches(const std::string& pattern, const std::string& tensor) {
 }
 
 bool is_chosen(const TensorChoice& choice, const std::string& tensor) {
-  if (!choice.layers.empty() &&
-      std::find(choice.layers.begin(), choice.layers.end(), layer_of(tensor)) ==
-          choice.layers.end()) {
+  if (!choice.layers.empty() && std::find(choice.layers.begin(), choice.layers.end(),
+                                          layer_of(tensor)) == choice.layers.end()) {
     return false;
   }
   return choice.patterns.empty() ||
@@ -132,6 +133,39 @@ std::string nearest_tensor(const DecoderShape& model, const std::string& pattern
   return found == runs.end() ? "" : tensors[static_cast<std::size_t>(found - runs.begin())];
 }
 
+bool is_lift_target(const config::Lift& config, const std::string& tensor) {
+  const auto& modules = config.target_modules();
+  return tensor.ends_with("_proj.weight") &&
+         (modules.empty() ||
+          std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
+            return tensor.ends_with("." + module + ".weight");
+          }));
+}
+
+std::int64_t lift_count(const config::Lift& config, std::int64_t rows, std::int64_t columns) {
+  const double wanted = config.has_adapter_rank()
+                            ? static_cast<double>(config.adapter_rank() * (rows + columns))
+                            : config.density() * static_cast<double>(rows * columns);
+  return std::clamp<std::int64_t>(std::llround(wanted), 1, rows * columns);
+}
+
+std::optional<std::vector<LogicalShape>> trained_tensors(const config::Method& method,
+                                                         const DecoderShape& model) {
+  if (const auto choice = tensor_choice(method)) {
+    return chosen_tensors(model, *choice);
+  }
+  if (!method.has_lift()) {
+    return std::nullopt;
+  }
+  std::vector<LogicalShape> trained;
+  for (LogicalShape& tensor : logical_tensors(model)) {
+    if (is_lift_target(method.lift(), tensor.name)) {
+      trained.push_back(std::move(tensor));
+    }
+  }
+  return trained;
+}
+
 namespace {
 
 // Walks through a layer as the tape does: what needs a gradient is what something before it trains.
@@ -172,8 +206,8 @@ class LayerWalk {
     return has(module, ".weight") || has(module, ".bias");
   }
   // One product of a stack. Returns whether its output needs a gradient.
-  bool matrices(std::initializer_list<const char*> modules, std::initializer_list<std::int64_t> sizes,
-                bool input, BackwardWork& work) const {
+  bool matrices(std::initializer_list<const char*> modules,
+                std::initializer_list<std::int64_t> sizes, bool input, BackwardWork& work) const {
     bool output = input;
     const std::int64_t* size = sizes.begin();
     for (const char* const module : modules) {

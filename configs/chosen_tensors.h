@@ -29,14 +29,22 @@ struct TensorChoice {
 // The tensor that the pattern was most likely meant to stand for; empty: none is near.
 [[nodiscard]] std::string nearest_tensor(const DecoderShape& model, const std::string& pattern);
 
+// Which matrices lift trains elements of, and how many of each [rows, columns].
+[[nodiscard]] bool is_lift_target(const config::Lift& config, const std::string& tensor);
+[[nodiscard]] std::int64_t lift_count(const config::Lift& config, std::int64_t rows,
+                                      std::int64_t columns);
+// Tensors that train, or of which elements do; nothing where the method trains all or none.
+[[nodiscard]] std::optional<std::vector<LogicalShape>> trained_tensors(const config::Method& method,
+                                                                       const DecoderShape& model);
+
 // Elements of matrices that a token multiplies, apart from the forward pass.
 struct BackwardWork {
-  std::int64_t inputs = 0;     // matrices whose inputs need a gradient: dX
-  std::int64_t weights = 0;    // matrices that train: dW
-  int attention = 0;           // layers with a backward pass of attention
-  bool head_inputs = false;    // the same of the head, by labelled token
+  std::int64_t inputs = 0;   // matrices whose inputs need a gradient: dX
+  std::int64_t weights = 0;  // matrices that train: dW
+  int attention = 0;         // layers with a backward pass of attention
+  bool head_inputs = false;  // the same of the head, by labelled token
   bool head_weights = false;
-  int first_layer = 0;         // below it there is no backward pass
+  int first_layer = 0;  // below it there is no backward pass
 };
 // Of a model whose tensors train where trains(name) says so.
 [[nodiscard]] BackwardWork backward_work(const DecoderShape& model,

@@ -198,8 +198,18 @@ void add_idle(const DecoderShape& model, const std::vector<LogicalShape>& traine
   choice.final.idle = head_trains ? 0 : std::int64_t{model.vocab_size} * model.hidden_size;
 }
 
-planner::Choice choice_of(const TensorChoice& wanted, const DecoderShape& model) {
-  const std::vector<LogicalShape> trained = chosen_tensors(model, wanted);
+// Elements of each matrix, whole on every rank, and beside each its place.
+void add_entries(const config::Lift& config, const LogicalShape& tensor,
+                 planner::ChosenElements& unit, planner::Choice& choice) {
+  unit.whole += lift_count(config, tensor.rows, tensor.columns);
+  choice.dense = std::max(choice.dense, static_cast<double>(elements_of(tensor)));
+  const bool measures =
+      config.mask() == config::LIFT_MASK_GRADIENT || config.mask() == config::LIFT_MASK_MOVEMENT;
+  unit.measured += measures ? elements_of(tensor) : 0;
+}
+
+planner::Choice choice_of(const config::Method& method, const DecoderShape& model) {
+  const std::vector<LogicalShape> trained = *trained_tensors(method, model);
   if (trained.empty()) {
     throw Error(ErrorKind::kConfig, "the method trains no tensor of this model", "train.method",
                 "choose others by name: model.norm, q_proj, mlp.*.weight");
@@ -208,7 +218,9 @@ planner::Choice choice_of(const TensorChoice& wanted, const DecoderShape& model)
   choice.layers.resize(static_cast<std::size_t>(model.num_layers));
   for (const LogicalShape& tensor : trained) {
     const int layer = layer_of(tensor.name);
-    if (layer >= 0) {
+    if (method.has_lift()) {
+      add_entries(method.lift(), tensor, choice.layers[static_cast<std::size_t>(layer)], choice);
+    } else if (layer >= 0) {
       add_chosen(tensor, choice.layers[static_cast<std::size_t>(layer)]);
     } else if (tensor.name == "model.embed_tokens.weight") {
       add_chosen(tensor, choice.embedding);
@@ -267,9 +279,10 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
     }
     case config::Method::kSelective:
     case config::Method::kBitfit:
+    case config::Method::kLift:
       shape.trains_base = false;
       shape.targets = {};
-      shape.choice = choice_of(*tensor_choice(method), model);
+      shape.choice = choice_of(method, model);
       break;
   }
   return shape;

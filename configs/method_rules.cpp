@@ -39,6 +39,9 @@ Adapters adapters_of(const config::Method& method) {
       return {"ia3", {method.ia3().target_modules().begin(), method.ia3().target_modules().end()}};
     case config::Method::kQlora:
       return with_rank("qlora", method.qlora());
+    case config::Method::kLift:
+      return {"lift",
+              {method.lift().target_modules().begin(), method.lift().target_modules().end()}};
     case config::Method::kFull:
     case config::Method::kSelective:
     case config::Method::kBitfit:
@@ -70,6 +73,19 @@ void check_method(const config::Train& train, const std::string& path, const Rul
   for (const std::string& module : adapters.modules) {
     report.require_known(kModules, module, field);
   }
+  const std::string refresh = path + ".method.lift.refresh";
+  const bool is_refreshed = train.method().lift().has_refresh();
+  report.require(!is_refreshed || train.keep() != config::KEEP_BEST, refresh,
+                 refresh + " excludes " + path + ".keep: best: the best weights would have another "
+                                                 "mask",
+                 "use keep: last");
+  const config::LiftMask mask = train.method().lift().mask();
+  const bool moves = is_refreshed || mask == config::LIFT_MASK_GRADIENT ||
+                     mask == config::LIFT_MASK_MOVEMENT;
+  report.require(!moves || train.optimizer_state() == config::OPTIMIZER_STATE_FULL,
+                 path + ".optimizer_state",
+                 path + ".optimizer_state must be full: state moves from element to element of a mask",
+                 "leave it out: the state is small");
 }
 
 bool needs_reference(const config::Objective& objective) {

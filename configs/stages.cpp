@@ -299,6 +299,7 @@ bool leaves_whole_weights(const config::Method& method) {
     case config::Method::kFull:
     case config::Method::kSelective:
     case config::Method::kBitfit:
+    case config::Method::kLift:
       return true;
     case config::Method::kLora:
     case config::Method::kDora:

@@ -25,8 +25,8 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   const auto parameters = static_cast<double>(layout.num_layer_parameters());
   const DecoderShape& shape = layout.shape();
   const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
-  if (const std::optional<TensorChoice> choice = tensor_choice(method)) {
-    const BackwardWork work = backward_work(shape, chosen_tensors(shape, *choice));
+  if (const auto trained = trained_tensors(method, shape)) {
+    const BackwardWork work = backward_work(shape, *trained);
     const double multiplied = parameters + static_cast<double>(work.inputs + work.weights);
     const double head_products = 1.0 + (work.head_inputs ? 1 : 0) + (work.head_weights ? 1 : 0);
     return 2 * static_cast<double>(tokens) * multiplied +

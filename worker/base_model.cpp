@@ -33,8 +33,7 @@ PassingUnits layer_units(const ModelLayout& layout) {
 BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part,
                      DType dtype, const std::optional<Quantisation>& how)
     : layout(shape, part),
-      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(),
-                       how.has_value())),
+      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(), how.has_value())),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
       store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions, {}, engine.stream),
       quantised(how ? std::make_unique<QuantisedWeights>(*how) : nullptr) {}
@@ -115,6 +114,7 @@ BaseWeights base_weights(const Engine& engine, BasePiece& piece) {
     }
   };
   weights.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
+  weights.replica = engine.mesh->replica().size() > 1 ? &engine.mesh->replica() : nullptr;
   return weights;
 }
 

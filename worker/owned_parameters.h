@@ -49,6 +49,11 @@ class OwnedParameters {
   using ScaleOf = std::function<StepScale(int tensor)>;
   void update(const Stream& stream, const UpdateStep& step, const ScaleOf& scale_of);
 
+  // State (in full) of a tensor's element i becomes that of element from(tensor)[i], none where that
+  // is -1. Collective over shard: its ranks hold the ranges of each unit.
+  using MovedFrom = std::function<std::span<const std::int64_t>(int tensor)>;
+  void carry_over(Group& shard, const MovedFrom& from);
+
   // What is updated, densely in one block of this many bytes.
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
   void copy_values(void* to) const;  // both in the memory of the stream's device

@@ -65,6 +65,7 @@ class Loop {
     const TraceStep step(trace(), progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
     const double scale = 1.0 / static_cast<double>(parts_.model->num_terms(batch_));
+    parts_.model->begin_step(progress_.step + 1);
     const double loss = parts_.model->forward_backward(batch_, scale) * scale;
     const double norm = parts_.model->gradient_norm();
     if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
@@ -89,8 +90,8 @@ class Loop {
     progress_.seconds += seconds;
     progress_.flops += train_flops(
         parts_.model->layout(), config_.method(),
-        parts_.model->method().changes_base() ? 0 : parts_.model->num_trainable(), batch_.num_tokens,
-        batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
+        parts_.model->method().changes_base() ? 0 : parts_.model->num_trainable(),
+        batch_.num_tokens, batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();
       row.set_step(progress_.step);

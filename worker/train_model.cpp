@@ -79,6 +79,15 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
     piece->update(engine_.stream, {step, learning_rate, norm});
   }
   publish();
+  for (const auto& piece : pieces_) {
+    piece->choose_anew(step);
+  }
+}
+
+void TrainModel::begin_step(std::int64_t step) {
+  for (const auto& piece : pieces_) {
+    piece->method().begin_step(step);
+  }
 }
 
 void TrainModel::have_read() {
@@ -168,6 +177,10 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     add(constants(*pieces_[i], extent));
     if (extent == OwnedParameters::Extent::kShare) {
       add(frozen(*pieces_[i]));
+    } else if (method().reads_base()) {
+      BasePiece& base = pieces_[i]->base();
+      base.store.forget();
+      add(kept_tensors("/model", base.weights, base.store));
     }
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,

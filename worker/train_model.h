@@ -35,6 +35,8 @@ class TrainModel {
   [[nodiscard]] std::int64_t num_terms(const GlobalBatch& batch) const {
     return objective_->needs_pairs() ? batch.num_pairs : batch.num_labels;
   }
+  // Which update the next passes are for, from 1.
+  void begin_step(std::int64_t step);
   // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for
   // the update. The same bits on every rank, and on every mesh of equal tensor size.
   [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale) {

@@ -84,6 +84,13 @@ void Trainable::publish() {
   method_->values_changed();
 }
 
+void Trainable::choose_anew(std::int64_t step) {
+  if (method_->choose_anew(step)) {
+    owned_->carry_over(mesh_->shard(),
+                       [this](int tensor) { return method_->moved_from(tensor); });
+  }
+}
+
 void Trainable::update(const Stream& stream, const UpdateStep& step) {
   owned_->update(stream, step, [this](int tensor) { return method_->step_scale(tensor); });
 }
@@ -318,6 +325,7 @@ void Trainable::add_memory(MemoryUse& use) const {
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());
   }
+  use.gradients += bytes(method_->measured_bytes());
   use.optimizer += bytes(owned_->moment_bytes());
   use.communication += bytes(owned_->packed_bytes());
   const auto add_reducer = [&](const GradientReducer& reducer, const ShardPlan& plan) {

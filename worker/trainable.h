@@ -49,6 +49,9 @@ class Trainable {
   void idle_eval() { follow(eval_events_.forward); }  // of an evaluation
   void finish_step();
   void update(const Stream& stream, const UpdateStep& step);
+  // After publish(): the method may choose other elements, and state follows them. Collective as it
+  // is, and over the shard axis.
+  void choose_anew(std::int64_t step);
   // What was updated reaches the other ranks of the shard axis. Collective over it, and over the
   // tensor group.
   void publish();

@@ -27,6 +27,7 @@
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/entries.h"
 #include "kernels/gelu.h"
 #include "kernels/gemm.h"
 #include "kernels/head_norm.h"
@@ -166,11 +167,25 @@ void add_quantised(const Model& m, const char* what, Transpose transpose, std::i
                .row_blocks = cols / kQuantBlock};
   const double stored = d(rows * cols) / 2;
   const std::string at = std::string(what) + "/" + m.name;
-  add("nf4_gemm_" + at,
-      {2.0 * d(m.T) * d(rows) * d(cols), size(m.T * (rows + cols)) + stored},
+  add("nf4_gemm_" + at, {2.0 * d(m.T) * d(rows) * d(cols), size(m.T * (rows + cols)) + stored},
       [=] { quantised_gemm(Stream(), transpose, (*a)[1].view(), w->matrix, 0, (*a)[2].view()); });
   add("nf4_dequantise_" + at, {d(rows * cols), size(rows * cols) + stored},
       [=] { dequantise(Stream(), w->matrix, 0, 0, (*a)[0].view()); });
+}
+
+// A twentieth of the elements of a gradient, as sparse fine-tuning reads them.
+void add_entries(const Model& m) {
+  const std::int64_t count = 2 * m.F * m.C / 20;
+  auto a = arrays(Shape{2 * m.F, m.C}, Shape{count, 2}, Shape{count, 1});
+  Random random(2, Purpose::kTest);
+  for (std::int64_t i = 0; i < count; ++i) {
+    (*a)[1].view().as<float>()[2 * i] = static_cast<float>(2 * m.F * i / count);
+    (*a)[1].view().as<float>()[2 * i + 1] =
+        static_cast<float>(random.below(static_cast<std::uint64_t>(m.C)));
+  }
+  const Entries entries = {(*a)[1].view(), 0, 0};
+  add(std::string("gather_entries/") + m.name, {d(count), size(5 * count)},
+      [=] { gather_entries(Stream(), entries, (*a)[0].view(), (*a)[2].view()); });
 }
 
 // Products of generation, `rows` sequences at a time: ours and the library's. Weights of several
@@ -434,6 +449,7 @@ void add_all() {
     add_gemm(m, "dw_gate_up", yes, no, 2 * m.F, m.C, m.T);
     add_quantised(m, "forward_gate_up", yes, 2 * m.F, m.C);
     add_quantised(m, "dx_gate_up", no, 2 * m.F, m.C);
+    add_entries(m);
     add_gemm(m, "lora_a", no, yes, m.T, 24, m.C);
     add_gemm(m, "lora_b", no, yes, m.T, m.F, 8);
     add_gemm(m, "lora_dw", yes, no, m.F, 8, m.T);

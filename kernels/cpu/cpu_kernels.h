@@ -8,6 +8,7 @@
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
+#include "kernels/entries.h"
 #include "kernels/factors.h"
 #include "kernels/gelu.h"
 #include "kernels/gemm.h"
@@ -34,6 +35,9 @@ decltype(finescale::gemm_by_rows) gemm_by_rows;
 decltype(finescale::row_gemm) row_gemm;
 decltype(finescale::round_to_bf16) round_to_bf16;
 decltype(finescale::dequantise) dequantise;
+decltype(finescale::gather_entries) gather_entries;
+decltype(finescale::scatter_entries) scatter_entries;
+decltype(finescale::add_in_steps) add_in_steps;
 decltype(finescale::rmsnorm_forward) rmsnorm_forward;
 decltype(finescale::rmsnorm_backward) rmsnorm_backward;
 decltype(finescale::layernorm_forward) layernorm_forward;

@@ -156,6 +156,19 @@ class Piece {
     return (is_quantised() ? 0 : layers * model().layer_matrices(tensor())) + (head ? table() : 0);
   }
 
+  // Each element that trains has a row and a column beside it.
+  [[nodiscard]] bool has_places() const {
+    return w_.method.choice && w_.method.choice->dense > 0;
+  }
+  [[nodiscard]] double measured() const {
+    double elements = 0;
+    for (int i = 0; w_.method.choice && i < num_layers_; ++i) {
+      elements += static_cast<double>(
+          w_.method.choice->layers[static_cast<std::size_t>(first_layer_ + i)].measured);
+    }
+    return elements / tensor();
+  }
+
   void add_weights(Memory& memory) const {
     const ShardPlan plan = held().over(plan_.axes.shard);
     const double copies = w_.keeps_base ? 2 : 1;
@@ -169,8 +182,9 @@ class Piece {
     const double adapters =  // whole on every rank
         w_.method.trains_base
             ? 0
-            : size(trained()) + static_cast<double>(
-                                    num_layers_ * w_.method.constants_of_layer(model(), tensor()));
+            : size(trained()) * (has_places() ? 3 : 1) +
+                  static_cast<double>(num_layers_ *
+                                      w_.method.constants_of_layer(model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (is_quantised()) {  // on every rank of data and shard axes
       memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
@@ -215,6 +229,7 @@ class Piece {
   void add_gradients(Memory& memory, std::int64_t window) const {
     double updated = size(trained());
     add_reducer(memory, summed());
+    memory.gradients += measured() * sizeof(double);
     if (has_head_copy()) {
       Units head;
       head.add(table());
@@ -263,6 +278,9 @@ class Piece {
     const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
       const TapeElements tape = tape_elements(w_, plan_, shape, tokens, training);
       memory.activations += count * tape.activations * w_.bytes.activation;
+      if (training && has_places()) {  // the whole gradient of one matrix
+        memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;
+      }
       memory.logits += count * tape.logits * w_.bytes.activation;
     };
     add_tapes(in_flight, w_.batch.micro_tokens, true);

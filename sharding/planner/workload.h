@@ -81,6 +81,7 @@ struct ChosenElements {
   std::int64_t keys = 0;   // of k and v: cut as far as there are key heads
   std::int64_t whole = 0;  // on every tensor rank
   std::int64_t idle = 0;   // of the matrices of stacks in which nothing trains
+  std::int64_t measured = 0;  // of those whose gradients are summed in double precision, for masks
   [[nodiscard]] std::int64_t at(const ModelShape& model, int tensor) const noexcept {
     return cut / tensor + (keys == 0 ? 0 : keys / model.key() * model.local_key(tensor)) + whole;
   }
@@ -95,6 +96,7 @@ struct Choice {
   double weight_work = 0;        // and of those that train
   double attention_work = 0;     // layers with a backward pass of attention
   double head_passes = 2;        // 2: forward; 4, 6: its inputs, and its own
+  double dense = 0;              // single elements train, with places: of the largest matrix
   [[nodiscard]] std::int64_t elements(const ModelShape& model, int tensor = 1) const;
 };
 

@@ -45,7 +45,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "sweep.yaml:9:3: unknown key data.max_lenght, did you mean max_length?"},
       {12, "    - train: {method: lara}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora, did you mean lora?"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift, did you mean lora?"},
       {12, "    - train: {method: {lora: {rnak: 4}}}",
        "sweep.yaml:12:31: unknown key trial.stages[0].train.method.lora.rnak, did you mean rank?"},
       {12, "    - train: {method: {full: {}, lora: {}}}",
@@ -53,7 +53,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "trial.stages[0].train.method.full: give one of them"},
       {12, "    - train: {method: 4}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift"},
       {12, "    - train: {method: [lora]}",
        "sweep.yaml:12:23: trial.stages[0].train.method is a list, must be a mapping"},
       {12, "    - train: {batch: {tokens: 4, examples: 4}}",
@@ -182,16 +182,20 @@ TEST_F(BadYaml, RulesBetweenFields) {
        "sweep.yaml:12:44: trial.stages[0].train.method.full.last_layers is 3, must be <= 2, the "
        "model's layers"},
       {12, "    - train: {method: {selective: {parameters: [q_prj]}}}",
-       "sweep.yaml:12:49: trial.stages[0].train.method.selective.parameters: the model has no tensor q_prj, "
+       "sweep.yaml:12:49: trial.stages[0].train.method.selective.parameters: the model has no "
+       "tensor q_prj, "
        "did you mean model.layers.0.self_attn.q_proj.weight?"},
       {12, "    - train: {method: {selective: {parameters: [v_proj, mlp.up_proj.wieght]}}}",
-       "sweep.yaml:12:57: trial.stages[0].train.method.selective.parameters: the model has no tensor "
+       "sweep.yaml:12:57: trial.stages[0].train.method.selective.parameters: the model has no "
+       "tensor "
        "mlp.up_proj.wieght, did you mean model.layers.0.mlp.up_proj.weight?"},
       {12, "    - train: {method: {selective: {parameters: [model.norm], layers: [1]}}}",
-       "sweep.yaml:12:49: trial.stages[0].train.method.selective.parameters: the model has no tensor "
+       "sweep.yaml:12:49: trial.stages[0].train.method.selective.parameters: the model has no "
+       "tensor "
        "model.norm, did you mean model.norm.weight?"},
       {12, "    - train: {method: {selective: {layers: [0, 2]}}}",
-       "sweep.yaml:12:48: trial.stages[0].train.method.selective.layers: 2, must be < 2, the model's layers"},
+       "sweep.yaml:12:48: trial.stages[0].train.method.selective.layers: 2, must be < 2, the "
+       "model's layers"},
       {12, "    - train: {method: bitfit}",
        "sweep.yaml:12:23: trial.stages[0].train.method.bitfit: the model has no biases"},
       {12, "    - train: {optimizer: {lino: {}}}",

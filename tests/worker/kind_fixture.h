@@ -240,6 +240,7 @@ class TrainedRun {
   // Loss of a step's batch; the gradient is in place.
   double pass(std::int64_t step) {
     loader.fill(step, batch_);
+    model->begin_step(step + 1);
     return model->forward_backward(batch_, scale());
   }
   [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
@@ -305,6 +306,9 @@ inline std::map<std::string, std::vector<double>> numbers_of(const std::string& 
 // Noise keyed by the element, so that nothing that trains stays where it starts.
 inline void perturb(const std::vector<CheckpointTensor>& tensors, double size) {
   for (const CheckpointTensor& tensor : tensors) {
+    if (tensor.path.ends_with("/places")) {  // no numbers to compute with
+      continue;
+    }
     Random random(17, Purpose::kTest, name_stream(tensor.path));
     for (std::int64_t i = 0; i < tensor.local.num_elements(); ++i) {
       const double noise = size * random.normal();

@@ -16,6 +16,7 @@ struct BaseWeights {
   UnitBlocks blocks;                           // of the set's units
   std::function<void(int unit)> enter, leave;  // null: the values are always there
   Group* tensor = nullptr;                     // ranks that share every matrix; null: none
+  Group* replica = nullptr;  // ranks that hold the same and split the batch; null: none
   // For methods that change the base: calls put(begin, end, values) for the elements of the local
   // tensor that this rank keeps, after which units are gathered anew.
   using Put = std::function<void(std::int64_t begin, std::int64_t end, const TensorView& values)>;

@@ -30,8 +30,8 @@ class Method {
   // The trainable parameters: for full fine-tuning the weights themselves, else the method's own.
   // Their units are the base's, one by one, and may be empty.
   [[nodiscard]] virtual ParameterSet& trainable() = 0;
-  // What else belongs to the method but never changes; null: nothing. Whole on every rank, saved
-  // beside what trains.
+  // What else belongs to the method but does not follow from gradients; null: nothing. Whole on
+  // every rank, saved beside what trains.
   [[nodiscard]] virtual ParameterSet* constants() { return nullptr; }
   // The trainable values lie in these blocks from here on, at addresses that stay.
   virtual void bind_values(const UnitBlocks& blocks) = 0;
@@ -56,7 +56,21 @@ class Method {
   [[nodiscard]] virtual bool trains_tensor(int /*tensor*/) const { return false; }
   // Where changes_base() without trains_base(): where gradients of the base's tensors go, as bound
   // last; see Transformer::bind_gradients.
-  [[nodiscard]] virtual const std::vector<TensorView>* gradients() const { return nullptr; }
+  [[nodiscard]] virtual const std::vector<TensorGradient>* gradients() const { return nullptr; }
+  // Where changes_base(): a resume must read the base too, because values stay in it that do not
+  // train any more.
+  [[nodiscard]] virtual bool reads_base() const { return false; }
+  // Which update the passes that follow are for, from 1.
+  virtual void begin_step(std::int64_t /*step*/) {}
+  // After an update was published: whether other elements train from here on. Then moved_from says
+  // of each element of a tensor of trainable() which one it was, or -1, and the optimizer's state
+  // follows. Collective over the replica and the tensor group.
+  virtual bool choose_anew(std::int64_t /*step*/) { return false; }
+  [[nodiscard]] virtual std::span<const std::int64_t> moved_from(int /*tensor*/) const {
+    return {};
+  }
+  // Kept of gradients for such a choice.
+  [[nodiscard]] virtual std::size_t measured_bytes() const { return 0; }
   // Where trains_base(): whether this unit of the base does; upper layers only, if not all.
   [[nodiscard]] virtual bool trains_unit(int /*unit*/) const { return true; }
 
@@ -105,6 +119,8 @@ struct MethodInput {
 [[nodiscard]] Quantisation qlora_quantisation(const config::Qlora& config);
 [[nodiscard]] std::unique_ptr<Method> make_qlora(const config::Qlora& config,
                                                  const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_lift(const config::Lift& config,
+                                                const MethodInput& input);
 // selective and bitfit: of tensors that tensor_choice() names.
 [[nodiscard]] std::unique_ptr<Method> make_selective(const config::Method& config,
                                                      const MethodInput& input);

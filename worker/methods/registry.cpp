@@ -21,6 +21,8 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_selective(config, input);
     case config::Method::kQlora:
       return make_qlora(config.qlora(), input);
+    case config::Method::kLift:
+      return make_lift(config.lift(), input);
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -40,6 +42,7 @@ double adapter_scale(const config::Method& config) {
     case config::Method::kIa3:
     case config::Method::kSelective:
     case config::Method::kBitfit:
+    case config::Method::kLift:
     case config::Method::KIND_NOT_SET:
       break;
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Selective fine-tuning: some tensors of the base train, chosen by name and layer; BitFit (Ben Zaken
-// et al. 2022) chooses the biases. What trains is a compact copy, so that gradients, their sums and
-// the optimizer's state know nothing of the rest; after an update it is written back into the base.
+// Selective fine-tuning: some tensors of the base train, chosen by name and layer; BitFit (Ben
+// Zaken et al. 2022) chooses the biases. What trains is a compact copy, so that gradients, their
+// sums and the optimizer's state know nothing of the rest; after an update it is written back into
+// the base.
 #include <cstring>
 
 #include "configs/chosen_tensors.h"
@@ -33,23 +34,24 @@ class SelectiveMethod final : public Method {
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       const TensorView from = set_.view_in(values_, static_cast<int>(i));
       const std::size_t element = dtype_size(from.dtype);
-      base_.change(tensors_[i],
-                   [&](std::int64_t begin, std::int64_t /*end*/, const TensorView& kept) {
-                     std::memcpy(kept.data,
-                                 from.as<std::byte>() + static_cast<std::size_t>(begin) * element,
-                                 kept.size_bytes());
-                   });
+      base_.change(
+          tensors_[i], [&](std::int64_t begin, std::int64_t /*end*/, const TensorView& kept) {
+            std::memcpy(kept.data, from.as<std::byte>() + static_cast<std::size_t>(begin) * element,
+                        kept.size_bytes());
+          });
     }
   }
   const UnitBlocks& bind_gradient(const UnitBlocks& blocks) override {
     static const UnitBlocks kByTensor;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      gradients_[static_cast<std::size_t>(tensors_[i])] =
+      gradients_[static_cast<std::size_t>(tensors_[i])].value =
           set_.view_in(blocks, static_cast<int>(i));
     }
     return kByTensor;
   }
-  [[nodiscard]] const std::vector<TensorView>* gradients() const override { return &gradients_; }
+  [[nodiscard]] const std::vector<TensorGradient>* gradients() const override {
+    return &gradients_;
+  }
   [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return false; }
@@ -78,7 +80,7 @@ class SelectiveMethod final : public Method {
   ParameterSet set_;
   std::vector<int> tensors_;  // of the base, in the order of set_
   UnitBlocks values_;
-  std::vector<TensorView> gradients_;
+  std::vector<TensorGradient> gradients_;  // by tensor of the base
 };
 
 }  // namespace
@@ -92,8 +94,9 @@ std::unique_ptr<Method> make_selective(const config::Method& config, const Metho
   }
   const bool is_cut = !(input.layout->part().has_embedding && input.layout->part().has_head);
   if (is_cut && shape.tied && is_chosen(choice, "model.embed_tokens.weight")) {
-    throw Error(ErrorKind::kConfig, "an embedding that is also the head is not chosen in a pipeline",
-                "train.method", "leave embed_tokens out, or use mesh.pipeline: 1");
+    throw Error(ErrorKind::kConfig,
+                "an embedding that is also the head is not chosen in a pipeline", "train.method",
+                "leave embed_tokens out, or use mesh.pipeline: 1");
   }
   return std::make_unique<SelectiveMethod>(choice, input);
 }

@@ -70,4 +70,14 @@ LowRankFactors principal_factors(const std::vector<double>& matrix, std::int64_t
   return factors;
 }
 
+std::vector<double> low_rank_approximation(const std::vector<double>& matrix, std::int64_t rows,
+                                           std::int64_t cols, std::int64_t rank) {
+  const LowRankFactors factors = principal_factors(matrix, rows, cols, rank);
+  std::vector<double> product(matrix.size());
+  Eigen::Map<RowMajor>(product.data(), rows, cols).noalias() =
+      Eigen::Map<const RowMajor>(factors.left.data(), rows, rank) *
+      Eigen::Map<const RowMajor>(factors.right.data(), rank, cols);
+  return product;
+}
+
 }  // namespace finescale

@@ -20,4 +20,9 @@ struct LowRankFactors {
 [[nodiscard]] LowRankFactors principal_factors(const std::vector<double>& matrix, std::int64_t rows,
                                                std::int64_t cols, std::int64_t rank);
 
+// left right, row-major.
+[[nodiscard]] std::vector<double> low_rank_approximation(const std::vector<double>& matrix,
+                                                         std::int64_t rows, std::int64_t cols,
+                                                         std::int64_t rank);
+
 }  // namespace finescale

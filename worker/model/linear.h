@@ -9,6 +9,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/tensor.h"
+#include "kernels/entries.h"
 #include "kernels/gemm.h"
 #include "kernels/quantised.h"
 
@@ -20,6 +21,15 @@ struct WeightRows {
   std::int64_t end = 0;
   TensorView gradient;
   TensorView bias_gradient;
+  Entries entries = {};  // of the matrix that train, with places; else all do
+  TensorView sums = {};  // [rows, C] f64: the whole gradient is added there too; empty: nowhere
+};
+
+// Where the gradient of a tensor of the base goes; see WeightRows.
+struct TensorGradient {
+  TensorView value;  // empty: it does not train
+  Entries entries = {};
+  TensorView sums = {};
 };
 
 // Rows of a stacked weight that are kept in a few bits.

@@ -282,6 +282,7 @@ class Tape {
   void run_backward(const ActivationOp& op);
   // own: the part of dy that belongs to rows of this rank, which biases are added to.
   void weight_backward(const LinearOp& op, const TensorView& dy, const TensorView& own);
+  void entries_backward(const TensorView& dy, const TensorView& x, const WeightRows& part);
   // products: of dx, to which the branches' are added; all are carried out.
   void low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
   // The gradient in front of the factors of y, in a buffer to be given back.
@@ -310,6 +311,7 @@ class Tape {
   Pools shared_;
   Pools gradients_;
   AlignedBuffer shifted_;
+  AlignedBuffer dense_gradient_;  // of a matrix of which elements train
   std::vector<TensorView> received_;
   std::vector<std::int32_t> local_tokens_;
   AlignedBuffer row_ids_;  // [max_tokens] i32

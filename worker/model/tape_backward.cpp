@@ -204,6 +204,22 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   give_back(dx, Rows::kAll);
 }
 
+// The whole gradient is made, in memory that all matrices share.
+void Tape::entries_backward(const TensorView& dy, const TensorView& x, const WeightRows& part) {
+  const std::size_t bytes = static_cast<std::size_t>(dy.cols() * x.cols()) * dtype_size(dtype_);
+  if (dense_gradient_.size_bytes() < bytes) {
+    memory_bytes_ += bytes - dense_gradient_.size_bytes();
+    dense_gradient_ = AlignedBuffer(bytes, stream_, MemoryPurpose::kGradients);
+    ++num_allocations_;
+  }
+  const TensorView whole(dense_gradient_.data(), dtype_, Shape{dy.cols(), x.cols()});
+  gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dy, x, 0, whole);
+  gather_entries(stream_, part.entries, whole, part.gradient);
+  if (!part.sums.empty()) {
+    add_in_steps(stream_, whole, part.sums);
+  }
+}
+
 void Tape::weight_backward(const LinearOp& op, const TensorView& dy, const TensorView& own) {
   const auto add = [&](const TensorView& all, const TensorView& rows, const TensorView& gradient,
                        const TensorView& of_bias) {
@@ -219,6 +235,10 @@ void Tape::weight_backward(const LinearOp& op, const TensorView& dy, const Tenso
     return;
   }
   for (const WeightRows& part : op.weight->rows) {
+    if (!part.entries.places.empty()) {
+      entries_backward(dy.columns(part.begin, part.end), data(op.x), part);
+      continue;
+    }
     add(dy.columns(part.begin, part.end), own.columns(part.begin, part.end), part.gradient,
         part.bias_gradient);
   }

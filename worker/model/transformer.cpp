@@ -124,8 +124,7 @@ void Transformer::set_trains(const std::function<bool(int tensor)>& trains) {
     return found;
   };
   for_each_weight([&](Weight& weight, const StackIndex& index) {
-    weight.may_train =
-        any(index.first, index.last) || any(index.bias_first, index.bias_last);
+    weight.may_train = any(index.first, index.last) || any(index.bias_first, index.bias_last);
     weight.trains = weight.may_train;
   });
 }
@@ -166,24 +165,25 @@ void Transformer::bind_gradient(const UnitBlocks& blocks) {
   }
 }
 
-void Transformer::bind_gradients(const std::vector<TensorView>& gradients) {
+void Transformer::bind_gradients(const std::vector<TensorGradient>& gradients) {
   const auto of = [&](int index) {
-    return index < 0 ? TensorView() : gradients[static_cast<std::size_t>(index)];
+    return index < 0 ? TensorGradient() : gradients[static_cast<std::size_t>(index)];
   };
   for_each_weight([&](Weight& weight, const StackIndex& index) {
     weight.rows.clear();
     weight.trains = weight.may_train;
     weight.gradient = weight.bias_gradient = TensorView();
-    if (index.first == index.last) {
-      weight.gradient = of(index.first);
-      weight.bias_gradient = of(index.bias_first);
+    if (index.first == index.last && of(index.first).entries.places.empty()) {
+      weight.gradient = of(index.first).value;
+      weight.bias_gradient = of(index.bias_first).value;
       return;
     }
     std::int64_t row = 0;
     for (int i = index.first; weight.trains && i <= index.last; ++i) {
       const std::int64_t end = row + weights_->local_shape(i)[0];
       const int bias = index.bias_first < 0 ? -1 : index.bias_first + i - index.first;
-      weight.rows.push_back({row, end, of(i), of(bias)});
+      const TensorGradient own = of(i);
+      weight.rows.push_back({row, end, own.value, of(bias).value, own.entries, own.sums});
       row = end;
     }
   });
@@ -259,8 +259,7 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
   const DecoderShape& shape = layout_->shape();
   const NormRule norm = norm_rule(shape);
   // Below the first weight that trains nothing is kept: no backward pass comes by.
-  const bool is_frozen =
-      !trains_layer(index) && !has_adapters() && !tape.needs_gradient(delta);
+  const bool is_frozen = !trains_layer(index) && !has_adapters() && !tape.needs_gradient(delta);
   tape.enter_unit(layout_->layer_unit(index), shape.hidden_size, is_frozen);
   const Value normed = tape.add_norm(delta, stream, layer.input_norm, norm, &stream);
   if (shape.parallel_residual) {

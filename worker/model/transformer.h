@@ -73,8 +73,8 @@ class Transformer {
   // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
   // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
-  // The same where single tensors train: by tensor of the base, empty where one does not.
-  void bind_gradients(const std::vector<TensorView>& gradients);
+  // The same where single tensors train, or single elements: by tensor of the base.
+  void bind_gradients(const std::vector<TensorGradient>& gradients);
 
   // For passes during which no weight changes, or moves: where products round their operands the
   // matrices are rounded once, until the result is gone.

@@ -39,6 +39,7 @@ double MeasuredSteps::seconds_per_token() {
   for (int i = 0; i < 400 && (i < 4 || seconds_since(begin) < kMeasureSeconds); ++i) {
     const Clock::time_point start = Clock::now();
     loader_->fill(next_step_ % loader_->num_steps(), batch);
+    model_->begin_step(next_step_ + 1);
     (void)model_->forward_backward(batch, 1e-4);
     model_->update(++next_step_, learning_rate_, model_->gradient_norm());
     if (i > 0) {
