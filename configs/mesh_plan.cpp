@@ -306,6 +306,7 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);
   w.keeps_best = train.keep() == config::KEEP_BEST;
+  w.eval_tokens = train.objective().has_kto() ? batch.micro_tokens : 0;  // the batch is measured
   return w;
 }
 

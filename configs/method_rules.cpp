@@ -89,7 +89,7 @@ void check_method(const config::Train& train, const std::string& path, const Rul
 }
 
 bool needs_reference(const config::Objective& objective) {
-  return objective.has_dpo();
+  return objective.has_dpo() || objective.has_kto();
 }
 
 bool learns_from_pairs(const config::Objective& objective) {

@@ -35,6 +35,7 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
                        std::int64_t seed, const TrainLoader& loader)
     : engine_(engine),
       objective_(make_objective(train.objective())),
+      max_tokens_(loader.max_micro_batch_tokens()),
       pieces_(make_pieces(engine, base, train, seed, loader.max_micro_batches())),
       pipeline_(engine, pointers(pieces_), loader.max_micro_batch_tokens()) {
   std::int64_t own = 0;
@@ -54,7 +55,8 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
     for (const auto& piece : pieces_) {
       piece->model().set_weigh(
           [this](const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
-            return weigh_pairs(*objective_, reference_, batch, losses, weights);
+            return weigh_pairs(*objective_, reference_, baselines_.value_or(Baselines{}), batch,
+                               losses, weights);
           });
     }
   }
@@ -84,7 +86,15 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
   }
 }
 
+double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {
+  if (objective_->needs_baseline() && !baselines_) {
+    baselines_ = baselines_of(*eval_, *reference_, batch.micro_batches, max_tokens_);
+  }
+  return pipeline_.train(batch.micro_batches, scale);
+}
+
 void TrainModel::begin_step(std::int64_t step) {
+  baselines_.reset();
   for (const auto& piece : pieces_) {
     piece->method().begin_step(step);
   }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,9 +40,7 @@ class TrainModel {
   void begin_step(std::int64_t step);
   // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for
   // the update. The same bits on every rank, and on every mesh of equal tensor size.
-  [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale) {
-    return pipeline_.train(batch.micro_batches, scale);
-  }
+  [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale);
   // Euclidean norm of the whole gradient. Once per step: it also completes sums over copies.
   [[nodiscard]] double gradient_norm();
   void update(std::int64_t step, double learning_rate, double norm);
@@ -83,6 +82,8 @@ class TrainModel {
   Engine engine_;
   std::unique_ptr<Objective> objective_;
   const ReferenceScores* reference_ = nullptr;
+  std::optional<Baselines> baselines_;  // of the batch of this step
+  std::int64_t max_tokens_ = 0;         // of a micro-batch
   std::vector<std::unique_ptr<Trainable>> pieces_;
   Pipeline pipeline_;
   std::unique_ptr<EvalModel> eval_;

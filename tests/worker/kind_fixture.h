@@ -241,8 +241,10 @@ class TrainedRun {
   double pass(std::int64_t step) {
     loader.fill(step, batch_);
     model->begin_step(step + 1);
-    return model->forward_backward(batch_, scale());
+    return again();
   }
+  // The same batch once more: what counts as constant within a step stays.
+  double again() { return model->forward_backward(batch_, scale()); }
   [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));

@@ -45,6 +45,21 @@ TEST(Dpo, SigmoidIsTheLogisticLossOfTheMargin) {
   expect_derivatives(config);
 }
 
+TEST(Kto, EveryAnswerIsHeldAgainstItsBaseline) {
+  config::Objective config;
+  config.mutable_kto()->set_beta(0.5);
+  config.mutable_kto()->set_desirable_weight(1.5);
+  // r = 1 and -0.5; sigmoid(-0.5), sigmoid(-0.25).
+  EXPECT_NEAR(loss_of(config).loss, (1.5 * 0.3775406687981454 + 0.4378234991142019) / 2, 1e-12);
+  expect_derivatives(config);
+  Answer chosen = kChosen;
+  Answer rejected = kRejected;
+  chosen.baseline = 0.4;    // sigmoid(-0.5 (1 - 0.4))
+  rejected.baseline = 0.2;  // sigmoid(-0.5 (0.2 + 0.5))
+  EXPECT_NEAR(make_objective(config)->pair_loss(chosen, rejected).loss,
+              (1.5 * 0.425557483188341 + 0.4133824210826311) / 2, 1e-12);
+}
+
 TEST(Cpo, IsTheLogisticLossOfTheDifferenceAndALikelihood) {
   config::Objective config;
   config.mutable_cpo()->set_beta(0.3);  // x = 0.3 (-4 + 6)

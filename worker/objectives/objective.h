@@ -17,6 +17,7 @@ struct Answer {
   double log_prob = 0;
   double reference = 0;
   double num_tokens = 0;
+  double baseline = 0;  // where needs_baseline(): see baselines_of
 };
 
 struct PairLoss {
@@ -30,6 +31,8 @@ class Objective {
   virtual ~Objective() = default;
   [[nodiscard]] virtual bool needs_pairs() const { return true; }
   [[nodiscard]] virtual bool needs_reference() const { return false; }
+  // Whether it compares an answer with the mean of the global batch, which counts as a constant.
+  [[nodiscard]] virtual bool needs_baseline() const { return false; }
   // Of a pair; objectives of single examples have none.
   [[nodiscard]] virtual PairLoss pair_loss(const Answer& chosen, const Answer& rejected) const = 0;
 
@@ -47,6 +50,7 @@ class Objective {
 [[nodiscard]] std::unique_ptr<Objective> make_simpo(const config::Simpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_orpo(const config::Orpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_cpo(const config::Cpo& config);
+[[nodiscard]] std::unique_ptr<Objective> make_kto(const config::Kto& config);
 
 // log(sigmoid(x)) and its derivative sigmoid(-x), without overflow.
 [[nodiscard]] double log_sigmoid(double x);

@@ -54,8 +54,26 @@ std::size_t ReferenceScores::memory_bytes() const noexcept {
   return scores_.size() * kNode;
 }
 
+Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
+                       const std::vector<MicroBatch>& batch, std::int64_t max_tokens) {
+  const std::vector<double> losses = model.segment_losses(batch, max_tokens);
+  Baselines sums;
+  double count = 0;
+  std::size_t segment = 0;
+  for (const MicroBatch& part : batch) {
+    for (std::size_t s = 0; s + 2 < part.segments.size(); s += 2, segment += 2) {
+      const auto& scores = reference.of(part.examples[s]);
+      sums.rejected += -losses[segment] - scores[0];
+      sums.chosen += -losses[segment + 1] - scores[1];
+      count += 1;
+    }
+  }
+  return {std::max(0.0, sums.chosen / count), std::max(0.0, sums.rejected / count)};
+}
+
 double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
-                   const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
+                   const Baselines& baselines, const MicroBatch& batch, const TensorView& losses,
+                   const TensorView& weights) {
   double sum = 0;
   for (std::size_t s = 0; s + 2 < batch.segments.size(); s += 2) {
     Answer chosen = answer_of(batch, s, losses);
@@ -65,6 +83,8 @@ double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
       chosen.reference = scores[0];
       rejected.reference = scores[1];
     }
+    chosen.baseline = baselines.chosen;
+    rejected.baseline = baselines.rejected;
     const PairLoss loss = objective.pair_loss(chosen, rejected);
     sum += loss.loss;
     weigh(batch, s, -loss.chosen, weights);

@@ -32,11 +32,22 @@ class ReferenceScores {
   std::map<std::int64_t, std::array<double, 2>> scores_;
 };
 
+// What the answers of a global batch are held against: of the chosen ones the mean over rejected
+// answers of log p - log p_ref, of the rejected ones that over chosen answers, at least 0 each.
+struct Baselines {
+  double chosen = 0;
+  double rejected = 0;
+};
+// Collective over the model's mesh; the same bits on every rank.
+[[nodiscard]] Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
+                                     const std::vector<MicroBatch>& batch, std::int64_t max_tokens);
+
 // Segments 2i and 2i + 1 of the batch are the chosen and the rejected answer of a pair. losses [T]:
 // of the tokens. Returns the sum over pairs and fills weights [T]: d sum / d losses. reference may
 // be null where the objective needs none.
 double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
-                   const MicroBatch& batch, const TensorView& losses, const TensorView& weights);
+                   const Baselines& baselines, const MicroBatch& batch, const TensorView& losses,
+                   const TensorView& weights);
 
 // Throws kData when the objective cannot learn from the dataset, naming the stage's field.
 void check_data(const Objective& objective, const Dataset& dataset);

@@ -16,6 +16,8 @@ std::unique_ptr<Objective> make_objective(const config::Objective& config) {
       return make_orpo(config.orpo());
     case config::Objective::kCpo:
       return make_cpo(config.cpo());
+    case config::Objective::kKto:
+      return make_kto(config.kto());
     case config::Objective::kSft:
     case config::Objective::KIND_NOT_SET:
       break;

@@ -223,7 +223,7 @@ class Estimator {
     planner::Workload w = workload(spec.train(), decoder_shape(architecture(spec.model())),
                                    batch_shape(loader), static_cast<double>(loader.num_steps()));
     w.keeps_base = w.method.changes_base() && !spec.model().has_fresh();
-    w.eval_tokens = spec.train().eval_every() > 0 ? kEvaluationTokens : 0;
+    w.eval_tokens = std::max(w.eval_tokens, spec.train().eval_every() > 0 ? kEvaluationTokens : 0);
     return w;
   }
 
