@@ -32,6 +32,9 @@ std::optional<GpuFault> gpu_fault(const config::Train& train) {
       !train.optimizer().has_adamw()) {
     return no_kernels("optimizer", "this update rule");
   }
+  if (train.average().kind_case() != config::Average::KIND_NOT_SET) {
+    return no_kernels("average", "a mean of the weights");
+  }
   if (train.precision() == config::PRECISION_F64) {
     return no_kernels("precision", "precision f64");
   }

@@ -305,7 +305,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
   w.steps = std::max(1.0, steps);
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);
-  w.keeps_best = train.keep() == config::KEEP_BEST;
+  w.keeps_best = train.keep() == config::KEEP_BEST ||
+                 train.average().kind_case() != config::Average::KIND_NOT_SET;
   w.eval_tokens = train.objective().has_kto() ? batch.micro_tokens : 0;  // the batch is measured
   return w;
 }

@@ -76,16 +76,17 @@ void check_method(const config::Train& train, const std::string& path, const Rul
   const std::string refresh = path + ".method.lift.refresh";
   const bool is_refreshed = train.method().lift().has_refresh();
   report.require(!is_refreshed || train.keep() != config::KEEP_BEST, refresh,
-                 refresh + " excludes " + path + ".keep: best: the best weights would have another "
-                                                 "mask",
+                 refresh + " excludes " + path +
+                     ".keep: best: the best weights would have another "
+                     "mask",
                  "use keep: last");
   const config::LiftMask mask = train.method().lift().mask();
-  const bool moves = is_refreshed || mask == config::LIFT_MASK_GRADIENT ||
-                     mask == config::LIFT_MASK_MOVEMENT;
-  report.require(!moves || train.optimizer_state() == config::OPTIMIZER_STATE_FULL,
-                 path + ".optimizer_state",
-                 path + ".optimizer_state must be full: state moves from element to element of a mask",
-                 "leave it out: the state is small");
+  const bool moves =
+      is_refreshed || mask == config::LIFT_MASK_GRADIENT || mask == config::LIFT_MASK_MOVEMENT;
+  report.require(
+      !moves || train.optimizer_state() == config::OPTIMIZER_STATE_FULL, path + ".optimizer_state",
+      path + ".optimizer_state must be full: state moves from element to element of a mask",
+      "leave it out: the state is small");
 }
 
 bool needs_reference(const config::Objective& objective) {
@@ -110,6 +111,15 @@ void check_optimizer(const config::Train& train, const std::string& path,
   excludes(!is_adamw && report.is_written(path + ".betas"), "betas",
            "lion has beta1 and beta2, sgd momentum");
   excludes(!is_adamw && report.is_written(path + ".eps"), "eps", "leave it out");
+  const bool averages = train.average().kind_case() != config::Average::KIND_NOT_SET;
+  report.require(!averages || train.keep() != config::KEEP_BEST, path + ".average",
+                 path + ".average excludes " + path + ".keep: best: one of them says what is left",
+                 "use keep: last");
+  report.require(!averages || !train.method().lift().has_refresh(), path + ".average",
+                 path + ".average excludes " + path +
+                     ".method.lift.refresh: other elements train "
+                     "later",
+                 "leave refresh out");
   report.require(!rule.sgd().nesterov() || rule.sgd().momentum() > 0,
                  path + ".optimizer.sgd.nesterov", path + ".optimizer.sgd.nesterov needs momentum",
                  "give momentum: 0.9");

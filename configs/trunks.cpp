@@ -12,6 +12,10 @@ std::string why_no_trunk(const config::Train& train) {
   if (train.epochs() > 1) {
     return "later epochs read the examples of one budget only; epochs: 1 would share";
   }
+  if (train.average().has_tail()) {
+    return "the mean over the last updates depends on the length of the run; average: ema would "
+           "share";
+  }
   switch (train.schedule().kind_case()) {
     case config::Schedule::kConstant:
     case config::Schedule::kWsd:

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/transfer.h"
+#include "kernels/bias.h"
 #include "kernels/factors.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
@@ -322,6 +323,14 @@ void OwnedParameters::copy_values(void* to) const {
     copy_on_device(stream_, from.data,
                    dense(to, set_->dtype(), static_cast<int>(u), units_[u].owned).data,
                    from.size_bytes());
+  }
+}
+
+void OwnedParameters::mix_into(const Stream& stream, void* mean, double part) const {
+  for (std::size_t u = 0; u < units_.size(); ++u) {
+    const TensorView to = dense(mean, set_->dtype(), static_cast<int>(u), units_[u].owned);
+    affine_in_place(stream, 1 - part, 0, to);
+    axpy(stream, part, value(static_cast<int>(u), units_[u].owned), to);
   }
 }
 

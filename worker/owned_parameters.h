@@ -58,6 +58,8 @@ class OwnedParameters {
   [[nodiscard]] std::size_t size_bytes() const noexcept { return size_bytes_; }
   void copy_values(void* to) const;  // both in the memory of the stream's device
   void set_values(const void* from);
+  // mean += part (values - mean), in a block as above.
+  void mix_into(const Stream& stream, void* mean, double part) const;
   [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
   [[nodiscard]] std::size_t moment_bytes() const noexcept { return moments_->memory_bytes(); }
 

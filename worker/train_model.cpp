@@ -6,6 +6,7 @@
 
 #include "sharding/ordered_reduce.h"
 #include "worker/checkpoint_tensors.h"
+#include "worker/optim/average.h"
 
 namespace finescale {
 
@@ -60,6 +61,13 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
           });
     }
   }
+  num_steps_ = loader.num_steps();
+  if (has_average(train)) {
+    average_ = train.average();
+    for (const auto& piece : pieces_) {
+      means_.emplace_back(piece->owned().size_bytes(), engine_.stream);
+    }
+  }
   num_trainable_ = engine.mesh->pipeline().sum(own);
   const bool here = pieces_.front()->lends_embedding() || pieces_.back()->has_head_copy();
   shares_embedding_ = engine.mesh->pipeline().size() > 1 && here;
@@ -84,6 +92,7 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
   for (const auto& piece : pieces_) {
     piece->choose_anew(step);
   }
+  mix(step);
 }
 
 double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {
@@ -146,12 +155,29 @@ MemoryUse TrainModel::memory() const {
   for (const auto& piece : pieces_) {
     piece->add_memory(use);
   }
+  for (const AlignedBuffer& values : means_) {
+    use.weights += static_cast<std::int64_t>(values.size_bytes());
+  }
   for (const AlignedBuffer& values : best_) {
     use.weights += static_cast<std::int64_t>(values.size_bytes());
   }
   use.activations += static_cast<std::int64_t>(pipeline_.memory_bytes() + eval_->memory_bytes());
   use.communication += static_cast<std::int64_t>(pipeline_.message_bytes());
   return use;
+}
+
+void TrainModel::mix(std::int64_t step) {
+  const double part = average_ ? part_in_average(*average_, step, num_steps_) : 0;
+  for (std::size_t i = 0; part > 0 && i < means_.size(); ++i) {
+    pieces_[i]->owned().mix_into(engine_.stream, means_[i].data(), part);
+  }
+}
+
+void TrainModel::use_average() {
+  for (std::size_t i = 0; i < means_.size(); ++i) {
+    pieces_[i]->owned().set_values(means_[i].data());
+  }
+  publish();
 }
 
 void TrainModel::keep_best() {
@@ -195,6 +221,9 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     if (for_resume) {
       add(owned.moment_tensors("/optimizer", extent,
                                reads ? Moments::For::kReading : Moments::For::kWriting));
+    }
+    if (for_resume && averages()) {
+      add(owned.tensors_in("/average", means_[i].data(), extent));
     }
     if (with_best) {
       if (best_.size() <= i) {

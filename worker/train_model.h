@@ -56,9 +56,13 @@ class TrainModel {
   // The weights so far become the best so far; they come back with use_best.
   void keep_best();
   void use_best();
+  // Whether a mean over the updates is kept; the weights become it.
+  [[nodiscard]] bool averages() const noexcept { return average_.has_value(); }
+  void use_average();
 
-  // /model or /adapter, and for a resume the moments below /optimizer and with best /best: this
-  // rank's share, to be written, or all that it must read. Then have_written or have_read.
+  // /model or /adapter, and for a resume the moments below /optimizer, a mean below /average and
+  // with best /best: this rank's share, to be written, or all that it must read. Then have_written
+  // or have_read.
   [[nodiscard]] std::vector<CheckpointTensor> share_for_writing(bool for_resume, bool with_best);
   [[nodiscard]] std::vector<CheckpointTensor> owned_for_reading(bool with_best);
   // For other programs: the weights that do not train, and after gradient_norm() the gradients.
@@ -78,6 +82,7 @@ class TrainModel {
   [[nodiscard]] std::vector<CheckpointTensor> frozen(Trainable& piece) const;
   void publish();  // new values reach the ranks that hold copies
   void share_embedding();
+  void mix(std::int64_t step);
 
   Engine engine_;
   std::unique_ptr<Objective> objective_;
@@ -89,6 +94,9 @@ class TrainModel {
   std::unique_ptr<EvalModel> eval_;
   std::vector<HostCopy> host_copies_;  // of a GPU's tensors, while a checkpoint is read or written
   std::vector<AlignedBuffer> best_;    // by piece; made when first kept or read
+  std::optional<config::Average> average_;
+  std::vector<AlignedBuffer> means_;  // by piece
+  std::int64_t num_steps_ = 0;
   std::int64_t num_trainable_ = 0;
   bool shares_embedding_ = false;
 };

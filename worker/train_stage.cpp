@@ -124,6 +124,9 @@ class TrainStage {
     if (has_best && !goes_on) {
       model_->use_best();
     }
+    if (is_done && !goes_on && model_->averages()) {
+      model_->use_average();
+    }
     write_checkpoint(world_, in_.place->attempt_dir + "/checkpoint.h5", state(progress_),
                      model_->share_for_writing(goes_on, goes_on && has_best));
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -103,7 +104,8 @@ inline void choose(const Kind& kind, Message& oneof) {
     chosen->GetReflection()->SetInt32(chosen, rank, 3);  // what a small model has room for
   }
   if (const FieldDescriptor* names = type.FindFieldByName("parameters"); names != nullptr) {
-    for (const char* name : {"q_proj.weight", "v_proj", "down_proj", "layers.2.*norm", "embed_*", "lm_head"}) {
+    for (const char* name :
+         {"q_proj.weight", "v_proj", "down_proj", "layers.2.*norm", "embed_*", "lm_head"}) {
       chosen->GetReflection()->AddString(chosen, names, name);
     }
   }
@@ -120,6 +122,9 @@ inline std::vector<Kind> objectives() {
 }
 inline std::vector<Kind> update_rules() {
   return kinds_of(*config::UpdateRule::descriptor());
+}
+inline std::vector<Kind> averages() {
+  return kinds_of(*config::Average::descriptor());
 }
 inline Kind find(const std::vector<Kind>& kinds, const std::string& name) {
   for (const Kind& kind : kinds) {
@@ -182,6 +187,7 @@ struct Choice {
   Kind method = find(methods(), "full");
   Kind objective = find(objectives(), "sft");
   Kind rule = find(update_rules(), "adamw");
+  std::optional<Kind> average = {};
   bool biased = false;
   config::Precision precision = config::PRECISION_F32;
   friend void PrintTo(const Choice& c, std::ostream* out) {
@@ -195,6 +201,9 @@ inline config::Train settings(const Choice& choice) {
   choose(choice.method, *train.mutable_method());
   choose(choice.objective, *train.mutable_objective());
   choose(choice.rule, *train.mutable_optimizer());
+  if (choice.average) {
+    choose(*choice.average, *train.mutable_average());
+  }
   train.set_learning_rate(1e-2);
   train.set_weight_decay(0.01);
   train.mutable_batch()->set_examples(8);
@@ -225,9 +234,9 @@ class TrainedRun {
     engine.zero_stage = zero_stage;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     engine = engine_for(engine, train);
-    base = std::make_shared<BaseModel>(
-        make_base_model(engine, small_model(choice.biased), storage_of(choice.precision),
-                        quantisation_of(train.method())));
+    base = std::make_shared<BaseModel>(make_base_model(engine, small_model(choice.biased),
+                                                       storage_of(choice.precision),
+                                                       quantisation_of(train.method())));
     initialize(*base, 1);
     if (objective_->needs_reference()) {
       MeasuredModel start(engine, {base, {}});
@@ -289,7 +298,7 @@ inline std::map<std::string, std::vector<double>> numbers_of(const std::string& 
   std::map<std::string, std::vector<double>> all;
   const auto single = make_single_group();
   CheckpointReader reader(*single, path);
-  for (const std::string group : {"/model", "/adapter", "/optimizer"}) {
+  for (const std::string group : {"/model", "/adapter", "/optimizer", "/average"}) {
     for (const LogicalTensor& tensor : reader.tensors(group)) {
       std::vector<double> values(static_cast<std::size_t>(tensor.shape.num_elements()));
       CheckpointTensor wanted;

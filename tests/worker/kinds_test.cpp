@@ -112,6 +112,9 @@ void expect_gradients(Choice choice) {
 
 // A tensor-parallel sum has an order of its own.
 constexpr double kTensorTolerance = 1e-9;
+// Nothing turns a bias of k where there are no rotations: its gradient is rounding, 1e-17, which
+// AdamW divides by eps 1e-8 and multiplies by the rate 1e-2, four times.
+constexpr double kTurnedByRounding = 1e-10;
 
 struct Spread {
   const char* name;
@@ -233,7 +236,7 @@ TEST_P(Kinds, EveryMeshIsTheRunOfOneRank) {
         error = std::max(error, std::abs(values[i] - others[i]));
         size = std::max(size, std::abs(values[i]));
       }
-      EXPECT_LT(error, kTensorTolerance * size) << path;
+      EXPECT_LT(error, kTensorTolerance * size + kTurnedByRounding) << path;
     }
   }
 }
@@ -281,6 +284,11 @@ std::vector<Choice> choices() {
       }
     }
   }
+  for (const Kind& average : averages()) {
+    for (const char* method : {"full", "lora"}) {
+      all.push_back({.method = find(methods(), method), .average = average});
+    }
+  }
   for (const char* method : {"full", "lora"}) {
     for (const char* objective : {"sft", "dpo"}) {
       all.push_back({.method = find(methods(), method),
@@ -294,13 +302,14 @@ std::vector<Choice> choices() {
 INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(choices()), [](const auto& instance) {
   const Choice& c = instance.param;
   return c.method.name + "_x_" + c.objective.name + "_x_" + c.rule.name +
+         (c.average ? "_x_" + c.average->name : "") +
          (c.precision == config::PRECISION_BF16 ? "_x_bf16" : "");
 });
 
 TEST(KindsAreDocumented, InTheSchemaAndOnThePage) {
   const std::string page = read_file(std::string(FINESCALE_SOURCE_DIR) + "/docs/methods.md");
   for (const Descriptor* type : {config::Method::descriptor(), config::Objective::descriptor(),
-                                 config::UpdateRule::descriptor()}) {
+                                 config::UpdateRule::descriptor(), config::Average::descriptor()}) {
     for (const Kind& kind : kinds_of(*type)) {
       EXPECT_NE(page.find("| `" + kind.field->name() + "` |"), std::string::npos)
           << kind.field->name() << " has no row in docs/methods.md";
