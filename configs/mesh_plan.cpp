@@ -57,6 +57,8 @@ double state_bytes(const config::Train& train, double element) {
       return train.optimizer().sgd().momentum() > 0 ? element : 0;
     case config::UpdateRule::kLion:
       return element;
+    case config::UpdateRule::kMuon:
+      return 2 * element;
     case config::UpdateRule::kAdamw:
     case config::UpdateRule::KIND_NOT_SET:
       break;
@@ -288,6 +290,36 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
   return shape;
 }
 
+namespace {
+
+// Elements of what muon works on, of the largest tensor that trains: the whole of it, its next
+// values, and two squares of the smaller side.
+double muon_scratch(const config::Method& method, const DecoderShape& model) {
+  double most = 0;
+  const auto add = [&](std::int64_t rows, std::int64_t columns) {
+    const std::int64_t side = std::min(rows, columns);
+    if (side > 1) {
+      most = std::max(most, static_cast<double>(2 * rows * columns + 2 * side * side));
+    }
+  };
+  const planner::MethodShape shape = method_shape(method, model);
+  const auto trained = trained_tensors(method, model);
+  for (const LogicalShape& tensor : trained ? *trained : logical_tensors(model)) {
+    if (layer_of(tensor.name) < 0 || tensor.columns == 0 || method.has_lift()) {
+      continue;
+    }
+    if (shape.trains_base || shape.choice) {
+      add(tensor.rows, tensor.columns);
+    } else {
+      add(tensor.rows, shape.rank);
+      add(shape.rank, tensor.columns);
+    }
+  }
+  return most;
+}
+
+}  // namespace
+
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
@@ -303,6 +335,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
              .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0};
   w.steps = std::max(1.0, steps);
+  w.update_scratch =
+      train.optimizer().has_muon() ? muon_scratch(train.method(), model) * element : 0;
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);
   w.keeps_best = train.keep() == config::KEEP_BEST ||

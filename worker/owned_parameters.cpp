@@ -10,6 +10,7 @@
 #include "kernels/factors.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
+#include "worker/model/initialize.h"
 #include "worker/optim/windowed_update.h"
 
 namespace finescale {
@@ -25,14 +26,21 @@ UnitRange intersection(const UnitRange& a, const UnitRange& b) {
 
 OwnedParameters::OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                                  const std::vector<TrainedUnit>& units, const config::Train& train,
-                                 std::int64_t seed, MomentPlace place, const Stream& stream)
+                                 std::int64_t seed, bool is_cut, MomentPlace place,
+                                 const Stream& stream)
     : set_(&set),
       store_(&store),
       stream_(stream),
       element_bytes_(dtype_size(set.dtype())),
-      rule_(make_update_rule(train)) {
+      rule_(make_update_rule(train)),
+      mesh_(&mesh),
+      is_cut_(is_cut) {
+  for (int tensor = 0; tensor < set.size(); ++tensor) {
+    any_whole_ = any_whole_ || takes_whole(tensor);
+  }
   std::int64_t num_elements = 0;
   for (const TrainedUnit& unit : units) {
+    trained_units_.push_back(unit.unit);
     if (unit.owned.size() > 0) {
       units_.push_back(unit);
       offsets_.push_back(num_elements);
@@ -243,14 +251,86 @@ void OwnedParameters::update_by_row(const Stream& stream, const UpdateStep& step
                   part.range.begin - set_->offset(part.tensor), set_->local_shape(part.tensor)[1]);
 }
 
+// Ranges of other ranks of the shard axis and parts of the tensor axis are summands that are zero
+// here.
+void OwnedParameters::update_whole(const Stream& stream, const UpdateStep& step, int tensor,
+                                   const StepScale& scale) {
+  const LogicalTensor& logical = set_->tensor(tensor);
+  const std::size_t bytes =
+      static_cast<std::size_t>(logical.shape.num_elements()) * element_bytes_;
+  if (whole_.size_bytes() < bytes) {
+    whole_ = AlignedBuffer(bytes);
+  }
+  const TensorView whole(whole_.data(), set_->dtype(), logical.shape);
+  fill_zero(stream, whole);
+  const LocalPart& local = set_->part(tensor);
+  // Calls move(elements of the range, the same of the whole) for runs of an owned range.
+  const auto for_runs = [&](const Part& part, const auto& move) {
+    const std::int64_t first = part.range.begin - set_->offset(tensor);
+    const std::int64_t last = part.range.end - set_->offset(tensor);
+    for_each_run(logical.shape, local, [&](auto at, auto begin, auto count) {
+      const std::int64_t from = std::max(begin, first);
+      const std::int64_t to = std::min(begin + count, last);
+      if (from < to) {
+        move(from - first, at + from - begin, to - from);
+      }
+    });
+  };
+  const auto element = [this](const TensorView& view, std::int64_t index) {
+    return view.as<std::byte>() + static_cast<std::size_t>(index) * element_bytes_;
+  };
+  const auto for_own_parts = [&](const auto& visit) {
+    for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (parts_[i].tensor == tensor) {
+        UpdateRange range = range_of_part(i, step.step);
+        range.rate = scale.rate;
+        visit(parts_[i], range);
+      }
+    }
+  };
+  for_own_parts([&](const Part& part, const UpdateRange& range) {
+    rule_->gather(stream, range, step);
+    for_runs(part, [&](std::int64_t from, std::int64_t to, std::int64_t count) {
+      if (part.is_counted) {
+        std::memcpy(element(whole, to), element(range.gradient, from),
+                    static_cast<std::size_t>(count) * element_bytes_);
+      }
+    });
+  });
+  const TensorView all(whole.data, whole.dtype, Shape{whole.num_elements()});
+  for (Group* group : {&mesh_->shard(), &mesh_->tensor()}) {
+    if (group->size() > 1 && (group != &mesh_->shard() || is_cut_)) {
+      ordered_all_reduce(*group, all);
+    }
+  }
+  rule_->make_direction(stream, whole);
+  for_own_parts([&](const Part& part, const UpdateRange& range) {
+    for_runs(part, [&](std::int64_t to, std::int64_t from, std::int64_t count) {
+      std::memcpy(element(range.gradient, to), element(whole, from),
+                  static_cast<std::size_t>(count) * element_bytes_);
+    });
+    rule_->apply(stream, range, step);
+  });
+}
+
 void OwnedParameters::update(const Stream& stream, const UpdateStep& step,
                              const ScaleOf& scale_of) {
+  if (any_whole_) {  // in one order on all ranks, whatever they own
+    for (int tensor = 0; tensor < set_->size(); ++tensor) {
+      const bool trains = std::any_of(trained_units_.begin(), trained_units_.end(), [&](int unit) {
+        return unit == set_->unit_of(tensor);
+      });
+      if (trains && takes_whole(tensor)) {
+        update_whole(stream, step, tensor, scale_of(tensor));
+      }
+    }
+  }
   updates_.clear();
   bool is_one = true;  // every tensor's scale
   for (const Part& part : parts_) {
     is_one = is_one && scale_of(part.tensor).is_one();
   }
-  if (is_one && !moments_->is_packed() && rule_->is_uniform()) {
+  if (is_one && !moments_->is_packed() && rule_->is_uniform() && !any_whole_) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
       UpdateRange& range = updates_.emplace_back();
       range.value = value(static_cast<int>(u), units_[u].owned);
@@ -260,6 +340,9 @@ void OwnedParameters::update(const Stream& stream, const UpdateStep& step,
     }
   } else {
     for (std::size_t i = 0; i < parts_.size(); ++i) {
+      if (takes_whole(parts_[i].tensor)) {
+        continue;
+      }
       const StepScale scale = scale_of(parts_[i].tensor);
       UpdateRange range = range_of_part(i, step.step);
       range.rate = scale.rate;

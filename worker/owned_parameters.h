@@ -31,11 +31,12 @@ struct TrainedUnit {
 
 class OwnedParameters {
  public:
-  // Units that train; empty ranges are left out. place: of the moments. All referred to must
-  // outlive it. Collective over the tensor group.
+  // Units that train; empty ranges are left out. is_cut: each rank of the shard axis owns a part of
+  // them. place: of the moments. All referred to must outlive it. Collective over the tensor group.
   OwnedParameters(Mesh& mesh, const ParameterSet& set, ParameterStore& store,
                   const std::vector<TrainedUnit>& units, const config::Train& train,
-                  std::int64_t seed, MomentPlace place, const Stream& stream = Stream());
+                  std::int64_t seed, bool is_cut, MomentPlace place,
+                  const Stream& stream = Stream());
   ~OwnedParameters();
   OwnedParameters(const OwnedParameters&) = delete;
   OwnedParameters& operator=(const OwnedParameters&) = delete;
@@ -47,6 +48,7 @@ class OwnedParameters {
   void add_squares(const Stream& stream, ExactSum& total) const;
   // scale_of: how far each tensor moves.
   using ScaleOf = std::function<StepScale(int tensor)>;
+  // Collective over shard and tensor where the rule takes tensors whole.
   void update(const Stream& stream, const UpdateStep& step, const ScaleOf& scale_of);
 
   // State (in full) of a tensor's element i becomes that of element from(tensor)[i], none where that
@@ -61,7 +63,10 @@ class OwnedParameters {
   // mean += part (values - mean), in a block as above.
   void mix_into(const Stream& stream, void* mean, double part) const;
   [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
-  [[nodiscard]] std::size_t moment_bytes() const noexcept { return moments_->memory_bytes(); }
+  // With what the rule works on.
+  [[nodiscard]] std::size_t moment_bytes() const noexcept {
+    return moments_->memory_bytes() + whole_.size_bytes() + rule_->scratch_bytes();
+  }
 
   // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
   // themselves, their gradients, or another block, dense as above.
@@ -101,6 +106,11 @@ class OwnedParameters {
   [[nodiscard]] UpdateRange range_of_part(std::size_t index, std::int64_t step) const;
   void carry_out(const Stream& stream, std::span<const UpdateRange> ranges,
                  const UpdateStep& step) const;
+  [[nodiscard]] bool takes_whole(int tensor) const {
+    return rule_->takes_whole(set_->tensor(tensor));
+  }
+  void update_whole(const Stream& stream, const UpdateStep& step, int tensor,
+                    const StepScale& scale);
   void update_by_row(const Stream& stream, const UpdateStep& step, const UpdateRange& range,
                      const Part& part, const StepScale& scale);
   [[nodiscard]] std::vector<MomentPart> moment_parts() const;
@@ -123,6 +133,11 @@ class OwnedParameters {
   std::unique_ptr<UpdateRule> rule_;
   std::vector<UpdateRange> updates_;  // reused
   AlignedBuffer before_;              // values in front of a step whose rows are scaled
+  Mesh* mesh_;
+  bool is_cut_;             // over the shard axis
+  bool any_whole_ = false;  // tensors that the rule takes whole
+  std::vector<int> trained_units_;
+  AlignedBuffer whole_;
 };
 
 }  // namespace finescale

@@ -55,7 +55,7 @@ Trainable::Trainable(const Engine& engine, BasePiece& base, const config::Train&
   }
   make_model(engine);
   owned_ = std::make_unique<OwnedParameters>(
-      *mesh_, set, *store_, trained_units(), train, seed,
+      *mesh_, set, *store_, trained_units(), train, seed, stage_ > 0,
       MomentPlace{engine.host_moments ? Stream() : stream_, engine.scratch}, stream_);
 }
 
@@ -86,8 +86,7 @@ void Trainable::publish() {
 
 void Trainable::choose_anew(std::int64_t step) {
   if (method_->choose_anew(step)) {
-    owned_->carry_over(mesh_->shard(),
-                       [this](int tensor) { return method_->moved_from(tensor); });
+    owned_->carry_over(mesh_->shard(), [this](int tensor) { return method_->moved_from(tensor); });
   }
 }
 
@@ -124,12 +123,12 @@ BackwardUnits Trainable::backward_units() const {
   }
   BackwardUnits units;
   units.embedding = layout.part().has_embedding && trains.front();
-  units.positions =
-      layout.has_positions() &&
-      (units.embedding || trains[static_cast<std::size_t>(layout.positions_unit())]);
-  units.head = layout.part().has_head && (method_->trains_tensor(layout.head().first) ||
-                                          (layout.head().bias_first >= 0 &&
-                                           method_->trains_tensor(layout.head().bias_first)));
+  units.positions = layout.has_positions() &&
+                    (units.embedding || trains[static_cast<std::size_t>(layout.positions_unit())]);
+  units.head =
+      layout.part().has_head &&
+      (method_->trains_tensor(layout.head().first) ||
+       (layout.head().bias_first >= 0 && method_->trains_tensor(layout.head().bias_first)));
   const bool all = !layout.part().has_embedding || units.embedding || units.positions;
   while (!all && units.first_layer < layout.num_layers() &&
          !trains[static_cast<std::size_t>(layout.layer_unit(units.first_layer))]) {

@@ -248,7 +248,7 @@ class Piece {
                          ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);
     }
     updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
-    memory.optimizer += optimizer_bytes(updated);
+    memory.optimizer += optimizer_bytes(updated) + w_.update_scratch;
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
     if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
       const double vectors =

@@ -165,6 +165,7 @@ struct Workload {
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
   bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
+  double update_scratch = 0;       // bytes that the update rule works on
   std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
 };
 

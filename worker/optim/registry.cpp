@@ -9,6 +9,8 @@ std::unique_ptr<UpdateRule> make_update_rule(const config::Train& train) {
       return make_sgd(train);
     case config::UpdateRule::kLion:
       return make_lion(train);
+    case config::UpdateRule::kMuon:
+      return make_muon(train);
     case config::UpdateRule::kAdamw:
     case config::UpdateRule::KIND_NOT_SET:  // its settings lie in the stage itself
       break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How parameters follow from their gradients. One .cpp per rule, registry.cpp lists them. Rules
-// work element by element over the ranges of parameters that a rank updates, so no bit depends on
-// the cut.
+// work element by element over the ranges of parameters that a rank updates, or on whole tensors,
+// so no bit depends on the cut.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include "core/device.h"
 #include "core/tensor.h"
 #include "kernels/packed_moments.h"
+#include "sharding/layout.h"
 
 namespace finescale {
 
@@ -45,6 +46,15 @@ class UpdateRule {
   // Whether matrices and vectors are treated alike, so that neighbours may be one range.
   [[nodiscard]] bool is_uniform() const noexcept { return weight_decay_ == 0 || decay_all_; }
 
+  // Rules whose steps depend on whole tensors: for those, instead of update(), gather() with every
+  // range of one, which leaves what the step follows from in the place of the gradient;
+  // make_direction() of all of it, on every rank alike; and apply() with ranges of that as gradient.
+  [[nodiscard]] virtual bool takes_whole(const LogicalTensor& /*tensor*/) const { return false; }
+  void gather(const Stream& stream, const UpdateRange& range, const UpdateStep& step) const;
+  virtual void make_direction(const Stream& /*stream*/, const TensorView& /*whole*/) const {}
+  void apply(const Stream& stream, const UpdateRange& range, const UpdateStep& step) const;
+  [[nodiscard]] virtual std::size_t scratch_bytes() const { return 0; }
+
  protected:
   explicit UpdateRule(const config::Train& train)
       : weight_decay_(train.weight_decay()),
@@ -62,8 +72,14 @@ class UpdateRule {
   };
   virtual void update_range(const Stream& stream, const UpdateRange& range,
                             const Factors& factors) const = 0;
+  virtual void gather_range(const Stream& /*stream*/, const UpdateRange& /*range*/,
+                            const Factors& /*factors*/) const {}
+  virtual void apply_range(const Stream& /*stream*/, const UpdateRange& /*range*/,
+                           const Factors& /*factors*/) const {}
 
  private:
+  [[nodiscard]] Factors factors_of(const UpdateRange& range, const UpdateStep& step) const;
+
   double weight_decay_;
   double clip_norm_;
   bool decay_all_;
@@ -75,5 +91,6 @@ class UpdateRule {
 [[nodiscard]] std::unique_ptr<UpdateRule> make_adamw(const config::Train& train);
 [[nodiscard]] std::unique_ptr<UpdateRule> make_sgd(const config::Train& train);
 [[nodiscard]] std::unique_ptr<UpdateRule> make_lion(const config::Train& train);
+[[nodiscard]] std::unique_ptr<UpdateRule> make_muon(const config::Train& train);
 
 }  // namespace finescale
