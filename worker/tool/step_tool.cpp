@@ -62,10 +62,10 @@ Dataset sequences(const nlohmann::json& request, int vocab) {
   return Dataset(examples);
 }
 
-// Weights before the first update and the gradient of its mean loss, for other programs to check.
+// Weights before an update and the gradient of its mean loss, for other programs to check.
 void dump(const std::string& path, Group& group, TrainModel& model) {
   std::vector<CheckpointTensor> tensors = model.base_for_writing();
-  if (!model.method().trains_base()) {
+  if (!model.method().changes_base()) {
     for (CheckpointTensor& tensor : model.share_for_writing(false, false)) {
       tensors.push_back(std::move(tensor));
     }
@@ -92,11 +92,7 @@ std::string upper(std::string word) {
 
 config::Train training(const nlohmann::json& request) {
   config::Train train;
-  if (request.value("method", "full") == "lora") {
-    train.mutable_method()->mutable_lora();
-  } else {
-    train.mutable_method()->mutable_full();
-  }
+  parse_yaml("method: " + request.value("method", std::string("full")), "method", train);
   train.mutable_batch()->set_examples(request.at("sequences_per_step"));
   train.set_micro_batch_tokens(request.value("micro_batch_tokens", 2048));
   train.set_learning_rate(request.value("learning_rate", 1e-3));
@@ -184,10 +180,11 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
     const Clock::time_point begin = Clock::now();
     loader.fill(step, batch);
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
+    model.begin_step(step + 1);
     measured.losses.push_back(model.forward_backward(batch, scale) * scale);
     measured.batches.push_back(sequences_of(batch));
     measured.norm = model.gradient_norm();
-    if (step == 0 && request.contains("dump")) {
+    if (step == request.value("dump_at", std::int64_t{0}) && request.contains("dump")) {
       FS_CHECK(world.size() == 1, "weights are dumped by one rank");
       dump(request.at("dump"), world, model);
     }
@@ -241,7 +238,8 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
       gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
   engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
   engine = engine_for(engine, train);
-  BaseModel base = make_base_model(engine, config, storage_of(train.precision()));
+  BaseModel base = make_base_model(engine, config, storage_of(train.precision()),
+                                   quantisation_of(train.method()));
   if (weights) {
     read_base(*weights, base);
   } else {

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Adapters that have trained some steps, beside PEFT with the same values: loss and gradients of the next batch.
+
+peft_gradients.py BIN_DIR. Exit code 77: the libraries are not there."""
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+try:
+    import h5py
+    import torch
+    from peft import IA3Config, LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+except ImportError as error:
+    print("skipped:", error)
+    sys.exit(77)
+
+TOLERANCE = 2e-4  # relative to the largest element of a tensor, f32 on both sides
+VOCAB, STEPS, BATCH = 96, 3, 4
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+KINDS = {
+    "lora": ("{lora: {rank: 4, alpha: 6}}", LoraConfig(r=4, lora_alpha=6, target_modules=ALL)),
+    "rslora": ("{lora: {rank: 4, alpha: 6, scale: root}}", LoraConfig(r=4, lora_alpha=6, use_rslora=True, target_modules=ALL)),
+    "dora": ("{dora: {rank: 3, alpha: 6, target_modules: [q_proj, v_proj, down_proj]}}",
+             LoraConfig(r=3, lora_alpha=6, use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"])),
+    "ia3": ("ia3", IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"])),
+}
+PARTS = {"lora_A": "A", "lora_B": "B", "lora_magnitude_vector": "M", "ia3_l": "L"}
+
+
+def our_name(theirs):
+    """base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight: model.layers.0.mlp.up_proj/A"""
+    module, part = theirs.removeprefix("base_model.model.").rsplit(next(f".{p}." for p in PARTS if f".{p}." in theirs), 1)[0], \
+        next(PARTS[p] for p in PARTS if f".{p}." in theirs)
+    return f"{module}/{part}"
+
+
+def check(name, directory, binary):
+    method, config = KINDS[name]
+    rng = random.Random(5)
+    sequences = [[rng.randrange(3, VOCAB) for _ in range(rng.randrange(4, 24))] for _ in range(STEPS * BATCH)]
+    path = f"{directory}/{name}.h5"
+    request = {"model": f"{directory}/base", "method": method, "sequences": sequences, "sequences_per_step": BATCH, "steps": STEPS,
+               "warmup": 0, "learning_rate": 2e-2, "curve": True, "dump": path, "dump_at": STEPS - 1}
+    answer = json.loads(subprocess.run([binary, "tool", "step"], input=json.dumps(request), check=True, capture_output=True,
+                                       text=True).stdout)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(f"{directory}/base", dtype=torch.float32), config).eval()
+    worst = 0.0
+    with h5py.File(path) as file:
+        trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
+        with torch.no_grad():
+            for key, value in trained.items():
+                value.copy_(torch.from_numpy(file["adapter/" + our_name(key)][()]).reshape(value.shape))
+        batch = [sequences[i] for i in answer["batches"][STEPS - 1]]
+        labels = sum(len(ids) - 1 for ids in batch)
+        total = 0
+        for ids in batch:
+            tokens = torch.tensor([ids])
+            total = total + torch.nn.functional.cross_entropy(model(input_ids=tokens).logits[0, :-1], tokens[0, 1:], reduction="sum")
+        loss = total / labels
+        loss.backward()
+        assert abs(loss.item() - answer["losses"][STEPS - 1]) < 1e-5 * loss.item(), (name, loss.item(), answer["losses"])
+        for key, value in trained.items():
+            ours = torch.from_numpy(file["gradient/" + our_name(key)][()]).reshape(value.shape)
+            largest = value.grad.abs().max().item()
+            assert largest > 0, key
+            worst = max(worst, (ours - value.grad).abs().max().item() / largest)
+    print(f"{name}: {len(trained)} tensors, largest relative difference of gradients {worst:.1e}")
+    assert worst < TOLERANCE, name
+
+
+torch.manual_seed(1)
+torch.set_num_threads(1)
+with tempfile.TemporaryDirectory() as place:
+    LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                                 num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2,
+                                 tie_word_embeddings=False)).save_pretrained(f"{place}/base")
+    with open(f"{place}/base/tokenizer.json", "w") as file:  # a model has one; the sequences are ids
+        file.write("{}")
+    for kind in KINDS:
+        check(kind, place, os.path.abspath(sys.argv[1]) + "/finescale-worker")
+print("ok")
