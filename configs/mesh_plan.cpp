@@ -4,10 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <set>
 #include <utility>
 
-#include "configs/chosen_tensors.h"
+#include "configs/method_shape.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -57,6 +56,8 @@ double state_bytes(const config::Train& train, double element) {
       return train.optimizer().sgd().momentum() > 0 ? element : 0;
     case config::UpdateRule::kLion:
       return element;
+    case config::UpdateRule::kAdafactor:
+      return 0;
     case config::UpdateRule::kMuon:
       return 2 * element;
     case config::UpdateRule::kAdamw:
@@ -119,207 +120,6 @@ planner::ModelShape model_shape(const DecoderShape& model) {
   return shape;
 }
 
-namespace {
-
-constexpr std::array<const char*, 7> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                 "gate_proj", "up_proj", "down_proj"};
-
-// Which of the seven; the default when none is named.
-template <class Names>
-std::array<bool, 7> targets_of(const Names& names, const std::array<bool, 7>& otherwise) {
-  std::array<bool, 7> targets = otherwise;
-  for (std::size_t i = 0; i < kModules.size() && !names.empty(); ++i) {
-    targets[i] = std::find(names.begin(), names.end(), kModules[i]) != names.end();
-  }
-  return targets;
-}
-
-constexpr std::array<bool, 7> kAll = {true, true, true, true, true, true, true};
-
-template <class LowRank>
-planner::MethodShape low_rank_shape(const LowRank& config) {
-  planner::MethodShape shape;
-  shape.trains_base = false;
-  shape.rank = config.rank();
-  shape.targets = targets_of(config.target_modules(), kAll);
-  return shape;
-}
-
-}  // namespace
-
-namespace {
-
-std::int64_t elements_of(const LogicalShape& tensor) {
-  return tensor.rows * std::max<std::int64_t>(1, tensor.columns);
-}
-
-// Where a tensor's elements count: k and v are cut by heads, norms and the biases of what sums over
-// ranks lie on all of them.
-void add_chosen(const LogicalShape& tensor, planner::ChosenElements& unit) {
-  const auto is_of = [&](const char* part) { return tensor.name.find(part) != std::string::npos; };
-  const bool sums = is_of(".o_proj.") || is_of(".down_proj.");
-  if (is_of("norm") || is_of("embed_positions") || (tensor.columns == 0 && sums)) {
-    unit.whole += elements_of(tensor);
-  } else if (is_of(".k_proj.") || is_of(".v_proj.")) {
-    unit.keys += elements_of(tensor);
-  } else {
-    unit.cut += elements_of(tensor);
-  }
-}
-
-// Of matrices whose whole stack is frozen: they are kept rounded where products round.
-void add_idle(const DecoderShape& model, const std::vector<LogicalShape>& trained,
-              planner::Choice& choice) {
-  static const std::array<std::vector<std::string>, 4> kStacks = {
-      {{".q_proj.", ".k_proj.", ".v_proj."}, {".o_proj."}, {".gate_proj.", ".up_proj."},
-       {".down_proj."}}};
-  const auto stack_of = [](const std::string& name) {
-    for (std::size_t i = 0; i < kStacks.size(); ++i) {
-      for (const std::string& module : kStacks[i]) {
-        if (name.find(module) != std::string::npos) {
-          return static_cast<int>(i);
-        }
-      }
-    }
-    return -1;
-  };
-  std::set<std::pair<int, int>> busy;  // layer and stack
-  bool head_trains = false;
-  const char* const head = model.tied ? "model.embed_tokens" : "lm_head";
-  for (const LogicalShape& tensor : trained) {
-    busy.insert({layer_of(tensor.name), stack_of(tensor.name)});
-    head_trains = head_trains || tensor.name.starts_with(head);
-  }
-  for (const LogicalShape& tensor : logical_tensors(model)) {
-    const int layer = layer_of(tensor.name);
-    const int stack = stack_of(tensor.name);
-    if (layer >= 0 && stack >= 0 && tensor.columns > 0 && !busy.contains({layer, stack})) {
-      choice.layers[static_cast<std::size_t>(layer)].idle += elements_of(tensor);
-    }
-  }
-  choice.final.idle = head_trains ? 0 : std::int64_t{model.vocab_size} * model.hidden_size;
-}
-
-// Elements of each matrix, whole on every rank, and beside each its place.
-void add_entries(const config::Lift& config, const LogicalShape& tensor,
-                 planner::ChosenElements& unit, planner::Choice& choice) {
-  unit.whole += lift_count(config, tensor.rows, tensor.columns);
-  choice.dense = std::max(choice.dense, static_cast<double>(elements_of(tensor)));
-  const bool measures =
-      config.mask() == config::LIFT_MASK_GRADIENT || config.mask() == config::LIFT_MASK_MOVEMENT;
-  unit.measured += measures ? elements_of(tensor) : 0;
-}
-
-planner::Choice choice_of(const config::Method& method, const DecoderShape& model) {
-  const std::vector<LogicalShape> trained = *trained_tensors(method, model);
-  if (trained.empty()) {
-    throw Error(ErrorKind::kConfig, "the method trains no tensor of this model", "train.method",
-                "choose others by name: model.norm, q_proj, mlp.*.weight");
-  }
-  planner::Choice choice;
-  choice.layers.resize(static_cast<std::size_t>(model.num_layers));
-  for (const LogicalShape& tensor : trained) {
-    const int layer = layer_of(tensor.name);
-    if (method.has_lift()) {
-      add_entries(method.lift(), tensor, choice.layers[static_cast<std::size_t>(layer)], choice);
-    } else if (layer >= 0) {
-      add_chosen(tensor, choice.layers[static_cast<std::size_t>(layer)]);
-    } else if (tensor.name == "model.embed_tokens.weight") {
-      add_chosen(tensor, choice.embedding);
-    } else if (tensor.name == "model.embed_positions.weight") {
-      add_chosen(tensor, choice.positions);
-    } else {
-      add_chosen(tensor, choice.final);
-    }
-  }
-  add_idle(model, trained, choice);
-  const BackwardWork work = backward_work(model, trained);
-  choice.first_layer = work.first_layer;
-  choice.input_work = static_cast<double>(work.inputs);
-  choice.weight_work = static_cast<double>(work.weights);
-  choice.attention_work = work.attention;
-  choice.head_passes = 2 + (work.head_inputs ? 2 : 0) + (work.head_weights ? 2 : 0);
-  return choice;
-}
-
-}  // namespace
-
-planner::MethodShape method_shape(const config::Method& method, const DecoderShape& model) {
-  planner::MethodShape shape;
-  switch (method.kind_case()) {
-    case config::Method::kFull:
-      shape.last_layers = method.full().has_last_layers() ? method.full().last_layers() : 0;
-      break;
-    case config::Method::KIND_NOT_SET:
-      break;
-    case config::Method::kLora:
-      shape = low_rank_shape(method.lora());
-      shape.frozen_rank = method.lora().init() == config::LORA_INIT_PISSA ? shape.rank : 0;
-      break;
-    case config::Method::kDora:
-      shape = low_rank_shape(method.dora());
-      shape.outputs = shape.targets;
-      break;
-    case config::Method::kAllora:
-      shape = low_rank_shape(method.allora());
-      break;
-    case config::Method::kIa3:
-      shape.trains_base = false;
-      shape.targets =
-          targets_of(method.ia3().target_modules(), {false, true, true, false, false, false, true});
-      shape.outputs = shape.targets;
-      shape.outputs[6] = false;
-      shape.inputs[6] = shape.targets[6];
-      break;
-    case config::Method::kQlora: {
-      static constexpr std::array<double, 7> kBits = {0, 4, 4, 8, 4, 3, 2};  // by form
-      shape = low_rank_shape(method.qlora());
-      shape.block_bytes =
-          8 * kBits[static_cast<std::size_t>(method.qlora().base_form())] +
-          (method.qlora().double_quantisation() ? 1 + 4.0 / 256 : 4);
-      break;
-    }
-    case config::Method::kSelective:
-    case config::Method::kBitfit:
-    case config::Method::kLift:
-      shape.trains_base = false;
-      shape.targets = {};
-      shape.choice = choice_of(method, model);
-      break;
-  }
-  return shape;
-}
-
-namespace {
-
-// Elements of what muon works on, of the largest tensor that trains: the whole of it, its next
-// values, and two squares of the smaller side.
-double muon_scratch(const config::Method& method, const DecoderShape& model) {
-  double most = 0;
-  const auto add = [&](std::int64_t rows, std::int64_t columns) {
-    const std::int64_t side = std::min(rows, columns);
-    if (side > 1) {
-      most = std::max(most, static_cast<double>(2 * rows * columns + 2 * side * side));
-    }
-  };
-  const planner::MethodShape shape = method_shape(method, model);
-  const auto trained = trained_tensors(method, model);
-  for (const LogicalShape& tensor : trained ? *trained : logical_tensors(model)) {
-    if (layer_of(tensor.name) < 0 || tensor.columns == 0 || method.has_lift()) {
-      continue;
-    }
-    if (shape.trains_base || shape.choice) {
-      add(tensor.rows, tensor.columns);
-    } else {
-      add(tensor.rows, shape.rank);
-      add(shape.rank, tensor.columns);
-    }
-  }
-  return most;
-}
-
-}  // namespace
-
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
@@ -335,8 +135,7 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
              .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0};
   w.steps = std::max(1.0, steps);
-  w.update_scratch =
-      train.optimizer().has_muon() ? muon_scratch(train.method(), model) * element : 0;
+  w.update_bytes = whole_elements(train, model) * element;
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);
   w.keeps_best = train.keep() == config::KEEP_BEST ||

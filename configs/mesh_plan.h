@@ -13,9 +13,6 @@
 namespace finescale {
 
 [[nodiscard]] planner::ModelShape model_shape(const DecoderShape& shape);
-// Throws kConfig when the method trains nothing of the model.
-[[nodiscard]] planner::MethodShape method_shape(const config::Method& method,
-                                                const DecoderShape& model);
 // batch and steps are what the data make of the stage.
 [[nodiscard]] planner::Workload workload(const config::Train& train, const DecoderShape& model,
                                          const planner::BatchShape& batch, double steps);

@@ -51,8 +51,8 @@ class OwnedParameters {
   // Collective over shard and tensor where the rule takes tensors whole.
   void update(const Stream& stream, const UpdateStep& step, const ScaleOf& scale_of);
 
-  // State (in full) of a tensor's element i becomes that of element from(tensor)[i], none where that
-  // is -1. Collective over shard: its ranks hold the ranges of each unit.
+  // State (in full) of a tensor's element i becomes that of element from(tensor)[i], none where
+  // that is -1. Collective over shard: its ranks hold the ranges of each unit.
   using MovedFrom = std::function<std::span<const std::int64_t>(int tensor)>;
   void carry_over(Group& shard, const MovedFrom& from);
 
@@ -65,7 +65,11 @@ class OwnedParameters {
   [[nodiscard]] std::size_t packed_bytes() const noexcept;  // sums over copies, to be sent
   // With what the rule works on.
   [[nodiscard]] std::size_t moment_bytes() const noexcept {
-    return moments_->memory_bytes() + whole_.size_bytes() + rule_->scratch_bytes();
+    std::size_t kept = 0;
+    for (const WholeState& state : whole_states_) {
+      kept += state.view.size_bytes();
+    }
+    return moments_->memory_bytes() + kept + whole_.size_bytes() + rule_->scratch_bytes();
   }
 
   // As pieces of group/<tensor>, all that is owned or this rank's share of it: the values
@@ -103,6 +107,9 @@ class OwnedParameters {
   [[nodiscard]] std::vector<CheckpointTensor> tensors(const std::string& group, Extent extent,
                                                       const View& view) const;
   void list_parts();
+  void make_whole_states();
+  void add_whole_states(const std::string& group, Extent extent,
+                        std::vector<CheckpointTensor>& tensors) const;
   [[nodiscard]] UpdateRange range_of_part(std::size_t index, std::int64_t step) const;
   void carry_out(const Stream& stream, std::span<const UpdateRange> ranges,
                  const UpdateStep& step) const;
@@ -138,6 +145,13 @@ class OwnedParameters {
   bool any_whole_ = false;  // tensors that the rule takes whole
   std::vector<int> trained_units_;
   AlignedBuffer whole_;
+  struct WholeState {  // of a tensor, one of the rule's whole_slots
+    int tensor;
+    std::string name;
+    AlignedBuffer memory;
+    TensorView view;
+  };
+  std::vector<WholeState> whole_states_;
 };
 
 }  // namespace finescale

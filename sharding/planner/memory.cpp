@@ -80,8 +80,9 @@ class Piece {
 
   [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions, std::int64_t layer,
                             std::int64_t norm, std::int64_t head, bool only_trained) const {
-    return units(embedding, positions,
-                 [&](int i) { return only_trained && i < num_frozen_ ? 0 : layer; }, norm, head);
+    return units(
+        embedding, positions, [&](int i) { return only_trained && i < num_frozen_ ? 0 : layer; },
+        norm, head);
   }
   template <class LayerSize>
   [[nodiscard]] Units units(std::int64_t embedding, std::int64_t positions,
@@ -157,9 +158,7 @@ class Piece {
   }
 
   // Each element that trains has a row and a column beside it.
-  [[nodiscard]] bool has_places() const {
-    return w_.method.choice && w_.method.choice->dense > 0;
-  }
+  [[nodiscard]] bool has_places() const { return w_.method.choice && w_.method.choice->dense > 0; }
   [[nodiscard]] double measured() const {
     double elements = 0;
     for (int i = 0; w_.method.choice && i < num_layers_; ++i) {
@@ -180,11 +179,10 @@ class Piece {
       }
     }
     const double adapters =  // whole on every rank
-        w_.method.trains_base
-            ? 0
-            : size(trained()) * (has_places() ? 3 : 1) +
-                  static_cast<double>(num_layers_ *
-                                      w_.method.constants_of_layer(model(), tensor()));
+        w_.method.trains_base ? 0
+                              : size(trained()) * (has_places() ? 3 : 1) +
+                                    static_cast<double>(num_layers_ * w_.method.constants_of_layer(
+                                                                          model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (is_quantised()) {  // on every rank of data and shard axes
       memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
@@ -248,7 +246,7 @@ class Piece {
                          ((w_.keeps_best ? 2 : 1) * w_.bytes.weight + moments);
     }
     updated /= plan_.zero > 0 ? plan_.axes.shard : 1;
-    memory.optimizer += optimizer_bytes(updated) + w_.update_scratch;
+    memory.optimizer += optimizer_bytes(updated) + w_.update_bytes;
     memory.weights += w_.keeps_best ? updated * w_.bytes.weight : 0;
     if (tensor() > 1 && w_.method.trains_base) {  // what all hold: partial gradients, packed
       const double vectors =

@@ -78,9 +78,9 @@ struct ModelShape {
 // Elements of a unit that train, by how the tensor axis cuts them.
 struct ChosenElements {
   std::int64_t cut = 0;
-  std::int64_t keys = 0;   // of k and v: cut as far as there are key heads
-  std::int64_t whole = 0;  // on every tensor rank
-  std::int64_t idle = 0;   // of the matrices of stacks in which nothing trains
+  std::int64_t keys = 0;      // of k and v: cut as far as there are key heads
+  std::int64_t whole = 0;     // on every tensor rank
+  std::int64_t idle = 0;      // of the matrices of stacks in which nothing trains
   std::int64_t measured = 0;  // of those whose gradients are summed in double precision, for masks
   [[nodiscard]] std::int64_t at(const ModelShape& model, int tensor) const noexcept {
     return cut / tensor + (keys == 0 ? 0 : keys / model.key() * model.local_key(tensor)) + whole;
@@ -165,7 +165,7 @@ struct Workload {
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
   bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
-  double update_scratch = 0;       // bytes that the update rule works on
+  double update_bytes = 0;         // that an update rule keeps of whole tensors and works on
   std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
 };
 

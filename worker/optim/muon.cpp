@@ -32,7 +32,9 @@ class Muon final : public UpdateRule {
                           tensor.name.find("lm_head") != std::string::npos;
     return tensor.shape.rank == 2 && std::min(tensor.shape[0], tensor.shape[1]) > 1 && !is_table;
   }
-  void make_direction(const Stream& stream, const TensorView& whole) const override {
+  void make_direction(const Stream& stream, const TensorView& whole,
+                      std::span<const TensorView> /*state*/,
+                      const UpdateStep& /*step*/) const override {
     newton_schulz(stream, whole, scratch_);
     const auto side = static_cast<double>(std::max(whole.rows(), whole.cols()));
     affine_in_place(stream, kStepSize * std::sqrt(side), 0,

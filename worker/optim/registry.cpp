@@ -11,6 +11,8 @@ std::unique_ptr<UpdateRule> make_update_rule(const config::Train& train) {
       return make_lion(train);
     case config::UpdateRule::kMuon:
       return make_muon(train);
+    case config::UpdateRule::kAdafactor:
+      return make_adafactor(train);
     case config::UpdateRule::kAdamw:
     case config::UpdateRule::KIND_NOT_SET:  // its settings lie in the stage itself
       break;

@@ -3,8 +3,7 @@
 
 namespace finescale {
 
-UpdateRule::Factors UpdateRule::factors_of(const UpdateRange& range,
-                                           const UpdateStep& step) const {
+UpdateRule::Factors UpdateRule::factors_of(const UpdateRange& range, const UpdateStep& step) const {
   Factors factors;
   factors.step = step.step;
   if (clip_norm_ > 0 && step.norm > clip_norm_) {

@@ -48,10 +48,22 @@ class UpdateRule {
 
   // Rules whose steps depend on whole tensors: for those, instead of update(), gather() with every
   // range of one, which leaves what the step follows from in the place of the gradient;
-  // make_direction() of all of it, on every rank alike; and apply() with ranges of that as gradient.
+  // make_direction() of all of it, on every rank alike; and apply() with ranges of that as
+  // gradient.
   [[nodiscard]] virtual bool takes_whole(const LogicalTensor& /*tensor*/) const { return false; }
   void gather(const Stream& stream, const UpdateRange& range, const UpdateStep& step) const;
-  virtual void make_direction(const Stream& /*stream*/, const TensorView& /*whole*/) const {}
+  // state: of the tensor, in the order of whole_slots.
+  virtual void make_direction(const Stream& /*stream*/, const TensorView& /*whole*/,
+                              std::span<const TensorView> /*state*/,
+                              const UpdateStep& /*step*/) const {}
+  // What it keeps of such a tensor on every rank, beside the slots: names in a checkpoint.
+  struct WholeSlot {
+    std::string name;
+    Shape shape;
+  };
+  [[nodiscard]] virtual std::vector<WholeSlot> whole_slots(const LogicalTensor& /*tensor*/) const {
+    return {};
+  }
   void apply(const Stream& stream, const UpdateRange& range, const UpdateStep& step) const;
   [[nodiscard]] virtual std::size_t scratch_bytes() const { return 0; }
 
@@ -92,5 +104,6 @@ class UpdateRule {
 [[nodiscard]] std::unique_ptr<UpdateRule> make_sgd(const config::Train& train);
 [[nodiscard]] std::unique_ptr<UpdateRule> make_lion(const config::Train& train);
 [[nodiscard]] std::unique_ptr<UpdateRule> make_muon(const config::Train& train);
+[[nodiscard]] std::unique_ptr<UpdateRule> make_adafactor(const config::Train& train);
 
 }  // namespace finescale
