@@ -62,8 +62,7 @@ struct StageExecutor::Impl {
 
   // Of the GPU, when there is one, unless it was not demanded and does not do what the stage asks.
   [[nodiscard]] Engine engine_for(const config::StageSpec& spec,
-                                  const std::optional<GpuFault>& of_stage) {
-    const std::optional<GpuFault> fault = of_stage ? of_stage : gpu_fault(spec.mesh());
+                                  const std::optional<GpuFault>& fault) {
     if (gpu == nullptr || !fault) {
       return engines.get(spec.mesh());
     }

@@ -52,10 +52,14 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
   }
   if (objective_->needs_pairs()) {
     for (const auto& piece : pieces_) {
-      piece->model().set_weigh(
-          [this](const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
-            return weigh_pairs(*objective_, reference_, batch, losses, weights);
-          });
+      piece->model().set_weigh([this](const MicroBatch& batch, const TensorView& losses,
+                                      const TensorView& weights) {
+        const HostCopy known(engine_.stream, losses, HostCopy::For::kReading);
+        HostCopy found(engine_.stream, weights, HostCopy::For::kReading);
+        const double sum = weigh_pairs(*objective_, reference_, batch, known.view(), found.view());
+        found.commit();
+        return sum;
+      });
     }
   }
   num_trainable_ = engine.mesh->pipeline().sum(own);
@@ -111,15 +115,8 @@ void TrainModel::share_embedding() {
   if (!shares_embedding_) {
     return;
   }
-  Group& pipeline = engine_.mesh->pipeline();
-  if (pipeline.rank() == 0) {
-    const TensorView table = pieces_.front()->common_table();
-    pipeline.receive({table.as<std::byte>(), table.size_bytes()}, pipeline.size() - 1,
-                     Group::kMaxTag);
-  } else {
-    const TensorView table = pieces_.back()->common_table();
-    pipeline.send({table.as<std::byte>(), table.size_bytes()}, 0, Group::kMaxTag);
-  }
+  const bool is_first = engine_.mesh->pipeline().rank() == 0;
+  pipeline_.links().share_table((is_first ? pieces_.front() : pieces_.back())->common_table());
 }
 
 MemoryUse TrainModel::memory() const {

@@ -195,7 +195,8 @@ inline config::Train settings(const Choice& choice) {
 // The ranks of a group that train one choice.
 class TrainedRun {
  public:
-  TrainedRun(Group& group, const Choice& choice, const MeshShape& mesh = {}, int zero_stage = 0)
+  TrainedRun(Group& group, const Choice& choice, const MeshShape& mesh = {}, int zero_stage = 0,
+             const Stream& stream = Stream())
       : train(settings(choice)),
         mesh_(group, mesh),
         messages_(&group.monitor()),
@@ -205,6 +206,7 @@ class TrainedRun {
     set_num_threads(1);
     engine.mesh = &mesh_;
     engine.zero_stage = zero_stage;
+    engine.stream = stream;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     engine = engine_for(engine, train);
     base = std::make_shared<BaseModel>(

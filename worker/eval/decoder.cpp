@@ -61,7 +61,7 @@ void DecoderBatch::add(std::int32_t token, std::int32_t position, std::int32_t s
 
 Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     : model_(&model),
-      exchange_(model.tensor_group()),
+      exchange_(model.tensor_group(), model.stream()),
       cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
              limits.sequences, limits.positions) {
   if (model.stream().on_gpu()) {

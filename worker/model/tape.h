@@ -51,7 +51,7 @@ class Tape {
  public:
   explicit Tape(DType dtype, const TapeOptions& options = {})
       : dtype_(dtype),
-        exchange_(options.tensor),
+        exchange_(options.tensor, options.stream),
         recompute_(options.recompute),
         hooks_(options.hooks),
         stream_(options.stream) {}
