@@ -231,10 +231,14 @@ class Piece {
   }
 
   void add_activations(Memory& memory, double in_flight) const {
+    Plan plan = plan_;
+    if (plan.recompute == Recompute::kNone && !is_host_apart_ && tensor() == 1) {
+      plan.recompute = Recompute::kSelective;  // the engine does so where it costs nothing
+    }
     PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
     shape.frozen_layers = has_embedding_ ? num_frozen_ : 0;  // of others the gradient goes on
     const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
-      const TapeElements tape = tape_elements(w_, plan_, shape, tokens, training);
+      const TapeElements tape = tape_elements(w_, plan, shape, tokens, training);
       memory.activations += count * tape.activations * w_.bytes.activation;
       memory.logits += count * tape.logits * w_.bytes.activation;
     };
