@@ -150,6 +150,10 @@ class Piece {
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (plan_.zero < 3 && !is_host_apart_) {
       memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
+      if (w_.bytes.rounded > 0 && w_.bytes.rounded_alone) {
+        const std::int64_t looked_up = has_head_ && has_embedding_ && model().tied ? table() : 0;
+        memory.weights -= static_cast<double>(frozen_matrices() - looked_up) * w_.bytes.weight;
+      }
     }
     if (!model().learned_positions) {  // rotary tables, of whole heads at most
       memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
