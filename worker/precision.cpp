@@ -35,13 +35,13 @@ Engine engine_for(const Engine& engine, const config::Train& train) {
 
 // At ZeRO-3 the values come anew in every round.
 bool keeps_rounded(const Engine& engine) {
-  return engine.stream.products() == Products::kBf16 && !engine.stream.on_gpu() &&
-         engine.zero_stage < 3;
+  return engine.stream.products() == Products::kBf16 && engine.zero_stage < 3;
 }
 
 BaseForm base_form(const Engine& engine, const config::Train& train) {
-  return keeps_rounded(engine) && !reads_base(train.method()) ? BaseForm::kRounded
-                                                              : BaseForm::kValues;
+  const bool alone =
+      keeps_rounded(engine) && !engine.stream.on_gpu() && !reads_base(train.method());
+  return alone ? BaseForm::kRounded : BaseForm::kValues;
 }
 
 }  // namespace finescale

@@ -148,9 +148,9 @@ class Piece {
             : size(trained()) + static_cast<double>(
                                     num_layers_ * w_.method.constants_of_layer(model(), tensor()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
-    if (plan_.zero < 3 && !is_host_apart_) {
+    if (plan_.zero < 3) {
       memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
-      if (w_.bytes.rounded > 0 && w_.bytes.rounded_alone) {
+      if (w_.bytes.rounded > 0 && w_.bytes.rounded_alone && !is_host_apart_) {
         const std::int64_t looked_up = has_head_ && has_embedding_ && model().tied ? table() : 0;
         memory.weights -= static_cast<double>(frozen_matrices() - looked_up) * w_.bytes.weight;
       }
