@@ -174,6 +174,11 @@ planner::MethodShape method_shape(const config::Method& method) {
   return shape;
 }
 
+bool reads_base(const config::Method& method) {
+  const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
+  return !is_plain_lora && !method.has_ia3() && !method.has_allora();
+}
+
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
@@ -187,7 +192,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .optimizer = state_bytes(train, element),
              .activation = element,
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
-             .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0};
+             .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0,
+             .rounded_alone = !reads_base(train.method())};
   w.steps = std::max(1.0, steps);
   w.weighs_tokens = !(train.objective().has_sft() ||
                       train.objective().kind_case() == config::Objective::KIND_NOT_SET);

@@ -4,23 +4,31 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
 #include "configs/schema/model.pb.h"
+#include "core/paged_memory.h"
 #include "sharding/parameter_store.h"
 #include "sharding/shard_plan.h"
 #include "worker/engine.h"
 #include "worker/methods/base_weights.h"
 #include "worker/model/model_layout.h"
+#include "worker/model/rounded_weights.h"
 
 namespace finescale {
 
+// kRounded: matrices are bf16 only, for training with Products::kBf16 by a method that leaves the
+// base as it is and does not read it. In the host's memory, below ZeRO-3.
+enum class BaseForm { kValues, kRounded };
+
 struct BasePiece {
   // Values are zero. Collective over the shard axis.
-  BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype);
+  BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype,
+            BaseForm form);
   ~BasePiece() = default;
   BasePiece(const BasePiece&) = delete;
   BasePiece& operator=(const BasePiece&) = delete;
@@ -28,7 +36,9 @@ struct BasePiece {
   ModelLayout layout;
   ParameterSet weights;  // shapes only: the store has the values
   ShardPlan plan;
+  PagedMemory values;  // of the store in the rounded form
   ParameterStore store;
+  std::unique_ptr<RoundedWeights> rounded;  // instead of the matrices' values; null: not so
 };
 
 struct BaseModel {
@@ -40,12 +50,16 @@ struct BaseModel {
 
 // Pieces of every rank are cut by cost; this rank's are chunk * P + p. Collective over the mesh.
 [[nodiscard]] BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config,
-                                        DType dtype);
+                                        DType dtype, BaseForm form = BaseForm::kValues);
+// Calls fill(piece, tensor) for every tensor of this rank's pieces in order. In the rounded form a
+// unit is rounded when its last tensor is there, so that no more than one has its values.
+void fill_base(BaseModel& model, const std::function<void(BasePiece& piece, int tensor)>& fill);
 // Fresh values keyed by (seed, tensor, element): the same model on every mesh.
 void initialize(BaseModel& model, std::int64_t seed);
 // Another model with the same values. Collective over the mesh.
 [[nodiscard]] BaseModel copy_of(const Engine& engine, const BaseModel& model);
-// Values from group /model of a checkpoint of any mesh. Collective over the reader's group.
+// Values from group /model of a checkpoint of any mesh, not in the rounded form. Collective over
+// the reader's group.
 void read_base(CheckpointReader& reader, BaseModel& model);
 
 // The values of a piece, for a method; valid as long as the piece.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/precision.h"
 
+#include "configs/mesh_plan.h"
+
 namespace finescale {
 
 DType storage_of(config::Precision precision) {
@@ -29,6 +31,17 @@ Engine engine_for(const Engine& engine, const config::Train& train) {
   Engine own = engine;
   own.stream = engine.stream.with_products(products_of(train.precision()));
   return own;
+}
+
+// At ZeRO-3 the values come anew in every round.
+bool keeps_rounded(const Engine& engine) {
+  return engine.stream.products() == Products::kBf16 && engine.zero_stage < 3;
+}
+
+BaseForm base_form(const Engine& engine, const config::Train& train) {
+  const bool alone =
+      keeps_rounded(engine) && !engine.stream.on_gpu() && !reads_base(train.method());
+  return alone ? BaseForm::kRounded : BaseForm::kValues;
 }
 
 }  // namespace finescale

@@ -98,24 +98,30 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
 }
 
 std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::ModelSource& source,
-                                          DType dtype, std::int64_t seed, const InputDirs& dirs) {
+                                          DType dtype, std::int64_t seed, const InputDirs& dirs,
+                                          BaseForm form) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
     auto model = std::make_shared<BaseModel>(make_base_model(engine, source.fresh(), dtype));
     initialize(*model, seed);
     return model;
   }
-  const std::string name = place_name(engine) + dtype_name(dtype) + key_text(source);
+  const bool rounds = form == BaseForm::kRounded;
+  const std::string name =
+      place_name(engine) + (rounds ? "rounded." : "") + dtype_name(dtype) + key_text(source);
   return find_or_make(models_, name, [&] {
-    if (source.has_files()) {
-      const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
-      auto model = std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype));
+    const std::string path = source.has_files() ? ""
+                             : source.has_checkpoint()
+                                 ? source.checkpoint().path()
+                                 : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
+    if (source.has_files() || rounds) {
+      const std::unique_ptr<WeightSource> weights =
+          path.empty() ? open_model_files(source.files()) : make_checkpoint_source(path);
+      auto model =
+          std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, form));
       model->key = base_key(source);
       read_base(*weights, *model);
       return model;
     }
-    const std::string path = source.has_checkpoint()
-                                 ? source.checkpoint().path()
-                                 : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
     CheckpointReader reader(*world_, path);
     if (!reader.state().base_key.empty()) {
       throw Error(ErrorKind::kConfig, "training on top of an adapter is not in this version", path,

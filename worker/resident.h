@@ -45,10 +45,12 @@ class Resident {
                                                        const config::DataRules& rules,
                                                        const config::TokenizerSource& source,
                                                        const InputDirs& dirs);
-  // Weights of a source that is no adapter. Collective over the world.
+  // Weights of a source that is no adapter; a fresh one has its values in every form. Collective
+  // over the world.
   [[nodiscard]] std::shared_ptr<BaseModel> base(const Engine& engine,
                                                 const config::ModelSource& source, DType dtype,
-                                                std::int64_t seed, const InputDirs& dirs);
+                                                std::int64_t seed, const InputDirs& dirs,
+                                                BaseForm form = BaseForm::kValues);
   // The stage that made an adapter; empty: the source is none.
   [[nodiscard]] std::optional<config::StageSpec> adapter_stage(const config::ModelSource& source,
                                                                const InputDirs& dirs);

@@ -238,6 +238,7 @@ std::vector<CheckpointTensor> TrainModel::base_for_writing() {
   std::vector<CheckpointTensor> all;
   for (const auto& piece : pieces_) {
     BasePiece& base = piece->base();
+    FS_CHECK(base.rounded == nullptr, "a rounded base has no values to write");
     for (CheckpointTensor& tensor : kept_tensors("/model", base.weights, base.store)) {
       tensor.writes = true;
       all.push_back(std::move(tensor));

@@ -10,6 +10,7 @@
 #include "kernels/reduce.h"
 #include "sharding/reducer_memory.h"
 #include "worker/leaf_memory.h"
+#include "worker/precision.h"
 
 namespace finescale {
 
@@ -130,15 +131,20 @@ void Trainable::make_model(const Engine& engine) {
   options.tensor = mesh_->shape().tensor > 1 ? &mesh_->tensor() : nullptr;
   options.recompute = engine.recompute;
   options.stream = engine.stream;
+  options.rounded = base_->rounded.get();
+  if (keeps_rounded(engine) && options.rounded == nullptr) {
+    rounded_ = std::make_unique<RoundedWeights>(
+        base_->layout, base_->weights, [this](int unit) { return !trains_unit(unit); }, stream_);
+    for (int unit = 0; unit < base_->plan.num_units(); ++unit) {
+      rounded_->round(stream_, unit, base_->store.blocks());
+    }
+    options.rounded = rounded_.get();
+  }
   options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
   model_->set_trains([this](int unit) { return trains_unit(unit); });
-  // At ZeRO-3 the values come anew in every round.
-  if (stream_.products() == Products::kBf16 && !stream_.on_gpu() && engine.zero_stage < 3) {
-    model_->keep_rounded();
-  }
   if (!method_->trains_base()) {
     model_->set_adapters(method_->adapters());
   }
@@ -279,8 +285,8 @@ void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows&
 
 void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
-  add_values(base_->store, use);
-  use.weights += bytes(model_->rounded_bytes());
+  add_values(*base_, use);
+  use.weights += rounded_ == nullptr ? 0 : bytes(rounded_->size_bytes());
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());
@@ -304,10 +310,14 @@ void Trainable::add_memory(MemoryUse& use) const {
   }
 }
 
-void add_values(const ParameterStore& store, MemoryUse& use) {
-  const auto gather = static_cast<std::int64_t>(store.gather_bytes());
-  use.gather += gather;
-  use.weights += static_cast<std::int64_t>(store.memory_bytes()) - gather;
+void add_values(const BasePiece& piece, MemoryUse& use) {
+  const std::size_t gather = piece.store.gather_bytes();
+  std::size_t weights = piece.store.memory_bytes() - gather + piece.values.size_bytes();
+  if (piece.rounded != nullptr) {
+    weights = weights - piece.rounded->replaced_bytes() + piece.rounded->size_bytes();
+  }
+  use.gather += static_cast<std::int64_t>(gather);
+  use.weights += static_cast<std::int64_t>(weights);
 }
 
 TensorView Trainable::common_table() {

@@ -209,8 +209,9 @@ class TrainedRun {
     engine.stream = stream;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     engine = engine_for(engine, train);
-    base = std::make_shared<BaseModel>(
-        make_base_model(engine, small_model(choice.biased), storage_of(choice.precision)));
+    base = std::make_shared<BaseModel>(make_base_model(engine, small_model(choice.biased),
+                                                       storage_of(choice.precision),
+                                                       base_form(engine, train)));
     initialize(*base, 1);
     if (objective_->needs_reference()) {
       MeasuredModel start(engine, {base, {}});

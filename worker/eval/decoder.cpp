@@ -68,6 +68,8 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     throw Error(ErrorKind::kDevice, "text is generated on the CPU only", {},
                 "use resources.device: cpu for a sweep that generates or scores answers");
   }
+  FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
+           "text is generated in f32");
   make_buffers(limits);
 }
 

@@ -241,7 +241,9 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
       gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
   engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
   engine = engine_for(engine, train);
-  BaseModel base = make_base_model(engine, config, storage_of(train.precision()));
+  // A dump has the values.
+  const BaseForm form = request.contains("dump") ? BaseForm::kValues : base_form(engine, train);
+  BaseModel base = make_base_model(engine, config, storage_of(train.precision()), form);
   if (weights) {
     read_base(*weights, base);
   } else {
