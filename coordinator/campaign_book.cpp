@@ -78,7 +78,8 @@ void CampaignBook::make_stored_plan() {
                         plans_ != nullptr ? plans_->space(sweep_) : AxisGrid(sweep_).space(sweep_));
   const std::vector<std::uint64_t> points = journalled();
   if (plans_ != nullptr) {
-    planner_ = plans_->planner(sweep_, hash_, points, tuned_);
+    planner_.reset();
+    cached_ = &plans_->planner(sweep_, hash_, points, tuned_);
   } else {
     planner_ = std::make_unique<Planner>(sweep_, hash_);
     planner_->add(points, tuned_);
@@ -122,7 +123,16 @@ void CampaignBook::name_trials() {
   for (const StoredTrial& trial : stored_trials_) {
     stored.push_back(trial_from_text(trial.text));
   }
-  keep_trials(stored, sweep_, directory_, planner_->plan());
+  if (!stored.empty()) {
+    keep_trials(stored, sweep_, directory_, own_planner().plan());
+  }
+}
+
+Planner& CampaignBook::own_planner() {
+  if (planner_ == nullptr) {
+    planner_ = std::make_unique<Planner>(*cached_, sweep_, hash_);
+  }
+  return *planner_;
 }
 
 CampaignBook::StoredStages CampaignBook::stored_stages() {
@@ -419,7 +429,7 @@ std::size_t CampaignBook::decide_search(const Reactor& reactor) {
   }
   store_.commit();
   crash_point("coordinator.after_search_decision");
-  planner_->add(points, tuned_);
+  own_planner().add(points, tuned_);
   return points.size();
 }
 

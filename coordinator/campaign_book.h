@@ -106,7 +106,10 @@ class CampaignBook {
   void stop_unplanned(StoredStages& stored);
   [[nodiscard]] std::vector<std::size_t> first_trials() const;
 
-  [[nodiscard]] const Plan& plan() const noexcept { return planner_->plan(); }
+  [[nodiscard]] const Plan& plan() const noexcept {
+    return planner_ != nullptr ? planner_->plan() : cached_->plan();
+  }
+  [[nodiscard]] Planner& own_planner();
 
   const config::Sweep& sweep_;
   std::string directory_;
@@ -118,7 +121,8 @@ class CampaignBook {
   std::int64_t epoch_ = 0;
   TunedValues tuned_;
   std::unique_ptr<Search> search_;
-  std::unique_ptr<Planner> planner_;
+  std::unique_ptr<Planner> planner_;  // null: the plan is still the cache's
+  const Planner* cached_ = nullptr;
   std::size_t loaded_stages_ = 0;  // of the graph's order, and of the trials
   std::size_t loaded_trials_ = 0;
   std::set<StagePlace> left_out_;     // trunks that nothing has needed so far

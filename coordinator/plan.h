@@ -66,6 +66,7 @@ class Planner {
 
   [[nodiscard]] const AxisGrid& grid() const noexcept { return grid_; }
   [[nodiscard]] Plan& plan() noexcept { return plan_; }
+  [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
 
  private:
   [[nodiscard]] Point tuning_point(const Point& member) const;

@@ -27,9 +27,9 @@ const std::string& PlanCache::text(const config::Sweep& sweep) {
   return text_;
 }
 
-std::unique_ptr<Planner> PlanCache::planner(const config::Sweep& sweep, const ContentHash& hash,
-                                            const std::vector<std::uint64_t>& points,
-                                            const TunedValues& tuned) {
+const Planner& PlanCache::planner(const config::Sweep& sweep, const ContentHash& hash,
+                                  const std::vector<std::uint64_t>& points,
+                                  const TunedValues& tuned) {
   auto found = std::find_if(made_.begin(), made_.end(), [&](const Made& one) {
     return one.points == points && one.tuned == tuned;
   });
@@ -43,7 +43,7 @@ std::unique_ptr<Planner> PlanCache::planner(const config::Sweep& sweep, const Co
   } else {
     std::rotate(made_.begin(), found, found + 1);
   }
-  return std::make_unique<Planner>(*made_.front().planner, sweep, hash);
+  return *made_.front().planner;
 }
 
 }  // namespace finescale

@@ -18,11 +18,11 @@ class PlanCache {
  public:
   [[nodiscard]] const SearchSpace& space(const config::Sweep& sweep);
   [[nodiscard]] const std::string& text(const config::Sweep& sweep);  // canonical
-  // A planner with these points; of a sweep that is equal at every call.
-  [[nodiscard]] std::unique_ptr<Planner> planner(const config::Sweep& sweep,
-                                                 const ContentHash& hash,
-                                                 const std::vector<std::uint64_t>& points,
-                                                 const TunedValues& tuned);
+  // A planner with these points, of a sweep that is equal at every call. It stays until eight other
+  // plans were asked for: who changes it copies it before.
+  [[nodiscard]] const Planner& planner(const config::Sweep& sweep, const ContentHash& hash,
+                                       const std::vector<std::uint64_t>& points,
+                                       const TunedValues& tuned);
 
  private:
   struct Made {
