@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/data/token_cache.h"
+#include "worker/data/tokenizer_file.h"
 #include "worker/import/open_model.h"
 
 namespace finescale {
@@ -50,6 +51,19 @@ std::string tokenizer_path(const config::TokenizerSource& source, const InputDir
                            : directory_of(source.artifact(), dirs) + "/tokenizer.json";
 }
 
+// A flipped bit would go on into everything that is made with it.
+void check_tokenizer(const config::TokenizerSource& source, const InputDirs& dirs) {
+  if (!source.has_file()) {
+    return check_artifact_file(directory_of(source.artifact(), dirs), "tokenizer.json");
+  }
+  const config::FileRef& file = source.file();
+  if (!file.content().empty() && !file.path().ends_with(".gguf") &&
+      hash_file(file.path()) != file.content()) {
+    throw Error(ErrorKind::kData, "the file is not what it was when the run was planned",
+                file.path(), "put the file back: what was trained so far used the other one");
+  }
+}
+
 // Where a model lies is part of what it is here: the next stage may have another mesh.
 std::string place_name(const Engine& engine) {
   const MeshShape& s = engine.mesh->shape();
@@ -65,8 +79,14 @@ std::string place_name(const Engine& engine) {
 std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
                                                      const InputDirs& dirs) {
   return find_or_make(tokenizers_, key_text(source), [&] {
+    check_tokenizer(source, dirs);
     return std::make_shared<const Tokenizer>(Tokenizer::load(tokenizer_path(source, dirs)));
   });
+}
+
+std::string Resident::tokenizer_text(const config::TokenizerSource& source, const InputDirs& dirs) {
+  check_tokenizer(source, dirs);
+  return read_tokenizer_text(tokenizer_path(source, dirs));
 }
 
 config::DatasetRef located(const config::DatasetRef& ref, const InputDirs& dirs) {
@@ -85,6 +105,9 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
                                                  const InputDirs& dirs) {
   const std::string name = key_text(given) + key_text(rules) + key_text(source);
   return find_or_make(datasets_, name, [&] {
+    if (given.has_artifact()) {
+      check_artifact_file(directory_of(given.artifact(), dirs), "data.jsonl");
+    }
     const config::DatasetRef ref = located(given, dirs);
     TokenCache cache;
     cache.directory = cache_directory_;

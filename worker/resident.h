@@ -41,6 +41,9 @@ class Resident {
   // shared_ptr throughout: an entry may leave the cache while a stage still uses it.
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer(const config::TokenizerSource& source,
                                                            const InputDirs& dirs);
+  // Its file, whole, for the artifact of what was trained with it.
+  [[nodiscard]] static std::string tokenizer_text(const config::TokenizerSource& source,
+                                                  const InputDirs& dirs);
   [[nodiscard]] std::shared_ptr<const Dataset> dataset(const config::DatasetRef& ref,
                                                        const config::DataRules& rules,
                                                        const config::TokenizerSource& source,
