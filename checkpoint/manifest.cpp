@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "checkpoint/manifest.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -96,7 +97,7 @@ Manifest from_json(const Json& json) {
 }  // namespace
 
 std::string write_manifest(const std::string& directory, Manifest manifest,
-                           const std::vector<std::string>& files) {
+                           const std::vector<std::string>& files, Flush flush) {
   manifest.files.clear();
   for (const std::string& name : files) {
     FS_CHECK(is_inside(name), "a manifest lists files inside its directory, not " + name);
@@ -105,12 +106,18 @@ std::string write_manifest(const std::string& directory, Manifest manifest,
     file.name = name;
     file.hash = hash_file(path);
     file.size_bytes = static_cast<std::int64_t>(std::filesystem::file_size(path));
-    sync_file(path);
-    sync_folders(directory, name);
+    if (flush == Flush::kNow) {
+      sync_file(path);
+      sync_folders(directory, name);
+    }
   }
-  sync_directory(directory);
   const std::string text = to_json(manifest).dump(2) + "\n";
-  write_file_atomically(manifest_path(directory), text);
+  if (flush == Flush::kNow) {
+    sync_directory(directory);
+    write_file_atomically(manifest_path(directory), text);
+  } else {
+    write_file(manifest_path(directory), text);
+  }
   return hash_hex(text);
 }
 
@@ -142,7 +149,21 @@ Manifest read_manifest(const std::string& directory) {
   }
 }
 
-std::vector<std::string> verify_manifest(const std::string& directory, bool deep) {
+void check_artifact_file(const std::string& directory, const std::string& name) {
+  const Manifest manifest = read_manifest(directory);
+  const auto file = std::find_if(manifest.files.begin(), manifest.files.end(),
+                                 [&](const ManifestFile& one) { return one.name == name; });
+  const std::string path = directory + "/" + name;
+  if (file == manifest.files.end()) {
+    throw Error(ErrorKind::kCheckpoint, "the manifest of the artifact does not name it", path);
+  }
+  if (const std::string problem = problem_of(path, *file, true); !problem.empty()) {
+    throw Error(ErrorKind::kCheckpoint, problem);
+  }
+}
+
+std::vector<std::string> verify_manifest(const std::string& directory, bool deep,
+                                         const std::string& may_be_absent) {
   Manifest manifest;
   try {
     manifest = read_manifest(directory);
@@ -151,7 +172,11 @@ std::vector<std::string> verify_manifest(const std::string& directory, bool deep
   }
   std::vector<std::string> problems;
   for (const ManifestFile& file : manifest.files) {
-    std::string problem = problem_of(directory + "/" + file.name, file, deep);
+    const std::string path = directory + "/" + file.name;
+    if (file.name == may_be_absent && !std::filesystem::exists(path)) {
+      continue;
+    }
+    std::string problem = problem_of(path, file, deep);
     if (!problem.empty()) {
       problems.push_back(std::move(problem));
     }

@@ -23,7 +23,8 @@ void move_aside(const std::string& directory) {
 
 }  // namespace
 
-bool publish_artifact(const std::string& attempt_dir, const std::string& artifact_dir) {
+bool publish_artifact(const std::string& attempt_dir, const std::string& artifact_dir,
+                      Flush flush) {
   if (std::filesystem::exists(std::filesystem::symlink_status(artifact_dir))) {
     if (verify_manifest(artifact_dir, false).empty()) {
       return false;
@@ -34,6 +35,10 @@ bool publish_artifact(const std::string& attempt_dir, const std::string& artifac
   if (!problems.empty()) {
     throw Error(ErrorKind::kCheckpoint, "an attempt cannot be published: " + problems.front(),
                 attempt_dir);
+  }
+  if (flush == Flush::kLater) {
+    rename_path(attempt_dir, artifact_dir);
+    return true;
   }
   rename_durably(attempt_dir, artifact_dir);
   const std::string from = std::filesystem::path(attempt_dir).parent_path().string();

@@ -24,27 +24,31 @@ std::optional<GpuFault> gpu_fault(const config::Train& train) {
   if (auto fault = gpu_fault(train.method())) {
     return fault;
   }
-  if (train.objective().kind_case() != config::Objective::KIND_NOT_SET &&
-      !train.objective().has_sft()) {
-    return no_kernels("objective", "this objective");
+  switch (train.objective().kind_case()) {
+    case config::Objective::KIND_NOT_SET:
+    case config::Objective::kSft:
+    case config::Objective::kDpo:
+    case config::Objective::kSimpo:
+    case config::Objective::kOrpo:
+    case config::Objective::kCpo:
+      break;
+    default:
+      return no_kernels("objective", "this objective");
   }
-  if (train.optimizer().kind_case() != config::UpdateRule::KIND_NOT_SET &&
-      !train.optimizer().has_adamw()) {
-    return no_kernels("optimizer", "this update rule");
+  switch (train.optimizer().kind_case()) {
+    case config::UpdateRule::KIND_NOT_SET:
+    case config::UpdateRule::kAdamw:
+    case config::UpdateRule::kSgd:
+    case config::UpdateRule::kLion:
+      break;
+    default:
+      return no_kernels("optimizer", "this update rule");
   }
   if (train.average().kind_case() != config::Average::KIND_NOT_SET) {
     return no_kernels("average", "a mean of the weights");
   }
   if (train.precision() == config::PRECISION_F64) {
     return no_kernels("precision", "precision f64");
-  }
-  return std::nullopt;
-}
-
-std::optional<GpuFault> gpu_fault(const config::Mesh& mesh) {
-  if (mesh.tensor() > 1 || mesh.pipeline() > 1) {
-    return GpuFault{mesh.tensor() > 1 ? "tensor" : "pipeline",
-                    "layers are not cut over GPUs in this version"};
   }
   return std::nullopt;
 }

@@ -16,9 +16,7 @@ struct GpuFault {
 
 // GPUs have full and lora (with fresh A and B). Empty: this is one of them.
 [[nodiscard]] std::optional<GpuFault> gpu_fault(const config::Method& method);
-// They train with sft and adamw, in f32 and bf16.
+// They train with sft and the objectives of preferences, with adamw, sgd or lion, in f32 and bf16.
 [[nodiscard]] std::optional<GpuFault> gpu_fault(const config::Train& train);
-// They cut data and optimizer state (data, shard), not layers.
-[[nodiscard]] std::optional<GpuFault> gpu_fault(const config::Mesh& mesh);
 
 }  // namespace finescale

@@ -120,6 +120,11 @@ planner::ModelShape model_shape(const DecoderShape& model) {
   return shape;
 }
 
+bool reads_base(const config::Method& method) {
+  const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
+  return !is_plain_lora && !method.has_ia3() && !method.has_allora();
+}
+
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
                            const planner::BatchShape& batch, double steps) {
   planner::Workload w;
@@ -133,7 +138,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .optimizer = state_bytes(train, element),
              .activation = element,
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
-             .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0};
+             .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0,
+             .rounded_alone = !reads_base(train.method())};
   w.steps = std::max(1.0, steps);
   w.update_bytes = whole_elements(train, model) * element;
   w.weighs_tokens = !(train.objective().has_sft() ||

@@ -13,6 +13,9 @@
 namespace finescale {
 
 [[nodiscard]] planner::ModelShape model_shape(const DecoderShape& shape);
+// Whether it changes the base, keeps it in another form, or computes with its values besides
+// multiplying by them.
+[[nodiscard]] bool reads_base(const config::Method& method);
 // batch and steps are what the data make of the stage.
 [[nodiscard]] planner::Workload workload(const config::Train& train, const DecoderShape& model,
                                          const planner::BatchShape& batch, double steps);

@@ -11,8 +11,9 @@ namespace finescale {
 // Throws kConfig when the method trains nothing of the model.
 [[nodiscard]] planner::MethodShape method_shape(const config::Method& method,
                                                 const DecoderShape& model);
-// Elements that an update rule has of whole tensors, on every rank: the largest of them, of muon its
-// next values and two squares of the smaller side, of adafactor means of rows and columns of all.
+// Elements that an update rule has of whole tensors, on every rank: the largest of them, of muon
+// its next values and two squares of the smaller side, of adafactor means of rows and columns of
+// all.
 [[nodiscard]] double whole_elements(const config::Train& train, const DecoderShape& model);
 
 }  // namespace finescale

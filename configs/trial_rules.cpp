@@ -67,9 +67,6 @@ void TrialRules::check_device() const {
     return;
   }
   const char* hint = "use resources.device: cpu, or auto: then that stage runs on the CPU";
-  if (const auto fault = gpu_fault(sweep_.mesh())) {
-    fail("mesh." + fault->field, fault->message, hint);
-  }
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
     const config::Stage& stage = sweep_.trial().stages(i);
     if (const auto fault = gpu_fault(stage.train()); stage.has_train() && fault) {

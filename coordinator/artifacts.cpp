@@ -77,12 +77,17 @@ std::string publish_attempt(const std::string& campaign, const proto::CommitRequ
       return "result.pb cannot be read";
     }
     crash_point("coordinator.before_publish_artifact");
-    (void)publish_artifact(attempt, artifact_directory(campaign, commit.key()));
+    (void)publish_artifact(attempt, artifact_directory(campaign, commit.key()), Flush::kLater);
     crash_point("coordinator.after_publish_artifact");
   } catch (const std::exception& error) {
     return error.what();
   }
   return "";
+}
+
+void sync_published(const std::string& campaign) {
+  sync_directory(campaign + "/artifacts");
+  sync_directory(campaign + "/attempts");  // the names that they had are gone for good
 }
 
 std::string artifact_damage(const std::string& campaign, const std::string& key) {
@@ -120,7 +125,15 @@ class FileArtifacts : public Artifacts {
   [[nodiscard]] bool adopt(StoredStage& stage) override { return adopt_artifact(campaign_, stage); }
   [[nodiscard]] std::string publish(const proto::CommitRequest& commit,
                                     proto::StageResult& result) override {
+    is_synced_ = false;
     return publish_attempt(campaign_, commit, result);
+  }
+  void sync() override {
+    if (!is_synced_) {
+      sync_published(campaign_);
+      is_synced_ = true;
+      crash_point("coordinator.after_artifact_flush");
+    }
   }
   [[nodiscard]] std::string damage(const std::string& key) override {
     return artifact_damage(campaign_, key);
@@ -129,6 +142,7 @@ class FileArtifacts : public Artifacts {
 
  private:
   std::string campaign_;
+  bool is_synced_ = true;
 };
 
 }  // namespace

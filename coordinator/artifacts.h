@@ -26,10 +26,14 @@ void remove_attempts(const std::string& campaign, const std::string& key, std::i
 // Whether artifacts/<key> is there and good; then the stage takes its result.
 [[nodiscard]] bool adopt_artifact(const std::string& campaign, StoredStage& stage);
 
-// Verifies what a gang committed and publishes it. "" and the result, or why not.
+// Verifies what a gang committed and publishes it: renames it, and leaves the flush of the names to
+// sync_published. "" and the result, or why not.
 [[nodiscard]] std::string publish_attempt(const std::string& campaign,
                                           const proto::CommitRequest& commit,
                                           proto::StageResult& result);
+
+// What was published so far stays published if the machine dies now. Throws kIo or kResource.
+void sync_published(const std::string& campaign);
 
 // What is wrong with artifacts/<key>, by its checksums; "": nothing.
 [[nodiscard]] std::string artifact_damage(const std::string& campaign, const std::string& key);
@@ -45,6 +49,9 @@ class Artifacts {
   [[nodiscard]] virtual bool adopt(StoredStage& stage) = 0;
   [[nodiscard]] virtual std::string publish(const proto::CommitRequest& commit,
                                             proto::StageResult& result) = 0;
+  // All that was published is on disk, whatever happens to the machine; else it throws kIo or
+  // kResource. Nobody is told of an artifact before.
+  virtual void sync() = 0;
   // What is wrong with a published artifact; reads all of it. "": nothing.
   [[nodiscard]] virtual std::string damage(const std::string& key) = 0;
   // Out of the way: it will be made again.

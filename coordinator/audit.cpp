@@ -18,7 +18,8 @@ namespace {
 void check_artifact(const Campaign& campaign, const StoredStage& stage, Audit& audit) {
   const std::string directory = campaign.directory + "/artifacts/" + stage.key;
   try {
-    for (const std::string& problem : verify_manifest(directory, true)) {
+    const char* gone = campaign.pruned.contains(stage.key) ? "checkpoint.h5" : "";
+    for (const std::string& problem : verify_manifest(directory, true, gone)) {
       audit.violations.push_back({"artifact", stage.key + ": " + problem});
     }
     if (read_manifest(directory).key != stage.key) {

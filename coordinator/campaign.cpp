@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/campaign.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -175,6 +176,7 @@ class CampaignLoop {
 }  // namespace
 
 int run_campaign(const CampaignOptions& options, Logger& logger) {
+  ::mallopt(M_ARENA_MAX, 1);  // threads of gRPC only wait: one heap is enough, and smaller
   const std::unique_ptr<Artifacts> artifacts = make_file_artifacts(options.directory);
   CampaignBook book(options.sweep, options.directory, *artifacts);
   const std::unique_ptr<Launcher> launcher = make_launcher(options.sweep.resources().launcher());

@@ -7,6 +7,7 @@
 
 #include "coordinator/artifacts.h"
 #include "core/crash_point.h"
+#include "core/error.h"
 #include "core/overloaded.h"
 
 namespace finescale {
@@ -29,6 +30,20 @@ int threads_per_rank(const config::Resources& resources, int cores) {
   return resources.threads_per_rank() > 0
              ? resources.threads_per_rank()
              : std::max(1, cores / (resources.gangs() * resources.ranks_per_gang()));
+}
+
+// Before the store says that they are there. False: `why` not; it is tried again.
+bool sync_artifacts(Artifacts& artifacts, std::string& why) {
+  try {
+    artifacts.sync();
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kResource && error.kind() != ErrorKind::kIo) {
+      throw;
+    }
+    why = error.what();
+    return false;
+  }
 }
 
 }  // namespace
@@ -56,7 +71,7 @@ void CampaignActions::carry_out(const Outbox& outbox) {
 
 bool CampaignActions::flush() {
   std::string why;
-  if (!parts_.book.flush(why)) {
+  if (!sync_artifacts(parts_.artifacts, why) || !parts_.book.flush(why)) {
     if (!std::exchange(is_stuck_, true)) {
       parts_.logger.error("{}: gangs wait for their answers until it can be written", why);
     }
@@ -109,7 +124,16 @@ void CampaignActions::save(const std::string& key) {
 }
 
 void CampaignActions::order(const Order& a) {
-  const StageEntry& stage = parts_.reactor.stages().at(a.key);
+  proto::NextReply reply = run_order(a.key);
+  reply.set_thread_shares(a.thread_shares);
+  for (const std::string& key : a.more) {
+    *reply.add_more() = run_order(key);
+  }
+  answer_when_stored(a.request, std::move(reply));
+}
+
+proto::NextReply CampaignActions::run_order(const std::string& key) {
+  const StageEntry& stage = parts_.reactor.stages().at(key);
   const std::string& directory = parts_.book.directory();
   crash_point("coordinator.before_lease");
   parts_.book.update_stage(stage.stored);
@@ -118,43 +142,58 @@ void CampaignActions::order(const Order& a) {
   reply.set_order(proto::NextReply::RUN);
   reply.set_stage(parts_.book.spec_of(stage.stored));
   reply.set_epoch(stage.stored.epoch);
-  reply.set_attempt_dir(attempt_directory(directory, a.key, stage.stored.epoch));
-  for (std::string& place : parts_.artifacts.older_attempts(a.key, stage.stored.epoch)) {
+  reply.set_attempt_dir(attempt_directory(directory, key, stage.stored.epoch));
+  for (std::string& place : parts_.artifacts.older_attempts(key, stage.stored.epoch)) {
     reply.add_resume_dirs(std::move(place));
   }
   for (const StageEntry* input : stage.sources) {
     reply.add_input_dirs(artifact_directory(directory, input->stored.key));
   }
   reply.set_trial(stage.trial);
-  reply.set_thread_shares(a.thread_shares);
-  answer_when_stored(a.request, std::move(reply));
+  return reply;
 }
 
 void CampaignActions::publish(const Publish& a) {
-  const std::string& key = a.commit.key();
+  std::vector<proto::CommitReply> replies;
+  for (const CommitPart& part : a.parts) {
+    const proto::CommitRequest& commit = part.commit;
+    proto::CommitReply& reply = replies.emplace_back();
+    if (part.reply) {
+      reply = *part.reply;
+    } else if (parts_.reactor.is_leased(commit.key(), commit.epoch(), a.gang)) {
+      reply = publish(commit);
+    } else {
+      reply.set_accepted(false);
+      reply.set_why("the lease is not valid any more");  // the same stage twice
+    }
+  }
+  answer_when_stored(a.request, joined(std::move(replies)));
+}
+
+proto::CommitReply CampaignActions::publish(const proto::CommitRequest& commit) {
+  const std::string& key = commit.key();
   proto::CommitReply reply;
   proto::StageResult result;
-  const std::string why = parts_.artifacts.publish(a.commit, result);
+  const std::string why = parts_.artifacts.publish(commit, result);
   if (!why.empty()) {
     reply.set_accepted(false);
     reply.set_why(why);
     carry_out(parts_.reactor.commit_refused(key, why, parts_.clock.now()));
-    answer_when_stored(a.request, std::move(reply));
-    return;
+    return reply;
   }
   const Outbox more = parts_.reactor.committed(key, result);
   crash_point("coordinator.before_commit_transaction");
   save(key);
   carry_out(more);
   reply.set_accepted(true);
-  when_stored([this, key, epoch = a.commit.epoch()] {
+  when_stored([this, key, epoch = commit.epoch()] {
     crash_point("coordinator.after_commit_transaction");
     parts_.artifacts.remove_attempts(key, epoch);
     if (parts_.status != nullptr) {
       report_done(key);
     }
   });
-  answer_when_stored(a.request, std::move(reply));
+  return reply;
 }
 
 bool CampaignActions::renew_damaged_inputs(const std::string& key) {
@@ -167,6 +206,7 @@ bool CampaignActions::renew_damaged_inputs(const std::string& key) {
     if (!why.empty()) {
       parts_.logger.error("{} {} will be made again: {}", input->trial, input->stored.label, why);
       when_stored([this, name] { parts_.artifacts.discard(name); });
+      parts_.book.load_inputs_of(name, parts_.reactor, parts_.clock.now());
       carry_out(parts_.reactor.artifact_lost(name, why));
       any = true;
     }

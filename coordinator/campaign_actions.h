@@ -64,7 +64,9 @@ class CampaignActions {
   void launch(std::int64_t id);
   void save(const std::string& key);
   void order(const Order& action);
+  [[nodiscard]] proto::NextReply run_order(const std::string& key);
   void publish(const Publish& action);
+  [[nodiscard]] proto::CommitReply publish(const proto::CommitRequest& commit);
   void report_done(const std::string& key);
 
   // Once everything up to here is on disk.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -18,6 +19,14 @@
 
 namespace finescale {
 
+namespace {
+
+bool is_file_with(const std::string& path, const std::string& text) {
+  return std::filesystem::exists(path) && read_file(path) == text;
+}
+
+}  // namespace
+
 CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& directory,
                            Artifacts& artifacts, BookOptions options)
     : sweep_(sweep),
@@ -26,12 +35,15 @@ CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& direct
       store_(directory, options.durable, options.file_system),
       hashes_(directory + "/content.json"),
       hash_(options.hash ? std::move(options.hash)
-                         : [this](const std::string& path) { return hashes_(path); }) {}
+                         : [this](const std::string& path) { return hashes_(path); }),
+      plans_(options.plans) {}
 
 void CampaignBook::open(bool extend, double unix_now) {
-  if (const auto known = store_.meta("sweep"); known && extend) {
+  const std::string text = plans_ != nullptr ? plans_->text(sweep_) : canonical_text(sweep_);
+  const auto known = store_.meta("sweep");
+  if (known && *known != text && extend) {
     refuse_all_but_additions(*known, sweep_, directory_);
-  } else if (known) {
+  } else if (known && *known != text) {
     refuse_changes(*known, sweep_, directory_);
   }
   make_stored_plan();
@@ -39,7 +51,6 @@ void CampaignBook::open(bool extend, double unix_now) {
     make_directories(directory_ + folder);
   }
   epoch_ = std::stoll(store_.meta("coordinator_epoch").value_or("0")) + 1;
-  const std::string text = canonical_text(sweep_);
   store_.begin();
   store_.set_meta("coordinator_epoch", std::to_string(epoch_));
   store_.set_meta("sweep", text);
@@ -53,17 +64,26 @@ void CampaignBook::open(bool extend, double unix_now) {
     store_.set_meta("started", std::to_string(unix_now));
   }
   store_.commit();
-  write_file_atomically(directory_ + "/sweeps/" + sweep_.name() + ".txt", text);
+  if (const std::string path = directory_ + "/sweeps/" + sweep_.name() + ".txt";
+      !is_file_with(path, text)) {
+    write_file_atomically(path, text);
+  }
 }
 
 // The plan under the tuning decisions and trial names of the store. Throws kConfig when it would
 // change what the store holds.
 void CampaignBook::make_stored_plan() {
   tuned_ = store_.tuned();
-  planner_ = std::make_unique<Planner>(sweep_, hash_);
-  search_ = make_search(sweep_.search(), planner_->grid().space(sweep_));
+  search_ = make_search(sweep_.search(),
+                        plans_ != nullptr ? plans_->space(sweep_) : AxisGrid(sweep_).space(sweep_));
   const std::vector<std::uint64_t> points = journalled();
-  planner_->add(points, tuned_);
+  if (plans_ != nullptr) {
+    planner_.reset();
+    cached_ = &plans_->planner(sweep_, hash_, points, tuned_);
+  } else {
+    planner_ = std::make_unique<Planner>(sweep_, hash_);
+    planner_->add(points, tuned_);
+  }
   loaded_stages_ = 0;
   loaded_trials_ = 0;
   decided_.clear();
@@ -85,16 +105,34 @@ std::vector<std::uint64_t> CampaignBook::journalled() {
 
 // Trials keep the names that the store has for them.
 void CampaignBook::name_trials() {
-  std::vector<PlannedTrial> stored;
-  std::vector<std::string> stopped;
-  for (const StoredTrial& trial : store_.trials()) {
-    stored.push_back(trial_from_text(trial.text));
+  stored_trials_ = store_.trials();
+  stopped_.clear();
+  for (const StoredTrial& trial : stored_trials_) {
     if (trial.stopped) {
-      stopped.push_back(trial.id);
+      stopped_.push_back(trial.id);
     }
   }
-  keep_trials(stored, sweep_, directory_, planner_->plan());
-  stopped_ = std::move(stopped);
+  const std::vector<PlannedTrial>& trials = plan().trials;
+  const bool are_the_same = std::equal(
+      trials.begin(), trials.end(), stored_trials_.begin(), stored_trials_.end(),
+      [](const PlannedTrial& a, const StoredTrial& b) { return trial_text(a) == b.text; });
+  if (are_the_same) {
+    return;
+  }
+  std::vector<PlannedTrial> stored;
+  for (const StoredTrial& trial : stored_trials_) {
+    stored.push_back(trial_from_text(trial.text));
+  }
+  if (!stored.empty()) {
+    keep_trials(stored, sweep_, directory_, own_planner().plan());
+  }
+}
+
+Planner& CampaignBook::own_planner() {
+  if (planner_ == nullptr) {
+    planner_ = std::make_unique<Planner>(*cached_, sweep_, hash_);
+  }
+  return *planner_;
 }
 
 CampaignBook::StoredStages CampaignBook::stored_stages() {
@@ -116,29 +154,51 @@ void CampaignBook::load(Reactor& reactor, double now) {
   std::vector<StoredStage> stages = put_plan(reactor, places, std::move(stored));
   crash_point("coordinator.after_plan");
   const std::vector<std::size_t> first_trial = first_trials();
-  const StageGraph& graph = plan().graph;
   for (std::size_t i = 0; i < places.size(); ++i) {
-    const StagePlace place = places[i];
-    if (stages[i].key.empty()) {
-      continue;
-    }
-    const StagePlace start = graph.stages.start(place);
-    StageEntry entry;
-    entry.stored = std::move(stages[i]);
-    for (const StagePlace input : graph.stages.inputs(place)) {
-      entry.inputs.push_back(graph.stages.key(input));
-    }
-    if (const std::size_t trial = first_trial[static_cast<std::size_t>(place)];
-        trial < plan().trials.size()) {
-      entry.trial = plan().trials[trial].id;
-    }
-    entry.trains = graph.stages.form(place).form.example().has_train();
-    entry.work = graph.stages.work_until_end(place);
-    entry.work_before = start == kNoStage ? 0 : graph.stages.work_until_end(start);
-    reactor.add_stage(std::move(entry), now);
+    const std::size_t trial = first_trial[static_cast<std::size_t>(places[i])];
+    add_entry(reactor, places[i], std::move(stages[i]),
+              trial < plan().trials.size() ? plan().trials[trial].id : "", now);
   }
+  const StageGraph& graph = plan().graph;
   loaded_stages_ = graph.order.size();
   loaded_trials_ = plan().trials.size();
+}
+
+// One that the reactor has comes without a key.
+void CampaignBook::add_entry(Reactor& reactor, StagePlace place, StoredStage stored,
+                             const std::string& trial, double now) {
+  if (stored.key.empty()) {
+    return;
+  }
+  const StageGraph& graph = plan().graph;
+  const StagePlace start = graph.stages.start(place);
+  StageEntry entry;
+  entry.stored = std::move(stored);
+  for (const StagePlace input : graph.stages.inputs(place)) {
+    entry.inputs.push_back(graph.stages.key(input));
+  }
+  entry.trial = trial;
+  entry.trains = graph.stages.form(place).form.example().has_train();
+  entry.work = graph.stages.work_until_end(place);
+  entry.work_before = start == kNoStage ? 0 : graph.stages.work_until_end(start);
+  reactor.add_stage(std::move(entry), now);
+}
+
+void CampaignBook::load_inputs_of(const std::string& key, Reactor& reactor, double now) {
+  std::vector<StagePlace> wanted;
+  for (const StagePlace input : plan().graph.stages.inputs(plan().graph.stages.place(key))) {
+    if (left_out_.erase(input) > 0) {
+      want(input, wanted);
+    }
+  }
+  if (wanted.empty()) {
+    return;
+  }
+  std::vector<StoredStage> stages = put_plan(reactor, wanted, {});
+  const std::string trial = reactor.stages().at(key).trial;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    add_entry(reactor, wanted[i], std::move(stages[i]), trial, now);
+  }
 }
 
 // What is new in the plan, and trunks that were left out and are needed now. Inputs first.
@@ -226,8 +286,12 @@ std::vector<StoredStage> CampaignBook::put_plan(const Reactor& reactor,
   stop_unplanned(stored);
   for (std::size_t i = loaded_trials_; i < plan().trials.size(); ++i) {
     const PlannedTrial& trial = plan().trials[i];
-    store_.put_trial({trial.id, trial_text(trial), is_stopped(trial.id)});
+    StoredTrial now{trial.id, trial_text(trial), is_stopped(trial.id)};
+    if (i >= stored_trials_.size() || stored_trials_[i] != now) {
+      store_.put_trial(now);
+    }
   }
+  stored_trials_.clear();
   store_.set_meta("stages_unshared", std::to_string(plan().stages_unshared));
   store_.set_meta("content", hashes_.used_text());  // a tuning decision may bring in files
   store_.commit();
@@ -365,7 +429,7 @@ std::size_t CampaignBook::decide_search(const Reactor& reactor) {
   }
   store_.commit();
   crash_point("coordinator.after_search_decision");
-  planner_->add(points, tuned_);
+  own_planner().add(points, tuned_);
   return points.size();
 }
 

@@ -16,6 +16,7 @@
 #include "coordinator/artifacts.h"
 #include "coordinator/content_hashes.h"
 #include "coordinator/plan.h"
+#include "coordinator/plan_cache.h"
 #include "coordinator/reactor.h"
 #include "coordinator/store.h"
 #include "coordinator/tuning.h"
@@ -26,6 +27,7 @@ struct BookOptions {
   ContentHash hash;                   // of data files; empty: read them
   bool durable = true;                // false: a simulation's store need not survive the machine
   const char* file_system = nullptr;  // as Store
+  PlanCache* plans = nullptr;         // of a simulation
 };
 
 class CampaignBook {
@@ -40,6 +42,9 @@ class CampaignBook {
   void open(bool extend, double unix_now);
   // Brings store and reactor to the plan: what is new in it since the last time.
   void load(Reactor& reactor, double now);
+  // This stage must be made again: brings the trunks in front of it, which were left out because
+  // nothing that was to be run started from them.
+  void load_inputs_of(const std::string& key, Reactor& reactor, double now);
   // Stores what the finished tuning trials decide; then the plan has more stages: load again.
   [[nodiscard]] std::vector<TuningDecision> decide_tuning(const Reactor& reactor);
   // Journals what a search decides by the results so far, and plans it; how many trials that is.
@@ -95,11 +100,16 @@ class CampaignBook {
   [[nodiscard]] std::set<std::string> needed_stages() const;
   [[nodiscard]] std::vector<bool> unwanted_trunks(const StoredStages& stored) const;
   [[nodiscard]] std::vector<StagePlace> stages_to_load(const StoredStages& stored);
+  void add_entry(Reactor& reactor, StagePlace place, StoredStage stored, const std::string& trial,
+                 double now);
   void want(StagePlace stage, std::vector<StagePlace>& wanted);
   void stop_unplanned(StoredStages& stored);
   [[nodiscard]] std::vector<std::size_t> first_trials() const;
 
-  [[nodiscard]] const Plan& plan() const noexcept { return planner_->plan(); }
+  [[nodiscard]] const Plan& plan() const noexcept {
+    return planner_ != nullptr ? planner_->plan() : cached_->plan();
+  }
+  [[nodiscard]] Planner& own_planner();
 
   const config::Sweep& sweep_;
   std::string directory_;
@@ -107,15 +117,18 @@ class CampaignBook {
   Store store_;
   ContentHashes hashes_;
   ContentHash hash_;
+  PlanCache* plans_;
   std::int64_t epoch_ = 0;
   TunedValues tuned_;
   std::unique_ptr<Search> search_;
-  std::unique_ptr<Planner> planner_;
+  std::unique_ptr<Planner> planner_;  // null: the plan is still the cache's
+  const Planner* cached_ = nullptr;
   std::size_t loaded_stages_ = 0;  // of the graph's order, and of the trials
   std::size_t loaded_trials_ = 0;
   std::set<StagePlace> left_out_;     // trunks that nothing has needed so far
   std::vector<Observation> decided_;  // of an adaptive search: by its journal, trial by trial
   std::vector<std::string> stopped_;
+  std::vector<StoredTrial> stored_trials_;  // until the plan is loaded
   struct Group {
     std::map<std::int64_t, const StoredStage*> stages;  // by row: written in one order
     std::map<std::int64_t, std::int64_t> gangs;         // id -> process, or kNoProcess

@@ -9,15 +9,12 @@
 #include <filesystem>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
 #include "configs/canonical.h"
 #include "configs/stages.h"
 #include "coordinator/status.h"
 #include "coordinator/trial_text.h"
 #include "coordinator/tuning.h"
 #include "core/error.h"
-#include "core/files.h"
 
 namespace finescale {
 
@@ -201,7 +198,8 @@ Campaign read_campaign(const std::string& directory) {
   campaign.info.name = campaign.sweep.name();
   campaign.info.sweep_text = *text;
   campaign.info.version = FINESCALE_VERSION;
-  campaign.info.started = iso_time(std::stod(store.meta("started").value_or("0")));
+  campaign.info.started_unix = std::stod(store.meta("started").value_or("0"));
+  campaign.info.started = iso_time(campaign.info.started_unix);
   for (StoredStage& stage : store.stages()) {
     if (!stage.result.empty()) {
       proto::StageResult result;
@@ -221,6 +219,7 @@ Campaign read_campaign(const std::string& directory) {
       campaign.stopped.push_back(trial.id);
     }
   }
+  campaign.pruned = pruned_stages(store);
   const StageEntries entries = stage_entries(campaign);
   std::set<std::string> lost;
   if (campaign.sweep.has_tune()) {
@@ -231,12 +230,7 @@ Campaign read_campaign(const std::string& directory) {
   }
   add_totals(campaign, store);
   add_base_rows(campaign);
-  try {
-    const nlohmann::json status = nlohmann::json::parse(read_file(directory + "/status.json"));
-    campaign.info.wall_seconds = status.value("elapsed_s", 0.0);
-  } catch (const std::exception&) {
-    campaign.info.wall_seconds = 0;
-  }
+  campaign.info.wall_seconds = published_wall_seconds(directory);
   return campaign;
 }
 

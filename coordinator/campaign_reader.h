@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Campaign {
   std::vector<std::string> stopped;
   std::map<std::string, StoredStage> stages;
   std::map<std::string, std::string> specs;           // canonical text of the stages
+  std::set<std::string> pruned;                       // done, their checkpoint deleted
   std::vector<std::string> twice;                     // keys that the store has more than once
   std::map<std::string, proto::StageResult> results;  // of committed stages, step tables included
   std::vector<TrialRow> rows;                         // same order as trials

@@ -24,6 +24,7 @@ CampaignStatus::CampaignStatus(const std::string& name, const CampaignBook& book
       book_(book),
       reactor_(reactor),
       started_(started),
+      earlier_s_(published_wall_seconds(book.directory())),
       live_line_(live_line),
       logger_(logger) {}
 
@@ -37,6 +38,7 @@ std::string CampaignStatus::document(const std::string& state, double now) {
   in.lost_groups = book_.lost_groups(reactor_);
   in.now = now;
   in.elapsed_s = now - started_;
+  in.earlier_s = earlier_s_;
   for (const StageEntry& stage : reactor_.stages()) {
     const double weight = stage.work - stage.work_before;
     const bool settled =

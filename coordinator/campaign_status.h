@@ -32,6 +32,7 @@ class CampaignStatus {
   const CampaignBook& book_;
   const Reactor& reactor_;
   double started_;
+  double earlier_s_;  // that earlier coordinators took
   bool live_line_;
   Logger& logger_;
   std::optional<double> work_before_;  // done when this run began

@@ -3,6 +3,7 @@
 
 #include "coordinator/contrasts.h"
 #include "coordinator/metrics/metrics_file.h"
+#include "coordinator/metrics/tensorboard.h"
 #include "coordinator/report/report.h"
 #include "core/error.h"
 
@@ -45,6 +46,9 @@ void finish_campaign(const std::string& directory, Logger& logger) {
   std::string why_not;
   const std::optional<Study> study = study_campaign(campaign, &why_not);
   const std::string page = write_campaign_report(campaign);
+  if (campaign.sweep.tensorboard()) {
+    write_tensorboard(campaign, campaign.directory + "/tensorboard");
+  }
   if (study) {
     logger.info("\n{}\n", study->recommendation);
   } else {

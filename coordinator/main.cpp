@@ -64,6 +64,7 @@ int main(int argc, char** argv) {
     finescale::add_status(app, context);
     finescale::add_stop(app, context);
     finescale::add_retry(app, context);
+    finescale::add_prune(app, context);
     finescale::add_results(app, context);
     finescale::add_fit(app, context);
     finescale::add_report(app, context);

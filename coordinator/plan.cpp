@@ -51,11 +51,28 @@ LaterBudgets later_budgets(const config::Sweep& sweep, const AxisGrid& grid) {
 }  // namespace
 
 Planner::Planner(const config::Sweep& sweep, const ContentHash& hash)
+    : sweep_(sweep), hash_(hash), grid_(sweep), sharing_(later_budgets(sweep, grid_)) {}
+
+Planner::Planner(const Planner& other, const config::Sweep& sweep, const ContentHash& hash)
     : sweep_(sweep),
-      setter_(without_axes(sweep)),
       hash_(hash),
-      grid_(sweep),
-      sharing_(later_budgets(sweep, grid_)) {}
+      grid_(other.grid_),
+      sharing_(other.sharing_),
+      whole_(other.whole_),
+      checked_(other.checked_),
+      num_numbered_(other.num_numbered_),
+      plan_(other.plan_) {
+  for (const auto& [values, form] : other.forms_) {
+    forms_.emplace(values, std::make_unique<TrialForm>(*form, plan_.graph.stages));
+  }
+}
+
+PointSetter& Planner::setter() {
+  if (!setter_) {
+    setter_.emplace(without_axes(sweep_));
+  }
+  return *setter_;
+}
 
 void Planner::add(const std::vector<std::uint64_t>& points, const TunedValues& tuned) {
   const std::size_t first = plan_.graph.order.size();
@@ -110,7 +127,7 @@ void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
       continue;
     }
     const Point at = tuning_point(member);
-    for (const std::string& value : tuning_values(setter_.at(at, "tuning group " + group))) {
+    for (const std::string& value : tuning_values(setter().at(at, "tuning group " + group))) {
       PlannedTrial trial;
       trial.id = numbered("tune-", ++number);
       trial.is_tuning = true;
@@ -142,7 +159,7 @@ std::vector<StagePlace> Planner::expand(PlannedTrial& trial) {
   }
   Point all = trial.axes;
   all.insert(trial.tuned.begin(), trial.tuned.end());
-  const config::Sweep resolved = setter_.at(all, "trial " + trial.id);
+  const config::Sweep resolved = setter().at(all, "trial " + trial.id);
   check_once(trial, resolved);
   TrialStages stages = expand_trial(resolved, hash_);
   std::vector<StagePlace> places;

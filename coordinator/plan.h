@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -56,23 +57,28 @@ class Planner {
   // `sweep` and `hash` must outlive it.
   Planner(const config::Sweep& sweep, const ContentHash& hash);
 
+  // What `other` has planned for an equal sweep: planning costs a coordinator more than copying.
+  Planner(const Planner& other, const config::Sweep& sweep, const ContentHash& hash);
+
   // A trial for each of these points of the axes, and where the sweep tunes those that tune their
   // groups. Deterministic: the same points and tuned values give the same ids, keys and order.
   void add(const std::vector<std::uint64_t>& points, const TunedValues& tuned);
 
   [[nodiscard]] const AxisGrid& grid() const noexcept { return grid_; }
   [[nodiscard]] Plan& plan() noexcept { return plan_; }
+  [[nodiscard]] const Plan& plan() const noexcept { return plan_; }
 
  private:
   [[nodiscard]] Point tuning_point(const Point& member) const;
   void add_tuning(const std::vector<std::uint64_t>& points);
   void add_trial(PlannedTrial trial);
 
+  [[nodiscard]] PointSetter& setter();
   void check_once(const PlannedTrial& trial, const config::Sweep& resolved);
   [[nodiscard]] std::vector<StagePlace> expand(PlannedTrial& trial);
 
   const config::Sweep& sweep_;
-  PointSetter setter_;  // without axes: copied for every trial
+  std::optional<PointSetter> setter_;  // without axes: copied for every trial that is expanded
   const ContentHash& hash_;
   AxisGrid grid_;
   TrunkSharing sharing_;

@@ -191,22 +191,60 @@ void Reactor::serve_waiting(double now, Outbox& out) {
       continue;
     }
     if (StageEntry* stage = stages_.best_ready(gang.key, now); stage != nullptr) {
-      stages_.set_state(*stage, StageState::kRunning);
-      ++stage->stored.epoch;
-      stage->stored.gang = id;
-      stage->leased_at = now;
-      stage->last_heartbeat = now;
-      stage->progress.Clear();
-      gang.state = GangState::kRunning;
-      gang.key = stage->stored.key;
-      out.push_back(
-          Order{std::exchange(gang.waiting, 0), stage->stored.key, id, thread_shares(gang)});
+      out.push_back(order_for(gang, *stage, now));
     } else if (now - gang.waiting_since > kHoldSeconds) {
       proto::NextReply message;
       message.set_order(proto::NextReply::WAIT);
       reply(out, std::exchange(gang.waiting, 0), message);
     }
   }
+}
+
+void Reactor::lease(StageEntry& stage, GangEntry& gang, double now) {
+  stages_.set_state(stage, StageState::kRunning);
+  ++stage.stored.epoch;
+  stage.stored.gang = gang.id;
+  stage.leased_at = now;
+  stage.last_heartbeat = now;
+  stage.progress.Clear();
+  gang.state = GangState::kRunning;
+  gang.key = stage.stored.key;
+}
+
+// Behind a short stage more of them, as long as all together are short.
+Order Reactor::order_for(GangEntry& gang, StageEntry& first, double now) {
+  Order order{std::exchange(gang.waiting, 0), first.stored.key, gang.id, 1, {}};
+  const std::size_t most = most_stages(gang);
+  std::optional<double> seconds = short_seconds(first);
+  lease(first, gang, now);
+  order.thread_shares = thread_shares(gang);
+  double whole = seconds.value_or(0);
+  while (seconds && whole < kShortSeconds && order.more.size() + 1 < most) {
+    StageEntry* next = stages_.best_ready(gang.key, now);
+    seconds = next == nullptr ? std::nullopt : short_seconds(*next);
+    if (seconds) {
+      whole += *seconds;
+      lease(*next, gang, now);
+      order.more.push_back(next->stored.key);
+    }
+  }
+  return order;
+}
+
+// Half of what a gang may expect of the stages that are ready, so that none waits for another's.
+std::size_t Reactor::most_stages(const GangEntry& gang) const {
+  const std::size_t fair = stages_.num_ready() / (2 * static_cast<std::size_t>(options_.gangs));
+  return std::min(fair, static_cast<std::size_t>(std::max(1, gang.most)));
+}
+
+// Nothing when the stage is not known to be short, or is better alone: it has failed before, and
+// would cost those beside it an attempt.
+std::optional<double> Reactor::short_seconds(const StageEntry& stage) const {
+  if (stage.stored.attempts > 0 || options_.max_attempts < 2) {
+    return std::nullopt;
+  }
+  const std::optional<double> seconds = pace_.expected_seconds(stage);
+  return seconds && *seconds < kShortSeconds ? seconds : std::nullopt;
 }
 
 Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest& message,
@@ -230,13 +268,19 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
                          ? nullptr
                          : leased(message.held_key(), message.held_epoch(), gang->id);
   answer.set_keep_lease(held != nullptr);
-  gang->state = held != nullptr ? GangState::kRunning : GangState::kIdle;
+  std::vector<StageEntry*> kept;
   if (held != nullptr) {
     held->last_heartbeat = now;
     gang->key = message.held_key();
-  } else {
-    end_leases(*gang, "the gang lost its lease", now, out);
+    kept.push_back(held);
   }
+  for (const proto::HeldLease& also : message.also_held()) {
+    if (StageEntry* stage = leased(also.key(), also.epoch(), gang->id); stage != nullptr) {
+      kept.push_back(stage);
+    }
+  }
+  gang->state = kept.empty() ? GangState::kIdle : GangState::kRunning;
+  end_leases(*gang, "the gang lost its lease", now, out, kept);
   reply(out, request, answer);
   return out;
 }
@@ -262,6 +306,7 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
   gang->state = GangState::kIdle;
   gang->waiting = request;
   gang->waiting_since = now;
+  gang->most = message.most();
   serve_waiting(now, out);
   return out;
 }
@@ -285,6 +330,7 @@ Outbox Reactor::on_heartbeat(std::uint64_t request, const proto::HeartbeatReques
     } else {
       stage->last_heartbeat = now;
       stage->progress = message.progress();
+      gang->key = message.key();
       if (stopping_) {
         answer.set_action(proto::HeartbeatReply::STOP);
       }
@@ -300,27 +346,50 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
   if (gang != nullptr) {
     gang->last_seen = now;  // alive, whatever became of its lease
   }
-  StageEntry* stage = gang == nullptr ? nullptr : leased(message.key(), message.epoch(), gang->id);
-  if (stage == nullptr) {
-    proto::CommitReply answer;
-    answer.set_accepted(false);
-    answer.set_why("the lease is not valid any more");
-    reply(out, request, answer);
+  Publish publish{request, message.caller().gang(), {}};
+  publish.parts.push_back(judge(message, gang, out));
+  publish.parts.front().commit.clear_more();
+  for (const proto::CommitRequest& part : message.more()) {
+    publish.parts.push_back(judge(part, gang, out));
+  }
+  const bool is_answered = std::all_of(publish.parts.begin(), publish.parts.end(),
+                                       [](const CommitPart& part) { return part.reply; });
+  if (!is_answered) {
+    out.push_back(std::move(publish));
     return out;
   }
-  if (message.result().outcome() ==
-      proto::StageResult::STOPPED) {  // its checkpoint waits in the attempt's directory
+  std::vector<proto::CommitReply> replies;
+  for (CommitPart& part : publish.parts) {
+    replies.push_back(std::move(*part.reply));
+  }
+  reply(out, request, joined(std::move(replies)));
+  return out;
+}
+
+CommitPart Reactor::judge(proto::CommitRequest commit, const GangEntry* gang, Outbox& out) {
+  CommitPart part{std::move(commit), std::nullopt};
+  StageEntry* stage =
+      gang == nullptr ? nullptr : leased(part.commit.key(), part.commit.epoch(), gang->id);
+  if (stage == nullptr) {
+    part.reply.emplace().set_accepted(false);
+    part.reply->set_why("the lease is not valid any more");
+  } else if (part.commit.result().outcome() == proto::StageResult::STOPPED) {
+    // Its checkpoint, if it has one, waits in the attempt's directory.
     stages_.set_state(*stage, StageState::kPending);
     stage->stored.gang = 0;
     doom_if_input_failed(*stage);
-    out.push_back(SaveStage{message.key()});
-    proto::CommitReply answer;
-    answer.set_accepted(true);
-    reply(out, request, answer);
-    return out;
+    out.push_back(SaveStage{part.commit.key()});
+    part.reply.emplace().set_accepted(true);
   }
-  out.push_back(Publish{request, message});
-  return out;
+  return part;
+}
+
+proto::CommitReply joined(std::vector<proto::CommitReply> replies) {
+  proto::CommitReply whole = std::move(replies.front());
+  for (std::size_t i = 1; i < replies.size(); ++i) {
+    *whole.add_more() = std::move(replies[i]);
+  }
+  return whole;
 }
 
 Outbox Reactor::committed(const std::string& key, const proto::StageResult& result) {
@@ -331,6 +400,7 @@ Outbox Reactor::committed(const std::string& key, const proto::StageResult& resu
   stage.stored.error = diverged ? result.why() : "";
   stage.stored.result = result.SerializeAsString();
   stage.stored.gang = 0;
+  pace_.learn(stage, result);
   Outbox out;
   if (diverged) {
     fail_dependents(stage, result.why(), out);
@@ -379,10 +449,11 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
   end_leases(gang, why, now, out);
 }
 
-void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out) {
+void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
+                         const std::vector<StageEntry*>& kept) {
   std::vector<StageEntry*> held;  // apart: one that fails is not running any more
   for (const auto& [position, stage] : stages_.running()) {
-    if (stage->stored.gang == gang.id) {
+    if (stage->stored.gang == gang.id && std::find(kept.begin(), kept.end(), stage) == kept.end()) {
       held.push_back(stage);
     }
   }
@@ -445,7 +516,9 @@ Outbox Reactor::artifact_lost(const std::string& key, const std::string& why) {
   const bool can_run = stage.missing == unmade;
   stages_.set_state(stage, can_run ? StageState::kPending : StageState::kFailed);
   out.push_back(SaveStage{key});
-  if (!can_run) {
+  if (can_run) {
+    doom_if_input_failed(stage);
+  } else {
     fail_dependents(stage, stage.stored.error, out);
   }
   return out;

@@ -7,11 +7,13 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "comm/proto/gang.pb.h"
+#include "coordinator/pace.h"
 #include "coordinator/stage_table.h"
 #include "core/random.h"
 
@@ -40,6 +42,7 @@ struct GangEntry {
   std::string key;               // stage it runs
   std::int64_t last_number = 0;  // of its calls for work
   std::uint64_t waiting = 0;     // request id of a Next that is held back
+  int most = 1;                  // stages that it takes in one order
   double waiting_since = 0;
   std::string host;
   int ranks = 0;
@@ -66,12 +69,20 @@ struct Order {
   std::uint64_t request;
   std::string key;
   std::int64_t gang;
-  int thread_shares = 1;  // gangs whose threads the stage may use
-};                        // save the lease, then answer Next with RUN
+  int thread_shares = 1;          // gangs whose threads the stage may use
+  std::vector<std::string> more;  // short stages behind it
+};                                // save the leases, then answer Next with RUN
+struct CommitPart {
+  proto::CommitRequest commit;
+  std::optional<proto::CommitReply> reply;  // absent: it is to be published
+};
 struct Publish {
   std::uint64_t request;
-  proto::CommitRequest commit;
+  std::int64_t gang;
+  std::vector<CommitPart> parts;
 };  // verify, rename, record, answer
+// One answer to all parts of a commit.
+[[nodiscard]] proto::CommitReply joined(std::vector<proto::CommitReply> replies);
 using Action = std::variant<LaunchGang, KillGang, SaveStage, Reply, Order, Publish>;
 using Outbox = std::vector<Action>;
 
@@ -103,6 +114,10 @@ class Reactor {
   // The commit's artifact is published: the entry holds its final state (to be stored by the
   // caller); what else changes (dependents of a diverged stage) comes back as actions.
   [[nodiscard]] Outbox committed(const std::string& key, const proto::StageResult& result);
+  // Whether this gang may commit the stage now.
+  [[nodiscard]] bool is_leased(const std::string& key, std::int64_t epoch, std::int64_t gang) {
+    return leased(key, epoch, gang) != nullptr;
+  }
   // The artifact was not good: the attempt failed.
   [[nodiscard]] Outbox commit_refused(const std::string& key, const std::string& why, double now);
 
@@ -129,12 +144,19 @@ class Reactor {
   [[nodiscard]] bool any_future_work() const;
   [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
   void serve_waiting(double now, Outbox& out);
+  void lease(StageEntry& stage, GangEntry& gang, double now);
+  [[nodiscard]] Order order_for(GangEntry& gang, StageEntry& first, double now);
+  [[nodiscard]] std::size_t most_stages(const GangEntry& gang) const;
+  [[nodiscard]] std::optional<double> short_seconds(const StageEntry& stage) const;
+  [[nodiscard]] CommitPart judge(proto::CommitRequest commit, const GangEntry* gang, Outbox& out);
   void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
                       double now, Outbox& out);
   void fail_dependents(const StageEntry& source, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
   void doom_if_input_failed(const StageEntry& stage);
-  void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out);
+  // All but these.
+  void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
+                  const std::vector<StageEntry*>& kept = {});
   void launch_gangs(double now, Outbox& out);
   void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
@@ -143,6 +165,7 @@ class Reactor {
   ReactorOptions options_;
   Random jitter_;
   StageTable stages_;
+  Pace pace_;
   std::map<std::int64_t, GangEntry> gangs_;
   std::int64_t last_gang_ = 0;
   std::int64_t num_positions_ = 0;

@@ -42,6 +42,7 @@ struct CampaignInfo {
   std::string machine;     // one line: cores, ISA, ranks, threads
   std::string version;
   std::string started, ended;  // ISO 8601
+  double started_unix = 0;     // seconds
   double wall_seconds = 0;
   std::int64_t stages_unshared = 0, stages = 0;
   double train_flops_unshared = 0, train_flops = 0;

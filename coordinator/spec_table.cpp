@@ -13,6 +13,26 @@ const std::string kTrunkKey(32, 't');  // in the form of a run that starts from 
 
 }  // namespace
 
+SpecTable::SpecTable(const SpecTable& other) : stages_(other.stages_), places_(other.places_) {
+  forms_.reserve(other.forms_.size());
+  for (const auto& form : other.forms_) {
+    forms_.push_back(std::make_unique<PlannedForm>(*form));
+  }
+  for (const auto& form : forms_) {
+    form->trunk = same_form(form->trunk);
+    form->started = same_form(form->started);
+  }
+  for (const auto& [text, form] : other.forms_by_text_) {
+    forms_by_text_.emplace(text, forms_[static_cast<std::size_t>(form->number)].get());
+  }
+  for (const auto& [key, place] : places_) {
+    stages_[static_cast<std::size_t>(place)].key = &key;
+  }
+  for (Planned& stage : stages_) {
+    stage.form = same_form(stage.form);
+  }
+}
+
 const PlannedForm& SpecTable::form_of(const config::StageSpec& spec) {
   auto form = std::make_unique<PlannedForm>(spec);
   const auto [place, is_new] = forms_by_text_.try_emplace(form->form.text(), form.get());

@@ -31,7 +31,7 @@ struct PlannedForm {
 class SpecTable {
  public:
   SpecTable() = default;
-  SpecTable(const SpecTable&) = delete;  // stages point to its keys and forms
+  SpecTable(const SpecTable& other);  // stages point to its own keys and forms
   SpecTable& operator=(const SpecTable&) = delete;
   SpecTable(SpecTable&&) = default;
   SpecTable& operator=(SpecTable&&) = default;
@@ -41,6 +41,10 @@ class SpecTable {
   const PlannedForm& form_of(const config::StageSpec& spec);
   const PlannedForm& trunk_form(const PlannedForm& run);
   [[nodiscard]] const std::vector<std::unique_ptr<PlannedForm>>& forms() const { return forms_; }
+  // Of this number, in a table that may be a copy; null for null.
+  [[nodiscard]] const PlannedForm* same_form(const PlannedForm* form) const {
+    return form == nullptr ? nullptr : forms_[static_cast<std::size_t>(form->number)].get();
+  }
 
   // Adds the stage unless it is there. `second`: it is new.
   std::pair<StagePlace, bool> put(const PlannedForm& form, const std::vector<StagePlace>& inputs,

@@ -29,9 +29,28 @@ StageEntry* StageTable::add(StageEntry stage) {
     }
     const bool is_done = source != nullptr && source->stored.state == StageState::kDone;
     entry->missing += is_done ? 0 : 1;
+    if (source == nullptr) {
+      absent_[input].push_back(entry);
+    }
   }
   enter(*entry);
+  if (const auto readers = absent_.extract(entry->stored.key); !readers.empty()) {
+    link(*entry, readers.mapped());
+  }
   return entry;
+}
+
+// An input comes behind its readers.
+void StageTable::link(StageEntry& source, const std::vector<StageEntry*>& readers) {
+  for (StageEntry* reader : readers) {
+    reader->sources.push_back(&source);
+    source.readers.push_back(reader);
+    if (source.stored.state == StageState::kDone) {
+      leave(*reader);
+      --reader->missing;
+      enter(*reader);
+    }
+  }
 }
 
 void StageTable::enter(StageEntry& stage) {

@@ -9,7 +9,9 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "coordinator/stage_entries.h"
 
@@ -45,14 +47,16 @@ class StageTable {
   }
 
  private:
+  void link(StageEntry& source, const std::vector<StageEntry*>& readers);
   void enter(StageEntry& stage);  // the index of its state
   void leave(StageEntry& stage);
   void wake_delayed(double now);
 
   StageEntries stages_;
-  std::set<std::pair<std::int64_t, StageEntry*>> ready_;  // by position
-  std::set<std::pair<double, StageEntry*>> delayed_;      // by not_before
-  std::map<std::int64_t, StageEntry*> running_;           // by position
+  std::set<std::pair<std::int64_t, StageEntry*>> ready_;              // by position
+  std::set<std::pair<double, StageEntry*>> delayed_;                  // by not_before
+  std::map<std::int64_t, StageEntry*> running_;                       // by position
+  std::unordered_map<std::string, std::vector<StageEntry*>> absent_;  // inputs: their readers
   std::array<std::int64_t, 5> counts_{};
   std::function<void(const StageEntry&, StageState from)> watcher_;
 };

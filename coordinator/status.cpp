@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/files.h"
+
 namespace finescale {
 
 using Json = nlohmann::json;
@@ -37,6 +39,15 @@ std::string planned_state(const PlannedTrial& trial, bool stopped, const StageEn
     return "failed";
   }
   return trial_state(trial, stopped, stages);
+}
+
+double published_wall_seconds(const std::string& directory) {
+  try {
+    const Json status = Json::parse(read_file(directory + "/status.json"));
+    return status.value("wall_s", status.value("elapsed_s", 0.0));
+  } catch (const std::exception&) {  // there is none yet
+    return 0;
+  }
 }
 
 std::string status_json(const StatusInput& in) {
@@ -104,7 +115,8 @@ std::string status_json(const StatusInput& in) {
               {"gangs", gangs},
               {"tokens_per_second", rate},
               {"eta_s", eta},
-              {"elapsed_s", in.elapsed_s}}
+              {"elapsed_s", in.elapsed_s},
+              {"wall_s", in.earlier_s + in.elapsed_s}}
       .dump(1);
 }
 

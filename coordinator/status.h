@@ -19,8 +19,9 @@ struct StatusInput {
   const Reactor* reactor = nullptr;
   std::set<std::string> lost_groups;  // of tuning: their trials will never run
   double now = 0;                     // the reactor's clock
-  double elapsed_s = 0;
-  double done_work = 0;  // of total_work, any unit: for eta_s
+  double elapsed_s = 0;               // of this coordinator
+  double earlier_s = 0;               // of those before
+  double done_work = 0;               // of total_work, any unit: for eta_s
   double total_work = 0;
   double work_before = 0;  // of done_work: by an earlier run
 };
@@ -33,6 +34,10 @@ struct StatusInput {
 [[nodiscard]] std::string planned_state(const PlannedTrial& trial, bool stopped,
                                         const StageEntries& stages,
                                         const std::set<std::string>& lost_groups);
+
+// Of all coordinators of a campaign so far, as the last one published it (a second before it was
+// killed); 0: nothing yet.
+[[nodiscard]] double published_wall_seconds(const std::string& directory);
 
 [[nodiscard]] std::string status_json(const StatusInput& input);
 // One line for people from that document.

@@ -2,6 +2,7 @@
 #include "coordinator/store.h"
 
 #include <filesystem>
+#include <sstream>
 #include <unordered_map>
 
 #include "configs/stage_form.h"
@@ -303,6 +304,23 @@ std::vector<StoredDecision> Store::decisions() {
     out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_of(s, 1)});
   }
   return out;
+}
+
+std::set<std::string> pruned_stages(Store& store) {
+  std::istringstream in(store.meta("pruned").value_or(""));
+  std::set<std::string> keys;
+  for (std::string key; in >> key;) {
+    keys.insert(key);
+  }
+  return keys;
+}
+
+void put_pruned_stages(Store& store, const std::set<std::string>& keys) {
+  std::string text;
+  for (const std::string& key : keys) {
+    text += key + "\n";
+  }
+  store.set_meta("pruned", text);
 }
 
 std::map<std::string, std::map<std::string, std::string>> Store::tuned() {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,7 @@ struct StoredTrial {
   std::string id;
   std::string text;  // JSON: axes, tuned, group, stages, names, is_tuning, resolved
   bool stopped = false;
+  friend bool operator==(const StoredTrial&, const StoredTrial&) = default;
 };
 struct StoredDecision {  // of a search that decides by results
   std::uint64_t point = 0;
@@ -95,5 +97,9 @@ class Store {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// Keys of done stages whose checkpoint was deleted because nothing needed it (finescale prune).
+[[nodiscard]] std::set<std::string> pruned_stages(Store& store);
+void put_pruned_stages(Store& store, const std::set<std::string>& keys);
 
 }  // namespace finescale

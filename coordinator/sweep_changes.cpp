@@ -27,6 +27,7 @@ config::Sweep essence(const config::Sweep& sweep) {
   copy.clear_costs();
   copy.clear_budget();
   copy.clear_output();
+  copy.clear_tensorboard();
   return copy;
 }
 

@@ -32,6 +32,13 @@ class TrialForm {
   TrialForm(const TrialStages& stages, const std::vector<StagePlace>& places,
             const VariedValues& values, SpecTable& table);
 
+  // The same in a copy of its table.
+  TrialForm(const TrialForm& other, const SpecTable& table) : TrialForm(other) {
+    for (Part& part : parts_) {
+      part.form = table.same_form(part.form);
+    }
+  }
+
   // Another trial was expanded in full to these stages: whether filling in gives the same. It
   // proves what its values differ in.
   void prove(const VariedValues& values, const std::vector<StagePlace>& expected,

@@ -18,7 +18,8 @@ namespace finescale {
 namespace {
 
 // Sorted. coordinator.* in the coordinator process, worker.* in a rank.
-constexpr std::array<std::string_view, 21> kNames = {
+constexpr std::array<std::string_view, 22> kNames = {
+    "coordinator.after_artifact_flush",
     "coordinator.after_commit_transaction",
     "coordinator.after_gang_launch",
     "coordinator.after_lease",

@@ -41,6 +41,28 @@ void sync_path(const std::string& path, int flags) {
   }
 }
 
+// `path`: the name that an error tells.
+Descriptor create(const std::string& file, const std::string& path, int mode) {
+  Descriptor descriptor(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+  if (!descriptor) {
+    fail("cannot create", path, errno);
+  }
+  return descriptor;
+}
+
+// The error's number, or 0.
+int write_all(const Descriptor& descriptor, std::string_view bytes) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::write(descriptor.get(), bytes.data() + done, bytes.size() - done);
+    if (count < 0 && errno != EINTR) {
+      return errno;
+    }
+    done += count < 0 ? 0 : static_cast<std::size_t>(count);
+  }
+  return 0;
+}
+
 std::string parent_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -51,23 +73,10 @@ std::string parent_of(const std::string& path) {
 void write_file_atomically(const std::string& path, std::string_view bytes, int mode) {
   const std::string beside = path + ".tmp." + std::to_string(::getpid());
   {
-    const Descriptor descriptor(
-        ::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-    if (!descriptor) {
-      fail("cannot create", path, errno);
-    }
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t count = ::write(descriptor.get(), bytes.data() + done, bytes.size() - done);
-      if (count < 0 && errno == EINTR) {
-        continue;
-      }
-      if (count < 0) {
-        const int code = errno;
-        ::unlink(beside.c_str());
-        fail("cannot write", path, code);
-      }
-      done += static_cast<std::size_t>(count);
+    const Descriptor descriptor = create(beside, path, mode);
+    if (const int code = write_all(descriptor, bytes); code != 0) {
+      ::unlink(beside.c_str());
+      fail("cannot write", path, code);
     }
     if (::fsync(descriptor.get()) != 0) {
       const int code = errno;
@@ -109,10 +118,28 @@ void sync_directory(const std::string& path) {
   sync_path(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-void rename_durably(const std::string& from, const std::string& to) {
+void sync_file_system(const std::string& directory) {
+  const Descriptor descriptor(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!descriptor || ::syncfs(descriptor.get()) != 0) {
+    fail("cannot flush to disk", directory, errno);
+  }
+}
+
+void write_file(const std::string& path, std::string_view bytes) {
+  const Descriptor descriptor = create(path, path, 0644);
+  if (const int code = write_all(descriptor, bytes); code != 0) {
+    fail("cannot write", path, code);
+  }
+}
+
+void rename_path(const std::string& from, const std::string& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) {
     fail("cannot rename " + from, to, errno);
   }
+}
+
+void rename_durably(const std::string& from, const std::string& to) {
+  rename_path(from, to);
   sync_directory(parent_of(to));
 }
 

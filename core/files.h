@@ -13,6 +13,12 @@ void write_file_atomically(const std::string& path, std::string_view bytes, int 
 void make_directories(const std::string& path);
 void sync_file(const std::string& path);       // fsync of an existing file
 void sync_directory(const std::string& path);  // fsync of a directory entry table
+// Everything written so far to the file system of this directory, by anybody on this machine: one
+// flush for many files.
+void sync_file_system(const std::string& directory);
+// Neither flushed nor beside: for what is flushed later and known by a checksum.
+void write_file(const std::string& path, std::string_view bytes);
+void rename_path(const std::string& from, const std::string& to);
 void rename_durably(const std::string& from,
                     const std::string& to);  // rename + fsync of the parent
 

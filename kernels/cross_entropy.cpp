@@ -81,7 +81,25 @@ void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
       cpu::cross_entropy_statistics(stream, logits, labels, statistics, want_gradient);
       return;
     case DeviceType::kCuda:
-      no_kernel("cross_entropy_statistics");
+      cuda::cross_entropy_statistics(stream, logits, labels, statistics, want_gradient);
+      return;
+  }
+}
+
+void cross_entropy_combine(const Stream& stream, const TensorView& parts, const TensorView& whole) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{"cross_entropy_combine",
+                      {parts.rows(), whole.rows()},
+                      0,
+                      bytes_of(parts) + bytes_of(whole)};
+  });
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::cross_entropy_combine(stream, parts, whole);
+      return;
+    case DeviceType::kCuda:
+      cuda::cross_entropy_combine(stream, parts, whole);
+      return;
   }
 }
 
@@ -100,7 +118,9 @@ void cross_entropy_finish(const Stream& stream, const TensorView& logits, const 
                                 want_gradient);
       return;
     case DeviceType::kCuda:
-      no_kernel("cross_entropy_finish");
+      cuda::cross_entropy_finish(stream, logits, labels, weights, scale, own, whole, losses,
+                                 want_gradient);
+      return;
   }
 }
 

@@ -55,13 +55,15 @@ void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
                             const TensorView& losses, bool want_gradient);
 
-// The same over a part of the vocabulary, in two steps. First: statistics [R, 3] as VocabularyPart
-// has them; logits [R, V] become exp(logit - largest) when a gradient is wanted. labels [R] are
-// relative to the part, and outside [0, V) where another rank holds the row.
+// The same over a part of the vocabulary, in three steps. First: statistics [R, 3] as
+// VocabularyPart has them; logits [R, V] then hold what the last step needs when a gradient is
+// wanted. labels [R] are relative to the part, and outside [0, V) where another rank holds the row.
 void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
                               const TensorView& labels, const TensorView& statistics,
                               bool want_gradient);
-// Then, with the whole vocabulary's statistics beside this rank's own: losses, and logits become
+// Then whole [R, 3] of the whole vocabulary, from parts [t R, 3] of all t ranks in rank order.
+void cross_entropy_combine(const Stream& stream, const TensorView& parts, const TensorView& whole);
+// Last, with the whole vocabulary's statistics beside this rank's own: losses, and logits become
 // scale * weights * (softmax - onehot) when wanted.
 void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
                           const TensorView& weights, double scale, const TensorView& own,

@@ -13,8 +13,8 @@ enum class Transpose { kNo, kYes };
 
 // c [M, N] = alpha * op(a) op(b) + beta * c, op(a) [M, K], op(b) [K, N]. f32 or f64, row strides
 // respected. The same shape on the same ISA gives the same bits on any number of threads. With
-// Products::kBf16 f32 operands are rounded to bf16 (sums stay f32), and on the CPU b may be stored
-// as bf16; f64 is as it is.
+// Products::kBf16 f32 operands are rounded to bf16 (sums stay f32), and b may be stored as bf16;
+// f64 is as it is.
 void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha,
           const TensorView& a, const TensorView& b, double beta, const TensorView& c);
 

@@ -2,7 +2,7 @@
 #include "kernels/lion.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -18,7 +18,8 @@ void lion_update(const Stream& stream, const LionStep& step, const TensorView& w
       cpu::lion_update(stream, step, weight, gradient, m);
       return;
     case DeviceType::kCuda:
-      no_kernel("lion_update");
+      cuda::lion_update(stream, step, weight, gradient, m);
+      return;
   }
 }
 

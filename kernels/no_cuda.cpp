@@ -137,6 +137,21 @@ void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& /*logits
                             bool /*want_gradient*/) {
   no_kernel("cross_entropy_in_place");
 }
+void cross_entropy_statistics(const Stream& /*stream*/, const TensorView& /*logits*/,
+                              const TensorView& /*labels*/, const TensorView& /*statistics*/,
+                              bool /*want_gradient*/) {
+  no_kernel("cross_entropy_statistics");
+}
+void cross_entropy_combine(const Stream& /*stream*/, const TensorView& /*parts*/,
+                           const TensorView& /*whole*/) {
+  no_kernel("cross_entropy_combine");
+}
+void cross_entropy_finish(const Stream& /*stream*/, const TensorView& /*logits*/,
+                          const TensorView& /*labels*/, const TensorView& /*weights*/,
+                          double /*scale*/, const TensorView& /*own*/, const TensorView& /*whole*/,
+                          const TensorView& /*losses*/, bool /*want_gradient*/) {
+  no_kernel("cross_entropy_finish");
+}
 void adamw_update(const Stream& /*stream*/, const AdamwStep& /*step*/, const TensorView& /*weight*/,
                   const TensorView& /*gradient*/, const TensorView& /*m*/,
                   const TensorView& /*v*/) {
@@ -146,6 +161,14 @@ void adamw_update_packed(const Stream& /*stream*/, const AdamwStep& /*step*/,
                          const TensorView& /*weight*/, const TensorView& /*gradient*/,
                          const PackedMoments& /*moments*/) {
   no_kernel("adamw_update_packed");
+}
+void lion_update(const Stream& /*stream*/, const LionStep& /*step*/, const TensorView& /*weight*/,
+                 const TensorView& /*gradient*/, const TensorView& /*m*/) {
+  no_kernel("lion_update");
+}
+void sgd_update(const Stream& /*stream*/, const SgdStep& /*step*/, const TensorView& /*weight*/,
+                const TensorView& /*gradient*/, const TensorView& /*m*/) {
+  no_kernel("sgd_update");
 }
 double squared_norm(const Stream& /*stream*/, const TensorView& /*x*/) {
   no_kernel("squared_norm");

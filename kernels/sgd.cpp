@@ -2,7 +2,7 @@
 #include "kernels/sgd.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -18,7 +18,8 @@ void sgd_update(const Stream& stream, const SgdStep& step, const TensorView& wei
       cpu::sgd_update(stream, step, weight, gradient, m);
       return;
     case DeviceType::kCuda:
-      no_kernel("sgd_update");
+      cuda::sgd_update(stream, step, weight, gradient, m);
+      return;
   }
 }
 

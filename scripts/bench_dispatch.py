@@ -56,13 +56,34 @@ def watch(process):
     return memory, cpu
 
 
+def write_sweep(build, work, stages, gangs):
+    for name in ("text", "train", "eval"):
+        (work / f"{name}.jsonl").write_text('{"prompt": "a", "response": "b"}\n' if name != "text" else '{"text": "a"}\n')
+    program = next(p for p in (build / "bin/noop-gang", build / "tests/dispatch/noop-gang") if p.exists())
+    (work / "sweep.yaml").write_text(SWEEP.format(trials=(stages + 1) // 2, gangs=gangs, program=program))
+
+
+def idle_memory(build, gangs):
+    """PSS of a coordinator whose gangs work: it hears their heartbeats and does nothing else, MiB."""
+    work = pathlib.Path(tempfile.mkdtemp(prefix="finescale-idle-", dir=build))
+    try:
+        write_sweep(build, work, 100, gangs)
+        with open(work / "log", "w", encoding="utf-8") as log:
+            process = subprocess.Popen([build / "bin/finescale", "run", "sweep.yaml", "--set", "output=out"], cwd=work, stdout=subprocess.DEVNULL,
+                                       stderr=log, env={**os.environ, "FINESCALE_NOOP_SECONDS": "2"})
+        time.sleep(5)
+        memory = proportional_memory(process.pid)
+        process.terminate()
+        process.wait(60)
+        return round(memory, 1)
+    finally:
+        shutil.rmtree(work)
+
+
 def bench_finescale(build, stages, gangs):
     work = pathlib.Path(tempfile.mkdtemp(prefix="finescale-dispatch-", dir=build))
     try:
-        for name in ("text", "train", "eval"):
-            (work / f"{name}.jsonl").write_text('{"prompt": "a", "response": "b"}\n' if name != "text" else '{"text": "a"}\n')
-        program = next(p for p in (build / "bin/noop-gang", build / "tests/dispatch/noop-gang") if p.exists())
-        (work / "sweep.yaml").write_text(SWEEP.format(trials=(stages + 1) // 2, gangs=gangs, program=program))
+        write_sweep(build, work, stages, gangs)
         begin = time.time()
         with open(work / "log", "w", encoding="utf-8") as log:  # a pipe that nobody reads would stop it
             process = subprocess.Popen([build / "bin/finescale", "run", "sweep.yaml", "--set", "output=out"], cwd=work,
@@ -120,6 +141,7 @@ def main():
     build = arguments.build.resolve()
     print(json.dumps(fsync_floor(build)), flush=True)
     row = bench_finescale(build, arguments.stages, arguments.gangs)
+    row["coordinator_idle_pss_mib"] = idle_memory(build, arguments.gangs)
     print(json.dumps(row), flush=True)
     if arguments.only != "finescale" and arguments.peers:
         for script, words in (("dispatch.py", ["pool"]), ("dispatch.py", ["dask"]), ("dispatch.py", ["ray"]),

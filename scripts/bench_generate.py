@@ -19,7 +19,7 @@ import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.path.join(ROOT, "build", "bin")
-CASES = {"tiny": [(1, 32, 256), (64, 32, 128)], "smollm2-135m": [(1, 32, 32), (64, 32, 8)]}  # prompts, their tokens, new tokens
+CASES = {"tiny": [(1, 32, 256), (64, 32, 128)], "smollm2-135m": [(1, 32, 32), (64, 32, 64)]}  # prompts, their tokens, new tokens
 
 MAKE_TINY = """
 import sys, torch

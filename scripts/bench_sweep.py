@@ -4,7 +4,7 @@
 batch 8, one epoch, WSD), in finescale with resident gangs, shared trunks and durable records, beside hand-written PyTorch loops and, with
 --slow, TRL in a process per trial, in one run.
 
-    bench_sweep.py --build BUILD --peers DIR --python PYTHON [--slow] [--rounds N]
+    bench_sweep.py --build BUILD --peers DIR --python PYTHON [--best | --slow] [--rounds N]
 
 PYTHON has torch and numpy. Prints one line of JSON per program; "useful tokens" are those of all trials as if each ran alone.
 """
@@ -107,6 +107,7 @@ def main():
     parser.add_argument("--peers", type=pathlib.Path, required=True)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--best", action="store_true", help="beside the fastest hand-written loop alone")
     parser.add_argument("--slow", action="store_true", help="also TRL in a process per trial (minutes)")
     arguments = parser.parse_args()
     build, peers = arguments.build.resolve(), arguments.peers.resolve()
@@ -117,7 +118,8 @@ def main():
         for number in range(arguments.rounds):
             print(json.dumps(bench_finescale(build, work, useful, number)), flush=True)
             print(json.dumps(bench_peer(arguments.python, peers, "--mode", "trunk", "--model", "mini", "--workers", "2", "--flat")), flush=True)
-            print(json.dumps(bench_peer(arguments.python, peers, "--mode", "lean", "--model", "mini", "--workers", "2")), flush=True)
+            if not arguments.best:
+                print(json.dumps(bench_peer(arguments.python, peers, "--mode", "lean", "--model", "mini", "--workers", "2")), flush=True)
         if arguments.slow:
             print(json.dumps(bench_peer(arguments.python, peers, "--mode", "processes", "--backend", "trl")), flush=True)
     finally:

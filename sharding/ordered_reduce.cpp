@@ -2,10 +2,11 @@
 #include "sharding/ordered_reduce.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
-#include "sharding/gradient_add.h"
+#include "core/gpu.h"
 #include "sharding/tree_order.h"
 
 namespace finescale {
@@ -31,7 +32,7 @@ Scratch& scratch() {
 
 // cut(r) is where rank r's elements begin; this rank's become their sums, in place.
 template <class Cut>
-void reduce_scatter(Group& group, const TensorView& full, Cut&& cut) {
+void reduce_scatter(Group& group, const TensorView& full, const LeafMemory& where, Cut&& cut) {
   const int ranks = group.size();
   const int me = group.rank();
   const std::size_t element = dtype_size(full.dtype);
@@ -44,8 +45,14 @@ void reduce_scatter(Group& group, const TensorView& full, Cut&& cut) {
   }
   Scratch& s = scratch();
   const std::int64_t window = std::min(longest, kWindow);
-  s.staging.resize(
-      std::max(s.staging.size(), static_cast<std::size_t>((ranks - 1) * window) * element));
+  const std::size_t staging_bytes = static_cast<std::size_t>((ranks - 1) * window) * element;
+  std::optional<GpuScratch> on_gpu;
+  if (where.stream.on_gpu()) {
+    on_gpu.emplace(*where.stream.gpu(), staging_bytes);
+  } else {
+    s.staging.resize(std::max(s.staging.size(), staging_bytes));
+  }
+  void* const staging = on_gpu ? on_gpu->data() : s.staging.data();
   s.send.resize(static_cast<std::size_t>(ranks));
   s.receive.resize(static_cast<std::size_t>(ranks));
   for (std::int64_t begin = 0; begin < longest; begin += window) {
@@ -54,7 +61,7 @@ void reduce_scatter(Group& group, const TensorView& full, Cut&& cut) {
     };
     const std::int64_t mine = length(me);
     const auto staged = [&](std::int64_t rank) {
-      return at(s.staging.data(), (rank < me ? rank : rank - 1) * window);
+      return at(staging, (rank < me ? rank : rank - 1) * window);
     };
     for (int rank = 0; rank < ranks; ++rank) {
       const auto peer = static_cast<std::size_t>(rank);
@@ -74,7 +81,7 @@ void reduce_scatter(Group& group, const TensorView& full, Cut&& cut) {
     for (int rank = 0; rank < ranks; ++rank) {
       push_node(s.stack, {0, rank, rank}, ranks, [&](std::int64_t left, std::int64_t right) {
         std::byte* const target = ++additions == ranks ? sum : address(left);
-        add_elements(target, address(left), address(right), mine, full.dtype);
+        add_elements(where, target, address(left), address(right), mine, full.dtype);
       });
     }
   }
@@ -94,7 +101,7 @@ void all_gather(Group& group, const TensorView& full, Cut&& cut) {
 
 }  // namespace
 
-void ordered_all_reduce(Group& group, const TensorView& x) {
+void ordered_all_reduce(Group& group, const TensorView& x, const LeafMemory& where) {
   FS_CHECK(x.is_dense(), "the sum of a dense tensor");
   if (group.size() == 1) {
     return;
@@ -104,7 +111,7 @@ void ordered_all_reduce(Group& group, const TensorView& x) {
   const auto cut = [&](int rank) {
     return rank == group.size() ? count : count * rank / group.size() / kAlignment * kAlignment;
   };
-  reduce_scatter(group, x, cut);
+  reduce_scatter(group, x, where, cut);
   all_gather(group, x, cut);
 }
 

@@ -7,11 +7,13 @@
 #include "comm/group.h"
 #include "core/exact_sum.h"
 #include "core/tensor.h"
+#include "sharding/gradient_add.h"
 
 namespace finescale {
 
-// The sum of every rank's x, dense, f32 or f64, in place. Collective over the group.
-void ordered_all_reduce(Group& group, const TensorView& x);
+// The sum of every rank's x, dense, f32 or f64, in place; `where` it lies. Collective over the
+// group.
+void ordered_all_reduce(Group& group, const TensorView& x, const LeafMemory& where = {});
 
 // total = the sum of every rank's total, the same on all of them. Collective over the group.
 void exact_all_reduce(Group& group, ExactSum& total);

@@ -31,15 +31,26 @@ PassingUnits layer_units(const ModelLayout& layout) {
 }  // namespace
 
 BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part,
-                     DType dtype, const std::optional<Quantisation>& how)
+                     DType dtype, const BaseForm& form)
     : layout(shape, part),
-      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(), how.has_value())),
+      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(),
+                       form.quantised.has_value())),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
-      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions, {}, engine.stream),
-      quantised(how ? std::make_unique<QuantisedWeights>(*how) : nullptr) {}
+      values(form.is_rounded ? static_cast<std::size_t>(weights.num_elements()) * dtype_size(dtype)
+                             : 0),
+      store(*engine.mesh, plan, dtype, engine.zero_stage, engine.reductions,
+            form.is_rounded ? TensorView(values.data(), dtype, Shape{weights.num_elements()})
+                            : TensorView(),
+            engine.stream),
+      quantised(form.quantised ? std::make_unique<QuantisedWeights>(*form.quantised) : nullptr) {
+  if (form.is_rounded) {
+    rounded =
+        std::make_unique<RoundedWeights>(layout, weights, [](int /*tensor*/) { return true; });
+  }
+}
 
 BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config, DType dtype,
-                          const std::optional<Quantisation>& how) {
+                          const BaseForm& form) {
   BaseModel model;
   model.config = config;
   model.stream = engine.stream;
@@ -56,7 +67,7 @@ BaseModel make_base_model(const Engine& engine, const config::ModelConfig& confi
                          .num_layers = range.end - range.begin,
                          .has_embedding = piece == 0,
                          .has_head = piece == pieces - 1};
-    model.pieces.push_back(std::make_unique<BasePiece>(engine, decoder, part, dtype, how));
+    model.pieces.push_back(std::make_unique<BasePiece>(engine, decoder, part, dtype, form));
   }
   return model;
 }
@@ -70,21 +81,34 @@ void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& read)
   }
 }
 
-void initialize(BaseModel& model, std::int64_t seed) {
+void fill_base(BaseModel& model, const std::function<void(BasePiece& piece, int tensor)>& fill) {
   for (const auto& piece : model.pieces) {
-    for (int index = 0; index < piece->weights.size(); ++index) {
-      const LogicalTensor& tensor = piece->weights.tensor(index);
-      fill_tensor(*piece, index, [&](const LocalPart& slab, const TensorView& values) {
-        initialize_tensor(piece->layout.shape(), seed, tensor, slab, values);
-      });
+    const ParameterSet& weights = piece->weights;
+    for (int index = 0; index < weights.size(); ++index) {
+      fill(*piece, index);
+      const int unit = weights.unit_of(index);
+      const bool is_last = index + 1 == weights.size() || weights.unit_of(index + 1) != unit;
+      if (is_last && piece->rounded != nullptr) {
+        piece->rounded->replace(model.stream, unit, piece->store.blocks());
+      }
     }
   }
+}
+
+void initialize(BaseModel& model, std::int64_t seed) {
+  fill_base(model, [seed](BasePiece& piece, int index) {
+    const LogicalTensor& tensor = piece.weights.tensor(index);
+    fill_tensor(piece, index, [&](const LocalPart& slab, const TensorView& values) {
+      initialize_tensor(piece.layout.shape(), seed, tensor, slab, values);
+    });
+  });
 }
 
 BaseModel copy_of(const Engine& engine, const BaseModel& model) {
   const DType dtype = model.pieces.front()->weights.dtype();
   BaseModel copy = make_base_model(engine, model.config, dtype);
   for (std::size_t i = 0; i < copy.pieces.size(); ++i) {
+    FS_CHECK(model.pieces[i]->rounded == nullptr, "a rounded base has no values to copy");
     ParameterStore& from = model.pieces[i]->store;
     ParameterStore& to = copy.pieces[i]->store;
     const std::int64_t end = copy.pieces[i]->weights.num_elements();
@@ -152,6 +176,7 @@ std::vector<CheckpointTensor> kept_tensors(const std::string& group, const Param
 void read_base(CheckpointReader& reader, BaseModel& model) {
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : model.pieces) {
+    FS_CHECK(piece->rounded == nullptr, "a rounded base is read unit by unit");
     for (CheckpointTensor& tensor : kept_tensors("/model", piece->weights, piece->store)) {
       wanted.push_back(std::move(tensor));
     }

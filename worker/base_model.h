@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,20 +12,30 @@
 
 #include "checkpoint/checkpoint.h"
 #include "configs/schema/model.pb.h"
+#include "core/paged_memory.h"
 #include "sharding/parameter_store.h"
 #include "sharding/shard_plan.h"
 #include "worker/engine.h"
 #include "worker/methods/base_weights.h"
 #include "worker/model/model_layout.h"
 #include "worker/model/quantised_weights.h"
+#include "worker/model/rounded_weights.h"
 
 namespace finescale {
 
+// How a base is kept; by default its values are. Rounded: matrices are bf16 only, for training with
+// Products::kBf16 by a method that leaves the base as it is and does not read it; in the host's
+// memory, below ZeRO-3. Quantised: matrices of layers are codes of a few bits.
+struct BaseForm {
+  bool is_rounded = false;
+  std::optional<Quantisation> quantised = {};
+};
+
 struct BasePiece {
-  // Values are zero. With `how` the matrices of the layers are quantised, whole on every rank of
-  // the shard axis, and have no values before they are filled. Collective over the shard axis.
+  // Values are zero. Quantised matrices are whole on every rank of the shard axis, and have no
+  // values before they are filled. Collective over the shard axis.
   BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part, DType dtype,
-            const std::optional<Quantisation>& how = {});
+            const BaseForm& form);
   ~BasePiece() = default;
   BasePiece(const BasePiece&) = delete;
   BasePiece& operator=(const BasePiece&) = delete;
@@ -32,8 +43,10 @@ struct BasePiece {
   ModelLayout layout;
   ParameterSet weights;  // shapes only: the store has the values
   ShardPlan plan;
+  PagedMemory values;  // of the store in the rounded form
   ParameterStore store;
-  std::unique_ptr<QuantisedWeights> quantised;  // null: all values are in the store
+  std::unique_ptr<QuantisedWeights> quantised;  // likewise; null: not so
+  std::unique_ptr<RoundedWeights> rounded;      // instead of the matrices' values; null: not so
 };
 
 struct BaseModel {
@@ -45,15 +58,18 @@ struct BaseModel {
 
 // Pieces of every rank are cut by cost; this rank's are chunk * P + p. Collective over the mesh.
 [[nodiscard]] BaseModel make_base_model(const Engine& engine, const config::ModelConfig& config,
-                                        DType dtype, const std::optional<Quantisation>& how = {});
+                                        DType dtype, const BaseForm& form = {});
+// Calls fill(piece, tensor) for every tensor of this rank's pieces in order. In the rounded form a
+// unit is rounded when its last tensor is there, so that no more than one has its values.
+void fill_base(BaseModel& model, const std::function<void(BasePiece& piece, int tensor)>& fill);
 // Fresh values keyed by (seed, tensor, element): the same model on every mesh.
 void initialize(BaseModel& model, std::int64_t seed);
 // Fills what this rank keeps of a tensor, or quantises the whole of it: see ParameterStore::fill.
 void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& read);
 // Another model with the same values, all in stores. Collective over the mesh.
 [[nodiscard]] BaseModel copy_of(const Engine& engine, const BaseModel& model);
-// Values from group /model of a checkpoint of any mesh, into a base that is not quantised.
-// Collective over the reader's group.
+// Values from group /model of a checkpoint of any mesh, neither rounded nor quantised. Collective
+// over the reader's group.
 void read_base(CheckpointReader& reader, BaseModel& model);
 
 // The values of a piece, for a method; valid as long as the piece.

@@ -8,6 +8,7 @@
 #include "comm/comm_queue.h"
 #include "sharding/mesh.h"
 #include "worker/model/tape.h"
+#include "worker/piece_channels.h"
 
 namespace finescale {
 
@@ -31,6 +32,7 @@ struct Engine {
   Stream stream = Stream();            // where this rank's kernels run
   CommQueue* reductions = nullptr;     // gradients and gathered units; null: nothing overlaps
   MessageQueues* messages = nullptr;   // null with one pipeline rank
+  PieceChannels* channels = nullptr;   // null but on GPUs with more
 
   [[nodiscard]] int num_pieces() const noexcept { return mesh->shape().pipeline * chunks; }
 };

@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "comm/nccl/nccl_group.h"
-#include "core/error.h"
 #include "core/file_memory.h"
 #include "core/parallel.h"
 
@@ -89,11 +88,6 @@ Engines::Engines(Group& world, Gpu* gpu) : gpu_(gpu), world_(&world) {
 
 Engine Engines::get(const config::Mesh& mesh) {
   const MeshShape shape = shape_of(mesh, world_->size());
-  if (gpu_ != nullptr && (shape.tensor > 1 || shape.pipeline > 1)) {
-    throw Error(ErrorKind::kConfig, "layers are not cut over GPUs in this version",
-                shape.tensor > 1 ? "mesh.tensor" : "mesh.pipeline",
-                "use mesh.shard with mesh.zero: 3, or resources.device: cpu");
-  }
   std::string name;
   for (const int size : {shape.data, shape.shard, shape.tensor, shape.pipeline}) {
     name += std::to_string(size) + "x";
@@ -122,6 +116,13 @@ Engine Engines::get(const config::Mesh& mesh) {
       messages_ = std::make_unique<MessageQueues>(&world_->monitor());
     }
     engine.messages = messages_.get();
+    if (gpu_ != nullptr) {
+      std::unique_ptr<PieceChannels>& channels = channels_[name + std::to_string(engine.chunks)];
+      if (channels == nullptr) {
+        channels = std::make_unique<PieceChannels>(made->pipeline(), engine.chunks);
+      }
+      engine.channels = channels.get();
+    }
   }
   return engine;
 }

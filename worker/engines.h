@@ -23,8 +23,7 @@ class Engines {
   explicit Engines(Group& world, Gpu* gpu = nullptr);
 
   // What the stage's mesh says; a mesh of the data axis alone has as many replicas as there are
-  // ranks. Throws kConfig when it is not one for this many ranks, or not one for GPUs. Collective
-  // over the world.
+  // ranks. Throws kConfig when it is not one for this many ranks. Collective over the world.
   [[nodiscard]] Engine get(const config::Mesh& mesh);
 
  private:
@@ -34,6 +33,7 @@ class Engines {
   std::map<std::string, std::unique_ptr<Mesh>> meshes_;
   std::unique_ptr<CommQueue> reductions_;
   std::unique_ptr<MessageQueues> messages_;
+  std::map<std::string, std::unique_ptr<PieceChannels>> channels_;
 };
 
 }  // namespace finescale

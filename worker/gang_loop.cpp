@@ -109,6 +109,7 @@ class GangLoop {
       if (leader_ != nullptr) {
         leader_->begin_stage(spec.key(), order.epoch());
         make_directories(place.attempt_dir);
+        place.flush = leader_->commits_in_groups() ? Flush::kLater : Flush::kNow;
       }
       world_.barrier();
       logger_->info("{} {} ({}) epoch {}", order.trial(), spec.label(), spec.key(), order.epoch());
@@ -137,10 +138,12 @@ class GangLoop {
     if (result.outcome() != proto::StageResult::STOPPED) {
       manifest_hash = hash_file(place.attempt_dir + "/manifest.json");
     }
-    (void)leader_->commit(place.attempt_dir, manifest_hash, result);
-    const bool orphaned = leader_->word() == Leader::Word::kOrphaned;
+    leader_->commit(place.attempt_dir, manifest_hash, result);
     leader_->end_stage();
-    return !orphaned && term_signal == 0;
+    if (term_signal != 0) {
+      leader_->end_order();
+    }
+    return leader_->word() != Leader::Word::kOrphaned && term_signal == 0;
   }
 
   bool failed(const Error& error) {
@@ -148,6 +151,9 @@ class GangLoop {
     if (leader_ != nullptr) {
       leader_->fail(std::string(error_kind_name(error.kind())), error.what());
       leader_->end_stage();
+    }
+    if (leader_ != nullptr && world_.size() > 1) {
+      leader_->end_order();
     }
     if (world_.size() > 1) {
       // Other ranks may wait in a collective that this one left: the whole gang goes, and a new one

@@ -10,6 +10,7 @@
 #include "core/crash_point.h"
 #include "core/device.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -23,6 +24,10 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double clock_seconds() {
+  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
 }
 
 std::string host_name() {
@@ -70,6 +75,9 @@ bool Leader::try_enroll() {
     request.mutable_caller()->set_number(++number_);
     request.set_held_key(key_);
     request.set_held_epoch(epoch_);
+    for (proto::HeldLease& lease : order_.leases()) {
+      *request.add_also_held() = std::move(lease);
+    }
   }
   request.set_ranks(ranks_);
   request.set_host(host_name());
@@ -132,21 +140,30 @@ bool Leader::persistently(const Call& call) {
 }
 
 proto::NextReply Leader::next() {
-  proto::NextReply reply;
-  const bool answered = persistently([&] {
-    proto::NextRequest request;
-    {
-      const std::scoped_lock lock(mutex_);
-      *request.mutable_caller() = caller();
-      request.mutable_caller()->set_number(++number_);
+  {
+    const std::scoped_lock lock(mutex_);
+    if (std::optional<proto::NextReply> stage = order_.begin_next(clock_seconds())) {
+      return std::move(*stage);
     }
-    reply = client()->next(request, kCallSeconds);
-  });
+  }
+  commit_finished();
+  proto::NextReply reply;
+  const bool answered = word_ != Word::kOrphaned && persistently([&] {
+                          proto::NextRequest request;
+                          request.set_most(OrderInHand::kMost);
+                          {
+                            const std::scoped_lock lock(mutex_);
+                            *request.mutable_caller() = caller();
+                            request.mutable_caller()->set_number(++number_);
+                          }
+                          reply = client()->next(request, kCallSeconds);
+                        });
   if (!answered) {
     reply.set_order(proto::NextReply::EXIT);
     word_ = Word::kOrphaned;
   }
-  return reply;
+  const std::scoped_lock lock(mutex_);
+  return order_.accept(std::move(reply), clock_seconds());
 }
 
 void Leader::begin_stage(const std::string& key, std::int64_t epoch) {
@@ -170,49 +187,149 @@ void Leader::progress(const proto::Progress& progress) {
   progress_ = progress;
 }
 
-bool Leader::commit(const std::string& attempt_dir, const std::string& manifest_hash,
+bool Leader::commits_in_groups() const {
+  const std::scoped_lock lock(mutex_);
+  return order_.is_group();
+}
+
+void Leader::commit(const std::string& attempt_dir, const std::string& manifest_hash,
                     const proto::StageResult& result) {
-  proto::CommitRequest request;
-  request.set_attempt_dir(attempt_dir);
-  request.set_manifest_hash(manifest_hash);
-  *request.mutable_result() = result;
-  request.mutable_result()->clear_steps();  // the coordinator reads the table from result.pb
-  proto::CommitReply reply;
-  crash_point("worker.before_commit_request");
-  const bool answered = persistently([&] {
-    if (word_ == Word::kAbandon) {
-      reply.set_accepted(false);
-      reply.set_why("the lease went to another gang");
-      return;
-    }
-    {
-      const std::scoped_lock lock(mutex_);
-      *request.mutable_caller() = caller();
-      request.set_key(key_);
-      request.set_epoch(epoch_);
-    }
-    reply = client()->commit(request, kCommitSeconds);
-  });
-  if (!answered) {
-    word_ = Word::kOrphaned;
-    return false;
+  if (word_ == Word::kAbandon) {
+    return logger_.warn("the lease of {} went to another gang", attempt_dir);
   }
-  if (!reply.accepted()) {
-    logger_.warn("commit of {} was refused: {}", request.key(), reply.why());
+  proto::CommitRequest part;
+  part.set_attempt_dir(attempt_dir);
+  part.set_manifest_hash(manifest_hash);
+  *part.mutable_result() = result;
+  part.mutable_result()->clear_steps();  // the coordinator reads the table from result.pb
+  bool is_group = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    part.set_key(key_);
+    part.set_epoch(epoch_);
+    order_.finish(std::move(part));
+    is_group = order_.is_group();
+    if (result.outcome() == proto::StageResult::STOPPED) {
+      order_.give_back();
+    }
+  }
+  if (!is_group) {
+    commit_finished();
+  }
+}
+
+void Leader::end_order() {
+  {
+    const std::scoped_lock lock(mutex_);
+    order_.give_back();
+  }
+  commit_finished();
+}
+
+// What is finished, on disk. Where it cannot be flushed its attempts have failed.
+std::vector<proto::CommitRequest> Leader::flushed_parts() {
+  std::vector<proto::CommitRequest> parts;
+  {
+    const std::scoped_lock lock(mutex_);
+    parts = order_.finished();
+    if (parts.empty() || !order_.is_group()) {
+      return parts;
+    }
+  }
+  try {
+    sync_file_system(options_.campaign);
+    return parts;
+  } catch (const Error& error) {
+    logger_.error("{}", describe(error));
+    for (const proto::CommitRequest& part : parts) {
+      report_failure(part.key(), part.epoch(), std::string(error_kind_name(error.kind())),
+                     error.what());
+    }
+    const std::scoped_lock lock(mutex_);
+    order_.drop_finished(parts.size());
+    return {};
+  }
+}
+
+void Leader::commit_parts(CoordinatorClient& client,
+                          const std::vector<proto::CommitRequest>& parts) {
+  proto::CommitRequest request = joined(parts);
+  {
+    const std::scoped_lock lock(mutex_);
+    *request.mutable_caller() = caller();
+  }
+  const proto::CommitReply reply = client.commit(request, kCommitSeconds);
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const bool is_first = i == 0;
+    const int at = static_cast<int>(i) - 1;
+    const bool is_heard = is_first || at < reply.more_size();
+    if (is_heard && !(is_first ? reply : reply.more(at)).accepted()) {
+      logger_.warn("commit of {} was refused: {}", parts[i].key(),
+                   (is_first ? reply : reply.more(at)).why());
+    }
+  }
+}
+
+void Leader::commit_finished() {
+  const std::scoped_lock one_at_a_time(committing_);
+  const std::vector<proto::CommitRequest> parts = flushed_parts();
+  if (parts.empty()) {
+    return;
+  }
+  crash_point("worker.before_commit_request");
+  if (!persistently([&] { commit_parts(*client(), parts); })) {
+    word_ = Word::kOrphaned;
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    order_.drop_finished(parts.size());
   }
   crash_point("worker.after_commit_reply");
-  return reply.accepted();
+}
+
+// A stage that was thought short is not: what waits behind it is for other gangs. Where nobody
+// answers it goes back with the stage's own commit.
+void Leader::give_back_what_waits(CoordinatorClient& client) {
+  const std::unique_lock one_at_a_time(committing_, std::try_to_lock);
+  if (!one_at_a_time) {
+    return;
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!order_.is_late(clock_seconds())) {
+      return;
+    }
+    order_.give_back();
+  }
+  const std::vector<proto::CommitRequest> parts = flushed_parts();
+  if (!parts.empty()) {
+    commit_parts(client, parts);
+    const std::scoped_lock lock(mutex_);
+    order_.drop_finished(parts.size());
+  }
 }
 
 void Leader::fail(const std::string& kind, const std::string& message) {
+  std::string key;
+  std::int64_t epoch = 0;
+  {
+    const std::scoped_lock lock(mutex_);
+    key = key_;
+    epoch = epoch_;
+  }
+  report_failure(key, epoch, kind, message);
+}
+
+void Leader::report_failure(const std::string& key, std::int64_t epoch, const std::string& kind,
+                            const std::string& message) {
   (void)persistently([&] {
     proto::FailRequest request;
     {
       const std::scoped_lock lock(mutex_);
       *request.mutable_caller() = caller();
-      request.set_key(key_);
-      request.set_epoch(epoch_);
     }
+    request.set_key(key);
+    request.set_epoch(epoch);
     request.set_kind(kind);
     request.set_message(message);
     (void)client()->fail(request, kCallSeconds);
@@ -258,6 +375,7 @@ void Leader::beat(const std::stop_token& stop) {
     try {
       obey(request, client->heartbeat(request, kCallSeconds));
       last_answer = Clock::now();
+      give_back_what_waits(*client);
     } catch (const Error&) {
       // While a stage runs, this thread looks for the next coordinator; else the main thread does.
       if (is_working() && try_enroll()) {

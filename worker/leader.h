@@ -17,6 +17,7 @@
 #include "comm/rpc/client.h"
 #include "core/log.h"
 #include "worker/gang_loop.h"
+#include "worker/order_in_hand.h"
 
 namespace finescale {
 
@@ -38,9 +39,14 @@ class Leader {
   void end_stage();
   void progress(const proto::Progress& progress);
   [[nodiscard]] Word word() const noexcept { return word_.load(); }
-  // False: refused, throw the attempt away.
-  [[nodiscard]] bool commit(const std::string& attempt_dir, const std::string& manifest_hash,
-                            const proto::StageResult& result);
+  // Whether the artifacts of this order are flushed together, by the commit, and not by who writes
+  // them.
+  [[nodiscard]] bool commits_in_groups() const;
+  // At once, or with the others of its order: the next call of next() or commit_finished().
+  void commit(const std::string& attempt_dir, const std::string& manifest_hash,
+              const proto::StageResult& result);
+  // What is finished, and back what is not begun: before the gang ends.
+  void end_order();
   void fail(const std::string& kind, const std::string& message);
 
  private:
@@ -53,11 +59,18 @@ class Leader {
   void beat(const std::stop_token& stop);
   template <class Call>
   bool persistently(const Call& call);
+  void commit_finished();
+  [[nodiscard]] std::vector<proto::CommitRequest> flushed_parts();
+  void commit_parts(CoordinatorClient& client, const std::vector<proto::CommitRequest>& parts);
+  void give_back_what_waits(CoordinatorClient& client);
+  void report_failure(const std::string& key, std::int64_t epoch, const std::string& kind,
+                      const std::string& message);
 
   GangOptions options_;
   int ranks_;
   Logger& logger_;
-  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, number_, progress_
+  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, number_, progress_, order_
+  std::mutex committing_;     // one commit at a time; taken before mutex_
   std::condition_variable_any changed_;
   // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call
   // of the old one.
@@ -67,6 +80,7 @@ class Leader {
   std::int64_t epoch_ = 0;
   std::int64_t number_ = 0;  // of the last call for work
   proto::Progress progress_;
+  OrderInHand order_;
   std::atomic<Word> word_{Word::kGoOn};
   std::jthread beats_;
 };

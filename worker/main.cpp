@@ -93,7 +93,8 @@ int run(int argc, char** argv) {
   app.add_subcommand("tool", "serves finescale: no MPI")
       ->add_option(
           "TOOL", tool,
-          "plan | data | model | step | gpu, or a command: export, import, score, generate, chat")
+          "plan | data | model | step | gpu, or a command: export, import, score, generate, chat, "
+          "verify-resume")
       ->required();
   CLI11_PARSE(app, argc, argv);
   if (!tool.empty()) {

@@ -40,6 +40,7 @@ MeasuredModel::MeasuredModel(const Engine& engine, AdaptedModel model) : model_(
     options.quantised = piece.quantised.get();
     options.tensor = engine.mesh->shape().tensor > 1 ? &engine.mesh->tensor() : nullptr;
     options.hooks = hooks_of(piece);
+    options.rounded = piece.rounded.get();
     transformers_.push_back(
         std::make_unique<Transformer>(piece.layout, piece.weights, piece.store.blocks(), options));
     if (!model_.adapters.empty()) {

@@ -8,6 +8,7 @@
 #include "core/transfer.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
+#include "worker/leaf_memory.h"
 
 namespace finescale {
 
@@ -149,7 +150,8 @@ void OwnedParameters::make_copies(Mesh& mesh) {
         all.num_elements += part.range.size();
       }
     }
-    all.packed = AlignedBuffer(static_cast<std::size_t>(all.num_elements) * element_bytes_);
+    all.packed = AlignedBuffer(static_cast<std::size_t>(all.num_elements) * element_bytes_, stream_,
+                               MemoryPurpose::kGradients);
     return all;
   };
   copies_.push_back(collect(ranks));
@@ -194,18 +196,19 @@ void OwnedParameters::sum_over_copies() {
     auto* packed = static_cast<std::byte*>(all.packed.data());
     for (const Part* part : all.parts) {
       const TensorView from = gradient(part->unit, part->range);
-      std::memcpy(packed, from.data, from.size_bytes());
+      copy_on_device(stream_, from.data, packed, from.size_bytes());
       packed += from.size_bytes();
     }
     if (all.num_elements == 0) {  // the same on all ranks of the group: they are cut alike
       continue;
     }
     ordered_all_reduce(*all.group,
-                       TensorView(all.packed.data(), set_->dtype(), Shape{all.num_elements}));
+                       TensorView(all.packed.data(), set_->dtype(), Shape{all.num_elements}),
+                       leaf_memory(stream_));
     packed = static_cast<std::byte*>(all.packed.data());
     for (const Part* part : all.parts) {
       const TensorView to = gradient(part->unit, part->range);
-      std::memcpy(to.data, packed, to.size_bytes());
+      copy_on_device(stream_, packed, to.data, to.size_bytes());
       packed += to.size_bytes();
     }
   }

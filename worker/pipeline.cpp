@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/transfer.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_losses.h"
 
@@ -123,7 +124,8 @@ void Pipeline::make_row_buffers(Trainable& first) {
   const std::size_t bytes =
       static_cast<std::size_t>(max_tokens_ * width) * dtype_size(first.base().weights.dtype());
   while (std::ssize(outgoing_rows_) < window_) {
-    outgoing_rows_.push_back({{}, AlignedBuffer(bytes), {}});
+    outgoing_rows_.push_back(
+        {{}, AlignedBuffer(bytes, engine_.stream, MemoryPurpose::kGradients), {}});
   }
 }
 
@@ -231,13 +233,12 @@ void Pipeline::turn(Piece& piece, std::int64_t index) {
 
 void Pipeline::send_rows(const InFlight& flight, std::int64_t index) {
   const Tape::EmbeddingRows& found = flight.tape.embedding_rows();
-  const auto* ids = found.ids.as<std::int32_t>();
   const std::int64_t count = found.ids.num_elements();
   OutgoingRows& rows = outgoing_rows_[static_cast<std::size_t>(index % window_)];
   PieceLinks::wait(rows.sent);
   rows.ids.assign(static_cast<std::size_t>(batch(index).num_tokens()) + 1, 0);
   rows.ids.front() = static_cast<std::int32_t>(count);
-  std::copy(ids, ids + count, rows.ids.begin() + 1);
+  copy_to_host(engine_.stream, found.ids.data, rows.ids.data() + 1, found.ids.size_bytes());
   const TensorView values(rows.values.data(), found.rows.dtype, found.rows.shape);
   copy(engine_.stream, found.rows, values);
   const int last = links_.num_pieces() - 1;
@@ -255,11 +256,25 @@ void Pipeline::receive_rows(Trainable& last, std::int64_t index) {
   FS_CHECK(count >= 0 && count <= tokens, "rows of an embedding that no token asks for");
   const std::size_t needed = static_cast<std::size_t>(max_tokens_ * width) * dtype_size(dtype);
   if (row_values_.size_bytes() < needed) {
-    row_values_ = AlignedBuffer(needed);
+    row_values_ = AlignedBuffer(needed, engine_.stream, MemoryPurpose::kGradients);
   }
   const TensorView rows(row_values_.data(), dtype, Shape{count, width});
   links_.receive(rows, 0, index, PieceLinks::Kind::kRows);
-  last.finish_head(index, {TensorView(row_ids_.data() + 1, DType::kI32, Shape{count}), rows});
+  last.finish_head(index, {on_device(row_ids_.data() + 1, count), rows});
+}
+
+// Ids where the engine's device can read them.
+TensorView Pipeline::on_device(std::int32_t* ids, std::int64_t count) {
+  const TensorView host(ids, DType::kI32, Shape{count});
+  if (!engine_.stream.on_gpu()) {
+    return host;
+  }
+  const std::size_t needed = static_cast<std::size_t>(max_tokens_) * sizeof(std::int32_t);
+  if (device_row_ids_.size_bytes() < needed) {
+    device_row_ids_ = AlignedBuffer(needed, engine_.stream, MemoryPurpose::kGradients);
+  }
+  copy_to_device(engine_.stream, ids, device_row_ids_.data(), host.size_bytes());
+  return {device_row_ids_.data(), DType::kI32, host.shape};
 }
 
 // Completes the head's gradient of all micro-batches in front of this one.

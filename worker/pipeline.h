@@ -30,6 +30,7 @@ class Pipeline {
   // Returns the sum of the losses of all labelled tokens, the same bits on every rank and mesh.
   [[nodiscard]] double train(const std::vector<MicroBatch>& micro_batches, double scale);
 
+  [[nodiscard]] PieceLinks& links() noexcept { return links_; }
   // Of the tapes of all micro-batches in flight.
   [[nodiscard]] std::size_t memory_bytes() const;
   // Of rows of the embedding's gradient on their way.
@@ -67,6 +68,7 @@ class Pipeline {
   void take_state(Piece& piece, std::int64_t index);
   void pass_backward(Piece& piece, std::int64_t index);
   void send_rows(const InFlight& flight, std::int64_t index);
+  [[nodiscard]] TensorView on_device(std::int32_t* ids, std::int64_t count);
   void receive_rows(Trainable& last, std::int64_t index);
   void finish_heads(std::int64_t before);
   [[nodiscard]] const MicroBatch& batch(std::int64_t index) const {
@@ -95,6 +97,7 @@ class Pipeline {
   std::int64_t window_ = 1;  // how many may wait at once
   std::vector<OutgoingRows> outgoing_rows_;
   std::vector<std::int32_t> row_ids_;
+  AlignedBuffer device_row_ids_;  // the same where a GPU reads them
   AlignedBuffer row_values_;
 };
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/precision.h"
 
+#include "configs/mesh_plan.h"
+#include "worker/methods/method.h"
+
 namespace finescale {
 
 DType storage_of(config::Precision precision) {
@@ -29,6 +32,20 @@ Engine engine_for(const Engine& engine, const config::Train& train) {
   Engine own = engine;
   own.stream = engine.stream.with_products(products_of(train.precision()));
   return own;
+}
+
+// At ZeRO-3 the values come anew in every round.
+bool keeps_rounded(const Engine& engine) {
+  return engine.stream.products() == Products::kBf16 && engine.zero_stage < 3;
+}
+
+BaseForm base_form(const Engine& engine, const config::Train& train) {
+  if (const auto how = quantisation_of(train.method())) {
+    return {.quantised = how};
+  }
+  const bool alone =
+      keeps_rounded(engine) && !engine.stream.on_gpu() && !reads_base(train.method());
+  return {.is_rounded = alone};
 }
 
 }  // namespace finescale

@@ -5,6 +5,7 @@
 #include "configs/schema/train.pb.h"
 #include "core/device.h"
 #include "core/tensor.h"
+#include "worker/base_model.h"
 #include "worker/engine.h"
 
 namespace finescale {
@@ -13,5 +14,9 @@ namespace finescale {
 [[nodiscard]] Products products_of(config::Precision precision);
 // The same mesh and device with the products of this training.
 [[nodiscard]] Engine engine_for(const Engine& engine, const config::Train& train);
+// Whether products round what does not train once, where it lies, and keep it.
+[[nodiscard]] bool keeps_rounded(const Engine& engine);
+// What this training needs of a base that it does not change.
+[[nodiscard]] BaseForm base_form(const Engine& engine, const config::Train& train);
 
 }  // namespace finescale

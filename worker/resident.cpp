@@ -10,6 +10,7 @@
 #include "core/hash.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/data/token_cache.h"
+#include "worker/data/tokenizer_file.h"
 #include "worker/import/open_model.h"
 
 namespace finescale {
@@ -50,6 +51,19 @@ std::string tokenizer_path(const config::TokenizerSource& source, const InputDir
                            : directory_of(source.artifact(), dirs) + "/tokenizer.json";
 }
 
+// A flipped bit would go on into everything that is made with it.
+void check_tokenizer(const config::TokenizerSource& source, const InputDirs& dirs) {
+  if (!source.has_file()) {
+    return check_artifact_file(directory_of(source.artifact(), dirs), "tokenizer.json");
+  }
+  const config::FileRef& file = source.file();
+  if (!file.content().empty() && !file.path().ends_with(".gguf") &&
+      hash_file(file.path()) != file.content()) {
+    throw Error(ErrorKind::kData, "the file is not what it was when the run was planned",
+                file.path(), "put the file back: what was trained so far used the other one");
+  }
+}
+
 // Where a model lies is part of what it is here: the next stage may have another mesh.
 std::string place_name(const Engine& engine) {
   const MeshShape& s = engine.mesh->shape();
@@ -65,8 +79,14 @@ std::string place_name(const Engine& engine) {
 std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
                                                      const InputDirs& dirs) {
   return find_or_make(tokenizers_, key_text(source), [&] {
+    check_tokenizer(source, dirs);
     return std::make_shared<const Tokenizer>(Tokenizer::load(tokenizer_path(source, dirs)));
   });
+}
+
+std::string Resident::tokenizer_text(const config::TokenizerSource& source, const InputDirs& dirs) {
+  check_tokenizer(source, dirs);
+  return read_tokenizer_text(tokenizer_path(source, dirs));
 }
 
 config::DatasetRef located(const config::DatasetRef& ref, const InputDirs& dirs) {
@@ -85,6 +105,9 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
                                                  const InputDirs& dirs) {
   const std::string name = key_text(given) + key_text(rules) + key_text(source);
   return find_or_make(datasets_, name, [&] {
+    if (given.has_artifact()) {
+      check_artifact_file(directory_of(given.artifact(), dirs), "data.jsonl");
+    }
     const config::DatasetRef ref = located(given, dirs);
     TokenCache cache;
     cache.directory = cache_directory_;
@@ -99,27 +122,34 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
 
 std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::ModelSource& source,
                                           DType dtype, std::int64_t seed, const InputDirs& dirs,
-                                          const std::optional<Quantisation>& how) {
+                                          const BaseForm& form) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
-    auto model = std::make_shared<BaseModel>(make_base_model(engine, source.fresh(), dtype, how));
+    auto model = std::make_shared<BaseModel>(make_base_model(
+        engine, source.fresh(), dtype, {.is_rounded = false, .quantised = form.quantised}));
     initialize(*model, seed);
     return model;
   }
-  const std::string form =
-      how ? std::to_string(static_cast<int>(how->format)) + (how->doubles ? "d." : ".") : "";
-  const std::string name = place_name(engine) + form + dtype_name(dtype) + key_text(source);
+  std::string kept = form.is_rounded ? "rounded." : "";
+  if (form.quantised) {
+    kept = std::to_string(static_cast<int>(form.quantised->format)) +
+           (form.quantised->doubles ? "d." : ".");
+  }
+  const std::string name = place_name(engine) + kept + dtype_name(dtype) + key_text(source);
   return find_or_make(models_, name, [&] {
-    if (source.has_files()) {
-      const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
+    const std::string path = source.has_files() ? ""
+                             : source.has_checkpoint()
+                                 ? source.checkpoint().path()
+                                 : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
+    // Each rank by itself: units one by one, or whole matrices.
+    if (source.has_files() || form.is_rounded || form.quantised) {
+      const std::unique_ptr<WeightSource> weights =
+          path.empty() ? open_model_files(source.files()) : make_checkpoint_source(path);
       auto model =
-          std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, how));
+          std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, form));
       model->key = base_key(source);
       read_base(*weights, *model);
       return model;
     }
-    const std::string path = source.has_checkpoint()
-                                 ? source.checkpoint().path()
-                                 : directory_of(source.artifact(), dirs) + "/checkpoint.h5";
     CheckpointReader reader(*world_, path);
     if (!reader.state().base_key.empty()) {
       throw Error(ErrorKind::kConfig, "training on top of an adapter is not in this version", path,
@@ -127,13 +157,9 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
     }
     config::ModelConfig config;
     parse_canonical(reader.state().model_text, config);
-    auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype, how));
+    auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype));
     model->key = base_key(source);
-    if (how) {  // each rank needs whole matrices
-      read_base(*make_checkpoint_source(path), *model);
-    } else {
-      read_base(reader, *model);
-    }
+    read_base(reader, *model);
     return model;
   });
 }
@@ -166,7 +192,7 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
     return out;
   }
   out.base = base(engine, made_by->train().model(), dtype, 0, dirs,
-                  quantisation_of(made_by->train().train().method()));
+                  {.quantised = quantisation_of(made_by->train().train().method())});
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : out.base->pieces) {
     out.adapters.push_back(make_method(

@@ -41,15 +41,19 @@ class Resident {
   // shared_ptr throughout: an entry may leave the cache while a stage still uses it.
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer(const config::TokenizerSource& source,
                                                            const InputDirs& dirs);
+  // Its file, whole, for the artifact of what was trained with it.
+  [[nodiscard]] static std::string tokenizer_text(const config::TokenizerSource& source,
+                                                  const InputDirs& dirs);
   [[nodiscard]] std::shared_ptr<const Dataset> dataset(const config::DatasetRef& ref,
                                                        const config::DataRules& rules,
                                                        const config::TokenizerSource& source,
                                                        const InputDirs& dirs);
-  // Weights of a source that is no adapter, in full or quantised. Collective over the world.
+  // Weights of a source that is no adapter; a fresh one is never rounded. Collective over the
+  // world.
   [[nodiscard]] std::shared_ptr<BaseModel> base(const Engine& engine,
                                                 const config::ModelSource& source, DType dtype,
                                                 std::int64_t seed, const InputDirs& dirs,
-                                                const std::optional<Quantisation>& how = {});
+                                                const BaseForm& form = {});
   // The stage that made an adapter; empty: the source is none.
   [[nodiscard]] std::optional<config::StageSpec> adapter_stage(const config::ModelSource& source,
                                                                const InputDirs& dirs);

@@ -12,7 +12,6 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
-#include "worker/data/tokenizer_file.h"
 #include "worker/data_stages.h"
 #include "worker/engines.h"
 #include "worker/eval/evaluate.h"
@@ -62,8 +61,7 @@ struct StageExecutor::Impl {
 
   // Of the GPU, when there is one, unless it was not demanded and does not do what the stage asks.
   [[nodiscard]] Engine engine_for(const config::StageSpec& spec,
-                                  const std::optional<GpuFault>& of_stage) {
-    const std::optional<GpuFault> fault = of_stage ? of_stage : gpu_fault(spec.mesh());
+                                  const std::optional<GpuFault>& fault) {
     if (gpu == nullptr || !fault) {
       return engines.get(spec.mesh());
     }
@@ -95,7 +93,7 @@ struct StageExecutor::Impl {
       special.insert(special.end(), spec.tokenizer().special_tokens().begin(),
                      spec.tokenizer().special_tokens().end());
       const Tokenizer tokenizer = Tokenizer::train(texts, spec.tokenizer().vocab_size(), special);
-      write_file_atomically(place.attempt_dir + "/tokenizer.json", tokenizer.to_json());
+      write_file(place.attempt_dir + "/tokenizer.json", tokenizer.to_json());
       logger.info("tokenizer: {} entries from {} texts", tokenizer.vocab_size(), texts.size());
     }
     world.barrier();
@@ -189,7 +187,7 @@ struct StageExecutor::Impl {
             .logger = &logger};
   }
 
-  // result.pb, tokenizer.json beside a checkpoint, manifest last.
+  // result.pb, tokenizer.json beside a checkpoint, manifest last: it, or who commits, flushes them.
   void finish(const config::StageSpec& spec, const AttemptPlace& place, const InputDirs& dirs,
               const std::string& base_key, const proto::StageResult& result) const {
     if (world.rank() != 0) {
@@ -210,21 +208,19 @@ struct StageExecutor::Impl {
       files.push_back("data.jsonl");
     }
     if (spec.has_train()) {
-      const config::TokenizerSource& source = spec.train().tokenizer();
-      const std::string from =
-          source.has_file() ? source.file().path() : dirs.at(source.artifact()) + "/tokenizer.json";
-      write_file_atomically(place.attempt_dir + "/tokenizer.json", read_tokenizer_text(from));
+      write_file(place.attempt_dir + "/tokenizer.json",
+                 Resident::tokenizer_text(spec.train().tokenizer(), dirs));
       files.push_back("tokenizer.json");
       files.push_back("checkpoint.h5");
     }
-    write_file_atomically(place.attempt_dir + "/result.pb", result.SerializeAsString());
+    write_file(place.attempt_dir + "/result.pb", result.SerializeAsString());
     for (const auto& entry : std::filesystem::directory_iterator(place.attempt_dir)) {
       if (entry.path().filename().string().starts_with("step-")) {
         std::filesystem::remove(entry.path());
       }
     }
     crash_point("worker.before_manifest");
-    (void)write_manifest(place.attempt_dir, manifest, files);
+    (void)write_manifest(place.attempt_dir, manifest, files, place.flush);
     crash_point("worker.after_artifact_written");
   }
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/manifest.h"
 #include "comm/group.h"
 #include "comm/proto/gang.pb.h"
 #include "comm/proto/result.pb.h"
@@ -22,6 +23,7 @@ struct AttemptPlace {
   std::vector<std::string> resume_dirs;  // may hold step-<n>.h5 of older attempts, newest first
   std::vector<std::string> input_dirs;   // artifact directories of StageSpec.inputs, same order
   std::int64_t epoch = 0;
+  Flush flush = Flush::kNow;  // of the artifact; rank 0's counts
 };
 
 struct StageHooks {

@@ -54,11 +54,15 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
   }
   if (objective_->needs_pairs()) {
     for (const auto& piece : pieces_) {
-      piece->model().set_weigh(
-          [this](const MicroBatch& batch, const TensorView& losses, const TensorView& weights) {
-            return weigh_pairs(*objective_, reference_, baselines_.value_or(Baselines{}), batch,
-                               losses, weights);
-          });
+      piece->model().set_weigh([this](const MicroBatch& batch, const TensorView& losses,
+                                      const TensorView& weights) {
+        const HostCopy known(engine_.stream, losses, HostCopy::For::kReading);
+        HostCopy found(engine_.stream, weights, HostCopy::For::kReading);
+        const double sum = weigh_pairs(*objective_, reference_, baselines_.value_or(Baselines{}),
+                                       batch, known.view(), found.view());
+        found.commit();
+        return sum;
+      });
     }
   }
   num_steps_ = loader.num_steps();
@@ -139,15 +143,8 @@ void TrainModel::share_embedding() {
   if (!shares_embedding_) {
     return;
   }
-  Group& pipeline = engine_.mesh->pipeline();
-  if (pipeline.rank() == 0) {
-    const TensorView table = pieces_.front()->common_table();
-    pipeline.receive({table.as<std::byte>(), table.size_bytes()}, pipeline.size() - 1,
-                     Group::kMaxTag);
-  } else {
-    const TensorView table = pieces_.back()->common_table();
-    pipeline.send({table.as<std::byte>(), table.size_bytes()}, 0, Group::kMaxTag);
-  }
+  const bool is_first = engine_.mesh->pipeline().rank() == 0;
+  pipeline_.links().share_table((is_first ? pieces_.front() : pieces_.back())->common_table());
 }
 
 MemoryUse TrainModel::memory() const {
@@ -213,7 +210,7 @@ std::vector<CheckpointTensor> TrainModel::tensors(OwnedParameters::Extent extent
     add(constants(*pieces_[i], extent));
     if (extent == OwnedParameters::Extent::kShare) {
       add(frozen(*pieces_[i]));
-    } else if (method().reads_base()) {
+    } else if (method().restores_base()) {
       BasePiece& base = pieces_[i]->base();
       base.store.forget();
       add(kept_tensors("/model", base.weights, base.store));
@@ -296,6 +293,7 @@ std::vector<CheckpointTensor> TrainModel::base_for_writing() {
   std::vector<CheckpointTensor> all;
   for (const auto& piece : pieces_) {
     BasePiece& base = piece->base();
+    FS_CHECK(base.rounded == nullptr, "a rounded base has no values to write");
     for (CheckpointTensor& tensor : kept_tensors("/model", base.weights, base.store)) {
       tensor.writes = true;
       all.push_back(std::move(tensor));

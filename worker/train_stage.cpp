@@ -85,9 +85,9 @@ class TrainStage {
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);
     in_.logger->info("data: {}", data_->describe());
-    const Engine& engine = *in_.engine;  // the base is the same for every precision of products
+    const Engine& engine = *in_.engine;
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs,
-                                        quantisation_of(spec_.train().method()));
+                                        base_form(engine_, spec_.train()));
     base_ = resident_base_.get();
     in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
     if (leaves_whole_weights(spec_.train().method()) && !spec_.model().has_fresh()) {
@@ -233,7 +233,7 @@ class TrainStage {
     MemoryUse use = model_->memory();
     if (copy_ != nullptr) {
       for (const auto& piece : resident_base_->pieces) {
-        add_values(piece->store, use);
+        add_values(*piece, use);
       }
     }
     use.data += static_cast<std::int64_t>(data_->memory_bytes());

@@ -10,6 +10,7 @@
 #include "kernels/reduce.h"
 #include "sharding/reducer_memory.h"
 #include "worker/leaf_memory.h"
+#include "worker/precision.h"
 
 namespace finescale {
 
@@ -163,15 +164,21 @@ void Trainable::make_model(const Engine& engine) {
   options.recompute = engine.recompute;
   options.stream = engine.stream;
   options.quantised = base_->quantised.get();
+  options.rounded = base_->rounded.get();
+  if (keeps_rounded(engine) && options.rounded == nullptr) {
+    rounded_ = std::make_unique<RoundedWeights>(
+        base_->layout, base_->weights,
+        [this](int tensor) { return !method_->trains_tensor(tensor); }, stream_);
+    for (int unit = 0; unit < base_->plan.num_units(); ++unit) {
+      rounded_->round(stream_, unit, base_->store.blocks());
+    }
+    options.rounded = rounded_.get();
+  }
   options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
   model_->set_trains([this](int tensor) { return method_->trains_tensor(tensor); });
-  // At ZeRO-3 the values come anew in every round.
-  if (stream_.products() == Products::kBf16 && !stream_.on_gpu() && engine.zero_stage < 3) {
-    model_->keep_rounded();
-  }
   if (!method_->trains_base()) {
     model_->set_adapters(method_->adapters());
   }
@@ -317,9 +324,8 @@ void Trainable::finish_head(std::int64_t micro_batch, const Tape::EmbeddingRows&
 
 void Trainable::add_memory(MemoryUse& use) const {
   const auto bytes = [](std::size_t size) { return static_cast<std::int64_t>(size); };
-  add_values(base_->store, use);
-  use.weights += bytes(model_->rounded_bytes());
-  use.weights += base_->quantised == nullptr ? 0 : bytes(base_->quantised->memory_bytes());
+  add_values(*base_, use);
+  use.weights += rounded_ == nullptr ? 0 : bytes(rounded_->size_bytes());
   use.weights += method_->trains_base() ? 0 : bytes(method_->trainable().flat().size_bytes());
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());
@@ -344,10 +350,15 @@ void Trainable::add_memory(MemoryUse& use) const {
   }
 }
 
-void add_values(const ParameterStore& store, MemoryUse& use) {
-  const auto gather = static_cast<std::int64_t>(store.gather_bytes());
-  use.gather += gather;
-  use.weights += static_cast<std::int64_t>(store.memory_bytes()) - gather;
+void add_values(const BasePiece& piece, MemoryUse& use) {
+  const std::size_t gather = piece.store.gather_bytes();
+  std::size_t weights = piece.store.memory_bytes() - gather + piece.values.size_bytes();
+  if (piece.rounded != nullptr) {
+    weights = weights - piece.rounded->replaced_bytes() + piece.rounded->size_bytes();
+  }
+  weights += piece.quantised == nullptr ? 0 : piece.quantised->memory_bytes();
+  use.gather += static_cast<std::int64_t>(gather);
+  use.weights += static_cast<std::int64_t>(weights);
 }
 
 TensorView Trainable::common_table() {

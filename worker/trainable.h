@@ -100,6 +100,7 @@ class Trainable {
   ParameterStore* store_ = nullptr;  // of what trains
   std::unique_ptr<GradientReducer> reducer_;
   std::unique_ptr<GradientReducer> head_reducer_;
+  std::unique_ptr<RoundedWeights> rounded_;  // beside the base's values; null: none
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<OwnedParameters> owned_;
   UnitEvents events_;
@@ -110,6 +111,6 @@ class Trainable {
 };
 
 // Values of a piece: what is kept and the places of what is gathered.
-void add_values(const ParameterStore& store, MemoryUse& use);
+void add_values(const BasePiece& piece, MemoryUse& use);
 
 }  // namespace finescale

@@ -10,6 +10,7 @@
 #include "checkpoint/formats/half.h"
 #include "checkpoint/formats/safetensors_index.h"
 #include "core/error.h"
+#include "core/paged_memory.h"
 
 namespace finescale {
 
@@ -111,6 +112,10 @@ void SafetensorsFile::read(const FileTensorInfo& tensor, std::int64_t begin, std
                 "tensor " + tensor.name + " is of type " + tensor.dtype +
                     ", weights must be F32, F16, BF16 or F64",
                 path_, "quantised models are read from GGUF files");
+  }
+  constexpr std::int64_t kLarge = 1 << 20;  // the file's pages are not held beside what was read
+  if (const std::int64_t size = (end - begin) * bits / 8; size >= kLarge) {
+    release_pages(from, static_cast<std::size_t>(size));
   }
 }
 

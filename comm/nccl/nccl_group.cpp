@@ -4,7 +4,7 @@
 #include <exception>
 #include <utility>
 
-#include "comm/nccl/nccl_world.h"
+#include "comm/nccl/nccl_channel.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -40,9 +40,18 @@ class NcclGroup final : public Group {
       : Group(host.get()), host_(std::move(host)), world_(std::move(world)), comm_(comm) {
     world_->add(comm_);
   }
-  ~NcclGroup() override { world_->destroy(comm_); }
+  ~NcclGroup() override { world_->destroy(comm_, world_->collectives()); }
   NcclGroup(const NcclGroup&) = delete;
   NcclGroup& operator=(const NcclGroup&) = delete;
+
+  // A part of two ranks, null on the others. Collective.
+  [[nodiscard]] std::unique_ptr<GpuChannel> open_channel(int from, int to) {
+    const bool is_end = rank() == from || rank() == to;
+    ncclComm_t made = nullptr;
+    NCCL_CHECK(rank(), nccl().split(comm_, is_end ? 0 : NCCL_SPLIT_NOCOLOR, rank() == from ? 0 : 1,
+                                    &made, nullptr));
+    return is_end ? std::make_unique<NcclChannel>(world_, made) : nullptr;
+  }
 
  private:
   [[nodiscard]] bool on_gpu(const void* data) const { return world_->gpu().holds(data); }
@@ -147,11 +156,8 @@ class NcclGroup final : public Group {
     refuse(bytes.data());
     host_->do_receive(bytes, from, tag);
   }
-  void refuse(const void* data) const {
-    if (on_gpu(data)) {  // NCCL knows no tags, and messages are sent by threads of their own
-      throw Error(ErrorKind::kDevice, "no messages between pieces of a model on GPUs", {},
-                  "use mesh.pipeline: 1");
-    }
+  void refuse(const void* data) const {  // NCCL knows no tags
+    FS_CHECK(!on_gpu(data), "messages between GPUs go by channels");
   }
 
   [[nodiscard]] std::unique_ptr<Group> do_split(int color, int key) override {
@@ -184,6 +190,12 @@ std::unique_ptr<Group> make_nccl_group(std::unique_ptr<Group> host, Gpu& gpu) {
   ncclComm_t comm = nullptr;
   NCCL_CHECK(host->rank(), nccl().init_rank(&comm, host->size(), id, host->rank()));
   return std::make_unique<NcclGroup>(std::move(host), std::move(world), comm);
+}
+
+std::unique_ptr<GpuChannel> open_gpu_channel(Group& group, int from, int to) {
+  auto* gpus = dynamic_cast<NcclGroup*>(&group);
+  FS_CHECK(gpus != nullptr && from != to, "a channel is between two GPUs of a group of GPUs");
+  return gpus->open_channel(from, to);
 }
 
 }  // namespace finescale

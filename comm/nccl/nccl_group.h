@@ -2,7 +2,8 @@
 // Groups of ranks with a GPU each. What lies in the memory of the rank's GPU travels by NCCL: a
 // call enqueues, behind what the GPU's stream has been given so far and in front of what it is
 // given next. What lies in the host's memory travels by the group that it was made from, as ever.
-// Point to point is for the host's memory alone. The thread that opened the GPU calls.
+// Point to point is for the host's memory alone: between GPUs there are channels
+// (comm/gpu_channel.h). The thread that opened the GPU calls.
 #pragma once
 
 #include <memory>

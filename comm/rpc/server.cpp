@@ -99,6 +99,10 @@ RpcServer::RpcServer(const std::string& host, std::string token) : impl_(std::ma
   impl_->token = std::move(token);
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(-1);
+  // A call holds a thread until it is answered; beside those one that listens is enough.
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
+  builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
   builder.AddListeningPort(host + ":0", grpc::InsecureServerCredentials(), &impl_->port);
   builder.RegisterService(impl_.get());
   impl_->server = builder.BuildAndStart();

@@ -24,6 +24,7 @@ void add_submit(CLI::App& app, CommandContext& context);
 void add_status(CLI::App& app, CommandContext& context);
 void add_stop(CLI::App& app, CommandContext& context);
 void add_retry(CLI::App& app, CommandContext& context);
+void add_prune(CLI::App& app, CommandContext& context);
 void add_results(CLI::App& app, CommandContext& context);
 void add_fit(CLI::App& app, CommandContext& context);
 void add_report(CLI::App& app, CommandContext& context);
@@ -32,7 +33,8 @@ void add_audit(CLI::App& app, CommandContext& context);
 void add_samples(CLI::App& app, CommandContext& context);
 void add_generate(CLI::App& app, CommandContext& context);
 void add_chat(CLI::App& app, CommandContext& context);
-void add_model_commands(CLI::App& app, CommandContext& context);  // export, import, score
+void add_model_commands(CLI::App& app,
+                        CommandContext& context);  // export, import, score, verify-resume
 void add_study(CLI::App& app, CommandContext& context);
 void add_simulate(CLI::App& app, CommandContext& context);
 void add_schema(CLI::App& app, CommandContext& context);

@@ -6,6 +6,7 @@
 #include "coordinator/contrasts.h"
 #include "coordinator/finish.h"
 #include "coordinator/metrics/metrics_file.h"
+#include "coordinator/metrics/tensorboard.h"
 #include "coordinator/results_text.h"
 
 namespace finescale {
@@ -18,6 +19,7 @@ void add_results(CLI::App& app, CommandContext& context) {
     bool csv = false;
     bool canonical = false;
     bool hdf5 = false;
+    bool tensorboard = false;
     bool contrasts = false;
   };
   const auto arguments = std::make_shared<Arguments>();
@@ -29,6 +31,8 @@ void add_results(CLI::App& app, CommandContext& context) {
                  "without times and places: bit-identical for equal work")
       ->needs(json);
   command->add_flag("--hdf5", arguments->hdf5, "publish metrics.h5 and print its path");
+  command->add_flag("--tensorboard", arguments->tensorboard,
+                    "write event files for TensorBoard and print their directory");
   command->add_flag("--contrasts", arguments->contrasts,
                     "the rules that were stated before the run, decided");
   command->callback([arguments, &context] {
@@ -42,6 +46,10 @@ void add_results(CLI::App& app, CommandContext& context) {
       const std::optional<Study> study = study_campaign(campaign, &why_not);
       const std::string path = campaign.directory + "/metrics.h5";
       write_metrics_file(campaign, study.value_or(Study()), path);
+      std::cout << path << "\n";
+    } else if (arguments->tensorboard) {
+      const std::string path = campaign.directory + "/tensorboard";
+      write_tensorboard(campaign, path);
       std::cout << path << "\n";
     } else if (context.json) {
       std::cout << results_json(campaign, arguments->canonical) << "\n";

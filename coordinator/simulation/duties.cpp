@@ -86,10 +86,13 @@ StageDuty Duties::of(const std::string& key) const {
   StageDuty out;
   out.seconds = seconds_of(duty);
   out.result.set_outcome(proto::StageResult::DONE);
+  const double seconds_before = duty.work_before / examples_per_second_;
+  out.result.set_seconds(out.seconds + seconds_before);
   if (duty.trains) {
     out.result.set_tokens(tokens_of(duty.work));
     if (duty.work_before > 0) {
       out.result.mutable_inherited()->set_tokens(tokens_of(duty.work_before));
+      out.result.mutable_inherited()->set_seconds(seconds_before);
     }
     return out;
   }

@@ -96,6 +96,11 @@ void FinalCheck::artifacts(const SimulatedArtifacts& artifacts) {
       violation(key, "has an artifact, but is not done");
     }
   }
+  for (const auto& [key, state] : stored_) {
+    if (state == StageState::kDone && !artifacts.published().contains(key)) {
+      violation(key, "is done, but has no artifact");
+    }
+  }
   for (const std::string& key : artifacts.removed_early()) {
     violation(key, "its attempts were removed before it was done");
   }

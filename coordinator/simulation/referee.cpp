@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "core/error.h"
 
@@ -110,6 +111,14 @@ void Referee::went_on(const std::string& key, std::int64_t lease) {
   }
 }
 
+void Referee::gives_back(const std::string& key, std::int64_t lease) {
+  Seen& stage = stages_[key];
+  if (stage.given_back != lease) {
+    stage.given_back = lease;
+    stage.is_given_back = false;
+  }
+}
+
 void Referee::kept(const std::string& key, std::int64_t lease) {
   if (lease < stages_[key].lease) {
     violation(key, "a gang was told that its older lease holds");
@@ -143,7 +152,12 @@ void Referee::changed(const StageEntry& entry, StageState from, double now) {
     }
     stage.failed_at = -1;
   }
-  if (from == StageState::kRunning && to == StageState::kPending) {
+  const bool is_back = from == StageState::kRunning && to == StageState::kPending &&
+                       stage.given_back == entry.stored.epoch;
+  if (is_back && !std::exchange(stage.is_given_back, true)) {
+    --stage.orders;
+  }
+  if (from == StageState::kRunning && to == StageState::kPending && !is_back) {
     stage.failed_at = now;
     if (!is_retryable(error_kind_from_name(entry.stored.error_kind))) {
       violation(key, "waits for another try that cannot help");

@@ -47,7 +47,9 @@ class Referee {
   void ordered(const std::string& key, const proto::NextReply& order);
   void accepted(const std::string& key);
   void went_on(const std::string& key, std::int64_t lease);  // a heartbeat was answered so
-  void kept(const std::string& key, std::int64_t lease);     // its lease, at a registration
+  // A gang will: what it has not begun. That is no attempt.
+  void gives_back(const std::string& key, std::int64_t lease);
+  void kept(const std::string& key, std::int64_t lease);  // its lease, at a registration
   // What it does.
   void changed(const StageEntry& stage, StageState from, double now);
   // All stages of a coordinator that has just begun.
@@ -64,6 +66,8 @@ class Referee {
   struct Seen {
     std::int64_t lease = 0;  // newest that was given
     int orders = 0;
+    std::int64_t given_back = 0;  // lease
+    bool is_given_back = false;   // and counted so
     bool is_accepted = false;
     double failed_at = -1;     // its last attempt, under the same coordinator
     std::uint32_t faults = 0;  // that it has met

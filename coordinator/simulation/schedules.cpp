@@ -73,10 +73,38 @@ std::string schedules_json(const ScheduleReport& report) {
            [std::string(transition_name(static_cast<Transition>(j)))] = report.coverage.cells[i][j];
     }
   }
-  return nlohmann::ordered_json{
-      {"schedules", report.schedules}, {"stages", report.stages}, {"faults", report.faults},
-      {"seconds", report.seconds},     {"coverage", cells},       {"violations", report.violations}}
+  return nlohmann::ordered_json{{"schedules", report.schedules},
+                                {"stages", report.stages},
+                                {"fewest_stages", report.fewest_stages},
+                                {"faults", report.faults},
+                                {"large", report.large},
+                                {"seconds", report.seconds},
+                                {"coverage", cells},
+                                {"violations", report.violations}}
       .dump(2);
+}
+
+ScheduleReport schedules_from_json(const std::string& text) try {
+  const nlohmann::json document = nlohmann::json::parse(text);
+  ScheduleReport report;
+  document.at("schedules").get_to(report.schedules);
+  document.at("stages").get_to(report.stages);
+  document.at("fewest_stages").get_to(report.fewest_stages);
+  document.at("faults").get_to(report.faults);
+  document.at("large").get_to(report.large);
+  document.at("seconds").get_to(report.seconds);
+  document.at("violations").get_to(report.violations);
+  for (std::size_t i = 0; i < kNumFaults; ++i) {
+    for (std::size_t j = 0; j < kNumTransitions; ++j) {
+      document.at("coverage")
+          .at(std::string(fault_name(static_cast<Fault>(i))))
+          .at(std::string(transition_name(static_cast<Transition>(j))))
+          .get_to(report.coverage.cells[i][j]);
+    }
+  }
+  return report;
+} catch (const nlohmann::json::exception& error) {
+  throw Error(ErrorKind::kData, std::string("no report of schedules: ") + error.what());
 }
 
 std::string schedules_text(const ScheduleReport& report) {

@@ -29,6 +29,7 @@ struct ScheduleReport {
 [[nodiscard]] ScheduleReport run_schedules(SimulationOptions options, std::int64_t schedules);
 
 [[nodiscard]] std::string schedules_json(const ScheduleReport& report);
+[[nodiscard]] ScheduleReport schedules_from_json(const std::string& text);
 [[nodiscard]] std::string schedules_text(const ScheduleReport& report);
 
 }  // namespace finescale

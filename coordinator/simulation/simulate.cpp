@@ -87,7 +87,7 @@ class Simulation {
     explicit Coordinator(Simulation& world)
         : book(world.options_.sweep, world.options_.directory, world.artifacts_,
                {[](const std::string& path) { return path; }, world.with_faults_,
-                world.file_system()}) {
+                world.file_system(), world.plans()}) {
       book.open(false, world.clock_.unix_now());
       reactor = std::make_unique<Reactor>(
           reactor_options(world.options_.sweep.resources(), book.epoch()));
@@ -135,6 +135,11 @@ class Simulation {
     return with_faults_ ? disk_.vfs_name() : nullptr;
   }
 
+  // Of these simulations, or this one's own: coordinators plan the same.
+  [[nodiscard]] PlanCache* plans() {
+    return options_.plans != nullptr ? options_.plans : with_faults_ ? &plans_ : nullptr;
+  }
+
   // Of the coordinator: it meets all stages that run.
   bool meets(Fault fault) {
     if (!faults_.happens(fault)) {
@@ -166,6 +171,7 @@ class Simulation {
     disk_.die();
     coordinator_.reset();
     disk_.revive();
+    artifacts_.lose_unsynced([this] { return faults_.random().uniform(); });
     cluster_.coordinator_down();
     ++report_.coordinators;
     restart_at_ = clock_.true_now() + kSecondsToRestart * faults_.random().uniform();
@@ -332,6 +338,7 @@ class Simulation {
   Referee referee_;
   SimulatedCluster cluster_;
   SimulatedDisk disk_;
+  PlanCache plans_;
   std::shared_ptr<Logger> logger_;
   CrashHook hook_;
   std::unique_ptr<Coordinator> coordinator_;

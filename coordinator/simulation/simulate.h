@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "configs/schema/sweep.pb.h"
+#include "coordinator/plan_cache.h"
 #include "coordinator/simulation/referee.h"
 
 namespace finescale {
@@ -21,6 +22,7 @@ struct SimulationOptions {
   FaultRates faults;
   double examples_per_second = 1000;  // of a gang
   bool faults_are_harmless = false;   // none of them may make an attempt fail
+  PlanCache* plans = nullptr;         // of simulations of this sweep
 };
 
 struct SimulationReport {

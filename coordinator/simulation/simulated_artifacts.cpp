@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/simulation/simulated_artifacts.h"
 
+#include <utility>
+
 #include "core/crash_point.h"
 
 namespace finescale {
@@ -10,6 +12,11 @@ namespace {
 constexpr double kFullSeconds = 20;  // until somebody has made room
 
 }  // namespace
+
+std::string stage_of_attempt(const std::string& directory) {
+  const std::size_t slash = directory.rfind('/');
+  return directory.substr(slash + 1, directory.rfind('-') - slash - 1);
+}
 
 double SimulatedArtifacts::saved_seconds(const std::string& directory) const {
   const auto found = attempts_.find(directory);
@@ -67,11 +74,29 @@ std::string SimulatedArtifacts::publish(const proto::CommitRequest& commit,
   }
   crash_point("coordinator.before_publish_artifact");
   result = found->second.result;
-  published_.emplace(commit.key(),
-                     result.SerializeAsString());  // what is there stays, as with files
+  // What is there stays, as with files.
+  if (published_.emplace(commit.key(), result.SerializeAsString()).second) {
+    unsynced_.emplace_back(directory, found->second);
+  }
   attempts_.erase(found);
   crash_point("coordinator.after_publish_artifact");
   return "";
+}
+
+void SimulatedArtifacts::sync() {
+  if (!unsynced_.empty()) {
+    unsynced_.clear();
+    crash_point("coordinator.after_artifact_flush");
+  }
+}
+
+void SimulatedArtifacts::lose_unsynced(const std::function<double()>& uniform) {
+  for (auto& [directory, attempt] : std::exchange(unsynced_, {})) {
+    if (uniform() < 0.5) {
+      published_.erase(stage_of_attempt(directory));
+      attempts_[directory] = std::move(attempt);
+    }
+  }
 }
 
 }  // namespace finescale

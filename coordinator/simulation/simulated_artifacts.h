@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -22,6 +23,9 @@ struct SimulatedAttempt {
   bool is_torn = false;
   proto::StageResult result;
 };
+
+// An attempt's directory ends in the stage's key and the lease's epoch.
+[[nodiscard]] std::string stage_of_attempt(const std::string& directory);
 
 class SimulatedArtifacts : public Artifacts {
  public:
@@ -46,6 +50,9 @@ class SimulatedArtifacts : public Artifacts {
   [[nodiscard]] bool adopt(StoredStage& stage) override;
   [[nodiscard]] std::string publish(const proto::CommitRequest& commit,
                                     proto::StageResult& result) override;
+  void sync() override;
+  // The coordinator's machine dies: names that were not flushed may be the old ones again.
+  void lose_unsynced(const std::function<double()>& uniform);
 
   [[nodiscard]] std::string damage(const std::string& key) override {
     return rotten_.contains(key) ? "a simulated flipped bit" : "";
@@ -66,8 +73,9 @@ class SimulatedArtifacts : public Artifacts {
  private:
   std::string campaign_;
   const Clock& clock_;
-  std::map<std::string, SimulatedAttempt> attempts_;        // by directory
-  std::unordered_map<std::string, std::string> published_;  // by key: serialized results
+  std::map<std::string, SimulatedAttempt> attempts_;                // by directory
+  std::unordered_map<std::string, std::string> published_;          // by key: serialized results
+  std::vector<std::pair<std::string, SimulatedAttempt>> unsynced_;  // by directory, since sync()
   std::set<std::string> rotten_;
   std::vector<std::string> removed_early_;
   double full_until_ = -1;

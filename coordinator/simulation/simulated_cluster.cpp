@@ -19,6 +19,8 @@ constexpr double kAnswerSeconds = 30;   // calls that are under way when a coord
 constexpr double kRetrySeconds = 1;     // between calls to a coordinator that is not there
 constexpr double kExitSeconds = 0.2;    // until a launcher tells of an end
 constexpr double kBeatsPerTimeout = 6;
+constexpr int kMostStages = 64;     // of an order, as real gangs ask
+constexpr double kLateSeconds = 2;  // for an order of several
 
 }  // namespace
 
@@ -101,7 +103,7 @@ void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
       return;
     case What::kDone:
       if (is_current && !gang.is_silent) {
-        flush(gang);
+        done(gang);
       }
       return;
     case What::kFlushed:
@@ -128,7 +130,7 @@ void SimulatedCluster::happen(Event& event, std::optional<RpcRequest>& call) {
     case What::kWakeUp:
       if (is_current) {  // it does not know that time has passed
         gang.is_silent = false;
-        flush(gang);
+        done(gang);
       }
       return;
   }
@@ -154,12 +156,35 @@ void SimulatedCluster::enroll(Gang& gang) {
   request.set_host("host-" + std::to_string(gang.id));
   request.set_held_key(gang.key);
   request.set_held_epoch(gang.lease);
+  const auto hold = [&](const std::string& key, std::int64_t lease) {
+    proto::HeldLease& held = *request.add_also_held();
+    held.set_key(key);
+    held.set_epoch(lease);
+  };
+  for (const proto::NextReply& order : gang.queue) {
+    hold(stage_of_attempt(order.attempt_dir()), order.epoch());
+  }
+  for (const Finished& one : gang.finished) {
+    hold(one.key, one.lease);
+  }
   send(gang, std::move(request), kCallSeconds);
 }
 
 void SimulatedCluster::ask(Gang& gang) {
   gang.doing = Doing::kAsking;
-  send(gang, proto::NextRequest(), kCallSeconds);
+  proto::NextRequest request;
+  request.set_most(kMostStages);
+  send(gang, std::move(request), kCallSeconds);
+}
+
+// With its order, or for another one.
+void SimulatedCluster::go_on(Gang& gang) {
+  if (!gang.queue.empty()) {
+    const proto::NextReply order = std::move(gang.queue.front());
+    gang.queue.pop_front();
+    return begin(gang, order);
+  }
+  return gang.finished.empty() ? ask(gang) : flush(gang);
 }
 
 void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
@@ -176,24 +201,21 @@ void SimulatedCluster::hear(Gang& gang, const RpcReply& reply) {
             }
             if (!keeps) {
               drop_stage(gang, !gang.key.empty());
-              ask(gang);
+              go_on(gang);
             }
           },
           [&](const proto::NextReply& m) { on_order(gang, m); },
           [&](const proto::HeartbeatReply& m) {
             if (m.action() == proto::HeartbeatReply::ABANDON && gang.doing == Doing::kWorking) {
               drop_stage(gang, true);
-              ask(gang);
+              go_on(gang);
             }
           },
           [&](const proto::FailReply&) {
             drop_stage(gang, true);
-            ask(gang);
+            go_on(gang);
           },
-          [&](const proto::CommitReply& m) {
-            drop_stage(gang, !m.accepted());
-            ask(gang);
-          },
+          [&](const proto::CommitReply& m) { committed(gang, m); },
           [](const auto&) {},
       },
       reply);
@@ -208,6 +230,12 @@ void SimulatedCluster::on_order(Gang& gang, const proto::NextReply& order) {
     case proto::NextReply::RUN:
       break;
   }
+  gang.queue.assign(order.more().begin(), order.more().end());
+  gang.ordered_at = clock_.true_now();
+  begin(gang, order);
+}
+
+void SimulatedCluster::begin(Gang& gang, const proto::NextReply& order) {
   const std::string& directory = order.attempt_dir();
   gang.key = stage_of_attempt(directory);
   gang.lease = order.epoch();
@@ -271,6 +299,25 @@ void SimulatedCluster::fail(Gang& gang) {
   send(gang, std::move(request), kCallSeconds);
 }
 
+// Its stage is; there may be more of the order, which others get when it has taken long.
+void SimulatedCluster::done(Gang& gang) {
+  const bool is_late = clock_.true_now() - gang.ordered_at > kLateSeconds;
+  for (const proto::NextReply& order : is_late ? gang.queue : std::deque<proto::NextReply>()) {
+    Finished back{stage_of_attempt(order.attempt_dir()), order.epoch(), "", 0, {}};
+    back.result.set_outcome(proto::StageResult::STOPPED);
+    gang.finished.push_back(std::move(back));
+  }
+  if (is_late) {
+    gang.queue.clear();
+  }
+  if (gang.queue.empty()) {
+    return flush(gang);
+  }
+  gang.finished.push_back({gang.key, gang.lease, gang.directory, gang.seconds, gang.result});
+  drop_stage(gang, false);
+  go_on(gang);
+}
+
 void SimulatedCluster::flush(Gang& gang) {
   gang.doing = Doing::kCommitting;
   const bool is_slow = meets(Fault::kSlow, gang);
@@ -278,20 +325,56 @@ void SimulatedCluster::flush(Gang& gang) {
            What::kFlushed, gang);
 }
 
-void SimulatedCluster::commit(Gang& gang) {
-  SimulatedAttempt& attempt = artifacts_.attempt(gang.directory);
-  if (!attempt.is_complete) {
-    attempt.result = gang.result;
-    attempt.is_complete = true;
-    attempt.is_torn = meets(Fault::kTorn, gang);
-  }
-  gang.has_committed = true;
+proto::CommitRequest SimulatedCluster::part(const Finished& finished) {
   proto::CommitRequest request;
-  request.set_key(gang.key);
-  request.set_epoch(gang.lease);
-  request.set_attempt_dir(gang.directory);
-  request.mutable_result()->set_outcome(proto::StageResult::DONE);
+  request.set_key(finished.key);
+  request.set_epoch(finished.lease);
+  request.set_attempt_dir(finished.directory);
+  request.mutable_result()->set_outcome(finished.result.outcome());
+  if (finished.result.outcome() == proto::StageResult::STOPPED) {
+    referee_.gives_back(finished.key, finished.lease);
+    return request;
+  }
+  SimulatedAttempt& attempt = artifacts_.attempt(finished.directory);
+  if (!attempt.is_complete) {
+    attempt.result = finished.result;
+    attempt.is_complete = true;
+    attempt.is_torn = faults_.happens(Fault::kTorn);
+    if (attempt.is_torn) {
+      referee_.touched(Fault::kTorn, finished.key);
+    }
+  }
+  return request;
+}
+
+// Its stage, if it has one, and what is finished.
+void SimulatedCluster::commit(Gang& gang) {
+  gang.has_committed = true;
+  std::vector<Finished> parts;
+  if (!gang.key.empty()) {
+    parts.push_back({gang.key, gang.lease, gang.directory, gang.seconds, gang.result});
+  }
+  parts.insert(parts.end(), gang.finished.begin(), gang.finished.end());
+  proto::CommitRequest request = part(parts.front());
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    *request.add_more() = part(parts[i]);
+  }
   send(gang, std::move(request), kCommitSeconds);
+}
+
+void SimulatedCluster::committed(Gang& gang, const proto::CommitReply& reply) {
+  std::vector<bool> accepted = {reply.accepted()};
+  for (const proto::CommitReply& part : reply.more()) {
+    accepted.push_back(part.accepted());
+  }
+  std::size_t at = gang.key.empty() ? 0 : 1;
+  for (const Finished& finished : std::exchange(gang.finished, {})) {
+    const bool is_lost = at >= accepted.size() || !accepted[at];
+    lost_seconds_ += is_lost ? finished.seconds : 0;
+    ++at;
+  }
+  drop_stage(gang, !reply.accepted() && !gang.key.empty());
+  go_on(gang);
 }
 
 void SimulatedCluster::drop_stage(Gang& gang, bool is_lost) {
@@ -309,6 +392,10 @@ void SimulatedCluster::drop_stage(Gang& gang, bool is_lost) {
 
 void SimulatedCluster::die(Gang& gang, int code) {
   drop_stage(gang, !gang.key.empty());
+  gang.queue.clear();
+  for (const Finished& finished : std::exchange(gang.finished, {})) {
+    lost_seconds_ += finished.seconds;
+  }
   gang.doing = Doing::kDead;
   calls_.erase(gang.call);
   exits_.push_back({gang.id, code, ""});

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -49,9 +50,6 @@ struct ClusterOptions {
   double save_seconds = 60;  // between checkpoints for resume
 };
 
-// An attempt's directory ends in the stage's key and the lease's epoch.
-[[nodiscard]] std::string stage_of_attempt(const std::string& directory);
-
 class SimulatedCluster : public Launcher, public AnswerSink {
  public:
   SimulatedCluster(const ClusterOptions& options, DutyOf duty_of, SimulatedArtifacts& artifacts,
@@ -91,6 +89,13 @@ class SimulatedCluster : public Launcher, public AnswerSink {
 
  private:
   enum class Doing { kStarting, kRegistering, kAsking, kWorking, kCommitting, kDead };
+  struct Finished {  // and not committed
+    std::string key;
+    std::int64_t lease = 0;
+    std::string directory;
+    double seconds = 0;
+    proto::StageResult result;  // STOPPED: it was not begun
+  };
   struct Gang {
     std::int64_t id = 0;
     Doing doing = Doing::kStarting;
@@ -108,6 +113,9 @@ class SimulatedCluster : public Launcher, public AnswerSink {
     double begun = 0;
     double resumed_seconds = 0;  // that were done before
     proto::StageResult result;
+    std::deque<proto::NextReply> queue;  // of its order: not begun
+    std::vector<Finished> finished;
+    double ordered_at = 0;
     std::string failure;  // kind of its error
     bool has_failed = false;
     std::int64_t launched_by = 0;  // epoch of the coordinator
@@ -119,7 +127,8 @@ class SimulatedCluster : public Launcher, public AnswerSink {
     std::int64_t gang = 0;
     std::string key;  // that the gang holds
     std::int64_t lease = 0;
-    std::int64_t epoch = 0;  // of the coordinator that is called
+    std::int64_t epoch = 0;            // of the coordinator that is called
+    std::vector<std::string> commits;  // stages, part by part; "": not begun
   };
   enum class What {
     kWake,
@@ -159,6 +168,11 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   void send(Gang& gang, RpcMessage message, double timeout);
   void hear(Gang& gang, const RpcReply& reply);
   void on_order(Gang& gang, const proto::NextReply& order);
+  void begin(Gang& gang, const proto::NextReply& order);
+  void done(Gang& gang);
+  void go_on(Gang& gang);
+  [[nodiscard]] proto::CommitRequest part(const Finished& finished);
+  void committed(Gang& gang, const proto::CommitReply& reply);
   void begin_faults(Gang& gang, const proto::NextReply& order);
   void fail(Gang& gang);
   [[nodiscard]] bool meets(Fault fault, const Gang& gang);

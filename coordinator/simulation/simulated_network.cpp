@@ -12,12 +12,22 @@ namespace {
 
 constexpr double kLatency = 0.0005;  // of a message
 
-}  // namespace
-
-std::string stage_of_attempt(const std::string& directory) {
-  const std::size_t slash = directory.rfind('/');
-  return directory.substr(slash + 1, directory.rfind('-') - slash - 1);
+std::vector<std::string> commits_of(const RpcMessage& message) {
+  std::vector<std::string> keys;
+  const auto add = [&](const proto::CommitRequest& part) {
+    const bool is_begun = part.result().outcome() != proto::StageResult::STOPPED;
+    keys.push_back(is_begun ? part.key() : "");
+  };
+  if (const auto* commit = std::get_if<proto::CommitRequest>(&message); commit != nullptr) {
+    add(*commit);
+    for (const proto::CommitRequest& part : commit->more()) {
+      add(part);
+    }
+  }
+  return keys;
 }
+
+}  // namespace
 
 proto::Caller SimulatedCluster::caller(const Gang& gang) const {
   proto::Caller caller;
@@ -42,7 +52,7 @@ void SimulatedCluster::send(Gang& gang, RpcMessage message, double timeout) {
   event.epoch = gang.epoch;
   event.call = std::make_unique<RpcRequest>(RpcRequest{++num_calls_, std::move(message)});
   gang.call = event.call->id;
-  calls_[gang.call] = {gang.id, gang.key, gang.lease, gang.epoch};
+  calls_[gang.call] = {gang.id, gang.key, gang.lease, gang.epoch, commits_of(event.call->message)};
   Event late;
   late.what = What::kTimeout;
   late.gang = gang.id;
@@ -68,6 +78,9 @@ bool SimulatedCluster::meets(Fault fault, const Gang& gang) {
     return false;
   }
   referee_.touched(fault, gang.key);
+  for (const Finished& finished : gang.finished) {
+    referee_.touched(fault, finished.key);
+  }
   return true;
 }
 
@@ -77,6 +90,9 @@ void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
                  [&](const proto::NextReply& m) {
                    if (m.order() == proto::NextReply::RUN) {
                      referee_.ordered(stage_of_attempt(m.attempt_dir()), m);
+                     for (const proto::NextReply& more : m.more()) {
+                       referee_.ordered(stage_of_attempt(more.attempt_dir()), more);
+                     }
                    }
                  },
                  [&](const proto::HeartbeatReply& m) {
@@ -85,8 +101,12 @@ void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
                    }
                  },
                  [&](const proto::CommitReply& m) {
-                   if (m.accepted()) {
-                     referee_.accepted(call.key);
+                   for (std::size_t i = 0; i < call.commits.size(); ++i) {
+                     const bool is_accepted =
+                         i == 0 ? m.accepted() : m.more(static_cast<int>(i) - 1).accepted();
+                     if (is_accepted && !call.commits[i].empty()) {
+                       referee_.accepted(call.commits[i]);
+                     }
                    }
                  },
                  [](const auto&) {},

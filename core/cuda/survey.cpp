@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cuda_runtime_api.h>
 
+#include <cstdlib>
 #include <exception>
 #include <string>
 
@@ -63,6 +64,9 @@ GpuInfo describe(int index) {
 }  // namespace
 
 GpuSurvey survey_gpus() noexcept {
+  // Streams beyond this number share a queue, where one that waits for another rank would hold up
+  // computing. Read once, by the first call of CUDA.
+  (void)::setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   GpuSurvey survey;
   try {
     int count = 0;  // not set by a call that fails

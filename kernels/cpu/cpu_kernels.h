@@ -68,6 +68,7 @@ decltype(finescale::cached_attention) cached_attention;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
+decltype(finescale::cross_entropy_combine) cross_entropy_combine;
 decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::sgd_update) sgd_update;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -82,7 +83,35 @@ void part_of_chunk(const Stream& stream, const TensorView& logits, const TensorV
                                   want_gradient);
 }
 
+template <class T>
+void combine(const T* parts, std::int64_t ranks, std::int64_t rows, T* out) {
+  for (std::int64_t r = 0; r < rows; ++r) {
+    T most = parts[3 * r];
+    for (std::int64_t rank = 1; rank < ranks; ++rank) {
+      most = std::max(most, parts[3 * (rank * rows + r)]);
+    }
+    T sum = 0;
+    T target = 0;
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      const T* part = parts + 3 * (rank * rows + r);
+      sum += part[1] * std::exp(part[0] - most);
+      target += part[2];  // zero on all ranks but one
+    }
+    out[3 * r] = most;
+    out[3 * r + 1] = sum;
+    out[3 * r + 2] = target;
+  }
+}
+
 }  // namespace
+
+void cross_entropy_combine(const Stream& /*stream*/, const TensorView& parts,
+                           const TensorView& whole) {
+  const std::int64_t rows = whole.rows();
+  const std::int64_t ranks = rows == 0 ? 0 : parts.rows() / rows;
+  whole.dtype == DType::kF64 ? combine(parts.as<double>(), ranks, rows, whole.as<double>())
+                             : combine(parts.as<float>(), ranks, rows, whole.as<float>());
+}
 
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,

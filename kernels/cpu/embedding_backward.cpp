@@ -26,9 +26,15 @@ namespace {
 // The places of each token as a chain: where it occurs first, and after each place the next one.
 // Reused from call to call.
 struct Chains {
-  std::vector<std::int32_t> first;  // of the tokens that occur
-  std::vector<std::int32_t> next;   // by place, kNoRow at the end
+  std::vector<std::int32_t> first;  // of the tokens that occur: num_first of them
+  std::size_t num_first = 0;
+  std::vector<std::int32_t> next;  // of place t at t + 1, kNoRow at the end
+
+  [[nodiscard]] std::int32_t after(std::int32_t place) const {
+    return next[static_cast<std::size_t>(place) + 1];
+  }
 };
+static_assert(kNoRow == -1, "what comes after no place lies in front of the others");
 
 }  // namespace
 }  // namespace finescale::cpu
@@ -43,7 +49,7 @@ template <class T>
 void add_chain(const Chains& chains, std::int32_t first, const TensorView& dy, T* __restrict to,
                std::int64_t begin, std::int64_t end) {
   const auto row = [&](std::int32_t t) { return dy.as<T>() + t * dy.row_stride; };
-  const std::int32_t second = chains.next[static_cast<std::size_t>(first)];
+  const std::int32_t second = chains.after(first);
   const T* __restrict a = row(first);
   if (second == kNoRow) {
     for (std::int64_t c = begin; c < end; ++c) {
@@ -59,8 +65,7 @@ void add_chain(const Chains& chains, std::int32_t first, const TensorView& dy, T
     for (std::int64_t c = 0; c < width; ++c) {
       sum[c] = a[at + c] + b[at + c];
     }
-    for (std::int32_t t = chains.next[static_cast<std::size_t>(second)]; t != kNoRow;
-         t = chains.next[static_cast<std::size_t>(t)]) {
+    for (std::int32_t t = chains.after(second); t != kNoRow; t = chains.after(t)) {
       const T* __restrict more = row(t) + at;
       for (std::int64_t c = 0; c < width; ++c) {
         sum[c] += more[c];
@@ -75,7 +80,8 @@ void add_chain(const Chains& chains, std::int32_t first, const TensorView& dy, T
 template <class T>
 void add_columns(const Chains& chains, const TensorView& tokens, const TensorView& dy,
                  const TensorView& to, std::int64_t begin, std::int64_t end) {
-  for (const std::int32_t first : chains.first) {
+  for (std::size_t i = 0; i < chains.num_first; ++i) {
+    const std::int32_t first = chains.first[i];
     T* sum = to.as<T>() + tokens.as<std::int32_t>()[first] * to.row_stride;
     add_chain(chains, first, dy, sum, begin, end);
   }
@@ -98,29 +104,37 @@ HWY_EXPORT(add_chains);
 
 namespace {
 
+// Without branches on whether a token has occurred, which nobody can predict.
 void chain_places(const TensorView& tokens, Chains& chains) {
-  thread_local std::vector<std::int32_t> last;  // place by token, kNoRow between calls
+  thread_local std::vector<std::int32_t> last_of;  // place by token, kNoRow between calls
   const std::int32_t* ids = tokens.as<std::int32_t>();
   const auto count = static_cast<std::int32_t>(tokens.num_elements());
-  chains.first.clear();
-  chains.next.assign(static_cast<std::size_t>(count), kNoRow);
+  std::int32_t most = 0;
+  for (std::int32_t t = 0; t < count; ++t) {
+    most = std::max(most, ids[t]);
+  }
+  if (static_cast<std::size_t>(most) >= last_of.size()) {
+    last_of.resize(static_cast<std::size_t>(most) + 1, kNoRow);
+  }
+  chains.first.resize(static_cast<std::size_t>(count) + 1);
+  chains.next.assign(static_cast<std::size_t>(count) + 1, kNoRow);
+  std::int32_t* const last = last_of.data();
+  std::int32_t* const first = chains.first.data();
+  std::int32_t* const next = chains.next.data() + 1;
+  std::size_t num_first = 0;
   for (std::int32_t t = 0; t < count; ++t) {
     if (ids[t] == kNoRow) {
       continue;
     }
-    const auto index = static_cast<std::size_t>(ids[t]);
-    if (index >= last.size()) {
-      last.resize(index + 1, kNoRow);
-    }
-    if (last[index] == kNoRow) {
-      chains.first.push_back(t);
-    } else {
-      chains.next[static_cast<std::size_t>(last[index])] = t;
-    }
-    last[index] = t;
+    const std::int32_t before = last[ids[t]];
+    last[ids[t]] = t;
+    next[before] = t;  // in front of all places when there was none
+    first[num_first] = t;
+    num_first += static_cast<std::size_t>(before == kNoRow);
   }
-  for (const std::int32_t t : chains.first) {
-    last[static_cast<std::size_t>(ids[t])] = kNoRow;
+  chains.num_first = num_first;
+  for (std::size_t i = 0; i < num_first; ++i) {
+    last[ids[first[i]]] = kNoRow;
   }
 }
 

@@ -34,6 +34,9 @@ struct RowGemmTask {
 };
 struct RowGemmBlock {  // of y
   std::int64_t row_begin, row_end, col_begin, col_end;
+  // Rows of W that this thread is likely to read next, or none: on their way meanwhile.
+  std::int64_t next_begin = 0;
+  std::int64_t next_end = 0;
 };
 
 constexpr std::int64_t kColumns = 4;  // of a tile: rows of W
@@ -80,11 +83,12 @@ HWY_INLINE void sums_of_lanes(D d, const V* v, T* to) {
   }
 }
 
-// sums[i][j] = x[i] . w[j] for kRows rows of x and four of W. `ahead` is the distance to the rows
-// of W that come next: fetched meanwhile, since rows are too short for the hardware to see them.
+// sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. `ahead` is the
+// distance to the rows of W that come next: fetched meanwhile, since rows are too short for the
+// hardware to see them.
 template <int kRows, bool kFetch, class T>
 HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::int64_t inner,
-                     std::int64_t ahead, T* sums) {
+                     std::int64_t ahead, T* sums, std::int64_t to) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -133,26 +137,26 @@ HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::in
   }
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
-    sums_of_lanes(d, s[i], sums + i * kColumns);
+    sums_of_lanes(d, s[i], sums + i * to);
   }
 }
 
 template <bool kFetch, class T>
 void any_tile(int rows, const T* x, std::int64_t stride, const T* const* w, std::int64_t inner,
-              std::int64_t ahead, T* sums) {
+              std::int64_t ahead, T* sums, std::int64_t to) {
   switch (rows) {
     case 1:
-      return tile<1, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<1, kFetch>(x, stride, w, inner, ahead, sums, to);
     case 2:
-      return tile<2, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<2, kFetch>(x, stride, w, inner, ahead, sums, to);
     case 3:
-      return tile<3, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<3, kFetch>(x, stride, w, inner, ahead, sums, to);
     case 4:
-      return tile<4, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<4, kFetch>(x, stride, w, inner, ahead, sums, to);
     case 5:
-      return tile<5, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<5, kFetch>(x, stride, w, inner, ahead, sums, to);
     default:
-      return tile<6, kFetch>(x, stride, w, inner, ahead, sums);
+      return tile<6, kFetch>(x, stride, w, inner, ahead, sums, to);
   }
 }
 
@@ -164,16 +168,41 @@ void combine(const T* sums, std::int64_t count, T alpha, T beta, T* to) {
   }
 }
 
+// The block's next rows of W, a part with each tile, into the cache behind the nearest.
+class NextRows {
+ public:
+  NextRows(const RowGemmTask& task, const RowGemmBlock& block, std::int64_t tiles) {
+    const auto row_bytes = task.w.row_stride * static_cast<std::int64_t>(dtype_size(task.w.dtype));
+    at_ = task.w.as<char>() + block.next_begin * row_bytes;
+    end_ = task.w.as<char>() + block.next_end * row_bytes;
+    part_ = tiles == 0 ? 0 : ((end_ - at_) / tiles / kLine + 1) * kLine;
+  }
+  void fetch() {
+    for (const char* until = at_ + part_; at_ < std::min(until, end_); at_ += kLine) {
+      __builtin_prefetch(at_, 0, 2);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+  const char* at_;
+  const char* end_;
+  std::int64_t part_;
+};
+
 template <class T>
 void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   const std::int64_t inner = task.x.cols();
   const auto alpha = static_cast<T>(task.alpha);
   const auto beta = static_cast<T>(task.beta);
+  const bool is_plain = alpha == T(1) && beta == T(0);
   HWY_ALIGN T sums[6 * kColumns];
   // Tiles of about the same size: eight rows are twice four, not six and two.
   const std::int64_t all = block.row_end - block.row_begin;
   const std::int64_t tiles = (all + kTileRows - 1) / kTileRows;
   const std::int64_t height = (all + tiles - 1) / tiles;
+  const std::int64_t width = (block.col_end - block.col_begin + kColumns - 1) / kColumns;
+  NextRows next(task, block, (tiles - 1) * width);
   for (std::int64_t m = block.row_begin; m < block.row_end; m += height) {
     const auto rows = static_cast<int>(std::min(height, block.row_end - m));
     for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
@@ -183,13 +212,20 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
         w[j] = task.w.as<T>() + std::min(n + j, block.col_end - 1) * task.w.row_stride;
       }
       const T* x = task.x.as<T>() + m * task.x.row_stride;
+      T* const y = task.y.as<T>() + m * task.y.row_stride + n;
+      const bool is_direct = is_plain && columns == kColumns;
+      T* const to = is_direct ? y : sums;
+      const std::int64_t stride = is_direct ? task.y.row_stride : kColumns;
       const std::int64_t ahead = kColumns * task.w.row_stride;
       // Only the first tile finds W in memory; the others in the cache.
-      m == block.row_begin ? any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, sums)
-                           : any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, sums);
-      for (int i = 0; i < rows; ++i) {
-        combine(sums + i * kColumns, columns, alpha, beta,
-                task.y.as<T>() + (m + i) * task.y.row_stride + n);
+      if (m == block.row_begin) {
+        any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, to, stride);
+      } else {
+        next.fetch();
+        any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, to, stride);
+      }
+      for (int i = 0; i < rows && !is_direct; ++i) {
+        combine(sums + i * kColumns, columns, alpha, beta, y + i * task.y.row_stride);
       }
     }
   }
@@ -242,11 +278,18 @@ void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const
                            cols / (std::int64_t{4} * num_threads())));
   const std::int64_t panels = (cols + panel - 1) / panel;
   const std::int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
-  parallel_items(panels * blocks, [&](std::int64_t item) {
+  const std::int64_t items = panels * blocks;
+  const std::int64_t threads = num_threads();
+  parallel_items(items, [&](std::int64_t item) {
     const std::int64_t row = item % blocks * kBlockRows;
     const std::int64_t col = item / blocks * panel;
-    HWY_DYNAMIC_DISPATCH(multiply)
-    (task, {row, std::min(row + kBlockRows, rows), col, std::min(col + panel, cols)});
+    RowGemmBlock block = {row, std::min(row + kBlockRows, rows), col, std::min(col + panel, cols)};
+    const std::int64_t next = std::min(item + threads, items - 1) / blocks * panel;
+    if (next != col) {
+      block.next_begin = next;
+      block.next_end = std::min(next + panel, cols);
+    }
+    HWY_DYNAMIC_DISPATCH(multiply)(task, block);
   });
 }
 

@@ -8,5 +8,8 @@
 namespace finescale::cuda {
 
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
+decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
+decltype(finescale::cross_entropy_combine) cross_entropy_combine;
+decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 
 }  // namespace finescale::cuda

@@ -14,11 +14,13 @@
 #include "kernels/gemm.h"
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
+#include "kernels/lion.h"
 #include "kernels/packed_moments.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/round.h"
+#include "kernels/sgd.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::cuda {
@@ -52,8 +54,13 @@ decltype(finescale::attention_forward) attention_forward;
 decltype(finescale::attention_backward) attention_backward;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
+decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
+decltype(finescale::cross_entropy_combine) cross_entropy_combine;
+decltype(finescale::cross_entropy_finish) cross_entropy_finish;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::adamw_update_packed) adamw_update_packed;
+decltype(finescale::lion_update) lion_update;
+decltype(finescale::sgd_update) sgd_update;
 decltype(finescale::squared_norm) squared_norm;
 decltype(finescale::squared_norm_blocks) squared_norm_blocks;
 decltype(finescale::sum) sum;

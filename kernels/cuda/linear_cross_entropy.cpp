@@ -36,7 +36,27 @@ struct Head {
   const TensorView& weight;
   const TensorView& dweight;  // or empty
   const HeadBias* bias;
+  const VocabularyPart* part;  // or null
+  TensorView own;              // statistics [R, 3] of a part
+  TensorView whole;            // and of the whole vocabulary
 };
+
+// Logits of one chunk become their gradient.
+void loss_of(const Stream& stream, const Head& head, const Scored& scored, double scale,
+             const TensorView& logits, bool want_gradient) {
+  if (head.part == nullptr) {
+    finescale::cross_entropy_in_place(stream, logits, scored.labels, scored.weights, scale,
+                                      scored.losses, want_gradient);
+    return;
+  }
+  const TensorView own = head.own.row_range(0, logits.rows());
+  const TensorView whole = head.whole.row_range(0, logits.rows());
+  finescale::cross_entropy_statistics(stream, logits, scored.labels, own, want_gradient);
+  finescale::copy(stream, own, whole);
+  head.part->combine(whole);
+  finescale::cross_entropy_finish(stream, logits, scored.labels, scored.weights, scale, own, whole,
+                                  scored.losses, want_gradient);
+}
 
 // x [R, C] of one chunk; its gradient goes to dx [R, C], which may be x.
 void one_chunk(const Stream& stream, const Head& head, const Scored& scored, double scale,
@@ -46,8 +66,7 @@ void one_chunk(const Stream& stream, const Head& head, const Scored& scored, dou
   if (head.bias != nullptr) {
     finescale::bias_add(stream, head.bias->value, logits);
   }
-  finescale::cross_entropy_in_place(stream, logits, scored.labels, scored.weights, scale,
-                                    scored.losses, want_gradient);
+  loss_of(stream, head, scored, scale, logits, want_gradient);
   if (!want_gradient) {
     return;
   }
@@ -68,11 +87,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
                           const VocabularyPart* part, const HeadBias* bias) {
-  if (part != nullptr) {
-    throw Error(ErrorKind::kDevice, "a vocabulary cut over ranks has no CUDA kernel", {},
-                "use mesh.tensor: 1 on GPUs");
-  }
-  std::vector<std::int32_t> rows;  // then their labels: one copy
+  std::vector<std::int32_t> rows;  // then their labels, from the part's begin: one copy
   for (std::int64_t t = 0; t < labels.num_elements(); ++t) {
     if (labels.as<std::int32_t>()[t] != kIgnoreLabel) {
       rows.push_back(static_cast<std::int32_t>(t));
@@ -80,7 +95,8 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   }
   const auto count = static_cast<std::int64_t>(rows.size());
   for (std::int64_t i = 0; i < count; ++i) {
-    rows.push_back(labels.as<std::int32_t>()[rows[static_cast<std::size_t>(i)]]);
+    const std::int32_t label = labels.as<std::int32_t>()[rows[static_cast<std::size_t>(i)]];
+    rows.push_back(label - static_cast<std::int32_t>(part == nullptr ? 0 : part->begin));
   }
   const bool weighted = !weights.empty();
   const ScratchTensors own(
@@ -99,14 +115,16 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   const SharedOperand shared(stream, weight);  // by all chunks
   const std::int64_t chunk = scratch.rows();
   FS_CHECK(chunk > 0 || count == 0, "no scratch for logits");
+  const std::int64_t told = part == nullptr ? 0 : std::min(chunk, count);
+  const ScratchTensors statistics(stream, {{x.dtype, {told, 3}}, {x.dtype, {told, 3}}});
   for (std::int64_t begin = 0; begin < count; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, count);
     const Scored some{part_of(all.rows, begin, end), part_of(all.labels, begin, end),
                       weighted ? part_of(all.weights, begin, end) : TensorView(),
                       part_of(all.losses, begin, end)};
     const TensorView& to = is_dense ? dx : scored_x;
-    one_chunk(stream, {weight, dweight, bias}, some, scale, scored_x.row_range(begin, end),
-              scratch.row_range(0, end - begin),
+    one_chunk(stream, {weight, dweight, bias, part, statistics[0], statistics[1]}, some, scale,
+              scored_x.row_range(begin, end), scratch.row_range(0, end - begin),
               dx.empty() ? TensorView() : to.row_range(begin, end));
   }
   cuda::fill_zero(stream, losses);

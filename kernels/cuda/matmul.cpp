@@ -20,21 +20,31 @@ void check_shapes(Transpose transpose_a, Transpose transpose_b, const TensorView
            "gemm shapes " + a.shape.text() + " " + b.shape.text() + " " + c.shape.text());
 }
 
-// An operand of a product, rounded: for that product alone, unless the copy is kept.
+// An operand of a product, rounded: for that product alone, unless the copy is kept, or it is
+// stored so.
 class RoundedOperand {
  public:
   RoundedOperand(const Stream& stream, Matmuls& matmuls, const TensorView& matrix)
-      : matmuls_(&matmuls), matrix_(&matrix) {
-    matmuls_->keep_rounded(stream, matrix);
+      : matmuls_(&matmuls), matrix_(&matrix), is_made_(matrix.dtype != DType::kBf16) {
+    if (is_made_) {
+      matmuls_->keep_rounded(stream, matrix);
+    }
   }
-  ~RoundedOperand() { matmuls_->forget_rounded(*matrix_); }
+  ~RoundedOperand() {
+    if (is_made_) {
+      matmuls_->forget_rounded(*matrix_);
+    }
+  }
   RoundedOperand(const RoundedOperand&) = delete;
   RoundedOperand& operator=(const RoundedOperand&) = delete;
-  [[nodiscard]] TensorView view() const { return matmuls_->rounded(*matrix_); }
+  [[nodiscard]] TensorView view() const {
+    return is_made_ ? matmuls_->rounded(*matrix_) : *matrix_;
+  }
 
  private:
   Matmuls* matmuls_;
   const TensorView* matrix_;
+  bool is_made_;
 };
 
 }  // namespace
@@ -55,6 +65,7 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
   }
   auto& matmuls = stream.gpu()->library<Matmuls>();
   if (!rounds_products(stream, c)) {
+    FS_CHECK(a.dtype == c.dtype && b.dtype == c.dtype, "a product of bf16 that is not asked for");
     matmuls.run(stream, alpha, a, transpose_a, b, transpose_b, beta, c);
     return;
   }

@@ -77,21 +77,21 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 + weights : 0;
   const double trained = piece.layers - piece.frozen_layers;
   const Recompute recompute = training ? plan.recompute : Recompute::kFull;
+  const auto norms = static_cast<double>(workload.model.norms());
+  // A block for all norms, two where two are needed at once.
+  const double shared_norms = workload.model.parallel && !workload.model.shared_norm ? 2 : 1;
   switch (recompute) {
     case Recompute::kNone:
       kept += trained * layer + piece.frozen_layers * w.own;
       break;
-    case Recompute::kSelective: {  // a block for all norms, two where two are needed at once; one
-                                   // for all activations
-      const auto norms = static_cast<double>(workload.model.norms());
-      const bool at_once = workload.model.parallel && !workload.model.shared_norm;
+    case Recompute::kSelective:  // one block for all activations
       kept += trained * (layer - norms * w.norm - w.inner) + piece.frozen_layers * w.own +
-              (at_once ? 2 : 1) * w.norm + w.inner;
+              shared_norms * w.norm + w.inner;
       head -= piece.has_head ? w.norm : 0;
       break;
-    }
     case Recompute::kFull:  // a layer's output each; the layer in work, whose blocks the head takes
       kept += piece.layers * w.own + layer;
+      kept -= plan.recompute == Recompute::kSelective ? (norms - shared_norms) * w.norm : 0;
       head = 0;
       break;
   }

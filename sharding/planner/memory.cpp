@@ -187,8 +187,12 @@ class Piece {
     if (is_quantised()) {  // on every rank of data and shard axes
       memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
     }
-    if (plan_.zero < 3 && !is_host_apart_) {
+    if (plan_.zero < 3) {
       memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
+      if (w_.bytes.rounded > 0 && w_.bytes.rounded_alone && !is_host_apart_) {
+        const std::int64_t looked_up = has_head_ && has_embedding_ && model().tied ? table() : 0;
+        memory.weights -= static_cast<double>(frozen_matrices() - looked_up) * w_.bytes.weight;
+      }
     }
     if (!model().learned_positions) {  // rotary tables, of whole heads at most
       memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
@@ -271,10 +275,14 @@ class Piece {
   }
 
   void add_activations(Memory& memory, double in_flight) const {
+    Plan plan = plan_;
+    if (plan.recompute == Recompute::kNone && !is_host_apart_ && tensor() == 1) {
+      plan.recompute = Recompute::kSelective;  // the engine does so where it costs nothing
+    }
     PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
     shape.frozen_layers = has_embedding_ ? num_frozen_ : 0;  // of others the gradient goes on
     const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
-      const TapeElements tape = tape_elements(w_, plan_, shape, tokens, training);
+      const TapeElements tape = tape_elements(w_, plan, shape, tokens, training);
       memory.activations += count * tape.activations * w_.bytes.activation;
       if (training && has_places()) {  // the whole gradient of one matrix
         memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;

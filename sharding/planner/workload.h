@@ -149,8 +149,9 @@ struct Bytes {  // of one element
   double master = 0;     // a second copy of trained weights, in more bits
   double optimizer = 8;  // what the update rule keeps: both moments of AdamW
   double activation = 4;
-  bool packed_state = false;  // expanded to two floats where it is saved
-  double rounded = 0;         // a second copy of frozen matrices, for products in fewer bits
+  bool packed_state = false;   // expanded to two floats where it is saved
+  double rounded = 0;          // a second copy of frozen matrices, for products in fewer bits
+  bool rounded_alone = false;  // without the first one, but where tokens are looked up in it
 };
 
 struct Workload {

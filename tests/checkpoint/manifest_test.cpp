@@ -45,6 +45,36 @@ TEST_F(ManifestTest, RoundTripKeepsEveryField) {
   EXPECT_TRUE(verify_manifest(directory, true).empty());
 }
 
+TEST_F(ManifestTest, FlushedLaterIsTheSameArtifact) {
+  const std::string now = make_attempt("a", "abc");
+  const std::string later = make_attempt("b", "abc");
+  Manifest manifest = read_manifest(now);
+  const std::vector<std::string> files = {"weights.h5", "deep/rows.json"};
+  EXPECT_EQ(write_manifest(later, manifest, files, Flush::kLater),
+            write_manifest(now, manifest, files));
+  EXPECT_TRUE(verify_manifest(later, true).empty());
+  EXPECT_TRUE(publish_artifact(later, root_ + "/k1", Flush::kLater));
+  EXPECT_TRUE(verify_manifest(root_ + "/k1", true).empty());
+}
+
+TEST_F(ManifestTest, OneFileCanBeCheckedBeforeItIsUsed) {
+  const std::string directory = make_attempt("a", "abc");
+  check_artifact_file(directory, "weights.h5");
+  write_file_atomically(directory + "/weights.h5", "abd");
+  EXPECT_THROW(check_artifact_file(directory, "weights.h5"), Error);
+  check_artifact_file(directory, "deep/rows.json");
+  EXPECT_THROW(check_artifact_file(directory, "another"), Error);
+}
+
+TEST_F(ManifestTest, AFileThatMayBeAbsentMustBeWholeWhereItIsThere) {
+  const std::string directory = make_attempt("a", "abc");
+  std::filesystem::remove(directory + "/weights.h5");
+  EXPECT_FALSE(verify_manifest(directory, true).empty());
+  EXPECT_TRUE(verify_manifest(directory, true, "weights.h5").empty());
+  write_file_atomically(directory + "/weights.h5", "abd");
+  EXPECT_FALSE(verify_manifest(directory, true, "weights.h5").empty());
+}
+
 TEST_F(ManifestTest, SameContentSameHash) {
   Manifest manifest;
   manifest.key = "k";

@@ -92,6 +92,21 @@ TEST_F(ArtifactsTest, AnAttemptThatIsNotWhatWasCommittedIsRefused) {
   EXPECT_FALSE(is_published());
 }
 
+TEST_F(ArtifactsTest, PublishedNamesCanBeFlushed) {
+  const auto artifacts = make_file_artifacts(campaign_);
+  proto::StageResult result;
+  ASSERT_EQ(artifacts->publish(attempt(1), result), "");
+  artifacts->sync();
+  EXPECT_TRUE(is_published());
+  std::filesystem::remove_all(campaign_ + "/attempts");
+  artifacts->sync();  // nothing new
+  (void)attempt(2);
+  ASSERT_EQ(artifacts->publish(attempt(2), result), "");
+  std::filesystem::remove_all(campaign_ + "/attempts");
+  EXPECT_THROW(artifacts->sync(), Error);
+  EXPECT_THROW(artifacts->sync(), Error);  // tried again until it succeeds
+}
+
 TEST_F(ArtifactsTest, AnAttemptReplacesADamagedArtifact) {
   ASSERT_EQ(publish(attempt(1)), "");
   damage(artifact_directory(campaign_, "key") + "/weights");

@@ -29,14 +29,22 @@ class ReactorTest : public testing::Test {
   }
 
   void add(const std::string& key, std::vector<std::string> inputs = {},
-           StageState state = StageState::kPending) {
+           StageState state = StageState::kPending, const std::string& label = "") {
     StageEntry stage;
     stage.stored.key = key;
-    stage.stored.label = "label of " + key;
+    stage.stored.label = label.empty() ? "label of " + key : label;
     stage.stored.state = state;
     stage.inputs = std::move(inputs);
     stage.position = ++position_;
     reactor_.add_stage(std::move(stage), now_);
+  }
+
+  // Of one name: "seen", s0, s1, ...
+  void add_alike(int count) {
+    add("seen", {}, StageState::kPending, "train");
+    for (int i = 0; i < count; ++i) {
+      add("s" + std::to_string(i), {}, StageState::kPending, "train");
+    }
   }
 
   template <class Message>
@@ -118,6 +126,26 @@ class ReactorTest : public testing::Test {
     result.set_outcome(outcome);
     result.set_why("because");
     (void)reactor_.committed(key, result);
+  }
+  void finish_in(std::int64_t gang, const std::string& key, double seconds) {
+    ASSERT_EQ(only<Publish>(commit(gang, key, epoch_of(key))).size(), 1U);
+    proto::StageResult result;
+    result.set_outcome(proto::StageResult::DONE);
+    result.set_seconds(seconds);
+    (void)reactor_.committed(key, result);
+  }
+  // Asks for several at once; there must be some.
+  Order next_order(std::int64_t gang, int most = 64) {
+    auto message = from<proto::NextRequest>(gang);
+    message.set_most(most);
+    const auto orders = only<Order>(reactor_.on_next(++request_, message, now_));
+    EXPECT_EQ(orders.size(), 1U);
+    return orders.empty() ? Order{} : orders[0];
+  }
+  void beat_gangs() {
+    for (const std::int64_t gang : {1, 2}) {
+      (void)reactor_.on_heartbeat(++request_, from<proto::HeartbeatRequest>(gang), now_);
+    }
   }
   Outbox fail(std::int64_t gang, const std::string& key, const std::string& kind) {
     auto message = from<proto::FailRequest>(gang);
@@ -411,6 +439,113 @@ TEST_F(ReactorTest, StopTellsEveryGangToSaveAndKeepsTheWork) {
   EXPECT_EQ(state_of("s"), StageState::kPending);  // the next run continues it
   const Outbox after = reactor_.on_next(++request_, from<proto::NextRequest>(1), now_);
   EXPECT_EQ(reply_to<proto::NextReply>(after, request_)->order(), proto::NextReply::EXIT);
+}
+
+TEST_F(ReactorTest, ATrunkThatIsBroughtBackGoesInFrontOfItsReader) {
+  add("run", {"trunk"}, StageState::kDone);  // the trunk was left out of this plan
+  add("trunk");
+  (void)reactor_.artifact_lost("run", "a flipped bit");
+  EXPECT_EQ(state_of("run"), StageState::kPending);
+  start_gangs();
+  EXPECT_EQ(next(1), "trunk");
+  EXPECT_EQ(next(2), "");
+  finish(1, "trunk");
+  EXPECT_EQ(next(1), "run");
+}
+
+TEST_F(ReactorTest, WithoutItsTrunkADamagedStageFails) {
+  add("run", {"trunk"}, StageState::kDone);
+  (void)reactor_.artifact_lost("run", "a flipped bit");
+  EXPECT_EQ(state_of("run"), StageState::kFailed);
+}
+
+TEST_F(ReactorTest, ADamagedStageBehindAFailureFails) {
+  add("base", {}, StageState::kFailed);
+  add("run", {"base"}, StageState::kDone);
+  (void)reactor_.artifact_lost("run", "a flipped bit");
+  (void)reactor_.on_tick(now_);
+  EXPECT_EQ(state_of("run"), StageState::kFailed);
+}
+
+TEST_F(ReactorTest, StagesThatAreKnownToBeShortGoOutTogether) {
+  add_alike(16);
+  start_gangs();
+  EXPECT_EQ(next_order(1).more.size(), 0U);  // nobody knows how long these take
+  finish_in(1, "seen", 0.01);
+  const Order order = next_order(1);
+  EXPECT_EQ(order.key, "s0");
+  EXPECT_EQ(order.more, (std::vector<std::string>{"s1", "s2", "s3"}));  // 16 ready, 2 gangs: half
+  for (const std::string& key : order.more) {
+    EXPECT_EQ(state_of(key), StageState::kRunning);
+    EXPECT_EQ(reactor_.stages().at(key).stored.gang, 1);
+  }
+}
+
+TEST_F(ReactorTest, AnOrderOfShortStagesIsShortItself) {
+  add_alike(64);
+  start_gangs();
+  EXPECT_EQ(next(1), "seen");
+  finish_in(1, "seen", 0.08);
+  EXPECT_EQ(next_order(1).more.size(), 2U);     // 3 x 0.08 s are more than kShortSeconds
+  EXPECT_EQ(next_order(2, 2).more.size(), 1U);  // that takes at most two
+}
+
+TEST_F(ReactorTest, AStageThatHasFailedIsAlone) {
+  add_alike(16);
+  start_gangs();
+  EXPECT_EQ(next(1), "seen");
+  finish_in(1, "seen", 0.01);
+  EXPECT_EQ(next(1), "s0");
+  (void)fail(1, "s0", "io");
+  now_ += 100;
+  beat_gangs();
+  EXPECT_EQ(next_order(1).more.size(), 0U);  // s0 again
+}
+
+TEST_F(ReactorTest, AGangThatComesBackKeepsAllThatItHolds) {
+  add_alike(16);
+  start_gangs();
+  EXPECT_EQ(next(1), "seen");
+  finish_in(1, "seen", 0.01);
+  const Order order = next_order(1);
+  ASSERT_EQ(order.more.size(), 3U);
+  auto message = from<proto::RegisterRequest>(1);
+  message.set_held_key("s0");
+  message.set_held_epoch(1);
+  proto::HeldLease& held = *message.add_also_held();
+  held.set_key("s2");
+  held.set_epoch(1);
+  const Outbox out = reactor_.on_register(++request_, message, now_);
+  EXPECT_TRUE(reply_to<proto::RegisterReply>(out, request_)->keep_lease());
+  EXPECT_EQ(state_of("s0"), StageState::kRunning);
+  EXPECT_EQ(state_of("s2"), StageState::kRunning);
+  EXPECT_EQ(state_of("s1"), StageState::kPending);  // of which it knows nothing
+  EXPECT_EQ(state_of("s3"), StageState::kPending);
+}
+
+TEST_F(ReactorTest, PartsOfACommitAreJudgedOneByOne) {
+  add("a");
+  add("b");
+  add("c");
+  start_gangs();
+  EXPECT_EQ(next(1), "a");
+  EXPECT_EQ(next(2), "b");
+  auto message = from<proto::CommitRequest>(1);
+  message.set_key("a");
+  message.set_epoch(epoch_of("a"));
+  message.mutable_result()->set_outcome(proto::StageResult::STOPPED);  // was not begun
+  proto::CommitRequest& foreign = *message.add_more();
+  foreign.set_key("b");
+  foreign.set_epoch(epoch_of("b"));
+  const Outbox out = reactor_.on_commit(++request_, message, now_);
+  const auto* reply = reply_to<proto::CommitReply>(out, request_);
+  ASSERT_NE(reply, nullptr);
+  EXPECT_TRUE(reply->accepted());
+  ASSERT_EQ(reply->more_size(), 1);
+  EXPECT_FALSE(reply->more(0).accepted());
+  EXPECT_EQ(state_of("a"), StageState::kPending);
+  EXPECT_EQ(reactor_.stages().at("a").stored.attempts, 0);  // that is no failure
+  EXPECT_EQ(state_of("b"), StageState::kRunning);
 }
 
 TEST_F(ReactorTest, ABrokenLauncherIsNotTriedForEver) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// GELU, SwiGLU, rotary positions, biases, softmax cross-entropy, AdamW.
+// GELU, SwiGLU, rotary positions, biases, softmax cross-entropy, update rules.
 #include <cmath>
 
 #include "kernels/cuda/adamw.h"
@@ -9,6 +9,7 @@
 #include "kernels/cuda/partial_sums.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/swiglu.h"
+#include "kernels/cuda/update_rules.h"
 #include "tests/cuda_emulation/cases.h"
 
 namespace finescale {
@@ -113,6 +114,38 @@ Results cross_entropy(const Side& side, const Size& size) {
   return {{"losses", losses}, {"losses only", losses_only}, {"gradient", logits}};
 }
 
+// A vocabulary cut into `more` equal parts, as their ranks would compute it one after the other.
+Results vocabulary_parts(const Side& side, const Size& size) {
+  const std::int64_t width = size.cols / size.more;
+  Array logits = side.input(1, size.rows, size.cols, 3, 4);
+  Array weights = side.wide_input(2, 1, size.rows);
+  Array losses = side.wide_output(1, size.rows);
+  Array statistics = side.wide_output(size.more * size.rows, 3);
+  Array whole = side.wide_output(size.rows, 3);
+  const auto tell = side.is_cuda() ? cuda::cross_entropy_statistics : cross_entropy_statistics;
+  const auto combine = side.is_cuda() ? cuda::cross_entropy_combine : cross_entropy_combine;
+  const auto finish = side.is_cuda() ? cuda::cross_entropy_finish : cross_entropy_finish;
+  const auto each_part = [&](const auto& use) {
+    for (std::int64_t part = 0; part < size.more; ++part) {
+      Array labels(DType::kI32, 1, size.rows);
+      for (std::int64_t r = 0; r < size.rows; ++r) {
+        labels.set(0, r, static_cast<double>((37 * r + 1) % size.cols - part * width));
+      }
+      use(logits.view().columns(part * width, (part + 1) * width), labels.vector(),
+          statistics.view().row_range(part * size.rows, (part + 1) * size.rows));
+    }
+  };
+  each_part([&](const TensorView& some, const TensorView& labels, const TensorView& own) {
+    tell(side.stream, some, labels, own, true);
+  });
+  combine(side.stream, statistics.view(), whole.view());
+  each_part([&](const TensorView& some, const TensorView& labels, const TensorView& own) {
+    finish(side.stream, some, labels, weights.vector(), 0.3, own, whole.view(), losses.vector(),
+           true);
+  });
+  return {{"statistics", statistics}, {"whole", whole}, {"losses", losses}, {"gradient", logits}};
+}
+
 Results adamw(const Side& side, const Size& size) {
   Array weight = side.input(1, 1, size.cols);
   Array gradient = side.input(2, 1, size.cols, 0, 0.1);
@@ -125,6 +158,37 @@ Results adamw(const Side& side, const Size& size) {
     update(side.stream, settings, weight.vector(), gradient.vector(), m.vector(), v.vector());
   }
   return {{"weight", weight}, {"m", m}, {"v", v}};
+}
+
+Results lion(const Side& side, const Size& size) {
+  Array weight = side.input(1, 1, size.cols);
+  Array gradient = side.input(2, 1, size.cols, 0, 0.1);
+  gradient.set(0, 0, 0);  // a sign of zero
+  Array m = side.output(1, size.cols);
+  const auto update = side.is_cuda() ? cuda::lion_update : lion_update;
+  for (int step = 0; step < 3; ++step) {
+    update(side.stream, {.learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.7},
+           weight.vector(), gradient.vector(), m.vector());
+  }
+  return {{"weight", weight}, {"m", m}};
+}
+
+// `more`: 0 without momentum, 1 with, 2 Nesterov's.
+Results sgd(const Side& side, const Size& size) {
+  Array weight = side.input(1, 1, size.cols);
+  Array gradient = side.input(2, 1, size.cols, 0, 0.1);
+  Array m = side.output(1, size.cols);
+  const auto update = side.is_cuda() ? cuda::sgd_update : sgd_update;
+  for (int step = 0; step < 3; ++step) {
+    update(side.stream,
+           {.learning_rate = 0.01,
+            .momentum = size.more == 0 ? 0 : 0.9,
+            .nesterov = size.more == 2,
+            .weight_decay = 0.1,
+            .gradient_scale = 0.7},
+           weight.vector(), gradient.vector(), size.more == 0 ? TensorView() : m.vector());
+  }
+  return {{"weight", weight}, {"m", m}};
 }
 
 }  // namespace
@@ -157,11 +221,26 @@ std::vector<Case> pointwise_cases() {
            .sizes = {{1, 2}, {5, 75, 2}, {3, 1000}, {2, 3001, 2}},
            .slow_sizes = {},
            .run = cross_entropy},
+          {.name = "vocabulary_parts",
+           .dtypes = wide,
+           .sizes = {{1, 2, 2}, {5, 75, 3}, {3, 1000, 4}, {130, 6, 2}, {2, 3001, 1}},
+           .slow_sizes = {},
+           .run = vocabulary_parts},
           {.name = "adamw",
            .dtypes = wide,
            .sizes = {{1, 1}, {1, 75}, {1, 256}, {1, 1000}, {1, 3001}},
            .slow_sizes = {},
-           .run = adamw}};
+           .run = adamw},
+          {.name = "lion",
+           .dtypes = wide,
+           .sizes = {{1, 1}, {1, 75}, {1, 1000}, {1, 3001}},
+           .slow_sizes = {},
+           .run = lion},
+          {.name = "sgd",
+           .dtypes = wide,
+           .sizes = {{1, 1, 1}, {1, 75, 0}, {1, 1000, 2}, {1, 3001, 1}},
+           .slow_sizes = {},
+           .run = sgd}};
 }
 
 }  // namespace finescale

@@ -11,11 +11,11 @@
 #include <gtest/gtest.h>
 
 #include "comm/local/local_group.h"
-#include "comm/nccl/nccl_group.h"
 #include "core/parallel.h"
 #include "core/random.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "worker/data/loader.h"
+#include "worker/engines.h"
 #include "worker/single_engine.h"
 #include "worker/train_model.h"
 
@@ -97,15 +97,11 @@ Dataset examples(int steps) {
 // A model that trains on the CPU or a GPU, alone or as one rank of a mesh.
 class TrainedRun {
  public:
-  TrainedRun(const Setting& setting, int steps, Gpu* gpu, Mesh* mesh = nullptr, int zero_stage = 0)
+  TrainedRun(const Setting& setting, int steps, Gpu* gpu, const Engine* of_mesh = nullptr)
       : train_(train_config(setting)), data_(examples(steps)), loader_(data_, train_, 1) {
-    Engine engine = single_.engine();
+    Engine engine = of_mesh != nullptr ? *of_mesh : single_.engine();
     engine.recompute = setting.recompute;
     engine.host_moments = setting.host_moments;
-    if (mesh != nullptr) {
-      engine.mesh = mesh;
-      engine.zero_stage = zero_stage;
-    }
     if (gpu != nullptr) {
       engine.stream = gpu->stream().with_products(setting.products);
     }
@@ -227,37 +223,54 @@ TEST_P(GpuTraining, GoesOnFromACheckpointWithTheSameBits) {
   EXPECT_TRUE(again.state() == whole.state());
 }
 
-// Two ranks with a GPU each: the tree of gradients goes by NCCL.
+// Ranks with a GPU each: gradients, rows of activations, states of pieces go by NCCL.
 struct Ranks {
-  MeshShape mesh;
+  MeshShape shape;
   int zero_stage = 0;
+  int interleave = 1;
+  int num_layers = 1;
+  int num_steps = 20;
   Pace pace = Pace::kLate;
 };
 
-class TwoGpus : public testing::TestWithParam<Ranks> {};
+config::Mesh mesh_config(const Ranks& ranks) {
+  config::Mesh mesh;
+  mesh.set_data(ranks.shape.data);
+  mesh.set_shard(ranks.shape.shard);
+  mesh.set_tensor(ranks.shape.tensor);
+  mesh.set_pipeline(ranks.shape.pipeline);
+  mesh.set_interleave(ranks.interleave);
+  if (ranks.zero_stage > 0) {
+    mesh.set_zero(ranks.zero_stage);
+  }
+  return mesh;
+}
 
-TEST_P(TwoGpus, HaveTheLossesOfOneRankOnTheCpu) {
-  constexpr int kSteps = 20;
-  cuda::emulation::start_machine({.devices = 2});
-  if (survey_gpus().gpus.size() < 2) {
-    GTEST_SKIP() << "there is one GPU";
+class SeveralGpus : public testing::TestWithParam<Ranks> {};
+
+TEST_P(SeveralGpus, HaveTheLossesOfOneRankOnTheCpu) {
+  const Ranks& ranks = GetParam();
+  const int num_ranks = ranks.shape.num_ranks();
+  cuda::emulation::start_machine({.devices = num_ranks});
+  if (std::ssize(survey_gpus().gpus) < num_ranks) {
+    GTEST_SKIP() << "there are too few GPUs";
   }
   set_num_threads(1);
   for (const char* method : {"full", "lora"}) {
-    const Setting setting{.method = method};
+    const Setting setting{.num_layers = ranks.num_layers, .method = method};
     std::vector<std::pair<double, double>> wanted;
-    TrainedRun cpu(setting, kSteps, nullptr);
-    for (std::int64_t step = 0; step < kSteps; ++step) {
+    TrainedRun cpu(setting, ranks.num_steps, nullptr);
+    for (std::int64_t step = 0; step < ranks.num_steps; ++step) {
       wanted.push_back(cpu.step(step));
     }
-    cuda::emulation::start_machine({.devices = 2, .pace = GetParam().pace, .seed = 9});
-    run_local_ranks(2, [&](Group& host) {
+    cuda::emulation::start_machine({.devices = num_ranks, .pace = ranks.pace, .seed = 9});
+    run_local_ranks(num_ranks, [&](Group& host) {
       set_num_threads(1);
       Gpu gpu(host.rank(), host.rank());
-      const auto world = make_nccl_group(host.split(0, host.rank(), "gpus"), gpu);
-      Mesh mesh(*world, GetParam().mesh);
-      TrainedRun run(setting, kSteps, &gpu, &mesh, GetParam().zero_stage);
-      for (std::int64_t step = 0; step < kSteps; ++step) {
+      Engines engines(host, &gpu);
+      const Engine engine = engines.get(mesh_config(ranks));
+      TrainedRun run(setting, ranks.num_steps, &gpu, &engine);
+      for (std::int64_t step = 0; step < ranks.num_steps; ++step) {
         const auto [loss, norm] = run.step(step);
         EXPECT_NEAR(loss / wanted[static_cast<std::size_t>(step)].first, 1, 1e-5) << step;
         EXPECT_NEAR(norm / wanted[static_cast<std::size_t>(step)].second, 1, 1e-4) << step;
@@ -268,14 +281,27 @@ TEST_P(TwoGpus, HaveTheLossesOfOneRankOnTheCpu) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Meshes, TwoGpus,
-    testing::Values(Ranks{.mesh = {.data = 2}},
-                    Ranks{.mesh = {.shard = 2}, .zero_stage = 1, .pace = Pace::kRandom},
-                    Ranks{.mesh = {.shard = 2}, .zero_stage = 2},
-                    Ranks{.mesh = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom}),
+    Meshes, SeveralGpus,
+    testing::Values(
+        Ranks{.shape = {.data = 2}},
+        Ranks{.shape = {.shard = 2}, .zero_stage = 1, .pace = Pace::kRandom},
+        Ranks{.shape = {.shard = 2}, .zero_stage = 2},
+        Ranks{.shape = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom},
+        Ranks{.shape = {.tensor = 2}, .num_steps = 6, .pace = Pace::kRandom},
+        Ranks{.shape = {.pipeline = 2}, .num_layers = 2, .num_steps = 6, .pace = Pace::kRandom},
+        Ranks{.shape = {.pipeline = 2}, .interleave = 2, .num_layers = 4, .num_steps = 3},
+        Ranks{.shape = {.shard = 2, .pipeline = 2},
+              .zero_stage = 3,
+              .num_layers = 2,
+              .num_steps = 3,
+              .pace = Pace::kRandom},
+        Ranks{.shape = {.tensor = 2, .pipeline = 2}, .num_layers = 2, .num_steps = 3}),
     [](const auto& one) {
-      return "data" + std::to_string(one.param.mesh.data) + "_zero" +
-             std::to_string(one.param.zero_stage);
+      const MeshShape& shape = one.param.shape;
+      return "data" + std::to_string(shape.data) + "_shard" + std::to_string(shape.shard) +
+             "_tensor" + std::to_string(shape.tensor) + "_pipeline" +
+             std::to_string(shape.pipeline) + "_zero" + std::to_string(one.param.zero_stage) +
+             "_interleave" + std::to_string(one.param.interleave);
     });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -43,6 +43,34 @@ must run grown small --extend
 grep -q 'will be made again' last.log || { fail "nobody found it"; tail -20 last.log; }
 must "$finescale" audit small
 [ -d "small/artifacts/.damaged-$base" ] || fail "the damaged artifact was not kept"
+# The tokenizer that every trial is made with.
+cp -r whole spoilt
+tokenizer=
+for artifact in spoilt/artifacts/*/; do
+  [ -e "$artifact/tokenizer.json" ] && [ ! -e "$artifact/checkpoint.h5" ] && tokenizer=$(basename "$artifact")
+done
+[ -n "$tokenizer" ] || fail "no tokenizer was found"
+sed -i 's/"id"/"iD"/; s/"vocab"/"vocaB"/' "spoilt/artifacts/$tokenizer/tokenizer.json"
+sed 's/seed: \[1\]/seed: [1, 2]/' grown.yaml >seeds.yaml
+must run seeds spoilt --extend
+grep -q 'will be made again' last.log || { fail "nobody found the spoilt tokenizer"; tail -20 last.log; }
+must "$finescale" audit spoilt
+
+# A certificate that a trial's record can be made again, and what nobody needs any more.
+must "$finescale" verify-resume whole t0001
+grep -q '^bit-equal' last.log || { fail "the record could not be made again"; cat last.log; }
+must "$finescale" verify-resume whole t0001 --steps 0 --json
+grep -q '"weights": "equal"' last.log || { fail "the weights could not be made again"; cat last.log; }
+must "$finescale" prune whole --dry-run
+must "$finescale" audit whole
+cp -r whole pruned
+must "$finescale" prune pruned
+must "$finescale" audit pruned
+[ "$("$finescale" results pruned --json --canonical)" = "$("$finescale" results whole --json --canonical)" ] || fail "pruning changed results"
+ls pruned/artifacts | grep -q damaged && fail "prune left a damaged artifact"
+must "$finescale" results pruned --tensorboard
+ls pruned/tensorboard/t0001/events.out.tfevents.* >/dev/null || fail "no event file"
+
 axes() { "$finescale" results "$1" --json --canonical | grep -v '"trial"' | sort; }
 [ "$(axes small)" = "$(axes whole)" ] || { fail "results differ"; diff <(axes small) <(axes whole) | head; }
 echo "damaged_artifact: $failures failures"

@@ -12,6 +12,7 @@ finescale=$bin/finescale
 rm -rf "$work"
 mkdir -p "$work"
 cd "$work"
+work=$PWD
 
 . "$source_dir/tests/faults/words.sh"
 write_words

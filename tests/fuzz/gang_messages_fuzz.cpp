@@ -64,17 +64,30 @@ class Session {
         answered(reply->request);
       } else if (const Order* order = std::get_if<Order>(&action)) {
         answered(order->request);
-        FS_CHECK(reactor_.stages().at(order->key).stored.gang == order->gang, "a lease of nobody");
+        check_lease(order->key, order->gang);
+        for (const std::string& key : order->more) {
+          check_lease(key, order->gang);
+        }
       } else if (const Publish* publish = std::get_if<Publish>(&action)) {
-        const StoredStage& stage = reactor_.stages().at(publish->commit.key()).stored;
-        FS_CHECK(stage.state == StageState::kRunning && stage.epoch == publish->commit.epoch(),
-                 "a commit without a lease");
         answered(publish->request);
-        proto::StageResult result;
-        result.set_outcome(publish->commit.result().outcome());
-        take(reactor_.committed(publish->commit.key(), result));
+        for (const CommitPart& part : publish->parts) {
+          publish_part(part, publish->gang);
+        }
       }
     }
+  }
+  void check_lease(const std::string& key, std::int64_t gang) const {
+    const StoredStage& stage = reactor_.stages().at(key).stored;
+    FS_CHECK(stage.state == StageState::kRunning && stage.gang == gang, "a lease of nobody");
+  }
+  // As CampaignActions: the same stage twice in one commit is published once.
+  void publish_part(const CommitPart& part, std::int64_t gang) {
+    const proto::CommitRequest& commit = part.commit;
+    if (part.reply || !reactor_.is_leased(commit.key(), commit.epoch(), gang)) {
+      return;
+    }
+    proto::StageResult result = commit.result();
+    take(reactor_.committed(commit.key(), result));
   }
   void answered(std::uint64_t request) {
     FS_CHECK(request <= request_ && ++answers_[request] == 1, "a call was answered twice");

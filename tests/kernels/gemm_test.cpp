@@ -23,7 +23,14 @@ struct Size {
 };
 
 TEST_P(Gemm, EveryTransposeScaleAndStride) {
-  for (const Size s : {Size{1, 1, 1}, {3, 5, 7}, {75, 1, 33}, {1, 129, 64}, {130, 70, 17}}) {
+  for (const Size s : {Size{1, 1, 1},
+                       {3, 5, 7},
+                       {75, 1, 33},
+                       {1, 129, 64},
+                       {130, 70, 17},
+                       {29, 24, 90},
+                       {50, 8, 40},
+                       {7, 70, 100}}) {
     for (const Transpose ta : {Transpose::kNo, Transpose::kYes}) {
       for (const Transpose tb : {Transpose::kNo, Transpose::kYes}) {
         for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {0.5, 1.0}, {-2.0, 0.25}}) {
@@ -77,6 +84,8 @@ TEST_P(Gemm, ThreadsChangeNoBit) {
   };
   for (const Case& t : {Case{{2048, 8, 128}, Transpose::kNo, Transpose::kYes},
                         {{8, 128, 2048}, Transpose::kYes, Transpose::kNo},
+                        {{200, 8, 2048}, Transpose::kYes, Transpose::kNo},
+                        {{1024, 24, 65}, Transpose::kNo, Transpose::kYes},
                         {{128, 128, 2048}, Transpose::kYes, Transpose::kNo},
                         {{240, 384, 128}, Transpose::kNo, Transpose::kYes},
                         {{65, 1100, 40}, Transpose::kNo, Transpose::kYes},

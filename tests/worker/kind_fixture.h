@@ -222,7 +222,8 @@ inline bool fits(const Choice& choice) {
 // The ranks of a group that train one choice.
 class TrainedRun {
  public:
-  TrainedRun(Group& group, const Choice& choice, const MeshShape& mesh = {}, int zero_stage = 0)
+  TrainedRun(Group& group, const Choice& choice, const MeshShape& mesh = {}, int zero_stage = 0,
+             const Stream& stream = Stream())
       : train(settings(choice)),
         mesh_(group, mesh),
         messages_(&group.monitor()),
@@ -232,11 +233,12 @@ class TrainedRun {
     set_num_threads(1);
     engine.mesh = &mesh_;
     engine.zero_stage = zero_stage;
+    engine.stream = stream;
     engine.messages = mesh.pipeline > 1 ? &messages_ : nullptr;
     engine = engine_for(engine, train);
     base = std::make_shared<BaseModel>(make_base_model(engine, small_model(choice.biased),
                                                        storage_of(choice.precision),
-                                                       quantisation_of(train.method())));
+                                                       base_form(engine, train)));
     initialize(*base, 1);
     if (objective_->needs_reference()) {
       MeasuredModel start(engine, {base, {}});

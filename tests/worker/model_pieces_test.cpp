@@ -148,14 +148,20 @@ TEST_P(ModelPieces, RecomputationChangesNoBit) {
 }
 
 // Kept elements per token and layer: x, q, k, v, O, x2, gate, up, the smallest set without a second
-// GEMM, are 2 C + (2 H + 2 K) D + 2 F; keeping norm outputs and SwiGLU adds 2 C + F.
+// GEMM, are 2 C + (2 H + 2 K) D + 2 F; keeping norm outputs and SwiGLU, as tensor-parallel ranks do
+// to send less, adds 2 C + F.
 TEST(Recompute, KeepsWhatTheFormulaSays) {
   const Shape4 shape{.heads = 4, .kv_heads = 2};
-  const auto per_layer = [&](Recompute recompute) {
+  const auto per_layer = [&](Recompute recompute, Group* tensor = nullptr) {
     const auto bytes = [&](int layers) {
       Shape4 deep = shape;
       deep.layers = layers;
-      Held held(deep, DType::kF32, {}, {.tensor = nullptr, .recompute = recompute, .hooks = {}});
+      ModelPart part;
+      if (tensor != nullptr) {
+        part.tensor_rank = tensor->rank();
+        part.tensor_size = tensor->size();
+      }
+      Held held(deep, DType::kF32, part, {.tensor = tensor, .recompute = recompute, .hooks = {}});
       (void)held.step(make_batch());
       return static_cast<std::int64_t>(held.model->tape().activation_bytes());
     };
@@ -164,9 +170,15 @@ TEST(Recompute, KeepsWhatTheFormulaSays) {
   const std::int64_t width = 16;
   const std::int64_t minimal = 2 * width + (2 * 4 + 2 * 2) * 6 + 2 * 24;
   const std::int64_t statistics = 4 + 2;  // log-sum-exp per head, a reciprocal per norm
-  EXPECT_EQ(per_layer(Recompute::kNone), minimal + 2 * width + 24 + statistics);
+  EXPECT_EQ(per_layer(Recompute::kNone), minimal + statistics);
   EXPECT_EQ(per_layer(Recompute::kSelective), minimal + statistics);
   EXPECT_EQ(per_layer(Recompute::kFull), width);
+  run_local_ranks(2, [&](Group& group) {
+    set_num_threads(1);
+    // Half of all but the norms' outputs; each rank's rows of the stream.
+    EXPECT_EQ(per_layer(Recompute::kNone, &group) - per_layer(Recompute::kSelective, &group),
+              2 * width + 24 / 2);
+  });
 }
 
 struct Event {

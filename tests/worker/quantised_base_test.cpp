@@ -61,8 +61,8 @@ class QuantisedBase : public testing::Test {
     return model.eval().loss_sum({batch}, 40, [] {});
   }
   std::shared_ptr<BaseModel> read(WeightSource& source, std::optional<Quantisation> how) {
-    auto base =
-        std::make_shared<BaseModel>(make_base_model(engine_, source.config(), DType::kF32, how));
+    auto base = std::make_shared<BaseModel>(
+        make_base_model(engine_, source.config(), DType::kF32, {.quantised = how}));
     read_base(source, *base);
     return base;
   }

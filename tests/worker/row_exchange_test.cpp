@@ -23,7 +23,7 @@ std::vector<float> values_of(int rank, std::int64_t count) {
 }
 
 void expect_rows(Group& group, std::int64_t tokens, const std::vector<float>& expected) {
-  RowExchange exchange(&group);
+  RowExchange exchange(&group, Stream());
   auto full = values_of(group.rank(), tokens * kWidth);
   const TensorView all(full.data(), DType::kF32, Shape{tokens, kWidth});
   const TensorView own = exchange.own(all);

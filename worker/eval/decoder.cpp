@@ -61,13 +61,15 @@ void DecoderBatch::add(std::int32_t token, std::int32_t position, std::int32_t s
 
 Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     : model_(&model),
-      exchange_(model.tensor_group()),
+      exchange_(model.tensor_group(), model.stream()),
       cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
              limits.sequences, limits.positions) {
   if (model.stream().on_gpu()) {
     throw Error(ErrorKind::kDevice, "text is generated on the CPU only", {},
                 "use resources.device: cpu for a sweep that generates or scores answers");
   }
+  FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
+           "text is generated in f32");
   make_buffers(limits);
 }
 

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/transfer.h"
 #include "sharding/ordered_losses.h"
 #include "sharding/ordered_reduce.h"
 #include "sharding/tree_order.h"
@@ -109,10 +110,15 @@ std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& bat
     const auto i = static_cast<std::size_t>(number);
     TensorView losses;
     (void)forward(batches[i], max_tokens, round, &losses);
-    for (std::size_t s = 0; has_losses && s + 1 < batches[i].segments.size(); ++s) {
+    if (!has_losses) {
+      return;
+    }
+    const HostCopy copy(engine_.stream, losses, HostCopy::For::kReading);
+    const TensorView& known = copy.view();
+    for (std::size_t s = 0; s + 1 < batches[i].segments.size(); ++s) {
       for (std::int32_t t = batches[i].segments[s]; t < batches[i].segments[s + 1]; ++t) {
         sums[first[i] + s] +=
-            losses.dtype == DType::kF64 ? losses.as<double>()[t] : double{losses.as<float>()[t]};
+            known.dtype == DType::kF64 ? known.as<double>()[t] : double{known.as<float>()[t]};
       }
     }
   });

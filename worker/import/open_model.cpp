@@ -7,6 +7,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/formats/safetensors.h"
+#include "checkpoint/manifest.h"
 #include "comm/group.h"
 #include "configs/canonical.h"
 #include "configs/model_directory.h"
@@ -128,6 +129,9 @@ OpenedModel open_checkpoint(const std::string& directory) {
                               : files_directory_of(origin.started_from());
   model.checkpoint = checkpoint;
   model.tokenizer = directory + "/tokenizer.json";
+  if (std::filesystem::exists(directory + "/manifest.json")) {
+    check_artifact_file(directory, "tokenizer.json");
+  }
   model.rules = origin.train().rules();
   if (!origin.train().has_rules()) {
     set_model_end(directory, model.rules);

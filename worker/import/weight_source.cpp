@@ -57,14 +57,12 @@ std::unique_ptr<WeightSource> make_checkpoint_source(const std::string& path) {
 }
 
 void read_base(WeightSource& source, BaseModel& model) {
-  for (const auto& piece : model.pieces) {
-    for (int index = 0; index < piece->weights.size(); ++index) {
-      const std::string& name = piece->weights.tensor(index).name;
-      fill_tensor(*piece, index, [&](const LocalPart& slab, const TensorView& values) {
-        source.read(name, slab, values);
-      });
-    }
-  }
+  fill_base(model, [&source](BasePiece& piece, int index) {
+    const std::string& name = piece.weights.tensor(index).name;
+    fill_tensor(piece, index, [&](const LocalPart& slab, const TensorView& values) {
+      source.read(name, slab, values);
+    });
+  });
 }
 
 }  // namespace finescale

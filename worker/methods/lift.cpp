@@ -75,7 +75,7 @@ class LiftMethod final : public Method {
   [[nodiscard]] const char* checkpoint_group() const override { return "/adapter"; }
   [[nodiscard]] bool trains_base() const override { return false; }
   [[nodiscard]] bool changes_base() const override { return true; }
-  [[nodiscard]] bool reads_base() const override { return true; }
+  [[nodiscard]] bool restores_base() const override { return true; }
   [[nodiscard]] bool trains_tensor(int tensor) const override {
     return std::any_of(matrices_.begin(), matrices_.end(),
                        [tensor](const Matrix& m) { return m.base == tensor; });

@@ -59,7 +59,7 @@ class Method {
   [[nodiscard]] virtual const std::vector<TensorGradient>* gradients() const { return nullptr; }
   // Where changes_base(): a resume must read the base too, because values stay in it that do not
   // train any more.
-  [[nodiscard]] virtual bool reads_base() const { return false; }
+  [[nodiscard]] virtual bool restores_base() const { return false; }
   // Which update the passes that follow are for, from 1.
   virtual void begin_step(std::int64_t /*step*/) {}
   // After an update was published: whether other elements train from here on. Then moved_from says

@@ -89,10 +89,15 @@ void activation_forward(const Stream& stream, const ActivationRule& rule, const 
 }
 
 void activation_backward(const Stream& stream, const ActivationRule& rule, const TensorView& dy,
-                         const TensorView& x, const TensorView& dx) {
+                         const TensorView& x, const TensorView& dx, const TensorView& y) {
   if (rule.gated && rule.kind == DecoderShape::Activation::kSilu) {
-    swiglu_backward(stream, dy, x, dx, TensorView());
-  } else if (rule.gated) {
+    swiglu_backward(stream, dy, x, dx, y);
+    return;
+  }
+  if (!y.empty()) {
+    activation_forward(stream, rule, x, y);
+  }
+  if (rule.gated) {
     geglu_backward(stream, gelu_kind(rule.kind), dy, x, dx);
   } else {
     gelu_backward(stream, gelu_kind(rule.kind), dy, x, dx);

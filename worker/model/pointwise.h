@@ -43,8 +43,8 @@ struct ActivationRule {
 
 void activation_forward(const Stream& stream, const ActivationRule& rule, const TensorView& x,
                         const TensorView& y);
-// dx may be the same memory as x.
+// dx may be the same memory as x. y (or empty) is made again on the way.
 void activation_backward(const Stream& stream, const ActivationRule& rule, const TensorView& dy,
-                         const TensorView& x, const TensorView& dx);
+                         const TensorView& x, const TensorView& dx, const TensorView& y);
 
 }  // namespace finescale

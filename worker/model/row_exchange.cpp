@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/row_exchange.h"
 
-#include <algorithm>
-#include <cmath>
-
 #include "core/error.h"
-#include "sharding/gradient_add.h"
+#include "kernels/cross_entropy.h"
+#include "worker/leaf_memory.h"
 
 namespace finescale {
 
@@ -16,27 +14,11 @@ std::span<std::byte> bytes_of(const TensorView& view) {
   return {static_cast<std::byte*>(view.data), view.size_bytes()};
 }
 
-template <class T>
-void combine(const T* parts, int ranks, std::int64_t rows, T* out) {
-  for (std::int64_t r = 0; r < rows; ++r) {
-    T most = parts[3 * r];
-    for (int rank = 1; rank < ranks; ++rank) {
-      most = std::max(most, parts[3 * (rank * rows + r)]);
-    }
-    T sum = 0;
-    T target = 0;
-    for (int rank = 0; rank < ranks; ++rank) {
-      const T* part = parts + 3 * (rank * rows + r);
-      sum += part[1] * std::exp(part[0] - most);
-      target += part[2];  // zero on all ranks but one
-    }
-    out[3 * r] = most;
-    out[3 * r + 1] = sum;
-    out[3 * r + 2] = target;
-  }
-}
-
 }  // namespace
+
+RowExchange::RowExchange(Group* group, const Stream& stream)
+    : group_(group != nullptr && group->size() > 1 ? group : nullptr),
+      memory_(leaf_memory(stream)) {}
 
 TensorView RowExchange::own(const TensorView& all) const noexcept {
   return active() ? all.row_range(begin(all.rows(), rank()), begin(all.rows(), rank() + 1)) : all;
@@ -83,20 +65,17 @@ void RowExchange::reduce_scatter(const TensorView& partial, std::span<const Tens
   std::size_t stride = 1;
   for (; 2 * stride < ranks; stride *= 2) {
     for (std::size_t left = 0; left + stride < ranks; left += 2 * stride) {
-      add_elements(addends_[left], addends_[left], addends_[left + stride], mine.num_elements(),
-                   mine.dtype);
+      add_elements(memory_, addends_[left], addends_[left], addends_[left + stride],
+                   mine.num_elements(), mine.dtype);
     }
   }
-  add_elements(sum.data, addends_[0], addends_[stride], mine.num_elements(), mine.dtype);
+  add_elements(memory_, sum.data, addends_[0], addends_[stride], mine.num_elements(), mine.dtype);
 }
 
 void combine_statistics(RowExchange& exchange, const TensorView& statistics,
                         const TensorView& scratch) {
   exchange.all_gather_parts(statistics, scratch);
-  const std::int64_t rows = statistics.rows();
-  statistics.dtype == DType::kF64
-      ? combine(scratch.as<double>(), exchange.size(), rows, statistics.as<double>())
-      : combine(scratch.as<float>(), exchange.size(), rows, statistics.as<float>());
+  cross_entropy_combine(exchange.stream(), scratch, statistics);
 }
 
 }  // namespace finescale

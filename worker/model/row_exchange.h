@@ -11,14 +11,16 @@
 
 #include "comm/group.h"
 #include "core/tensor.h"
+#include "sharding/gradient_add.h"
 
 namespace finescale {
 
 class RowExchange {
  public:
-  explicit RowExchange(Group* group)
-      : group_(group != nullptr && group->size() > 1 ? group : nullptr) {}
+  // stream: of the rows that travel.
+  RowExchange(Group* group, const Stream& stream);
 
+  [[nodiscard]] const Stream& stream() const noexcept { return memory_.stream; }
   [[nodiscard]] bool active() const noexcept { return group_ != nullptr; }
   [[nodiscard]] int size() const noexcept { return active() ? group_->size() : 1; }
   [[nodiscard]] int rank() const noexcept { return active() ? group_->rank() : 0; }
@@ -42,6 +44,7 @@ class RowExchange {
 
  private:
   Group* group_;
+  LeafMemory memory_;
   std::vector<std::size_t> offsets_;
   std::vector<std::span<const std::byte>> send_;
   std::vector<std::span<std::byte>> receive_;

@@ -24,6 +24,7 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   num_uploaded_ = 0;
   values_.clear();
   ops_.clear();
+  waiting_.clear();
   input_ = kNoValue;
   output_ = kNoValue;
   kept_ = TensorView();

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <span>
 #include <utility>
 #include <variant>
@@ -37,7 +38,8 @@ struct UnitHooks {
 };
 
 // What the backward pass makes again instead of keeping it, with the same bits. kSelective: outputs
-// of norms and activations. kFull: all of a layer but its input.
+// of norms and activations. kFull: all of a layer but its input. kNone: what costs next to nothing:
+// in the host's memory without tensor parallelism what kSelective makes again, else nothing.
 enum class Recompute { kNone, kSelective, kFull };
 
 struct TapeOptions {
@@ -51,8 +53,11 @@ class Tape {
  public:
   explicit Tape(DType dtype, const TapeOptions& options = {})
       : dtype_(dtype),
-        exchange_(options.tensor),
+        exchange_(options.tensor, options.stream),
         recompute_(options.recompute),
+        remakes_(options.recompute == Recompute::kSelective ||
+                 (options.recompute == Recompute::kNone && !options.stream.on_gpu() &&
+                  !exchange_.active())),
         hooks_(options.hooks),
         stream_(options.stream) {}
 
@@ -216,6 +221,14 @@ class Tape {
     Value x, y;
     ActivationRule rule;
   };
+  // What a linear layer's backward pass leaves until its input has been made again.
+  struct WeightGradient {
+    const LinearOp* op = nullptr;
+    TensorView own;                         // of y, in front of its factors
+    TensorView dy;                          // the same of all rows
+    TensorView dprojected;                  // of x A^T, when there are branches
+    std::unique_ptr<SharedOperand> shared;  // dy
+  };
   using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, LinearOp,
                           HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
   // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
@@ -267,6 +280,10 @@ class Tape {
   void run_forward(const AttentionOp& op);
   void run_forward(const ActivationOp& op);
   void make_again(Value value);  // its data, when they were not kept
+  // Whether a layer's weights wait for these data, not kept, to be made again; and their gradients.
+  [[nodiscard]] bool is_awaited(Value value) const;
+  void finish_weights(Value value);
+  void finish(WeightGradient& rest);
   void sum_rows(const TensorView& partial, const TensorView& sum);  // reduce-scatter
 
   void run_backward(const EnterOp& op);
@@ -284,7 +301,7 @@ class Tape {
   void weight_backward(const LinearOp& op, const TensorView& dy, const TensorView& own);
   void entries_backward(const TensorView& dy, const TensorView& x, const WeightRows& part);
   // products: of dx, to which the branches' are added; all are carried out.
-  void low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
+  void low_rank_backward(WeightGradient& rest, RowProducts& products);
   // The gradient in front of the factors of y, in a buffer to be given back.
   [[nodiscard]] TensorView factors_backward(const LinearOp& op);
   void input_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
@@ -293,6 +310,7 @@ class Tape {
   DType dtype_;
   RowExchange exchange_;
   Recompute recompute_;
+  bool remakes_;  // outputs of norms and activations
   const UnitHooks* hooks_;
   Stream stream_;
   bool training_ = false;
@@ -300,6 +318,7 @@ class Tape {
   std::int64_t max_tokens_ = 0;
   std::vector<Node> values_;
   std::vector<Op> ops_;
+  std::vector<WeightGradient> waiting_;
   Value input_ = kNoValue;
   Value scored_ = kNoValue;
   Value output_ = kNoValue;

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <utility>
+
 #include "core/error.h"
 #include "kernels/bias.h"
 #include "kernels/embedding.h"
@@ -70,6 +73,20 @@ void Tape::run_backward(const PositionsOp& op) {
   }
 }
 
+bool Tape::is_awaited(Value value) const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [value](const WeightGradient& rest) { return rest.op->x == value; });
+}
+
+void Tape::finish_weights(Value value) {
+  for (WeightGradient& rest : waiting_) {
+    if (rest.op->x == value) {
+      finish(rest);
+    }
+  }
+  std::erase_if(waiting_, [value](const WeightGradient& rest) { return rest.op->x == value; });
+}
+
 // The gradient of the residual stream is one buffer all the way down: what is added here by the
 // norm is seen by the projection that made x (it runs next) and by the earlier norm (it adds to the
 // same buffer later).
@@ -90,6 +107,10 @@ void Tape::run_backward(const AddNormOp& op) {
       give_back(dy, Rows::kOwn);
     }
     release_gradient(op.y);
+  }
+  if (is_awaited(op.y)) {
+    make_again(op.y);
+    finish_weights(op.y);
   }
   if (!gradient(op.sum).empty()) {
     if (needs_gradient(op.x)) {
@@ -112,14 +133,16 @@ void Tape::run_backward(const AddOp& op) {
 
 // Branches are carried out one after the other in the same scratch; x A^T of the one that trains
 // was kept.
-void Tape::low_rank_backward(const LinearOp& op, const TensorView& dy, RowProducts& products) {
+void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
+  const LinearOp& op = *rest.op;
   const LowRank& adapter = *op.adapter;
   const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
+  rest.dprojected = dprojected;
   // Calls f(part, its columns of dy, of x A^T, of the gradient of that).
   const auto for_parts = [&](const LowRank& branch, const auto& f) {
     std::int64_t begin = 0;
     for (const LowRankPart& part : branch.parts) {
-      f(part, dy.columns(part.row_begin, part.row_end),
+      f(part, rest.dy.columns(part.row_begin, part.row_end),
         op.projected.columns(begin, begin + branch.rank),
         dprojected.columns(begin, begin + branch.rank));
       begin += branch.rank;
@@ -146,11 +169,6 @@ void Tape::low_rank_backward(const LinearOp& op, const TensorView& dy, RowProduc
            part.b.gradient);
     }
   });
-  if (adapter.a.trains) {
-    gemm(stream_, Transpose::kYes, Transpose::kNo, 1, dprojected, data(op.x), 1,
-         adapter.a.gradient);
-  }
-  give_back(dprojected, Rows::kAll);
 }
 
 TensorView Tape::factors_backward(const LinearOp& op) {
@@ -244,38 +262,60 @@ void Tape::weight_backward(const LinearOp& op, const TensorView& dy, const Tenso
   }
 }
 
+// The weights' gradients come last: their input is made again with the backward pass of what made
+// it.
 void Tape::run_backward(const LinearOp& op) {
   if (gradient(op.y).empty()) {
     return;
   }
-  const bool has_factors = op.adapter != nullptr && !op.adapter->outputs.empty();
-  const TensorView own = has_factors ? factors_backward(op) : gradient(op.y);
-  TensorView dy = own;
-  const bool gathers = op.split == Split::kInputs && exchange_.active();
-  if (gathers) {
-    dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    copy(stream_, own, exchange_.own(dy));
-    exchange_.all_gather(dy);
+  const LowRank* const adapter = op.adapter;
+  const bool has_factors = adapter != nullptr && !adapter->outputs.empty();
+  WeightGradient rest;
+  rest.op = &op;
+  rest.own = has_factors ? factors_backward(op) : gradient(op.y);
+  rest.dy = rest.own;
+  if (op.split == Split::kInputs && exchange_.active()) {
+    rest.dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
+    copy(stream_, rest.own, exchange_.own(rest.dy));
+    exchange_.all_gather(rest.dy);
   }
-  if (op.weight->trains || (op.adapter != nullptr && op.adapter->trains())) {
-    make_again(op.x);
+  if (adapter != nullptr && !adapter->inputs.empty()) {
+    make_again(op.x);  // its factors' gradients need it now
   }
-  const SharedOperand shared(stream_, dy);
-  if (op.weight->trains) {
-    weight_backward(op, dy, own);
-  }
+  rest.shared = std::make_unique<SharedOperand>(stream_, rest.dy);
   RowProducts products;
-  input_backward(op, dy, products);
-  if (op.adapter != nullptr && !op.adapter->parts.empty()) {
-    low_rank_backward(op, dy, products);
+  input_backward(op, rest.dy, products);
+  const bool has_branch = adapter != nullptr && !adapter->parts.empty();
+  if (has_branch) {
+    low_rank_backward(rest, products);
   } else {
     products.run(stream_, Transpose::kNo);
   }
-  if (gathers) {
-    give_back(dy, Rows::kAll);
+  const bool needs_input = op.weight->trains || (has_branch && adapter->a.trains);
+  if (needs_input && node(op.x).maker >= 0) {
+    waiting_.push_back(std::move(rest));
+  } else {
+    finish(rest);
   }
-  if (has_factors) {
-    give_back(own, node(op.y).rows);
+}
+
+void Tape::finish(WeightGradient& rest) {
+  const LinearOp& op = *rest.op;
+  if (op.weight->trains) {
+    weight_backward(op, rest.dy, rest.own);
+  }
+  if (!rest.dprojected.empty()) {
+    const Weight& a = op.adapter->a;
+    if (a.trains) {
+      gemm(stream_, Transpose::kYes, Transpose::kNo, 1, rest.dprojected, data(op.x), 1, a.gradient);
+    }
+    give_back(rest.dprojected, Rows::kAll);
+  }
+  if (rest.dy.data != rest.own.data) {
+    give_back(rest.dy, Rows::kAll);
+  }
+  if (rest.own.data != gradient(op.y).data) {
+    give_back(rest.own, node(op.y).rows);
   }
   release_gradient(op.y);
 }
@@ -328,12 +368,19 @@ void Tape::run_backward(const AttentionOp& op) {
 }
 
 void Tape::run_backward(const ActivationOp& op) {
+  const bool awaited = is_awaited(op.y);
   if (gradient(op.y).empty()) {
+    if (awaited) {
+      make_again(op.y);
+      finish_weights(op.y);
+    }
     return;
   }
   // The gradient takes the memory of its input, which nobody reads again.
   gradient(op.x) = data(op.x);
-  activation_backward(stream_, op.rule, gradient(op.y), data(op.x), gradient(op.x));
+  activation_backward(stream_, op.rule, gradient(op.y), data(op.x), gradient(op.x),
+                      awaited ? data(op.y) : TensorView());
+  finish_weights(op.y);
   release_gradient(op.y);
 }
 

@@ -79,7 +79,7 @@ Value Tape::add_norm(Value x, Value residual, const Weight& weight, const NormRu
                      Value* sum, std::size_t slot) {
   const bool stream_needs = needs_gradient(x) || needs_gradient(residual);
   const std::int64_t width = data(x).cols();
-  const bool shared = recompute_ == Recompute::kSelective;
+  const bool shared = remakes_;
   const Value y =
       add_value(shared ? shared_block(width, slot) : allocate(width), Rows::kAll,
                 stream_needs || weight.trains, shared ? static_cast<int>(ops_.size()) : -1);
@@ -227,7 +227,7 @@ void Tape::run_forward(const AttentionOp& op) {
 
 Value Tape::activation(Value x, const ActivationRule& rule) {
   const std::int64_t width = data(x).cols() / rule.num_inputs();
-  const bool shared = recompute_ == Recompute::kSelective;
+  const bool shared = remakes_;
   const Value y = add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
                             needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
   record(ActivationOp{x, y, rule});

@@ -7,7 +7,6 @@
 #include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
-#include "kernels/round.h"
 
 namespace finescale {
 
@@ -112,6 +111,9 @@ void Transformer::bind_values(const UnitBlocks& values) {
       }
       row += weights_->local_shape(i)[0];
     }
+    if (options_.rounded != nullptr && &weight != &embedding_) {
+      weight.rounded = options_.rounded->find(index.first);
+    }
   });
 }
 
@@ -126,27 +128,6 @@ void Transformer::set_trains(const std::function<bool(int tensor)>& trains) {
   for_each_weight([&](Weight& weight, const StackIndex& index) {
     weight.may_train = any(index.first, index.last) || any(index.bias_first, index.bias_last);
     weight.trains = weight.may_train;
-  });
-}
-
-void Transformer::keep_rounded() {
-  const auto for_each_matrix = [this](const auto& visit) {
-    for_each_weight([&](Weight& weight, const StackIndex& /*index*/) {
-      const bool is_looked_up = &weight == &embedding_ || &weight == &positions_;
-      if (!weight.may_train && !is_looked_up && !weight.value.empty() &&
-          weight.value.shape.rank == 2) {
-        visit(weight);
-      }
-    });
-  };
-  std::int64_t size = 0;
-  for_each_matrix([&](const Weight& weight) { size += weight.value.num_elements(); });
-  rounded_memory_ = AlignedBuffer(static_cast<std::size_t>(size) * dtype_size(DType::kBf16));
-  auto* place = static_cast<std::uint16_t*>(rounded_memory_.data());
-  for_each_matrix([&](Weight& weight) {
-    weight.rounded = TensorView(place, DType::kBf16, weight.value.shape);
-    round_to_bf16(options_.stream, weight.value, weight.rounded);
-    place += weight.value.num_elements();
   });
 }
 
@@ -191,12 +172,13 @@ void Transformer::bind_gradients(const std::vector<TensorGradient>& gradients) {
 
 std::vector<std::unique_ptr<SharedOperand>> Transformer::share_weights() const {
   std::vector<std::unique_ptr<SharedOperand>> shared;
-  // The host's are kept rounded where they do not train: keep_rounded().
   if (!options_.stream.on_gpu() || options_.stream.products() == Products::kF32) {
     return shared;
   }
   const auto share = [&](const Weight& weight) {
-    shared.push_back(std::make_unique<SharedOperand>(options_.stream, weight.value));
+    if (weight.rounded.empty()) {
+      shared.push_back(std::make_unique<SharedOperand>(options_.stream, weight.value));
+    }
   };
   for (const LayerWeights& layer : layers_) {
     for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {

@@ -15,6 +15,7 @@
 #include "worker/model/model_layout.h"
 #include "worker/model/parameters.h"
 #include "worker/model/quantised_weights.h"
+#include "worker/model/rounded_weights.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -36,6 +37,7 @@ struct TransformerOptions {
   Recompute recompute = Recompute::kNone;
   UnitHooks hooks;
   Stream stream = Stream();
+  const RoundedWeights* rounded = nullptr;      // multiplied by instead of the values; outlives it
   const QuantisedWeights* quantised = nullptr;  // of the tensors that are not stored; outlives it
 };
 
@@ -61,10 +63,6 @@ class Transformer {
   void set_trains(bool trains) {
     set_trains([trains](int) { return trains; });
   }
-  // Rounds the matrices that do not train to bf16 and multiplies by these from here on; their
-  // values must have been read and stay. For streams with Products::kBf16 in the host's memory.
-  void keep_rounded();
-  [[nodiscard]] std::size_t rounded_bytes() const noexcept { return rounded_memory_.size_bytes(); }
   // The loss of a micro-batch when training, from the losses of its tokens: see
   // Tape::cross_entropy. Empty: their sum.
   using Weigh = std::function<double(const MicroBatch& batch, const TensorView& losses,
@@ -148,7 +146,6 @@ class Transformer {
   Weight embedding_, positions_, final_norm_, head_;
   std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;
-  AlignedBuffer rounded_memory_;
   TensorView cos_;
   TensorView sin_;
   Tape tape_;

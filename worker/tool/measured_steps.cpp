@@ -24,7 +24,7 @@ constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
                              const TrainLoader& loader)
     : base_(make_base_model(single_.engine(), config, storage_of(train.precision()),
-                            quantisation_of(train.method()))),
+                            {.quantised = quantisation_of(train.method())})),
       loader_(&loader),
       learning_rate_(1e-9) {
   initialize(base_, 1);

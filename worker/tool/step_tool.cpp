@@ -238,8 +238,10 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
       gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
   engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
   engine = engine_for(engine, train);
-  BaseModel base = make_base_model(engine, config, storage_of(train.precision()),
-                                   quantisation_of(train.method()));
+  // A dump has the values.
+  BaseForm form = base_form(engine, train);
+  form.is_rounded = form.is_rounded && !request.contains("dump");
+  BaseModel base = make_base_model(engine, config, storage_of(train.precision()), form);
   if (weights) {
     read_base(*weights, base);
   } else {

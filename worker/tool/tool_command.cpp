@@ -9,6 +9,7 @@
 #include "worker/tool/error_answer.h"
 #include "worker/tool/generate_tool.h"
 #include "worker/tool/model_tools.h"
+#include "worker/tool/verify_resume_tool.h"
 
 namespace finescale {
 
@@ -25,12 +26,13 @@ int failed(const Error& error, bool json) {
 }  // namespace
 
 ToolCommand find_tool_command(std::string_view name) {
-  return name == "export"     ? export_tool
-         : name == "import"   ? import_tool
-         : name == "score"    ? score_tool
-         : name == "generate" ? generate_tool
-         : name == "chat"     ? chat_tool
-                              : nullptr;
+  return name == "export"          ? export_tool
+         : name == "import"        ? import_tool
+         : name == "score"         ? score_tool
+         : name == "generate"      ? generate_tool
+         : name == "chat"          ? chat_tool
+         : name == "verify-resume" ? verify_resume_tool
+                                   : nullptr;
 }
 
 int run_tool_command(CLI::App& app, int argc, char** argv, const bool& json,

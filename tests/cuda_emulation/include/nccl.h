@@ -9,6 +9,7 @@
 
 #define NCCL_MAJOR 2
 #define NCCL_UNIQUE_ID_BYTES 128
+#define NCCL_SPLIT_NOCOLOR (-1)
 #define NCCL_CONFIG_INITIALIZER \
   {}
 

@@ -332,6 +332,10 @@ ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* made
   emulation::wait_until("ncclCommSplit", [&] {
     return static_cast<int>(shared.splits[number].wanted.size()) == shared.size();
   });
+  *made = nullptr;
+  if (color == NCCL_SPLIT_NOCOLOR) {
+    return ncclSuccess;
+  }
   emulation::inside([&] {
     Shared::Split& split = shared.splits[number];
     std::vector<std::pair<int, int>> order;  // key, rank

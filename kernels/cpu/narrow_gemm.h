@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of f32 with a narrow side, as those of low-rank branches are: the library packs both
+// operands for a large product and spends more on that than on these.
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor.h"
+#include "kernels/gemm.h"
+
+namespace finescale::cpu {
+
+// Whether the narrow kernel multiplies op(a) [m, k] op(b) [k, n] faster than the library.
+[[nodiscard]] constexpr bool is_narrow(Transpose transpose_a, std::int64_t m, std::int64_t n,
+                                       std::int64_t k) noexcept {
+  constexpr std::int64_t kNarrow = 32;
+  return n <= kNarrow || k <= kNarrow || (transpose_a == Transpose::kYes && m <= kNarrow);
+}
+
+// c [m, n] = alpha op(a) op(b) + beta c on the calling thread; row strides respected. An element is
+// one sum over k in ascending order: no bit depends on the other rows and columns.
+void multiply_narrow(Transpose transpose_a, Transpose transpose_b, float alpha, const TensorView& a,
+                     const TensorView& b, float beta, const TensorView& c);
+
+}  // namespace finescale::cpu

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The frame of an optimizer's update: one thread per pack, bound by memory. A Rule changes one
+// weight and its states by its gradient: rule(gradient, weight, states).
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
+
+namespace finescale::cuda {
+
+inline constexpr int kUpdateThreads = 256;
+
+template <class T, int kStates>
+struct StatePointers {
+  T* at[kStates == 0 ? 1 : kStates];
+};
+
+// w, g and every state [count]
+template <class T, int kWidth, int kStates, class Rule>
+__global__ void __launch_bounds__(kUpdateThreads)
+    update_elements(Rule rule, T* __restrict__ w, const T* __restrict__ g,
+                    StatePointers<T, kStates> states, std::int64_t count) {
+  const std::int64_t i =
+      (static_cast<std::int64_t>(blockIdx.x) * kUpdateThreads + threadIdx.x) * kWidth;
+  if (i >= count) {
+    return;
+  }
+  const std::int64_t left = count - i;
+  T weight[kWidth];
+  T gradient[kWidth];
+  T state[kStates == 0 ? 1 : kStates][kWidth] = {};
+  load_some(w + i, left, weight);
+  load_some(g + i, left, gradient);
+#pragma unroll
+  for (int s = 0; s < kStates; ++s) {
+    load_some(states.at[s] + i, left, state[s]);
+  }
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) {
+    T own[kStates == 0 ? 1 : kStates];
+#pragma unroll
+    for (int s = 0; s < kStates; ++s) {
+      own[s] = state[s][e];
+    }
+    rule(gradient[e], weight[e], own);
+#pragma unroll
+    for (int s = 0; s < kStates; ++s) {
+      state[s][e] = own[s];
+    }
+  }
+#pragma unroll
+  for (int s = 0; s < kStates; ++s) {
+    store_some(state[s], left, states.at[s] + i);
+  }
+  store_some(weight, left, w + i);
+}
+
+// states: flat, of the weight's length.
+template <class T, class Rule, class... States>
+void launch_update(const Stream& stream, const Rule& rule, const TensorView& weight,
+                   const TensorView& gradient, const States&... states) {
+  constexpr int kStates = static_cast<int>(sizeof...(States));
+  const std::int64_t count = weight.num_elements();
+  if (count == 0) {
+    return;
+  }
+  const StatePointers<T, kStates> at{{states.template as<T>()...}};
+  for_width<kPack<T>>(lies_on(kPack<T>, weight, gradient, states...), [&](auto width) {
+    constexpr int kWidth = decltype(width)::value;
+    gpu_launch(stream, update_elements<T, kWidth, kStates, Rule>,
+               dim3(blocks_for(count, kUpdateThreads * kWidth)), dim3(kUpdateThreads), 0, rule,
+               weight.as<T>(), gradient.as<T>(), at, count);
+  });
+}
+
+}  // namespace finescale::cuda

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// The matrices of a piece that products multiply by and that do not train, as bf16, for streams
+// with Products::kBf16: made once, beside their f32 values or in their place. What changes from
+// step to step is a SharedOperand.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "core/aligned_buffer.h"
+#include "core/device.h"
+#include "core/tensor.h"
+#include "worker/model/model_layout.h"
+#include "worker/model/parameters.h"
+
+namespace finescale {
+
+class RoundedWeights {
+ public:
+  // Of stacks whose tensors are all stored, and frozen with their biases, where the stream's device
+  // reads; nothing is rounded yet.
+  RoundedWeights(const ModelLayout& layout, const ParameterSet& weights,
+                 const std::function<bool(int tensor)>& is_frozen, const Stream& stream = Stream());
+
+  // The unit's values, in these blocks, have been read and stay.
+  void round(const Stream& stream, int unit, const UnitBlocks& values);
+  // The same, and the values' memory (PagedMemory) is given back: they are zero afterwards, but
+  // for a table in which tokens are looked up.
+  void replace(const Stream& stream, int unit, const UnitBlocks& values);
+
+  // The matrix that begins with this tensor; empty: it is not rounded.
+  [[nodiscard]] TensorView find(int first_tensor) const;
+  [[nodiscard]] std::size_t size_bytes() const noexcept { return memory_.size_bytes(); }
+  // Of the values that replace() gives back, once all units went through it.
+  [[nodiscard]] std::size_t replaced_bytes() const noexcept { return replaced_bytes_; }
+
+ private:
+  struct Matrix {
+    int last_tensor = 0;
+    int unit = 0;
+    bool is_looked_up = false;
+    TensorView rounded;
+  };
+  template <class Visit>
+  void for_each(int unit, const UnitBlocks& values, Visit&& visit) const;
+
+  const ParameterSet* weights_;
+  std::map<int, Matrix> matrices_;  // by first tensor
+  AlignedBuffer memory_;
+  std::size_t replaced_bytes_ = 0;
+};
+
+}  // namespace finescale
