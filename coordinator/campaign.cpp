@@ -77,6 +77,9 @@ class CampaignLoop {
     for (;;) {
       handle_requests();
       heed_stop();  // first: a batch system that ends a job ends its gangs at the same moment
+      for (const std::int64_t gang : launcher_.begun()) {
+        core_.gang_begun(gang);
+      }
       for (const GangExit& exit : launcher_.ended()) {
         core_.gang_ended(exit);
       }
@@ -180,7 +183,8 @@ int run_campaign(const CampaignOptions& options, Logger& logger) {
   require_listenable(options.sweep.resources().interface());
   const std::unique_ptr<Artifacts> artifacts = make_file_artifacts(options.directory);
   CampaignBook book(options.sweep, options.directory, *artifacts);
-  const std::unique_ptr<Launcher> launcher = make_launcher(options.sweep.resources().launcher());
+  const std::unique_ptr<Launcher> launcher =
+      make_launcher(options.sweep, options.directory, logger);
   const Endpoint endpoint = make_endpoint(options.sweep.resources().interface(), options.directory);
   book.open(options.extend, SystemClock().unix_now());
   return CampaignLoop(options, book, *artifacts, *launcher, endpoint, random_token(), logger).run();

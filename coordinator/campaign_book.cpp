@@ -18,6 +18,12 @@
 
 namespace finescale {
 
+namespace {
+
+constexpr const char* kLastGang = "last_gang";
+
+}  // namespace
+
 CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& directory,
                            Artifacts& artifacts, BookOptions options)
     : sweep_(sweep),
@@ -383,6 +389,7 @@ bool CampaignBook::flush(std::string& why) {
         store_.remove_gang(id);
       } else {
         store_.put_gang({id, process, ""});
+        store_.set_meta(kLastGang, std::to_string(std::max(id, last_gang())));
       }
     }
     store_.commit();
@@ -396,6 +403,10 @@ bool CampaignBook::flush(std::string& why) {
   }
   group_ = {};
   return true;
+}
+
+std::int64_t CampaignBook::last_gang() {
+  return std::stoll(store_.meta(kLastGang).value_or("0"));
 }
 
 void CampaignBook::put_stopped(const PlannedTrial& trial) {

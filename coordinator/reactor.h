@@ -4,8 +4,10 @@
 // an epoch that is never used twice; whatever comes with an older epoch is refused.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <variant>
@@ -22,6 +24,10 @@ struct ReactorOptions {
   int max_attempts = 3;
   double heartbeat_timeout = 60;
   double launch_timeout = 120;  // from the launch of a gang to its first call
+  // Gangs wait for their place in a queue: as many are wanted as there are stages for, their launch
+  // begins when they have it, and one without work for idle_timeout is sent away.
+  bool queued_gangs = false;
+  double idle_timeout = std::numeric_limits<double>::infinity();
   double retry_delay = 1;
   double retry_delay_max = 60;
   std::int64_t coordinator_epoch = 1;
@@ -35,12 +41,14 @@ struct GangEntry {
   GangState state = GangState::kLaunching;
   bool is_adopted =
       false;  // launched by an earlier coordinator: its silence is no fault of the launcher
+  bool is_queued = false;  // has no place yet
   double last_seen = 0;
   double launched_at = 0;
   std::string key;               // stage it runs
   std::int64_t last_number = 0;  // of its calls for work
   std::uint64_t waiting = 0;     // request id of a Next that is held back
   double waiting_since = 0;
+  double idle_since = 0;
   std::string host;
   int ranks = 0;
 };
@@ -85,6 +93,8 @@ class Reactor {
   void add_stage(StageEntry stage, double now);
   void adopt_gang(std::int64_t id,
                   double now);  // a gang of an earlier coordinator that is still alive
+  // Ids up to this one are used up, whatever became of their gangs.
+  void reserve_gangs(std::int64_t last) { last_gang_ = std::max(last_gang_, last); }
 
   [[nodiscard]] Outbox on_tick(double now);
   [[nodiscard]] Outbox on_register(std::uint64_t request, const proto::RegisterRequest& message,
@@ -97,8 +107,10 @@ class Reactor {
                                  double now);
   [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message,
                                double now);
+  void on_gang_begun(std::int64_t gang, double now);  // it has its place
+  // Blameless: taken away from outside, so that its stage has used up no attempt.
   [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, const std::string& reason,
-                                    double now);
+                                    double now, bool is_blameless = false);
 
   // The commit's artifact is published: the entry holds its final state (to be stored by the
   // caller); what else changes (dependents of a diverged stage) comes back as actions.
@@ -130,13 +142,17 @@ class Reactor {
   [[nodiscard]] StageEntry* leased(const std::string& key, std::int64_t epoch, std::int64_t gang);
   void serve_waiting(double now, Outbox& out);
   void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
-                      double now, Outbox& out);
+                      double now, Outbox& out, bool is_blameless = false);
   void fail_dependents(const StageEntry& source, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
   void doom_if_input_failed(const StageEntry& stage);
-  void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out);
+  void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
+                  bool is_blameless = false);
+  [[nodiscard]] std::int64_t wanted_gangs() const;
   void launch_gangs(double now, Outbox& out);
-  void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
+  void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out,
+                 bool is_blameless = false);
+  void serve(GangEntry& gang, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
   [[nodiscard]] static bool is_late(GangEntry& gang, const proto::Caller& caller);
 
