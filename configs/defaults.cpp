@@ -60,10 +60,26 @@ void resolve_stages(config::Trial& trial) {
   }
 }
 
+// Each job is a gang: two names of one number.
+void resolve_pool(config::Resources& resources) {
+  config::Pool& pool = *resources.mutable_launcher()->mutable_pool();
+  if (pool.start_case() == config::Pool::START_NOT_SET) {
+    pool.mutable_srun();
+  }
+  if (!pool.has_max_jobs()) {
+    pool.set_max_jobs(resources.gangs());
+  } else if (!resources.has_gangs()) {
+    resources.set_gangs(pool.max_jobs());
+  }
+}
+
 void resolve_resources(config::Sweep& sweep) {
   config::Resources& resources = *sweep.mutable_resources();
   if (resources.launcher().kind_case() == config::Launcher::KIND_NOT_SET) {
     resources.mutable_launcher()->mutable_mpirun();
+  }
+  if (resources.launcher().has_pool()) {
+    resolve_pool(resources);
   }
   if (!sweep.has_mesh()) {
     sweep.mutable_mesh()->set_data(resources.ranks_per_gang());

@@ -357,8 +357,7 @@ class SweepRules : TrialRules {
             "resources.memory_per_rank is \"" + memory +
                 "\", must be a positive number of bytes, or one with KiB, MiB, GiB or TiB");
     check_slurm(sweep_.resources().slurm(), *this);
-    require(!sweep_.resources().has_interface(), "resources.interface",
-            "resources.interface: only loopback is served in this version", "leave it out");
+    check_pool(sweep_.resources(), *this);
   }
 
   NamedFiles files_;

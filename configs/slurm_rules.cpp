@@ -114,4 +114,24 @@ void check_slurm(const config::Slurm& slurm, const RuleReport& report) {
   }
 }
 
+void check_pool(const config::Resources& resources, const RuleReport& report) {
+  const std::string field = "resources.interface";
+  report.require(!resources.has_interface() ||
+                     (!resources.interface().empty() && is_one_line(resources.interface()) &&
+                      resources.interface().find(' ') == std::string::npos),
+                 field, field + " is \"" + resources.interface() + "\"",
+                 "an address or name of this machine, or one of its network interfaces");
+  if (!resources.launcher().has_pool()) {
+    return;
+  }
+  const config::Pool& pool = resources.launcher().pool();
+  report.require(pool.max_jobs() == resources.gangs(), "resources.gangs",
+                 "resources.gangs is " + std::to_string(resources.gangs()) +
+                     ", and launcher.pool.max_jobs is " + std::to_string(pool.max_jobs()),
+                 "each job is a gang: give one of them");
+  report.require(resources.orphan_timeout() > 0, "resources.orphan_timeout",
+                 "resources.orphan_timeout is 0, must be longer with the launcher pool",
+                 "its jobs may start while the coordinator is busy or away");
+}
+
 }  // namespace finescale

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rules of resources.slurm: what would spoil a batch script, or be refused by Slurm much later.
+// Rules of what is asked of Slurm: what would spoil a batch script, or be refused much later.
 #pragma once
 
 #include <optional>
@@ -14,7 +14,9 @@ namespace finescale {
 // days-hours, days-hours:minutes, days-hours:minutes:seconds. Nothing for anything else.
 [[nodiscard]] std::optional<double> parse_slurm_time(std::string_view text);
 
-// Throws kConfig at the field.
+// Both throw kConfig at the field.
 void check_slurm(const config::Slurm& slurm, const RuleReport& report);
+// The launcher pool, and where gangs on other nodes find the coordinator.
+void check_pool(const config::Resources& resources, const RuleReport& report);
 
 }  // namespace finescale

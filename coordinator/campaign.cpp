@@ -12,6 +12,7 @@
 #include <set>
 
 #include "comm/rpc/address.h"
+#include "comm/rpc/endpoint.h"
 #include "comm/rpc/server.h"
 #include "coordinator/campaign_book.h"
 #include "coordinator/campaign_core.h"
@@ -43,19 +44,20 @@ class ServerAnswers : public AnswerSink {
 class CampaignLoop {
  public:
   CampaignLoop(const CampaignOptions& options, CampaignBook& book, Artifacts& artifacts,
-               Launcher& launcher, const std::string& token, Logger& logger)
+               Launcher& launcher, const Endpoint& endpoint, const std::string& token,
+               Logger& logger)
       : options_(options),
         book_(book),
         launcher_(launcher),
         logger_(logger),
-        server_("127.0.0.1", token),
+        server_(endpoint, token),
         answers_(server_),
         reactor_(reactor_options(options.sweep.resources(), book.epoch())),
         status_(options.sweep.name(), book, reactor_, clock_.now(), options.live_line, logger),
         core_({options.sweep, book, reactor_, launcher, artifacts, answers_, &status_, clock_,
                logger}) {
-    write_address(book.directory(),
-                  {"127.0.0.1", server_.port(), token, book.epoch(), ::getpid(), machine_name()});
+    write_address(book.directory(), {endpoint.host, server_.port(), token, book.epoch(), ::getpid(),
+                                     machine_name(), endpoint.client});
   }
 
   int run() {
@@ -76,6 +78,9 @@ class CampaignLoop {
     for (;;) {
       handle_requests();
       heed_stop();  // first: a batch system that ends a job ends its gangs at the same moment
+      for (const std::int64_t gang : launcher_.begun()) {
+        core_.gang_begun(gang);
+      }
       for (const GangExit& exit : launcher_.ended()) {
         core_.gang_ended(exit);
       }
@@ -177,11 +182,14 @@ class CampaignLoop {
 
 int run_campaign(const CampaignOptions& options, Logger& logger) {
   ::mallopt(M_ARENA_MAX, 1);  // threads of gRPC only wait: one heap is enough, and smaller
+  require_listenable(options.sweep.resources().interface());
   const std::unique_ptr<Artifacts> artifacts = make_file_artifacts(options.directory);
   CampaignBook book(options.sweep, options.directory, *artifacts);
-  const std::unique_ptr<Launcher> launcher = make_launcher(options.sweep.resources().launcher());
+  const std::unique_ptr<Launcher> launcher =
+      make_launcher(options.sweep, options.directory, logger);
+  const Endpoint endpoint = make_endpoint(options.sweep.resources().interface(), options.directory);
   book.open(options.extend, SystemClock().unix_now());
-  return CampaignLoop(options, book, *artifacts, *launcher, random_token(), logger).run();
+  return CampaignLoop(options, book, *artifacts, *launcher, endpoint, random_token(), logger).run();
 }
 
 }  // namespace finescale

@@ -96,6 +96,8 @@ GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
   const config::Resources& resources = parts_.sweep.resources();
   GangLaunch gang;
   gang.gang = id;
+  gang.coordinator_epoch = parts_.book.epoch();
+  gang.reaches_all = resources.has_interface();
   gang.campaign = parts_.book.directory();
   gang.gangs = resources.gangs();
   gang.ranks = resources.ranks_per_gang();
@@ -109,6 +111,7 @@ GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
 
 void CampaignActions::launch(std::int64_t id) {
   parts_.book.put_gang(id, parts_.launcher.start(gang_launch(id)));
+  when_stored([this, id] { parts_.launcher.saved(id); });
   crash_point("coordinator.after_gang_launch");
 }
 

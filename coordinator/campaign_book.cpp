@@ -21,6 +21,8 @@ namespace finescale {
 
 namespace {
 
+constexpr const char* kLastGang = "last_gang";
+
 bool is_file_with(const std::string& path, const std::string& text) {
   return std::filesystem::exists(path) && read_file(path) == text;
 }
@@ -447,6 +449,7 @@ bool CampaignBook::flush(std::string& why) {
         store_.remove_gang(id);
       } else {
         store_.put_gang({id, process, ""});
+        store_.set_meta(kLastGang, std::to_string(std::max(id, last_gang())));
       }
     }
     store_.commit();
@@ -460,6 +463,10 @@ bool CampaignBook::flush(std::string& why) {
   }
   group_ = {};
   return true;
+}
+
+std::int64_t CampaignBook::last_gang() {
+  return std::stoll(store_.meta(kLastGang).value_or("0"));
 }
 
 void CampaignBook::put_stopped(const PlannedTrial& trial) {

@@ -65,6 +65,8 @@ class CampaignBook {
   void put_stopped(const PlannedTrial& trial);
 
   [[nodiscard]] std::vector<StoredGang> gangs() { return store_.gangs(); }
+  // The largest id of any gang there was: a gang that was given up may still call.
+  [[nodiscard]] std::int64_t last_gang();
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
   [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
   [[nodiscard]] std::int64_t stages_unshared() const noexcept { return plan().stages_unshared; }

@@ -16,11 +16,16 @@ ReactorOptions reactor_options(const config::Resources& resources, std::int64_t 
   o.retry_delay = resources.retry_delay();
   o.retry_delay_max = resources.retry_delay_max();
   o.coordinator_epoch = coordinator_epoch;
+  if (resources.launcher().has_pool()) {
+    o.queued_gangs = true;
+    o.idle_timeout = resources.launcher().pool().idle();
+  }
   return o;
 }
 
 void CampaignCore::start() {
   parts_.book.load(parts_.reactor, parts_.clock.now());
+  parts_.reactor.reserve_gangs(parts_.book.last_gang());
   adopt_gangs();
 }
 
@@ -69,8 +74,12 @@ void CampaignCore::handle(const RpcRequest& request) {
 
 void CampaignCore::gang_ended(const GangExit& exit) {
   parts_.book.remove_gang(exit.gang);
-  actions_.carry_out(
-      parts_.reactor.on_gang_exit(exit.gang, exit.code, exit.reason, parts_.clock.now()));
+  actions_.carry_out(parts_.reactor.on_gang_exit(exit.gang, exit.code, exit.reason,
+                                                 parts_.clock.now(), exit.is_blameless));
+}
+
+void CampaignCore::gang_begun(std::int64_t gang) {
+  parts_.reactor.on_gang_begun(gang, parts_.clock.now());
 }
 
 void CampaignCore::tick() {

@@ -21,6 +21,7 @@ class CampaignCore {
   // A gang's call; control requests are the caller's.
   void handle(const RpcRequest& request);
   void gang_ended(const GangExit& exit);
+  void gang_begun(std::int64_t gang);
   void tick();
   // Puts on disk what the calls since the last time have changed, in one transaction, then answers
   // them. False: the disk is full or fails; everything waits for the next time.

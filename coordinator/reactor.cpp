@@ -52,6 +52,7 @@ void Reactor::adopt_gang(std::int64_t id, double now) {
   gang.id = id;
   gang.state = GangState::kLaunching;  // until it registers again
   gang.is_adopted = true;
+  gang.is_queued = options_.queued_gangs;
   gang.launched_at = now;
   gang.last_seen = now;
   for (const auto& [position, stage] : stages_.running()) {
@@ -134,6 +135,13 @@ Outbox Reactor::on_tick(double now) {
     if (gang.state == GangState::kLost) {
       continue;
     }
+    if (gang.is_queued) {
+      if (stopping_ || !any_future_work()) {
+        out.push_back(KillGang{id, "no work is left for it"});
+        lose_gang(gang, "no work is left for it", now, out, true);
+      }
+      continue;
+    }
     const bool launching = gang.state == GangState::kLaunching;
     const double limit = launching ? options_.launch_timeout : options_.heartbeat_timeout;
     if (now - (launching ? gang.launched_at : gang.last_seen) > limit) {
@@ -159,17 +167,24 @@ Outbox Reactor::on_tick(double now) {
   return out;
 }
 
+// Places in a queue are asked for by what could run now, others by what will.
+std::int64_t Reactor::wanted_gangs() const {
+  const std::int64_t waiting = options_.queued_gangs
+                                   ? static_cast<std::int64_t>(stages_.num_ready())
+                                   : stages_.count(StageState::kPending);
+  return std::min<std::int64_t>(options_.gangs, stages_.count(StageState::kRunning) + waiting);
+}
+
 void Reactor::launch_gangs(double now, Outbox& out) {
   if (!stopping_ && launch_failures_ < kMaxLaunchFailures) {
     int alive = 0;
     for (const auto& [id, gang] : gangs_) {
       alive += static_cast<int>(gang.state != GangState::kLost);
     }
-    const std::int64_t open =
-        stages_.count(StageState::kPending) + stages_.count(StageState::kRunning);
-    while (alive < options_.gangs && alive < open) {
+    while (alive < wanted_gangs()) {
       GangEntry gang;
       gang.id = ++last_gang_;
+      gang.is_queued = options_.queued_gangs;
       gang.launched_at = now;
       gang.last_seen = now;
       gangs_.emplace(gang.id, gang);
@@ -181,21 +196,8 @@ void Reactor::launch_gangs(double now, Outbox& out) {
 
 void Reactor::serve_waiting(double now, Outbox& out) {
   for (auto& [id, gang] : gangs_) {
-    if (gang.waiting == 0 || gang.state != GangState::kIdle) {
-      continue;
-    }
-    if (stopping_ || !any_future_work()) {
-      proto::NextReply message;
-      message.set_order(proto::NextReply::EXIT);
-      reply(out, std::exchange(gang.waiting, 0), message);
-      continue;
-    }
-    if (StageEntry* stage = stages_.best_ready(gang.key, now); stage != nullptr) {
-      out.push_back(order_for(gang, *stage, now));
-    } else if (now - gang.waiting_since > kHoldSeconds) {
-      proto::NextReply message;
-      message.set_order(proto::NextReply::WAIT);
-      reply(out, std::exchange(gang.waiting, 0), message);
+    if (gang.waiting != 0 && gang.state == GangState::kIdle) {
+      serve(gang, now, out);
     }
   }
 }
@@ -233,7 +235,9 @@ Order Reactor::order_for(GangEntry& gang, StageEntry& first, double now) {
 
 // Half of what a gang may expect of the stages that are ready, so that none waits for another's.
 std::size_t Reactor::most_stages(const GangEntry& gang) const {
-  const std::size_t fair = stages_.num_ready() / (2 * static_cast<std::size_t>(options_.gangs));
+  const std::size_t fair =
+      stages_.num_ready() /
+      (2 * static_cast<std::size_t>(std::max<std::int64_t>(1, options_.gangs)));
   return std::min(fair, static_cast<std::size_t>(std::max(1, gang.most)));
 }
 
@@ -245,6 +249,24 @@ std::optional<double> Reactor::short_seconds(const StageEntry& stage) const {
   }
   const std::optional<double> seconds = pace_.expected_seconds(stage);
   return seconds && *seconds < kShortSeconds ? seconds : std::nullopt;
+}
+
+void Reactor::serve(GangEntry& gang, double now, Outbox& out) {
+  const auto answer = [&](proto::NextReply::Order order) {
+    proto::NextReply message;
+    message.set_order(order);
+    reply(out, std::exchange(gang.waiting, 0), message);
+  };
+  if (stopping_ || !any_future_work()) {
+    return answer(proto::NextReply::EXIT);
+  }
+  if (StageEntry* stage = stages_.best_ready(gang.key, now); stage != nullptr) {
+    out.push_back(order_for(gang, *stage, now));
+  } else if (now - gang.idle_since > options_.idle_timeout) {
+    answer(proto::NextReply::EXIT);
+  } else if (now - gang.waiting_since > kHoldSeconds) {
+    answer(proto::NextReply::WAIT);
+  }
 }
 
 Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest& message,
@@ -261,6 +283,8 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
   }
   launch_failures_ = 0;
   gang->last_seen = now;
+  gang->idle_since = now;
+  gang->is_queued = false;
   gang->host = message.host();
   gang->ranks = message.ranks();
   answer.set_accepted(true);
@@ -303,6 +327,9 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
   gang->last_seen = now;
   // It asks for more: whatever it held is not being worked on.
   end_leases(*gang, "the gang asked for other work", now, out);
+  if (gang->state != GangState::kIdle) {
+    gang->idle_since = now;
+  }
   gang->state = GangState::kIdle;
   gang->waiting = request;
   gang->waiting_since = now;
@@ -429,7 +456,15 @@ Outbox Reactor::on_fail(std::uint64_t request, const proto::FailRequest& message
   return out;
 }
 
-Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reason, double now) {
+void Reactor::on_gang_begun(std::int64_t id, double now) {
+  if (const auto found = gangs_.find(id); found != gangs_.end() && found->second.is_queued) {
+    found->second.is_queued = false;
+    found->second.launched_at = now;
+  }
+}
+
+Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reason, double now,
+                             bool is_blameless) {
   Outbox out;
   const auto found = gangs_.find(id);
   if (found == gangs_.end() || found->second.state == GangState::kLost) {
@@ -438,19 +473,21 @@ Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reaso
   lose_gang(
       found->second,
       "the gang exited with code " + std::to_string(code) + (reason.empty() ? "" : ": " + reason),
-      now, out);
+      now, out, is_blameless);
   return out;
 }
 
-void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out) {
-  launch_failures_ += static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted);
+void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out,
+                        bool is_blameless) {
+  launch_failures_ +=
+      static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless);
   gang.state = GangState::kLost;
   gang.waiting = 0;
-  end_leases(gang, why, now, out);
+  end_leases(gang, why, now, out, is_blameless);
 }
 
 void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
-                         const std::vector<StageEntry*>& kept) {
+                         const std::vector<StageEntry*>& kept, bool is_blameless) {
   std::vector<StageEntry*> held;  // apart: one that fails is not running any more
   for (const auto& [position, stage] : stages_.running()) {
     if (stage->stored.gang == gang.id && std::find(kept.begin(), kept.end(), stage) == kept.end()) {
@@ -458,17 +495,23 @@ void Reactor::end_leases(const GangEntry& gang, const std::string& why, double n
     }
   }
   for (StageEntry* stage : held) {
-    attempt_failed(*stage, "comm", why, now, out);
+    attempt_failed(*stage, "comm", why, now, out, is_blameless);
   }
 }
 
 void Reactor::attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
-                             double now, Outbox& out) {
+                             double now, Outbox& out, bool is_blameless) {
   stage.stored.gang = 0;
   stage.stored.error_kind = kind;
   stage.stored.error = message;
   if (stopping_) {  // nobody's fault: it goes on at the next run
     stages_.set_state(stage, StageState::kPending);
+    out.push_back(SaveStage{stage.stored.key});
+    return;
+  }
+  if (is_blameless) {
+    stages_.set_pending(stage, now + options_.retry_delay * (1 + 0.25 * jitter_.uniform()));
+    doom_if_input_failed(stage);
     out.push_back(SaveStage{stage.stored.key});
     return;
   }

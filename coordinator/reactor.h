@@ -4,8 +4,10 @@
 // an epoch that is never used twice; whatever comes with an older epoch is refused.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +26,10 @@ struct ReactorOptions {
   int max_attempts = 3;
   double heartbeat_timeout = 60;
   double launch_timeout = 120;  // from the launch of a gang to its first call
+  // Gangs wait for their place in a queue: as many are wanted as there are stages for, their launch
+  // begins when they have it, and one without work for idle_timeout is sent away.
+  bool queued_gangs = false;
+  double idle_timeout = std::numeric_limits<double>::infinity();
   double retry_delay = 1;
   double retry_delay_max = 60;
   std::int64_t coordinator_epoch = 1;
@@ -37,6 +43,7 @@ struct GangEntry {
   GangState state = GangState::kLaunching;
   bool is_adopted =
       false;  // launched by an earlier coordinator: its silence is no fault of the launcher
+  bool is_queued = false;  // has no place yet
   double last_seen = 0;
   double launched_at = 0;
   std::string key;               // stage it runs
@@ -44,6 +51,7 @@ struct GangEntry {
   std::uint64_t waiting = 0;     // request id of a Next that is held back
   int most = 1;                  // stages that it takes in one order
   double waiting_since = 0;
+  double idle_since = 0;
   std::string host;
   int ranks = 0;
 };
@@ -96,6 +104,8 @@ class Reactor {
   void add_stage(StageEntry stage, double now);
   void adopt_gang(std::int64_t id,
                   double now);  // a gang of an earlier coordinator that is still alive
+  // Ids up to this one are used up, whatever became of their gangs.
+  void reserve_gangs(std::int64_t last) { last_gang_ = std::max(last_gang_, last); }
 
   [[nodiscard]] Outbox on_tick(double now);
   [[nodiscard]] Outbox on_register(std::uint64_t request, const proto::RegisterRequest& message,
@@ -108,8 +118,10 @@ class Reactor {
                                  double now);
   [[nodiscard]] Outbox on_fail(std::uint64_t request, const proto::FailRequest& message,
                                double now);
+  void on_gang_begun(std::int64_t gang, double now);  // it has its place
+  // Blameless: taken away from outside, so that its stage has used up no attempt.
   [[nodiscard]] Outbox on_gang_exit(std::int64_t gang, int code, const std::string& reason,
-                                    double now);
+                                    double now, bool is_blameless = false);
 
   // The commit's artifact is published: the entry holds its final state (to be stored by the
   // caller); what else changes (dependents of a diverged stage) comes back as actions.
@@ -150,15 +162,18 @@ class Reactor {
   [[nodiscard]] std::optional<double> short_seconds(const StageEntry& stage) const;
   [[nodiscard]] CommitPart judge(proto::CommitRequest commit, const GangEntry* gang, Outbox& out);
   void attempt_failed(StageEntry& stage, const std::string& kind, const std::string& message,
-                      double now, Outbox& out);
+                      double now, Outbox& out, bool is_blameless = false);
   void fail_dependents(const StageEntry& source, const std::string& why, Outbox& out);
   void fail_what_cannot_run(Outbox& out);
   void doom_if_input_failed(const StageEntry& stage);
   // All but these.
   void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
-                  const std::vector<StageEntry*>& kept = {});
+                  const std::vector<StageEntry*>& kept = {}, bool is_blameless = false);
+  [[nodiscard]] std::int64_t wanted_gangs() const;
   void launch_gangs(double now, Outbox& out);
-  void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out);
+  void lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out,
+                 bool is_blameless = false);
+  void serve(GangEntry& gang, double now, Outbox& out);
   [[nodiscard]] GangEntry* known(std::int64_t id, std::int64_t coordinator_epoch);
   [[nodiscard]] static bool is_late(GangEntry& gang, const proto::Caller& caller);
 

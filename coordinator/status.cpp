@@ -81,7 +81,7 @@ std::string status_json(const StatusInput& in) {
     }
     static constexpr const char* kNames[] = {"launching", "idle", "running", "lost"};
     Json entry = {{"id", id},
-                  {"state", kNames[static_cast<int>(gang.state)]},
+                  {"state", gang.is_queued ? "queued" : kNames[static_cast<int>(gang.state)]},
                   {"ranks", gang.ranks},
                   {"host", gang.host},
                   {"stage", ""},

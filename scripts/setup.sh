@@ -10,12 +10,12 @@ set -euo pipefail
 
 build="g++ cmake ninja-build ccache pkg-config git \
   libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libhdf5-dev \
-  libgrpc++-dev libgrpc-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
+  libgrpc++-dev libgrpc-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
   libyaml-cpp-dev libspdlog-dev libfmt-dev libsqlite3-dev libdnnl-dev libhwy-dev \
   nlohmann-json3-dev libcli11-dev libcpp-httplib-dev libeigen3-dev libxxhash-dev libpcre2-dev libicu-dev libboost-context-dev \
   libgtest-dev libgmock-dev libbenchmark-dev"
 demo="wordnet-base dict-freedict-eng-deu bible-kjv gawk"
-dev="clang clang-format clang-tidy clang-tools hdf5-tools iproute2 procps sqlite3"
+dev="clang clang-format clang-tidy clang-tools hdf5-tools iproute2 openssl procps sqlite3"
 slurm="slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge"
 
 wanted="$build"

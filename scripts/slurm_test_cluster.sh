@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # A real Slurm on this machine for tests, without systemd: munged, slurmctld and several slurmd on loopback. Needs root and the
 # packages of setup.sh --slurm. Everything lies in DIR; /etc is not touched; only processes it started are ended, by id.
-#   scripts/slurm_test_cluster.sh up DIR [NODES [CORES_PER_NODE]]   starts it; prints the line to evaluate: export SLURM_CONF=...
+#   scripts/slurm_test_cluster.sh up DIR [NODES [CORES_PER_NODE [hosts]]]   starts it; prints the line to evaluate: export SLURM_CONF=...
+#       hosts: each node fsnodeI has its own network, name and processes, after scripts/test_hosts.sh up NODES
 #   scripts/slurm_test_cluster.sh crash DIR NODE|controller         kill -9: a node with all its jobs' processes
 #   scripts/slurm_test_cluster.sh start DIR NODE|controller         starts it again
 #   scripts/slurm_test_cluster.sh down DIR                          cancels what runs, ends all
@@ -10,7 +11,7 @@
 set -euo pipefail
 
 fail() { echo "slurm_test_cluster.sh: $*" >&2; exit 3; }
-usage() { sed -n '3,9p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '3,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 [ $# -ge 2 ] || usage
 verb=$1
 dir=$(realpath -m "$2")
@@ -51,20 +52,31 @@ name_of() { [ "$1" = controller ] && echo slurmctld || echo "slurmd.$1"; }
 start() {
   if [ "$1" = controller ]; then
     slurmctld
+  elif [ -e "$dir/hosts" ]; then  # ended with all its jobs when this process is killed
+    nsenter --net="/run/netns/$1" unshare --mount --uts --pid --fork --kill-child --mount-proc \
+      sh -c 'hostname "$1"; exec slurmd -D -N "$1"' sh "$1" </dev/null >"$dir/log/slurmd.$1.out" 2>&1 &
+    echo $! >"$dir/run/slurmd.$1.pid"
   else
     slurmd -N "$1"
   fi
 }
 
 write_configuration() {  # write_configuration NODES CORES
-  local ports=$((port + 1)) host
+  local ports=$((port + 1)) host address=127.0.0.1 names="n[1-$1]" pids="slurmd.%n.pid" nodes
   host=$(hostname -s)
   [ "$1" -eq 1 ] || ports="[$((port + 1))-$((port + $1))]"
+  nodes="NodeHostname=$host NodeAddr=127.0.0.1 Port=$ports"
+  if [ -e "$dir/hosts" ]; then
+    address=10.77.9.254
+    names="fsnode[1-$1]"
+    nodes="NodeAddr=10.77.9.[1-$1]"
+    pids="%n.inside"  # ids inside of its host mean nothing here
+  fi
   # One directory of temporary files for each node: pmix makes one of a job's name there. The short timeouts make a dead node
   # known in seconds.
   cat >"$SLURM_CONF" <<END
 ClusterName=test
-SlurmctldHost=$host(127.0.0.1)
+SlurmctldHost=$host($address)
 SlurmctldPort=$port
 SlurmUser=root
 SlurmdUser=root
@@ -74,7 +86,7 @@ CredType=cred/munge
 StateSaveLocation=$dir/state
 SlurmdSpoolDir=$dir/spool/%n
 SlurmctldPidFile=$dir/run/slurmctld.pid
-SlurmdPidFile=$dir/run/slurmd.%n.pid
+SlurmdPidFile=$dir/run/$pids
 SlurmctldLogFile=$dir/log/slurmctld.log
 SlurmdLogFile=$dir/log/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
@@ -102,19 +114,21 @@ KillWait=5
 WaitTime=0
 MailProg=/bin/true
 TmpFS=$dir/tmp/%n
-NodeName=n[1-$1] NodeHostname=$host NodeAddr=127.0.0.1 Port=$ports CPUs=$2 Sockets=1 CoresPerSocket=$2 ThreadsPerCore=1 RealMemory=4096 State=UNKNOWN
+NodeName=$names $nodes CPUs=$2 Sockets=1 CoresPerSocket=$2 ThreadsPerCore=1 RealMemory=4096 State=UNKNOWN
 PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
 END
 }
 
 up() {
-  local nodes=${1:-2} cores=${2:-2} node
+  local nodes=${1:-2} cores=${2:-2} prefix=n node
   [ ${#dir} -lt 80 ] || fail "$dir is too long a path for munge's socket"
   [ -z "$(daemon_of slurmctld)" ] || fail "a cluster runs in $dir already"
   [ -d /sys/fs/cgroup ] || fail "slurmd needs /sys/fs/cgroup mounted"
   mkdir -p "$dir"/{state,spool,log,run,tmp}
+  rm -f "$dir/hosts"
+  [ "${3:-}" != hosts ] || { touch "$dir/hosts"; prefix=fsnode; }
   for node in $(seq "$nodes"); do
-    mkdir -p "$dir/tmp/n$node" "$dir/spool/n$node"
+    mkdir -p "$dir/tmp/$prefix$node" "$dir/spool/$prefix$node"
   done
   [ -s "$dir/munge.key" ] || (umask 077; head -c 128 /dev/urandom >"$dir/munge.key")
   write_configuration "$nodes" "$cores"
@@ -122,7 +136,7 @@ up() {
     --log-file="$dir/log/munged.log" --seed-file="$dir/run/munge.seed" --num-threads=2
   slurmctld -c
   for node in $(seq "$nodes"); do
-    start "n$node"
+    start "$prefix$node"
   done
   for _ in $(seq 200); do
     [ "$(sinfo --noheader --Node --states=idle --format=%N 2>/dev/null | wc -l)" -eq "$nodes" ] && break
@@ -156,6 +170,9 @@ down() {
   for file in "$dir"/run/*.pid; do
     file=$(basename "$file" .pid)
     [ -z "$(daemon_of "$file")" ] || pids+=("$(daemon_of "$file")")
+    case $file in
+      slurmd.*) [ ! -e "$dir/hosts" ] || kill -9 "$(daemon_of "$file")" 2>/dev/null || true ;;  # unshare heeds nothing else
+    esac
   done
   [ ${#pids[@]} -eq 0 ] || end "${pids[@]}"
   mapfile -t pids < <(job_processes)  # of nodes that had crashed

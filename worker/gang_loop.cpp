@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 
@@ -62,18 +63,27 @@ class GangLoop {
   }
 
   int run() {
-    if (!agree(leader_ == nullptr || leader_->enroll())) {
+    bool is_led = true;
+    lead([&] { is_led = leader_->enroll(); });
+    if (!agree(is_led)) {
       return 143;
     }
     for (;;) {
       proto::NextReply order;
-      if (leader_ != nullptr) {
-        order = leader_->next();
-      }
+      lead([&] {
+        if (term_signal != 0) {
+          order.set_order(proto::NextReply::EXIT);  // told to leave; it holds no lease
+        } else {
+          order = leader_->next();
+        }
+      });
       std::string bytes = order.SerializeAsString();
       world_.broadcast(bytes, 0);
       if (!order.ParseFromString(bytes) || order.order() == proto::NextReply::EXIT) {
-        return agree(leader_ == nullptr || leader_->word() != Leader::Word::kOrphaned) ? 0 : 143;
+        return agree(leader_ == nullptr ||
+                     (leader_->word() != Leader::Word::kOrphaned && term_signal == 0))
+                   ? 0
+                   : 143;
       }
       if (order.order() == proto::NextReply::WAIT) {
         continue;
@@ -87,6 +97,28 @@ class GangLoop {
   }
 
  private:
+  // Rank 0 does this, which may wait long for a coordinator; the others hear meanwhile that it is
+  // there, so that what the watchdog finds are hangs. Collective over the world.
+  template <class Work>
+  void lead(const Work& work) {
+    if (world_.size() == 1) {
+      return work();
+    }
+    std::future<void> done;
+    if (leader_ != nullptr) {
+      done = std::async(std::launch::async, work);
+    }
+    const auto waits = [&] {
+      return leader_ != nullptr &&
+             done.wait_for(std::chrono::milliseconds(500)) != std::future_status::ready;
+    };
+    while (world_.any(waits())) {
+    }
+    if (leader_ != nullptr) {
+      done.get();
+    }
+  }
+
   // Rank 0's word, on every rank. Collective over the world.
   bool agree(bool yes) { return !world_.any(world_.rank() == 0 && !yes); }
 
@@ -123,11 +155,16 @@ class GangLoop {
     }
   }
 
+  // Collective over the world; the word of rank 0 counts.
   bool finish(const config::StageSpec& spec, const AttemptPlace& place,
               const proto::StageResult& result) {
-    if (leader_ == nullptr) {
-      return true;  // rank 0's word follows
-    }
+    bool go_on = true;
+    lead([&] { go_on = commit(spec, place, result); });
+    return go_on;
+  }
+
+  bool commit(const config::StageSpec& spec, const AttemptPlace& place,
+              const proto::StageResult& result) {
     const Leader::Word word = leader_->word();
     if (word == Leader::Word::kAbandon) {
       logger_->warn("{} was given to another gang: this attempt is thrown away", spec.key());
@@ -193,22 +230,15 @@ class GangLoop {
   std::unique_ptr<Leader> leader_;
 };
 
-// All ranks wait while rank 0 looks for a coordinator: that is no hang.
-double watchdog_timeout(const GangOptions& options) {
-  constexpr double kAnswerSeconds = 30;  // calls that are under way when the coordinator dies
-  return options.hang_timeout > 0
-             ? std::max(options.hang_timeout, options.orphan_timeout + kAnswerSeconds)
-             : 0;
-}
-
 }  // namespace
 
 int run_gang(Group& world, const GangOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun killed: its ranks must not live on as orphans
   std::signal(SIGTERM, on_signal);
-  std::signal(SIGINT, SIG_IGN);  // a terminal's Ctrl-C is the coordinator's
+  std::signal(SIGUSR1, on_signal);  // a batch system's warning of its limit, passed on by mpirun
+  std::signal(SIGINT, SIG_IGN);     // a terminal's Ctrl-C is the coordinator's
   WatchdogOptions watched;
-  watched.timeout_s = watchdog_timeout(options);
+  watched.timeout_s = options.hang_timeout;
   const Watchdog watchdog(world, watched);
   const int code = GangLoop(world, options).run();
   world.barrier();  // watched: no rank leaves while another still waits

@@ -7,6 +7,8 @@
 #include <chrono>
 
 #include "comm/rpc/address.h"
+#include "comm/rpc/endpoint.h"
+#include "comm/rpc/peer_messages.h"
 #include "core/crash_point.h"
 #include "core/device.h"
 #include "core/error.h"
@@ -19,6 +21,8 @@ namespace {
 constexpr double kBeatSeconds = 1;   // far below any sensible heartbeat_timeout
 constexpr double kCallSeconds = 10;  // a coordinator that needs longer is gone or stopped
 constexpr double kCommitSeconds = 120;
+constexpr double kSayAgainSeconds = 20;  // while no coordinator is found
+constexpr std::size_t kMaxFailureBytes = 32768;
 
 using Clock = std::chrono::steady_clock;
 
@@ -62,9 +66,25 @@ std::shared_ptr<CoordinatorClient> Leader::client() const {
 }
 
 bool Leader::try_enroll() {
+  std::string trouble;
+  try {
+    trouble = enroll_once();
+  } catch (const Error& error) {
+    trouble = error.what();
+  }
+  const std::scoped_lock lock(mutex_);
+  trouble_ = std::move(trouble);
+  return trouble_.empty();
+}
+
+std::string Leader::enroll_once() {
   const std::optional<CoordinatorAddress> address = read_address(options_.campaign);
   if (!address) {
-    return false;
+    return "no coordinator.json is in " + options_.campaign;
+  }
+  if (is_loopback(address->host) && address->machine != machine_name()) {
+    return "the coordinator on " + address->machine + " serves only its own machine, and this is " +
+           machine_name() + ": give resources.interface";
   }
   auto client = std::make_shared<CoordinatorClient>(*address);
   proto::RegisterRequest request;
@@ -84,30 +104,37 @@ bool Leader::try_enroll() {
   request.set_pid(::getpid());
   request.set_environment(std::string("isa=") + isa_name(active_isa()) +
                           " threads=" + std::to_string(options_.threads));
-  try {
-    const proto::RegisterReply reply = client->enroll(request, kCallSeconds);
-    if (!reply.accepted()) {
-      logger_.warn("coordinator refuses this gang: {}", reply.why());
-      return false;
-    }
-    const std::scoped_lock lock(mutex_);
-    client_ = std::move(client);
-    if (!key_.empty() && !reply.keep_lease()) {
-      word_ = Word::kAbandon;
-    }
-    return true;
-  } catch (const Error& error) {
-    logger_.debug("{}", error.what());
-    return false;
+  const proto::RegisterReply reply = client->enroll(request, kCallSeconds);
+  if (!reply.accepted()) {
+    return "the coordinator refuses this gang: " + reply.why();
   }
+  const std::scoped_lock lock(mutex_);
+  client_ = std::move(client);
+  if (!key_.empty() && !reply.keep_lease()) {
+    word_ = Word::kAbandon;
+  }
+  return "";
 }
 
 bool Leader::reconnect() {
   const Clock::time_point begin = Clock::now();
+  std::string said;
+  double said_at = 0;
   while (!try_enroll()) {
-    if (seconds_since(begin) > options_.orphan_timeout) {
-      logger_.error("no coordinator for {} s: this gang ends", options_.orphan_timeout);
+    const double elapsed = seconds_since(begin);
+    const std::string trouble = [this] {
+      const std::scoped_lock lock(mutex_);
+      return trouble_;
+    }();
+    if (elapsed > options_.orphan_timeout) {  // "rank 0: ..." is what the launcher quotes
+      logger_.error("rank 0: no coordinator for {} s, this gang ends: {}", options_.orphan_timeout,
+                    trouble);
       return false;
+    }
+    if (trouble != said || elapsed > said_at + kSayAgainSeconds) {
+      logger_.warn("no coordinator yet: {}", trouble);
+      said = trouble;
+      said_at = elapsed;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
@@ -123,7 +150,8 @@ bool Leader::enroll() {
   return true;
 }
 
-// Repeats a call over coordinators until it is answered; false when none came back in time.
+// Repeats a call over coordinators until it is answered; false when none came back in time. Throws
+// kData when the coordinator refuses what was said: asked again it would say the same.
 template <class Call>
 bool Leader::persistently(const Call& call) {
   for (;;) {
@@ -131,6 +159,9 @@ bool Leader::persistently(const Call& call) {
       call();
       return true;
     } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kData) {
+        throw;
+      }
       logger_.warn("{}", error.what());
       if (!reconnect()) {
         return false;
@@ -201,7 +232,10 @@ void Leader::commit(const std::string& attempt_dir, const std::string& manifest_
   part.set_attempt_dir(attempt_dir);
   part.set_manifest_hash(manifest_hash);
   *part.mutable_result() = result;
-  part.mutable_result()->clear_steps();  // the coordinator reads the table from result.pb
+  // The coordinator reads these from result.pb.
+  part.mutable_result()->clear_steps();
+  part.mutable_result()->clear_samples();
+  part.mutable_result()->clear_memory();
   bool is_group = false;
   {
     const std::scoped_lock lock(mutex_);
@@ -331,7 +365,7 @@ void Leader::report_failure(const std::string& key, std::int64_t epoch, const st
     request.set_key(key);
     request.set_epoch(epoch);
     request.set_kind(kind);
-    request.set_message(message);
+    request.set_message(clean_text(message, kMaxFailureBytes));
     (void)client()->fail(request, kCallSeconds);
   });
 }
@@ -357,7 +391,7 @@ void Leader::beat(const std::stop_token& stop) {
   Clock::time_point last_answer = Clock::now();
   while (!stop.stop_requested()) {
     proto::HeartbeatRequest request;
-    std::unique_ptr<CoordinatorClient> client;
+    CoordinatorAddress address;
     {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, stop,
@@ -370,10 +404,11 @@ void Leader::beat(const std::stop_token& stop) {
       request.set_key(key_);
       request.set_epoch(epoch_);
       *request.mutable_progress() = progress_;
-      client = std::make_unique<CoordinatorClient>(address_);
+      address = address_;
     }
     try {
-      obey(request, client->heartbeat(request, kCallSeconds));
+      CoordinatorClient client(address);
+      obey(request, client.heartbeat(request, kCallSeconds));
       last_answer = Clock::now();
       give_back_what_waits(*client);
     } catch (const Error&) {

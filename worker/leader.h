@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The leader's link to the coordinator: registration, heartbeats from a thread that never enters
-// MPI, and the search for a new coordinator when the old one is gone. The main thread of rank 0
-// owns it.
+// MPI, and the search for a new coordinator when the old one is gone. Owned by the gang loop of
+// rank 0, which calls from one thread at a time.
 #pragma once
 
 #include <atomic>
@@ -53,7 +53,9 @@ class Leader {
   [[nodiscard]] proto::Caller caller() const;
   [[nodiscard]] std::shared_ptr<CoordinatorClient> client() const;
   bool try_enroll();  // once, with the address that is in the campaign now
-  bool reconnect();   // until the orphan timeout
+  // Why not; "" when it is registered.
+  [[nodiscard]] std::string enroll_once();
+  bool reconnect();  // until the orphan timeout
   void obey(const proto::HeartbeatRequest& request, const proto::HeartbeatReply& reply);
   [[nodiscard]] bool is_working();
   void beat(const std::stop_token& stop);
@@ -69,7 +71,7 @@ class Leader {
   GangOptions options_;
   int ranks_;
   Logger& logger_;
-  mutable std::mutex mutex_;  // guards client_, address_, key_, epoch_, number_, progress_, order_
+  mutable std::mutex mutex_;  // guards all below but committing_ and word_
   std::mutex committing_;     // one commit at a time; taken before mutex_
   std::condition_variable_any changed_;
   // Shared: the heartbeat thread may put a new one in place while the main thread is inside a call
@@ -81,6 +83,7 @@ class Leader {
   std::int64_t number_ = 0;  // of the last call for work
   proto::Progress progress_;
   OrderInHand order_;
+  std::string trouble_;  // why it is not registered
   std::atomic<Word> word_{Word::kGoOn};
   std::jthread beats_;
 };

@@ -6,9 +6,60 @@
 #include <grpcpp/grpcpp.h>
 
 #include "comm/proto/gang.grpc.pb.h"
+#include "comm/rpc/endpoint.h"
+#include "comm/rpc/peer_messages.h"
 #include "core/error.h"
 
 namespace finescale {
+
+namespace {
+
+constexpr const char* kAddressFile = "coordinator.json";
+
+std::shared_ptr<grpc::ChannelCredentials> credentials_of(const CoordinatorAddress& address) {
+  if (!address.tls) {
+    if (!is_loopback(address.host)) {
+      throw Error(ErrorKind::kProtocol,
+                  "plaintext off loopback is refused: the coordinator at " + address.host +
+                      " has no certificate",
+                  kAddressFile, "start the coordinator again: it writes a new one");
+    }
+    return grpc::InsecureChannelCredentials();
+  }
+  // A peer that refuses a certificate just hangs up, so what is wrong with it is said here.
+  const TlsIdentity& tls = *address.tls;
+  if (const std::string fault = certificate_fault(tls.own.certificate, tls.authority);
+      !fault.empty()) {
+    throw Error(ErrorKind::kProtocol, "the certificate to call the coordinator with: " + fault,
+                kAddressFile, "start the coordinator again: it writes a new one");
+  }
+  return grpc::SslCredentials({tls.authority, tls.own.key, tls.own.certificate});
+}
+
+Error call_failed(const grpc::Status& status, const std::string& target) {
+  const std::string& said = status.error_message();
+  std::string text = "coordinator at " + target + ": " + said;
+  switch (status.error_code()) {
+    case grpc::StatusCode::PERMISSION_DENIED:
+      return {ErrorKind::kProtocol, std::move(text)};
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return {ErrorKind::kData, std::move(text)};
+    default:
+      break;
+  }
+  // As OpenSSL's library says it, and as BoringSSL's.
+  for (const char* fault : {"certificate verify failed", "CERTIFICATE_VERIFY_FAILED"}) {
+    if (said.find(fault) != std::string::npos) {
+      return {ErrorKind::kProtocol,
+              "coordinator at " + target + ": its certificate is not of this campaign's authority",
+              kAddressFile, "is another program at that address by now?"};
+    }
+  }
+  return {ErrorKind::kComm, std::move(text)};
+}
+
+}  // namespace
 
 struct CoordinatorClient::Impl {
   std::unique_ptr<proto::Coordinator::Stub> stub;
@@ -24,9 +75,7 @@ struct CoordinatorClient::Impl {
     Reply reply;
     const grpc::Status status = ((*stub).*method)(&context, request, &reply);
     if (!status.ok()) {
-      const bool refused = status.error_code() == grpc::StatusCode::PERMISSION_DENIED;
-      throw Error(refused ? ErrorKind::kProtocol : ErrorKind::kComm,
-                  "coordinator at " + target + ": " + status.error_message());
+      throw call_failed(status, target);
     }
     return reply;
   }
@@ -36,11 +85,11 @@ CoordinatorClient::CoordinatorClient(const CoordinatorAddress& address)
     : impl_(std::make_unique<Impl>()) {
   impl_->target = address.host + ":" + std::to_string(address.port);
   grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   impl_->stub = proto::Coordinator::NewStub(
-      grpc::CreateCustomChannel(impl_->target, grpc::InsecureChannelCredentials(), arguments));
+      grpc::CreateCustomChannel(impl_->target, credentials_of(address), arguments));
 }
 
 CoordinatorClient::~CoordinatorClient() = default;

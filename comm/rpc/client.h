@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "comm/proto/gang.pb.h"
+#include "comm/rpc/certificates.h"
 
 namespace finescale {
 
@@ -17,17 +19,21 @@ struct CoordinatorAddress {
   std::string token;
   std::int64_t epoch = 0;
   std::int64_t pid = 0;
-  std::string machine;  // name of the coordinator's; a loopback host is its own
+  std::string machine;               // name of the coordinator's; a loopback host is its own
+  std::optional<TlsIdentity> tls{};  // of who calls it; it must be there off loopback
 };
 
 class CoordinatorClient {
  public:
+  // Throws kProtocol when the address asks for plaintext off loopback, or its certificate is not
+  // one that the coordinator would believe.
   explicit CoordinatorClient(const CoordinatorAddress& address);
   ~CoordinatorClient();
   CoordinatorClient(const CoordinatorClient&) = delete;
   CoordinatorClient& operator=(const CoordinatorClient&) = delete;
 
-  // Each throws kComm when the coordinator cannot be reached within the deadline (seconds).
+  // Each throws kComm when the coordinator cannot be reached within the deadline (seconds),
+  // kProtocol when it refuses who calls, kData when it refuses what was said.
   [[nodiscard]] proto::RegisterReply enroll(const proto::RegisterRequest& request, double deadline);
   [[nodiscard]] proto::NextReply next(const proto::NextRequest& request, double deadline);
   [[nodiscard]] proto::HeartbeatReply heartbeat(const proto::HeartbeatRequest& request,

@@ -11,7 +11,9 @@
 #include <grpcpp/grpcpp.h>
 
 #include "comm/proto/gang.grpc.pb.h"
+#include "comm/rpc/peer_messages.h"
 #include "core/error.h"
+#include "core/secret.h"
 
 namespace finescale {
 
@@ -26,6 +28,22 @@ const std::string& token_of(const Request& request) {
   }
 }
 
+std::shared_ptr<grpc::ServerCredentials> credentials_of(const Endpoint& endpoint) {
+  if (!endpoint.server) {
+    if (!is_loopback(endpoint.host)) {
+      throw Error(ErrorKind::kConfig,
+                  "plaintext off loopback is refused: no certificate for " + endpoint.host,
+                  "resources.interface");
+    }
+    return grpc::InsecureServerCredentials();
+  }
+  grpc::SslServerCredentialsOptions options(
+      GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = endpoint.server->authority;
+  options.pem_key_cert_pairs = {{endpoint.server->own.key, endpoint.server->own.certificate}};
+  return grpc::SslServerCredentials(options);
+}
+
 }  // namespace
 
 struct RpcServer::Impl final : proto::Coordinator::Service {
@@ -36,8 +54,11 @@ struct RpcServer::Impl final : proto::Coordinator::Service {
 
   template <class Request, class Reply>
   grpc::Status handle(const Request& request, Reply* reply) {
-    if (token_of(request) != token) {
+    if (!is_same_secret(token_of(request), token)) {
       return {grpc::StatusCode::PERMISSION_DENIED, "wrong token"};
+    }
+    if (const std::string fault = message_fault(request); !fault.empty()) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "refused: " + fault};
     }
     std::unique_lock lock(mutex);
     if (closing) {
@@ -47,6 +68,9 @@ struct RpcServer::Impl final : proto::Coordinator::Service {
     Waiting waiting;
     waiters[id] = &waiting;
     queue.push_back({id, request});
+    if (auto* failure = std::get_if<proto::FailRequest>(&queue.back().message)) {
+      failure->set_message(clean_text(failure->message(), kMaxMessageBytes));
+    }
     arrived.notify_all();
     // A call that nobody answers must not keep the server from ending.
     waiting.done.wait(lock, [&] { return waiting.reply.has_value() || closing; });
@@ -95,19 +119,22 @@ struct RpcServer::Impl final : proto::Coordinator::Service {
   std::unique_ptr<grpc::Server> server;
 };
 
-RpcServer::RpcServer(const std::string& host, std::string token) : impl_(std::make_unique<Impl>()) {
+RpcServer::RpcServer(const Endpoint& endpoint, std::string token)
+    : impl_(std::make_unique<Impl>()) {
   impl_->token = std::move(token);
   grpc::ServerBuilder builder;
-  builder.SetMaxReceiveMessageSize(-1);
+  builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // A call holds a thread until it is answered; beside those one that listens is enough.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 1);
-  builder.AddListeningPort(host + ":0", grpc::InsecureServerCredentials(), &impl_->port);
+  builder.AddListeningPort(endpoint.host + ":0", credentials_of(endpoint), &impl_->port);
   builder.RegisterService(impl_.get());
   impl_->server = builder.BuildAndStart();
   if (impl_->server == nullptr || impl_->port == 0) {
-    throw Error(ErrorKind::kComm, "cannot listen on " + host);
+    throw Error(ErrorKind::kConfig, "cannot listen on " + endpoint.host, "resources.interface",
+                "it must be an address of this machine: ip -brief address lists them");
   }
 }
 

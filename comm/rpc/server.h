@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The coordinator's side: every call is turned into a Request on one queue; the loop takes requests
-// and answers them when it likes. gRPC's own threads only wait. The token is checked here.
+// and answers them when it likes. gRPC's own threads only wait. Who calls and what it says are
+// checked here: certificate, token, size, fields.
 #pragma once
 
 #include <functional>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "comm/proto/gang.pb.h"
+#include "comm/rpc/endpoint.h"
 
 namespace finescale {
 
@@ -25,9 +27,10 @@ struct RpcRequest {
 
 class RpcServer {
  public:
-  // Listens on host with a free port. Requests whose token differs are refused and never seen.
-  // Throws kComm.
-  RpcServer(const std::string& host, std::string token);
+  // Listens at the endpoint with a free port. Requests whose token differs, or that do not pass
+  // message_fault, are refused and never seen. Throws kConfig when the host is no address of this
+  // machine, or when it is not loopback and has no certificate.
+  RpcServer(const Endpoint& endpoint, std::string token);
   ~RpcServer();
   RpcServer(const RpcServer&) = delete;
   RpcServer& operator=(const RpcServer&) = delete;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "comm/rpc/address.h"
+#include "comm/rpc/endpoint.h"
 #include "configs/canonical.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/store.h"
@@ -21,7 +22,7 @@ namespace {
 std::optional<proto::ControlReply> ask_coordinator(const std::string& directory,
                                                    proto::ControlRequest request, double timeout) {
   const auto address = read_address(directory);
-  if (!address) {
+  if (!address || (is_loopback(address->host) && address->machine != machine_name())) {
     return std::nullopt;
   }
   request.set_token(address->token);
@@ -48,9 +49,10 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
   const std::optional<proto::ControlReply> reply = ask_coordinator(directory, request, 10);
   const auto address = read_address(directory);
   if (!reply && address && address->machine != machine_name()) {
-    throw Error(ErrorKind::kResource,
-                "its coordinator runs on " + address->machine + ", or did, and serves only there",
-                directory, "stop it there, or end its Slurm job (scancel): it saves first");
+    throw Error(
+        ErrorKind::kResource,
+        "its coordinator runs on " + address->machine + ", or did, and does not answer here",
+        directory, "stop it there, or end its Slurm job (scancel): it saves first");
   }
   if (!reply) {
     throw Error(ErrorKind::kConfig, "no coordinator runs this campaign", directory,

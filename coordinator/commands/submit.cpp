@@ -97,6 +97,12 @@ SlurmPatience patience_of(const SubmitArguments& arguments, const config::Slurm&
 int submit(const SubmitArguments& arguments, bool json) {
   const CheckedSweep checked = check_sweep(arguments.file, to_overrides(arguments.settings));
   const config::Resources& resources = checked.sweep.resources();
+  if (resources.launcher().has_pool()) {
+    throw Error(ErrorKind::kConfig,
+                "with the launcher pool each gang is a job, and finescale run is none",
+                "resources.launcher.pool",
+                "finescale run on a login node: it submits the jobs; started again it finds them");
+  }
   BatchJob job = batch_job(arguments, checked.directory);
   if (arguments.dry_run) {
     job.name = job_prefix(checked.directory, checked.sweep.name()) + "1";

@@ -44,12 +44,13 @@ int nodes_for_gang(const SlurmAllocation& allocation, const GangLaunch& launch) 
 
 std::vector<std::string> srun_arguments(const SlurmAllocation& allocation,
                                         const config::Srun& config, const GangLaunch& launch) {
-  if (allocation.nodes > 1 && launch.gangs > 1) {
+  if (allocation.nodes > 1 && launch.gangs > 1 && !launch.reaches_all) {
     throw Error(ErrorKind::kConfig,
                 "several gangs in an allocation of " + std::to_string(allocation.nodes) +
                     " nodes: those on other nodes cannot reach the coordinator",
                 "resources.gangs",
-                "one gang over all nodes (gangs: 1, more ranks_per_gang), or slurm.nodes: 1");
+                "give resources.interface, a network interface of every node; or one gang over all "
+                "nodes (gangs: 1, more ranks_per_gang), or slurm.nodes: 1");
   }
   // --exact: a step takes only its own cores, so that gangs run side by side. A rank that dies must
   // end its gang: srun would wait for the others for ever.
@@ -63,7 +64,7 @@ std::vector<std::string> srun_arguments(const SlurmAllocation& allocation,
       "--exact",
       "--kill-on-bad-exit=1",
       "--input=none"};
-  if (allocation.nodes > 1) {
+  if (allocation.nodes > 1 && !launch.reaches_all) {
     arguments.emplace_back("--relative=0");  // the first rank beside the coordinator
   }
   arguments.insert(arguments.end(), config.extra().begin(), config.extra().end());

@@ -26,7 +26,7 @@ struct SlurmAllocation {
 [[nodiscard]] int nodes_for_gang(const SlurmAllocation& allocation, const GangLaunch& launch);
 
 // Arguments of srun up to the worker's, without the program. Throws kConfig when a gang's first
-// rank may land on another node than the coordinator, which serves loopback only.
+// rank may land on another node than the coordinator, which serves only its own.
 [[nodiscard]] std::vector<std::string> srun_arguments(const SlurmAllocation& allocation,
                                                       const config::Srun& config,
                                                       const GangLaunch& launch);

@@ -15,15 +15,6 @@ namespace {
 
 constexpr double kKib = 1024;
 
-// Slurm replaces %j and the like in names of files; a directory's own % is doubled.
-std::string without_patterns(const std::string& path) {
-  std::string out;
-  for (const char c : path) {
-    out.append(c == '%' ? 2 : 1, c);
-  }
-  return out;
-}
-
 // "--name" or "--name=value"; sbatch reads the rest of the line like a shell.
 void add_directive(std::string& script, const std::string& option) {
   const std::size_t equals = option.find('=');
@@ -32,43 +23,6 @@ void add_directive(std::string& script, const std::string& option) {
     script += "=" + shell_word(option.substr(equals + 1));
   }
   script += "\n";
-}
-
-void add_directives(std::string& script, const BatchJob& job, const config::Resources& resources) {
-  const config::Slurm& slurm = resources.slurm();
-  const auto add = [&](const std::string& option) { add_directive(script, option); };
-  add("--job-name=" + job.name);
-  add("--output=" + without_patterns(job.campaign) + "/logs/slurm-%j.log");
-  add("--open-mode=append");
-  add("--nodes=" + std::to_string(slurm.nodes()));
-  add("--ntasks=" + std::to_string(resources.gangs() * resources.ranks_per_gang()));
-  const int threads = std::max(1, resources.threads_per_rank());
-  add("--cpus-per-task=" + std::to_string(threads));
-  if (const auto bytes = parse_bytes(resources.memory_per_rank())) {
-    const auto kib = static_cast<std::int64_t>(std::ceil(*bytes / kKib / threads));
-    add("--mem-per-cpu=" + std::to_string(kib) + "K");
-  }
-  if (slurm.has_gpus_per_node()) {
-    add("--gpus-per-node=" + std::to_string(slurm.gpus_per_node()));
-  }
-  const auto add_text = [&](const char* name, const std::string& value) {
-    if (!value.empty()) {
-      add(std::string(name) + "=" + value);
-    }
-  };
-  add_text("--account", slurm.account());
-  add_text("--partition", slurm.partition());
-  add_text("--qos", slurm.qos());
-  add_text("--constraint", slurm.constraint());
-  add_text("--exclude", slurm.exclude());
-  add_text("--time", slurm.time());
-  add("--signal=B:USR1@" + std::to_string(slurm.save_before()));
-  add(slurm.requeue() ? "--requeue" : "--no-requeue");
-  // A second job of this name, should one ever slip in, waits for the first.
-  add("--dependency=" + (job.after.empty() ? "" : "afterany:" + job.after + ",") + "singleton");
-  for (const std::string& option : slurm.extra()) {
-    add(option);
-  }
 }
 
 constexpr const char* kBody = R"(
@@ -93,6 +47,54 @@ exit "$code"
 
 }  // namespace
 
+std::string job_directives(const JobRequest& request, const config::Resources& resources) {
+  const config::Slurm& slurm = resources.slurm();
+  std::string script;
+  const auto add = [&](const std::string& option) { add_directive(script, option); };
+  add("--job-name=" + request.name);
+  add("--output=" + request.log_file);
+  add("--open-mode=append");
+  add("--nodes=" + std::to_string(slurm.nodes()));
+  add("--ntasks=" + std::to_string(request.tasks));
+  const int threads = std::max(1, resources.threads_per_rank());
+  add("--cpus-per-task=" + std::to_string(threads));
+  if (const auto bytes = parse_bytes(resources.memory_per_rank())) {
+    const auto kib = static_cast<std::int64_t>(std::ceil(*bytes / kKib / threads));
+    add("--mem-per-cpu=" + std::to_string(kib) + "K");
+  }
+  if (slurm.has_gpus_per_node()) {
+    add("--gpus-per-node=" + std::to_string(slurm.gpus_per_node()));
+  }
+  const auto add_text = [&](const char* name, const std::string& value) {
+    if (!value.empty()) {
+      add(std::string(name) + "=" + value);
+    }
+  };
+  add_text("--account", slurm.account());
+  add_text("--partition", slurm.partition());
+  add_text("--qos", slurm.qos());
+  add_text("--constraint", slurm.constraint());
+  add_text("--exclude", slurm.exclude());
+  add_text("--time", slurm.time());
+  add("--signal=B:USR1@" + std::to_string(slurm.save_before()));
+  add(request.may_requeue ? "--requeue" : "--no-requeue");
+  for (const std::vector<std::string>& options :
+       {request.more, std::vector<std::string>(slurm.extra().begin(), slurm.extra().end())}) {
+    for (const std::string& option : options) {
+      add(option);
+    }
+  }
+  return script;
+}
+
+std::string without_patterns(const std::string& path) {
+  std::string out;
+  for (const char c : path) {
+    out.append(c == '%' ? 2 : 1, c);
+  }
+  return out;
+}
+
 std::string shell_word(const std::string& text) {
   FS_CHECK(text.find_first_of("\r\n") == std::string::npos, "a line break in a batch script");
   constexpr std::string_view kPlain = "_-+=:,./@%";
@@ -111,8 +113,15 @@ std::string shell_word(const std::string& text) {
 }
 
 std::string batch_script(const BatchJob& job, const config::Resources& resources) {
-  std::string script = "#!/bin/bash\n";
-  add_directives(script, job, resources);
+  JobRequest request;
+  request.name = job.name;
+  request.log_file = without_patterns(job.campaign) + "/logs/slurm-%j.log";
+  request.tasks = resources.gangs() * resources.ranks_per_gang();
+  request.may_requeue = resources.slurm().requeue();
+  // A second job of this name, should one ever slip in, waits for the first.
+  request.more = {"--dependency=" + (job.after.empty() ? "" : "afterany:" + job.after + ",") +
+                  "singleton"};
+  std::string script = "#!/bin/bash\n" + job_directives(request, resources);
   script +=
       "# Written by finescale submit, which also looks whether the job is there already: submit "
       "with it, not with sbatch.\n\n";

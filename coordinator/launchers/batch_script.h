@@ -22,6 +22,20 @@ struct BatchJob {
 
 [[nodiscard]] std::string batch_script(const BatchJob& job, const config::Resources& resources);
 
+// What every job of a sweep asks of Slurm, as lines of #SBATCH.
+struct JobRequest {
+  std::string name;
+  std::string log_file;  // absolute; %j stands for the job's id
+  int tasks = 1;
+  bool may_requeue = true;
+  std::vector<std::string> more;  // "--name=value"
+};
+[[nodiscard]] std::string job_directives(const JobRequest& request,
+                                         const config::Resources& resources);
+
+// A path in a name of a file of Slurm, where % begins a pattern.
+[[nodiscard]] std::string without_patterns(const std::string& path);
+
 // As one word of a shell and of an #SBATCH line, which reads quotes as a shell does. `text` holds
 // no line break.
 [[nodiscard]] std::string shell_word(const std::string& text);

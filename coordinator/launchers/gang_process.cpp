@@ -38,8 +38,9 @@ std::string command_line(const std::vector<std::string>& arguments) {
   return text;
 }
 
-// The end of a gang's log: long enough for the words of many ranks.
-std::string end_of(const std::string& log_file) {
+}  // namespace
+
+std::string end_of_log(const std::string& log_file) {
   constexpr std::streamoff kLength = 16384;
   std::ifstream in(log_file, std::ios::binary | std::ios::ate);
   if (!in) {
@@ -50,8 +51,6 @@ std::string end_of(const std::string& log_file) {
   text << in.rdbuf();
   return text.str();
 }
-
-}  // namespace
 
 std::string find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) {
@@ -85,6 +84,30 @@ std::vector<std::string> worker_arguments(const GangLaunch& launch) {
           std::to_string(launch.hang_timeout)};
 }
 
+std::map<std::string, std::string> gang_settings() {
+  // Without yielding, oversubscribed ranks take milliseconds for a small allreduce; romio writes
+  // HDF5 steadily.
+  return {{"OMPI_MCA_mpi_yield_when_idle", "1"},
+          {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
+          {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+          {"OMPI_MCA_io", "romio321"},
+          {"OMPI_MCA_oob_tcp_keepalive_time", "10"},
+          {"OMPI_MCA_oob_tcp_keepalive_intvl", "2"},
+          {"OMPI_MCA_oob_tcp_keepalive_probes", "3"},
+          {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
+          {"GOMP_SPINCOUNT", "10000"}};  // as limit_spinning has it, without starting twice
+}
+
+std::map<std::string, std::string> gang_requirements(const GangLaunch& launch) {
+  std::map<std::string, std::string> variables = {
+      {"OMP_NUM_THREADS", std::to_string(launch.threads)}};
+  if (::geteuid() == 0) {
+    variables["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
+    variables["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
+  }
+  return variables;
+}
+
 std::vector<std::string> gang_environment(const GangLaunch& launch) {
   std::map<std::string, std::string> variables;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -92,20 +115,10 @@ std::vector<std::string> gang_environment(const GangLaunch& launch) {
     const std::size_t equals = text.find('=');
     variables[text.substr(0, equals)] = text.substr(equals + 1);
   }
-  // Without yielding, oversubscribed ranks take milliseconds for a small allreduce; romio writes
-  // HDF5 steadily.
-  const std::map<std::string, std::string> wanted = {
-      {"OMPI_MCA_mpi_yield_when_idle", "1"},
-      {"OMPI_MCA_rmaps_base_oversubscribe", "1"},
-      {"OMPI_MCA_hwloc_base_binding_policy", "none"},
-      {"OMPI_MCA_io", "romio321"},
-      {"OMPI_MCA_btl_vader_single_copy_mechanism", "none"},
-      {"GOMP_SPINCOUNT", "10000"}};  // as limit_spinning has it, without starting twice
-  variables.insert(wanted.begin(), wanted.end());  // what the user set stays
-  variables["OMP_NUM_THREADS"] = std::to_string(launch.threads);
-  if (::geteuid() == 0) {
-    variables["OMPI_ALLOW_RUN_AS_ROOT"] = "1";
-    variables["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1";
+  const std::map<std::string, std::string> settings = gang_settings();
+  variables.insert(settings.begin(), settings.end());  // what the user set stays
+  for (const auto& [name, value] : gang_requirements(launch)) {
+    variables[name] = value;
   }
   std::vector<std::string> out;
   out.reserve(variables.size());
@@ -169,7 +182,7 @@ std::vector<GangExit> GangProcesses::ended() {
     const int code = !is_child           ? -1
                      : WIFEXITED(status) ? WEXITSTATUS(status)
                                          : 128 + WTERMSIG(status);
-    out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of(log_file))});
+    out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of_log(log_file))});
     it = gangs_.erase(it);
   }
   return out;

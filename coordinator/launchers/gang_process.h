@@ -15,11 +15,18 @@ namespace finescale {
 // The program on PATH, or "" when there is none.
 [[nodiscard]] std::string find_program(const std::string& name);
 
+// What a gang's log ends with: long enough for the words of many ranks. "" when it cannot be read.
+[[nodiscard]] std::string end_of_log(const std::string& log_file);
+
 // The worker and what it is told; ends the arguments of every launcher.
 [[nodiscard]] std::vector<std::string> worker_arguments(const GangLaunch& launch);
 
-// This process's environment with what Open MPI needs on crowded machines, where the user has not
-// set it, as NAME=VALUE.
+// What Open MPI needs on crowded machines, where the user has not set it: name and value.
+[[nodiscard]] std::map<std::string, std::string> gang_settings();
+// What the gang gets in any case.
+[[nodiscard]] std::map<std::string, std::string> gang_requirements(const GangLaunch& launch);
+
+// This process's environment with both, as NAME=VALUE.
 [[nodiscard]] std::vector<std::string> gang_environment(const GangLaunch& launch);
 
 class GangProcesses {

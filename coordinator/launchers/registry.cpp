@@ -8,12 +8,16 @@
 
 namespace finescale {
 
-std::unique_ptr<Launcher> make_launcher(const config::Launcher& config) {
+std::unique_ptr<Launcher> make_launcher(const config::Sweep& sweep, const std::string& campaign,
+                                        Logger& logger) {
+  const config::Launcher& config = sweep.resources().launcher();
   switch (config.kind_case()) {
     case config::Launcher::kMpirun:
       return make_mpirun(config.mpirun());
     case config::Launcher::kSrun:
       return make_srun(config.srun());
+    case config::Launcher::kPool:
+      return make_pool(sweep, campaign, logger);
     case config::Launcher::KIND_NOT_SET:
       break;
   }

@@ -58,20 +58,29 @@ bool BackOff::pause() {
   return true;
 }
 
+std::optional<std::vector<SlurmJob>> SlurmCommands::jobs_now(std::string& trouble) const {
+  const ProcessOutput output =
+      call({"squeue", "--noheader", "--states=all", "--user=" + std::to_string(::geteuid()),
+            std::string("--format=") + kSqueueFormat},
+           patience_.call_s);
+  if (output.code != 0) {
+    trouble = words(output, patience_.call_s);
+    return std::nullopt;
+  }
+  auto jobs = parse_squeue(output.out);
+  if (!jobs || output.out.size() >= kMaxOutput) {
+    trouble = "an answer that makes no sense: " + words(output, patience_.call_s);
+    return std::nullopt;
+  }
+  return jobs;
+}
+
 std::vector<SlurmJob> SlurmCommands::jobs() const {
   BackOff back_off(patience_);
   for (;;) {
-    const ProcessOutput output =
-        call({"squeue", "--noheader", "--states=all", "--user=" + std::to_string(::geteuid()),
-              std::string("--format=") + kSqueueFormat},
-             patience_.call_s);
     std::string trouble;
-    if (output.code != 0) {
-      trouble = words(output, patience_.call_s);
-    } else if (auto jobs = parse_squeue(output.out); jobs && output.out.size() < kMaxOutput) {
+    if (auto jobs = jobs_now(trouble)) {
       return *std::move(jobs);
-    } else {
-      trouble = "an answer that makes no sense: " + words(output, patience_.call_s);
     }
     char delay[32];
     std::snprintf(delay, sizeof delay, "%.3g s", back_off.next_delay());
@@ -99,6 +108,13 @@ SlurmAnswer SlurmCommands::submit(const std::string& script, const std::string& 
   // Killed, or trouble on the way: the request may have arrived all the same.
   const bool refused = output.code < 124 && !output.err.empty() && !is_passing_trouble(output.err);
   return {refused ? SlurmOutcome::kRefused : SlurmOutcome::kUnknown, said};
+}
+
+SlurmAnswer SlurmCommands::cancel(const std::string& name) const {
+  const ProcessOutput output = call(
+      {"scancel", "--user=" + std::to_string(::geteuid()), "--jobname=" + name}, patience_.call_s);
+  return {output.code == 0 ? SlurmOutcome::kDone : SlurmOutcome::kUnknown,
+          words(output, patience_.call_s)};
 }
 
 SlurmAnswer SlurmCommands::requeue(const std::string& job) const {

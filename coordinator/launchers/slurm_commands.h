@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// squeue, sbatch and scontrol, by argv. Slurm may answer late, wrongly or not at all for a while:
-// each call has a time limit, and what may be asked again is, with a growing delay.
+// squeue, sbatch, scancel and scontrol, by argv. Slurm may answer late, wrongly or not at all for a
+// while: each call has a time limit, and what may be asked again is, with a growing delay.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +38,12 @@ class SlurmCommands {
   // This user's jobs in any state that Slurm remembers. Blocks until Slurm gives a sensible answer;
   // throws kResource when squeue is missing or none comes in time.
   [[nodiscard]] std::vector<SlurmJob> jobs() const;
+  // The same, asked once: nothing, and why, when Slurm does not answer with sense.
+  [[nodiscard]] std::optional<std::vector<SlurmJob>> jobs_now(std::string& trouble) const;
   // Once; kUnknown: the job may have been made. Throws kResource when sbatch is missing.
   [[nodiscard]] SlurmAnswer submit(const std::string& script, const std::string& name) const;
+  // Ends all of this user's jobs of that name. Once; kUnknown: it may not have been heard.
+  [[nodiscard]] SlurmAnswer cancel(const std::string& name) const;
   // Once; throws kResource when scontrol is missing.
   [[nodiscard]] SlurmAnswer requeue(const std::string& job) const;
 

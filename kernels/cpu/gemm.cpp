@@ -117,7 +117,7 @@ void multiply_block(Transpose transpose_a, Transpose transpose_b, double alpha, 
   const std::int64_t col = index % blocks.num_cols * blocks.cols;
   const std::int64_t a_offset = transpose_a == Transpose::kNo ? row * a.row_stride : row;
   const std::int64_t b_offset = transpose_b == Transpose::kNo ? col : col * b.row_stride;
-  if (is_narrow(transpose_a, size.m, size.n, size.k)) {
+  if (is_narrow(transpose_a, size.m, size.n)) {
     const std::int64_t row_end = std::min(row + blocks.rows, size.m);
     const std::int64_t col_end = std::min(col + blocks.cols, size.n);
     multiply_narrow(
@@ -144,7 +144,7 @@ namespace {
 
 void gemm_f32(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
               const TensorView& b, double beta, const TensorView& c, const Sizes& size) {
-  const Blocks blocks = blocks_of(size, is_narrow(transpose_a, size.m, size.n, size.k));
+  const Blocks blocks = blocks_of(size, is_narrow(transpose_a, size.m, size.n));
   const auto run = [&](std::int64_t index) {
     multiply_block(transpose_a, transpose_b, alpha, a, b, beta, c, size, blocks, index);
   };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of f32 with a narrow side, as those of low-rank branches are: the library packs both
-// operands for a large product and spends more on that than on these.
+// Products of f32 with a narrow result, as gradients of low-rank branches are: the library packs
+// both operands for a large product and spends more on that than on these.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,11 @@
 namespace finescale::cpu {
 
 // Whether the narrow kernel multiplies op(a) [m, k] op(b) [k, n] faster than the library.
-[[nodiscard]] constexpr bool is_narrow(Transpose transpose_a, std::int64_t m, std::int64_t n,
-                                       std::int64_t k) noexcept {
+// With op(a) = a it does not (docs/kernels.md, lora_a and lora_b).
+[[nodiscard]] constexpr bool is_narrow(Transpose transpose_a, std::int64_t m,
+                                       std::int64_t n) noexcept {
   constexpr std::int64_t kNarrow = 32;
-  return n <= kNarrow || k <= kNarrow || (transpose_a == Transpose::kYes && m <= kNarrow);
+  return transpose_a == Transpose::kYes && (m <= kNarrow || n <= kNarrow);
 }
 
 // c [m, n] = alpha op(a) op(b) + beta c on the calling thread; row strides respected. An element is

@@ -61,5 +61,38 @@ TEST(SlurmRules, ExtraTakesOneLongOptionEach) {
   }
 }
 
+std::string pool_complaint(const config::Resources& resources) {
+  try {
+    const Positions none;
+    check_pool(resources, RuleReport("sweep.yaml", none));
+    return "";
+  } catch (const Error& error) {
+    EXPECT_EQ(exit_code(error.kind()), 2);
+    return describe(error);
+  }
+}
+
+TEST(PoolRules, JobsAreGangs) {
+  config::Resources resources;
+  resources.set_gangs(3);
+  resources.mutable_launcher()->mutable_pool()->set_max_jobs(3);
+  EXPECT_EQ(pool_complaint(resources), "");
+  resources.set_gangs(4);
+  EXPECT_THAT(pool_complaint(resources),
+              HasSubstr("resources.gangs is 4, and launcher.pool.max_jobs is 3"));
+}
+
+TEST(PoolRules, AnInterfaceIsOneWord) {
+  config::Resources resources;
+  for (const char* good : {"ib0", "10.1.2.3", "login1.site"}) {
+    resources.set_interface(good);
+    EXPECT_EQ(pool_complaint(resources), "") << good;
+  }
+  for (const char* bad : {"", "a b", "eth0\n"}) {
+    resources.set_interface(bad);
+    EXPECT_THAT(pool_complaint(resources), HasSubstr("resources.interface")) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace finescale

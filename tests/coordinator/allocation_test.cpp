@@ -82,6 +82,9 @@ TEST(SlurmAllocation, GangsThatCouldNotReachTheCoordinatorAreRefused) {
   launch.gangs = 2;
   EXPECT_THROW((void)srun_arguments({"12", 2, 4}, config::Srun(), launch), Error);
   EXPECT_NO_THROW((void)srun_arguments({"12", 1, 4}, config::Srun(), launch));
+  launch.reaches_all = true;
+  EXPECT_THAT(srun_arguments({"12", 2, 4}, config::Srun(), launch),
+              testing::Not(testing::Contains("--relative=0")));
 }
 
 TEST(SlurmAllocation, OutsideOneTheLauncherSaysWhatToDo) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <variant>
 
+#include "comm/rpc/peer_messages.h"
 #include "coordinator/reactor.h"
 #include "tests/fuzz/fuzz_target.h"
 
@@ -40,6 +41,7 @@ class Session {
   }
 
  private:
+  static constexpr std::size_t kLongText = 64;
   static ReactorOptions options() {
     ReactorOptions options;
     options.gangs = 2;
@@ -55,6 +57,10 @@ class Session {
   void heard(const std::string& bytes, Handler handler) {
     Message message;
     if (message.ParsePartialFromString(bytes)) {
+      (void)message_fault(message);  // the server asks; the scheduler must bear all without it
+      const std::string text = clean_text(bytes, kLongText);
+      FS_CHECK(text.size() <= kLongText && clean_text(text, kLongText) == text,
+               "text that is not clean");
       take((reactor_.*handler)(++request_, message, now_));
     }
   }
