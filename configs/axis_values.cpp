@@ -7,12 +7,15 @@
 
 #include "configs/field_path.h"
 #include "configs/flow_text.h"
+#include "configs/let.h"
 #include "configs/parse.h"
 #include "configs/presets.h"
 #include "configs/ranges.h"
 #include "configs/rules.h"
+#include "configs/schema/options.pb.h"
 #include "configs/yaml_reader.h"
 #include "core/error.h"
+#include "core/random.h"
 
 namespace finescale {
 
@@ -35,7 +38,8 @@ struct Range {
 
 std::vector<std::string> spread(const std::string& path, const FieldDescriptor& field,
                                 const Range& range) {
-  if (!is_whole(field) && field.cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE) {
+  const bool is_any = field.options().GetExtension(config::raw);  // a name of let
+  if (!is_whole(field) && field.cpp_type() != FieldDescriptor::CPPTYPE_DOUBLE && !is_any) {
     throw Error(ErrorKind::kConfig, path + " is not a number: give a list of values");
   }
   if (!(range.from < range.to)) {
@@ -95,10 +99,18 @@ std::string field_text(const config::Sweep& sweep, const std::string& path) {
   return flow_value(*ref.message, *ref.field);
 }
 
-std::vector<std::string> tuning_values(const config::Sweep& sweep) {
+std::vector<std::string> tuning_values(const config::Sweep& sweep, const std::string& field) {
   const config::Tune& tune = sweep.tune();
   config::Axis axis;
-  axis.set_path(tune.fields(0));
+  axis.set_path(field);
+  for (const config::TuneRange& range : tune.ranges()) {
+    if (range.path() == field) {
+      axis.mutable_geometric()->set_from(range.from());
+      axis.mutable_geometric()->set_to(range.to());
+      axis.mutable_geometric()->set_points(tune.trials());
+      return axis_values(sweep, axis);
+    }
+  }
   if (tune.has_geometric()) {
     *axis.mutable_geometric() = tune.geometric();
     return axis_values(sweep, axis);
@@ -115,6 +127,21 @@ std::vector<std::string> tuning_values(const config::Sweep& sweep) {
   axis.mutable_geometric()->set_to(middle * 4);
   axis.mutable_geometric()->set_points(tune.trials());
   return axis_values(sweep, axis);
+}
+
+std::vector<std::map<std::string, std::string>> tuning_points(const config::Sweep& sweep) {
+  const config::Tune& tune = sweep.tune();
+  const auto trials = static_cast<std::size_t>(tune.trials());
+  std::vector<std::map<std::string, std::string>> points(trials);
+  for (int f = 0; f < tune.fields_size(); ++f) {
+    const std::vector<std::string> values = tuning_values(sweep, tune.fields(f));
+    // The first field goes up; the others are dealt by permutations of their own.
+    const Permutation order(trials, static_cast<std::uint64_t>(f), Purpose::kSearch);
+    for (std::size_t i = 0; i < trials; ++i) {
+      points[i][tune.fields(f)] = values[f == 0 ? i : order[i]];
+    }
+  }
+  return points;
 }
 
 config::Sweep apply_values(const config::Sweep& sweep,
@@ -134,6 +161,7 @@ config::Sweep apply_values(const config::Sweep& sweep,
       resolve_preset(*copy.mutable_base(), where);
     }
   }
+  apply_let(copy, where);
   resolve_defaults(copy);
   return copy;
 }

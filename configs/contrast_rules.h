@@ -19,8 +19,18 @@ struct Expectation {
 // "> 0.5". Nothing when it is not of this form.
 [[nodiscard]] std::optional<Expectation> parse_expectation(const std::string& text);
 
-// The arms of a contrast; all kinds have two.
-[[nodiscard]] const config::Arms& arms_of(const config::Contrast& contrast);
+using AxisChoices = google::protobuf::RepeatedPtrField<config::AxisChoice>;
+
+// The two arms of a contrast; empty: its kind has none.
+struct ContrastArms {
+  const AxisChoices* of = nullptr;
+  const AxisChoices* to = nullptr;
+};
+[[nodiscard]] ContrastArms arms_of(const config::Contrast& contrast);
+// The axis that data_to_reach counts; empty: there is none.
+[[nodiscard]] std::string reach_axis(const config::Contrast& contrast, const config::Sweep& sweep);
+// Whether effects are logarithms of ratios.
+[[nodiscard]] bool is_ratio(const config::Contrast& contrast);
 
 // `values_of`: of an axis, as canonical text; `check_metric`: that some stage measures it.
 void check_contrasts(

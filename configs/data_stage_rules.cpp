@@ -2,6 +2,9 @@
 #include "configs/data_stage_rules.h"
 
 #include <algorithm>
+#include <vector>
+
+#include "configs/named_data.h"
 
 namespace finescale {
 
@@ -48,8 +51,10 @@ void check_select(const config::Select& select, const DataFacts& input, const st
                      needs_scores);
       return check_quantiles(select.loss(), field + ".loss", report);
     case config::Select::kGrape:
-      return report.require(input.has_losses, field + ".grape",
-                            field + ".grape: nothing measured losses", needs_scores);
+      return report.require(
+          input.has_losses || select.grape().take() == config::GRAPE_TAKE_RANDOM ||
+              select.grape().take() == config::GRAPE_TAKE_SHORTEST,
+          field + ".grape", field + ".grape: nothing measured losses", needs_scores);
     case config::Select::kDistinct:
       return;
     case config::Select::kPairs:
@@ -68,16 +73,20 @@ void check_task(const config::Task& task, const std::string& path, const RuleRep
 }
 
 bool needs_verifier(const std::string& metric) {
-  return metric == "accuracy" || metric.ends_with("_error");
+  return metric == "accuracy" || (metric.ends_with("_error") && metric != "calibration_error");
 }
 
-void check_has_verifiers(const config::Data& data, const std::string& metric,
+void check_has_verifiers(const config::Sweep& sweep, const std::string& metric,
                          const std::string& path, const RuleReport& report) {
-  for (const config::EvalSet& set : data.eval()) {
-    const bool has_task = set.has_task() || (set.path_size() == 0 && data.train().has_task());
+  const std::vector<StageLinks> links = stage_links(sweep.trial());
+  for (const config::EvalSet& set : sweep.data().eval()) {
+    const config::Dataset& made_of =
+        set.has_data() ? *find_dataset(sweep.data(), set.data()) : sweep.data().train();
+    const bool has_task = set.has_task() || (set.path_size() == 0 &&
+                                             dataset_facts(sweep, links, made_of).task != nullptr);
     std::string what = path;
     what.append(": ").append(metric).append(" needs a verifier, and eval set ");
-    what.append(set.name()).append(" is read from files");
+    what.append(set.name()).append(" is drawn from no one task");
     report.require(has_task, path, what, "exact_match compares with the response");
   }
 }

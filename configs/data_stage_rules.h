@@ -18,9 +18,12 @@ void check_select(const config::Select& select, const DataFacts& input, const st
 
 void check_task(const config::Task& task, const std::string& path, const RuleReport& report);
 
-// Metrics that a verifier gives: each set of `data` must come from a task.
+// What the metrics of several sets together end in: TAG-sets, all-sets.
+inline constexpr const char* kSuiteEnding = "-sets";
+
+// Metrics that a verifier gives: each eval set must come from a task.
 [[nodiscard]] bool needs_verifier(const std::string& metric);
-void check_has_verifiers(const config::Data& data, const std::string& metric,
+void check_has_verifiers(const config::Sweep& sweep, const std::string& metric,
                          const std::string& path, const RuleReport& report);
 
 }  // namespace finescale

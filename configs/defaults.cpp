@@ -50,9 +50,12 @@ void resolve_base(config::Base& base) {
   }
 }
 
-void resolve_stages(config::Trial& trial) {
-  for (config::Stage& stage : *trial.mutable_stages()) {
-    if (stage.has_train()) {
+template <class Stages>
+void resolve_stages(Stages& stages) {
+  for (config::Stage& stage : stages) {
+    if (stage.has_rounds()) {
+      resolve_stages(*stage.mutable_rounds()->mutable_stages());
+    } else if (stage.has_train()) {
       resolve_train(*stage.mutable_train());
     } else if (stage.has_evaluate() && stage.evaluate().metrics().empty()) {
       stage.mutable_evaluate()->add_metrics("loss");
@@ -155,18 +158,29 @@ std::string stage_kind(const config::Stage& stage) {
       return "score";
     case config::Stage::kSelect:
       return "select";
+    case config::Stage::kTransform:
+      return "transform";
+    case config::Stage::kRounds:
+      return "rounds";
     case config::Stage::KIND_NOT_SET:
       break;
   }
   return "";
 }
 
-void resolve_names(config::Sweep& sweep) {
-  std::set<std::string> taken;
-  for (const config::Stage& stage : sweep.trial().stages()) {
+namespace {
+
+using Stages = google::protobuf::RepeatedPtrField<config::Stage>;
+
+void collect_names(const Stages& stages, std::set<std::string>& taken) {
+  for (const config::Stage& stage : stages) {
     taken.insert(stage.name());
+    collect_names(stage.rounds().stages(), taken);
   }
-  for (config::Stage& stage : *sweep.mutable_trial()->mutable_stages()) {
+}
+
+void name_stages(Stages& stages, std::set<std::string>& taken) {
+  for (config::Stage& stage : stages) {
     if (!stage.has_name() && stage.kind_case() != config::Stage::KIND_NOT_SET) {
       std::string name = stage_kind(stage);
       for (int i = 2; taken.contains(name); ++i) {
@@ -175,13 +189,24 @@ void resolve_names(config::Sweep& sweep) {
       taken.insert(name);
       stage.set_name(name);
     }
+    if (stage.has_rounds()) {
+      name_stages(*stage.mutable_rounds()->mutable_stages(), taken);
+    }
   }
+}
+
+}  // namespace
+
+void resolve_names(config::Sweep& sweep) {
+  std::set<std::string> taken;
+  collect_names(sweep.trial().stages(), taken);
+  name_stages(*sweep.mutable_trial()->mutable_stages(), taken);
 }
 
 void resolve_defaults(config::Sweep& sweep) {
   resolve_names(sweep);
   resolve_base(*sweep.mutable_base());
-  resolve_stages(*sweep.mutable_trial());
+  resolve_stages(*sweep.mutable_trial()->mutable_stages());
   if (sweep.tune().has_geometric() && !sweep.tune().has_trials()) {
     sweep.mutable_tune()->set_trials(sweep.tune().geometric().points());
   }

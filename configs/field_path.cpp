@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/field_path.h"
 
+#include <charconv>
 #include <vector>
 
 #include "configs/nearest_name.h"
@@ -12,6 +13,7 @@ namespace finescale {
 
 namespace {
 
+using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
@@ -42,6 +44,54 @@ void check_case(const Message& message, const FieldDescriptor& field, const std:
   }
 }
 
+// The entry of a mapping whose key the path goes on with, if it leads into one:
+// data.sets.pool.task.
+struct Entry {
+  Message* message = nullptr;
+  std::string key;
+  const FieldDescriptor* value = nullptr;  // where the path ends with it: let.budget
+};
+Entry entered(Message& holder, const FieldDescriptor& field, const std::string& rest) {
+  const Reflection& r = *holder.GetReflection();
+  const Descriptor& type = *field.message_type();
+  const FieldDescriptor* key = type.FindFieldByName(field.options().GetExtension(config::keyed_by));
+  for (int i = 0; i < r.FieldSize(holder, &field); ++i) {
+    Message* entry = r.MutableRepeatedMessage(&holder, &field, i);
+    const std::string name = entry->GetReflection()->GetString(*entry, key);
+    const FieldDescriptor* value = type.field(type.field(0) == key ? 1 : 0);
+    if (rest == name && type.field_count() == 2 && !value->is_repeated() &&
+        value->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
+      return {entry, name, value};
+    }
+    if (!rest.starts_with(name + ".")) {
+      continue;
+    }
+    if (type.field_count() == 2 && value->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+      return {entry->GetReflection()->MutableMessage(entry, value), name, nullptr};
+    }
+    return type.field_count() == 2 ? Entry() : Entry{entry, name, nullptr};
+  }
+  return {};
+}
+
+// name[i] of a list of messages: the element, and what stands in front of [.
+Message* element(Message& holder, const std::string& name, std::string* field_name) {
+  const std::size_t bracket = name.find('[');
+  if (bracket == std::string::npos || !name.ends_with("]")) {
+    return nullptr;
+  }
+  *field_name = name.substr(0, bracket);
+  const FieldDescriptor* field = holder.GetDescriptor()->FindFieldByName(*field_name);
+  int index = -1;
+  std::from_chars(name.data() + bracket + 1, name.data() + name.size() - 1, index);
+  const bool is_list = field != nullptr && field->is_repeated() &&
+                       field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
+  const Reflection& r = *holder.GetReflection();
+  return is_list && index >= 0 && index < r.FieldSize(holder, field)
+             ? r.MutableRepeatedMessage(&holder, field, index)
+             : nullptr;
+}
+
 // Walks "a.b.c" from a message. `front` is what stands in front of it in the path ("train.").
 FieldRef walk(Message& start, const std::string& path, std::string front, std::string full,
               const std::string& where, bool may_change_kind) {
@@ -50,6 +100,15 @@ FieldRef walk(Message& start, const std::string& path, std::string front, std::s
   for (;;) {
     const std::size_t dot = path.find('.', begin);
     const std::string name = path.substr(begin, dot == std::string::npos ? dot : dot - begin);
+    std::string list;
+    if (Message* inside = element(*at, name, &list);
+        inside != nullptr && dot != std::string::npos) {
+      full += (full.empty() ? "" : ".") + name;
+      front += name + ".";
+      at = inside;
+      begin = dot + 1;
+      continue;
+    }
     const FieldDescriptor* field = at->GetDescriptor()->FindFieldByName(name);
     if (field == nullptr) {
       no_field(path, front, name, field_names(*at->GetDescriptor()), where);
@@ -60,7 +119,19 @@ FieldRef walk(Message& start, const std::string& path, std::string front, std::s
     }
     front += name + ".";
     if (field->options().HasExtension(config::keyed_by)) {
-      return {at, field, full + "." + path.substr(dot + 1), path.substr(dot + 1)};
+      const std::string rest = path.substr(dot + 1);
+      const Entry entry = entered(*at, *field, rest);
+      if (entry.message == nullptr) {
+        return {at, field, full + "." + rest, rest};
+      }
+      if (entry.value != nullptr) {
+        return {entry.message, entry.value, full + "." + rest, ""};
+      }
+      front += entry.key + ".";
+      full += "." + entry.key;
+      at = entry.message;
+      begin = dot + 1 + entry.key.size() + 1;
+      continue;
     }
     if (field->is_repeated() || field->cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE) {
       throw Error(
@@ -76,32 +147,50 @@ FieldRef walk(Message& start, const std::string& path, std::string front, std::s
   }
 }
 
+using Stages = google::protobuf::RepeatedPtrField<config::Stage>;
+
+// The kind of a stage as a message; null: it has none.
+Message* content(config::Stage& stage) {
+  const Reflection& r = *stage.GetReflection();
+  const FieldDescriptor* kind =
+      r.GetOneofFieldDescriptor(stage, stage.GetDescriptor()->oneof_decl(0));
+  return kind == nullptr ? nullptr : r.MutableMessage(&stage, kind);
+}
+
+struct NamedStage {
+  config::Stage* stage = nullptr;
+  std::string path;  // trial.stages[1].rounds.stages[0]
+};
+NamedStage find_stage(Stages& stages, const std::string& list, const std::string& name,
+                      std::vector<std::string>& names) {
+  NamedStage found;
+  for (int i = 0; i < stages.size(); ++i) {
+    config::Stage& stage = *stages.Mutable(i);
+    const std::string path = list + "[" + std::to_string(i) + "]";
+    names.push_back(stage_name(stage));
+    if (names.back() == name && found.stage == nullptr) {
+      found = {&stage, path};
+    }
+    if (stage.has_rounds()) {
+      const NamedStage inside = find_stage(*stage.mutable_rounds()->mutable_stages(),
+                                           path + ".rounds.stages", name, names);
+      found = found.stage == nullptr ? inside : found;
+    }
+  }
+  return found;
+}
+
 FieldRef find(config::Sweep& sweep, const std::string& path, const std::string& where,
               bool may_change_kind) {
   const std::string first = path.substr(0, path.find('.'));
   std::vector<std::string> names = field_names(*sweep.GetDescriptor());
-  for (int i = 0; i < sweep.trial().stages_size(); ++i) {
-    const std::string name = stage_name(sweep.trial().stages(i));
-    names.push_back(name);
-    if (name != first || path.size() <= first.size()) {
-      continue;
-    }
-    config::Stage& stage = *sweep.mutable_trial()->mutable_stages(i);
-    const std::string full = "trial.stages[" + std::to_string(i) + "]." + stage_kind(stage);
-    switch (stage.kind_case()) {
-      case config::Stage::kTrain:
-        return walk(*stage.mutable_train(), path, first + ".", full, where, may_change_kind);
-      case config::Stage::kEvaluate:
-        return walk(*stage.mutable_evaluate(), path, first + ".", full, where, may_change_kind);
-      case config::Stage::kGenerate:
-        return walk(*stage.mutable_generate(), path, first + ".", full, where, may_change_kind);
-      case config::Stage::kScore:
-        return walk(*stage.mutable_score(), path, first + ".", full, where, may_change_kind);
-      case config::Stage::kSelect:
-        return walk(*stage.mutable_select(), path, first + ".", full, where, may_change_kind);
-      case config::Stage::KIND_NOT_SET:
-        break;
-    }
+  const NamedStage named =
+      find_stage(*sweep.mutable_trial()->mutable_stages(), "trial.stages", first, names);
+  Message* inside =
+      named.stage != nullptr && path.size() > first.size() ? content(*named.stage) : nullptr;
+  if (inside != nullptr) {
+    return walk(*inside, path, first + ".", named.path + "." + stage_kind(*named.stage), where,
+                may_change_kind);
   }
   if (sweep.GetDescriptor()->FindFieldByName(first) == nullptr) {
     no_field(path, "", first, names, where);

@@ -7,6 +7,7 @@
 
 #include "configs/field_path.h"
 #include "configs/flow_text.h"
+#include "configs/let.h"
 #include "configs/presets.h"
 #include "configs/rules.h"
 #include "configs/schema/options.pb.h"
@@ -35,6 +36,15 @@ struct Source {
     }
     return file;
   }
+
+  // Position of the field or of what holds it, else the file.
+  [[nodiscard]] std::string around(std::string path) const {
+    while (!path.empty() && !positions.contains(path)) {
+      const std::size_t cut = path.find_last_of(".[");
+      path.resize(cut == std::string::npos ? 0 : cut);
+    }
+    return at(path);
+  }
 };
 
 Source source_of(const std::string& file) {
@@ -53,6 +63,16 @@ std::string read_user_file(const std::string& file) {
   }
 }
 
+// What is set otherwise is no longer derived.
+void forget_derived(config::Sweep& sweep, const std::string& full_path) {
+  auto& derived = *sweep.mutable_derived();
+  const auto end = std::remove_if(derived.begin(), derived.end(), [&](const auto& one) {
+    return one.path() == full_path || one.path().starts_with(full_path + ".");
+  });
+  derived.DeleteSubrange(static_cast<int>(end - derived.begin()),
+                         static_cast<int>(derived.end() - end));
+}
+
 // Later errors about an overridden field name the override, not the line that it replaced.
 void apply_overrides(config::Sweep& sweep, const std::vector<Override>& overrides, Source& source) {
   for (const auto& [path, value] : overrides) {
@@ -65,6 +85,7 @@ void apply_overrides(config::Sweep& sweep, const std::vector<Override>& override
       at = next == '.' || next == '[' ? source.positions.erase(at) : std::next(at);
     }
     source.positions[full] = where;
+    forget_derived(sweep, full);
   }
 }
 
@@ -119,11 +140,30 @@ void settle_contrasts(config::Sweep& sweep, const Source& source) {
     if (contrast.kind_case() == config::Contrast::KIND_NOT_SET) {
       continue;  // a rule says so
     }
-    config::Arms& arms = contrast.has_ratio()        ? *contrast.mutable_ratio()
-                         : contrast.has_equivalent() ? *contrast.mutable_equivalent()
-                                                     : *contrast.mutable_difference();
-    settle_choices(before, source, name, *arms.mutable_of());
-    settle_choices(before, source, name, *arms.mutable_to());
+    // Every list of choices of the kind, whatever it is called.
+    const auto& r = *contrast.GetReflection();
+    const auto* field =
+        r.GetOneofFieldDescriptor(contrast, contrast.GetDescriptor()->oneof_decl(0));
+    Message& kind = *r.MutableMessage(&contrast, field);
+    for (int f = 0; f < field->message_type()->field_count(); ++f) {
+      const auto* list = field->message_type()->field(f);
+      if (list->message_type() == config::AxisChoice::descriptor()) {
+        settle_choices(
+            before, source, name,
+            *kind.GetReflection()->MutableRepeatedPtrField<config::AxisChoice>(&kind, list));
+      }
+    }
+  }
+}
+
+void settle_let(config::Sweep& sweep, const Source& source) {
+  try {
+    apply_let(sweep, "");
+  } catch (const Error& error) {
+    if (sweep.axes_size() > 0) {
+      return;  // an axis may give what is wanted: the first trial is checked
+    }
+    throw Error(error.kind(), error.message(), source.around(error.where()), error.hint());
   }
 }
 
@@ -134,6 +174,7 @@ config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides
   resolve_names(sweep);
   resolve_paths(*sweep.mutable_base(), *sweep.mutable_data(), source.directory);
   check_structure(sweep, source.file, source.positions);
+  settle_let(sweep, source);
   settle_axes(sweep, source);
   settle_contrasts(sweep, source);
   resolve_preset(*sweep.mutable_base(), source.at("base.preset"));
@@ -211,7 +252,13 @@ config::Sweep load_sweep(const std::string& file, const std::vector<Override>& o
                          NamedFiles files) {
   config::Sweep sweep;
   Source source = source_of(file);
-  read_yaml(read_user_file(file), file, sweep, &source.positions);
+  Expressions expressions;
+  read_yaml(read_user_file(file), file, sweep, &source.positions, &expressions);
+  for (const auto& [path, expression] : expressions) {
+    config::FieldValues& derived = *sweep.add_derived();
+    derived.set_path(path);
+    derived.set_value(expression);
+  }
   return finish(std::move(sweep), overrides, source, files);
 }
 
@@ -243,8 +290,9 @@ config::Run load_run(const std::string& file, const std::vector<Override>& overr
 std::string written_at(const std::string& file, const std::string& path) {
   config::Sweep sweep;
   Source source = source_of(file);
-  read_yaml(read_user_file(file), file, sweep, &source.positions);
-  return source.at(path, path.substr(0, path.find('.')));
+  Expressions expressions;
+  read_yaml(read_user_file(file), file, sweep, &source.positions, &expressions);
+  return source.around(path);
 }
 
 }  // namespace finescale

@@ -48,9 +48,14 @@ void set_field(config::Sweep& sweep, const std::string& path, std::string_view y
 // set. Throws kConfig for a field that is not there.
 [[nodiscard]] std::string field_text(const config::Sweep& sweep, const std::string& path);
 
-// The values that each group tries for tune.fields: tune.geometric, else tune.trials values from a
-// quarter to four times the field's value in this sweep.
-[[nodiscard]] std::vector<std::string> tuning_values(const config::Sweep& sweep);
+// The values that each group tries for a field of tune: its range, tune.geometric, else tune.trials
+// values from a quarter to four times the field's value in this sweep.
+[[nodiscard]] std::vector<std::string> tuning_values(const config::Sweep& sweep,
+                                                     const std::string& field);
+// What each of a group's tuning trials sets: the values of one field in order; of several, each
+// value of each once, so that no two fields go together (a Latin hypercube).
+[[nodiscard]] std::vector<std::map<std::string, std::string>> tuning_points(
+    const config::Sweep& sweep);
 
 // The sweep with these fields set (path -> value), outer fields first. A preset that changes is
 // read again. Errors are at `where`.

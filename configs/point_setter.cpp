@@ -45,7 +45,7 @@ const google::protobuf::Message& PointSetter::parsed(const std::string& path,
 
 config::Sweep PointSetter::at(const std::map<std::string, std::string>& values,
                               const std::string& where) {
-  if (!is_plain(values)) {
+  if (!is_plain(values) || sweep_.derived_size() > 0) {
     return apply_values(sweep_, values, where);
   }
   config::Sweep copy = sweep_;

@@ -85,6 +85,9 @@ void resolve_paths(config::Base& base, config::Data& data, const std::string& di
   if (data.has_train()) {
     make_all_absolute(data.mutable_train()->mutable_path(), directory);
   }
+  for (config::NamedDataset& set : *data.mutable_sets()) {
+    make_all_absolute(set.mutable_dataset()->mutable_path(), directory);
+  }
   for (config::EvalSet& set : *data.mutable_eval()) {
     make_all_absolute(set.mutable_path(), directory);
   }

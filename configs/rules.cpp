@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "configs/contrast_rules.h"
+#include "configs/data_stage_rules.h"
 #include "configs/field_path.h"
 #include "configs/mesh_plan.h"
 #include "configs/nearest_name.h"
@@ -37,7 +38,7 @@ class SweepRules : TrialRules {
  public:
   SweepRules(const config::Sweep& sweep, std::string file, const Positions& positions,
              NamedFiles files)
-      : TrialRules(sweep, std::move(file), positions), files_(files) {}
+      : TrialRules(sweep, std::move(file), positions), written_(sweep), files_(files) {}
 
   void check() const {
     check_name();
@@ -45,6 +46,7 @@ class SweepRules : TrialRules {
     check_base();
     check_data();
     check_axis_values();
+    check_let();
     check_first_trial();
     check_axis_points();
     check_search();
@@ -80,6 +82,22 @@ class SweepRules : TrialRules {
     }
   }
 
+  void check_let() const {
+    for (const config::LetValue& value : sweep_.let()) {
+      require_word(value.name(), "let." + value.name());
+    }
+    for (const config::Axis& axis : sweep_.axes()) {
+      config::Sweep copy = written_;
+      const std::string varied = scalar_or_message_field(copy, axis.path(), "").full_path;
+      for (const config::FieldValues& derived : sweep_.derived()) {
+        require(derived.path() != varied, "axes." + axis.path(),
+                "axes." + axis.path() + ": the field is written as $(" + derived.value() +
+                    "), which an axis cannot vary",
+                "vary a name of let");
+      }
+    }
+  }
+
   static std::string value_path(const config::Axis& axis, std::size_t index) {
     return "axes." + axis.path() +
            (axis.values_size() > 0 ? "[" + std::to_string(index) + "]" : std::string());
@@ -89,7 +107,7 @@ class SweepRules : TrialRules {
   // trial sees it.
   void check_first_trial() const {
     try {
-      const config::Sweep trial = apply_values(sweep_, first_point(), file());
+      const config::Sweep trial = apply_values(written_, first_point(), file());
       const TrialRules rules(trial, file(), positions());
       rules.check_trial();
       if (files_ == NamedFiles::kChecked) {
@@ -100,6 +118,10 @@ class SweepRules : TrialRules {
         if (error.where() == file() && error.message().starts_with(axis.path())) {
           fail("axes." + axis.path(), error.message(), error.hint());
         }
+      }
+      if (error.where() == file() && sweep_.derived_size() > 0) {  // of a field by its full path
+        fail(error.message().substr(0, error.message().find_first_of(": ")), error.message(),
+             error.hint());
       }
       throw;
     }
@@ -130,7 +152,7 @@ class SweepRules : TrialRules {
     const auto [found, is_new] = values_.emplace(axis.path(), std::vector<std::string>());
     if (is_new) {
       try {
-        found->second = axis_values(sweep_, axis);
+        found->second = axis_values(written_, axis);
       } catch (const Error& error) {
         fail("axes." + axis.path(), error.message(), error.hint());
       }
@@ -141,7 +163,7 @@ class SweepRules : TrialRules {
   void check_point(const std::map<std::string, std::string>& point, const std::string& varied,
                    const std::string& path) const {
     try {
-      const config::Sweep trial = apply_values(sweep_, point, "");
+      const config::Sweep trial = apply_values(written_, point, "");
       const Positions none;
       const TrialRules rules(trial, "", none);
       rules.check_trial();
@@ -212,7 +234,7 @@ class SweepRules : TrialRules {
       for (const std::string& value : values_of(axis)) {
         std::map<std::string, std::string> point = first_point();
         point[axis.path()] = value;
-        check_has_trunk(apply_values(sweep_, point, ""), rungs, path);
+        check_has_trunk(apply_values(written_, point, ""), rungs, path);
       }
     }
   }
@@ -235,9 +257,9 @@ class SweepRules : TrialRules {
       measured.insert(stage.evaluate().metrics().begin(), stage.evaluate().metrics().end());
     }
     std::vector<std::string> valid;
-    for (const config::EvalSet& set : sweep_.data().eval()) {
+    for (const std::string& set : measured_sets()) {
       for (const std::string& name : measured) {
-        valid.push_back(set.name() + "." + name);
+        valid.push_back(set + "." + name);
       }
     }
     for (const config::Stage& stage : sweep_.trial().stages()) {
@@ -250,21 +272,43 @@ class SweepRules : TrialRules {
             valid.empty() ? "add an evaluate stage" : "measured: " + joined(valid));
   }
 
+  // Eval sets, and with tags those of a tag together.
+  std::vector<std::string> measured_sets() const {
+    std::vector<std::string> sets;
+    std::set<std::string> suites;
+    for (const config::EvalSet& set : sweep_.data().eval()) {
+      sets.push_back(set.name());
+      for (const std::string& tag : set.tags()) {
+        suites.insert({tag + kSuiteEnding, std::string("all") + kSuiteEnding});
+      }
+    }
+    sets.insert(sets.end(), suites.begin(), suites.end());
+    return sets;
+  }
+
   void check_tune() const {
     if (!sweep_.has_tune()) {
       return;
     }
     const config::Tune& tune = sweep_.tune();
-    require(tune.fields_size() == 1, "tune.fields",
-            "tune.fields has " + std::to_string(tune.fields_size()) +
-                " fields, must have 1 in this version");
     std::vector<std::string> axes;
     for (const config::Axis& axis : sweep_.axes()) {
       axes.push_back(axis.path());
     }
     std::map<std::string, std::string> point = first_point();
-    require(!has(axes, tune.fields(0)), "tune.fields",
-            "tune.fields: " + tune.fields(0) + " is an axis already");
+    const std::vector<std::string> fields(tune.fields().begin(), tune.fields().end());
+    for (const std::string& field : fields) {
+      require(!has(axes, field), "tune.fields", "tune.fields: " + field + " is an axis already");
+      require(std::count(fields.begin(), fields.end(), field) == 1, "tune.fields",
+              "tune.fields: " + field + " is named twice");
+    }
+    for (const config::TuneRange& range : tune.ranges()) {
+      const std::string path = "tune.ranges." + range.path();
+      require(has(fields, range.path()), path,
+              path + " is not in tune.fields" + did_you_mean(range.path(), fields));
+    }
+    require(!tune.has_geometric() || fields.size() == 1, "tune.geometric",
+            "tune.geometric is of a single field", "give tune.ranges");
     for (const std::string& path : tune.per()) {
       require(has(axes, path), "tune.per",
               "tune.per: " + path + " is no axis" + did_you_mean(path, axes));
@@ -284,9 +328,11 @@ class SweepRules : TrialRules {
                 ")");
     check_metric(tune.metric(), "tune.metric");
     try {
-      for (const std::string& value : tuning_values(apply_values(sweep_, point, ""))) {
+      for (const auto& values : tuning_points(apply_values(written_, point, ""))) {
         std::map<std::string, std::string> at = point;
-        at[tune.fields(0)] = value;
+        for (const auto& [field, value] : values) {
+          at[field] = value;
+        }
         check_point(at, tune.fields(0), "tune.fields");
       }
     } catch (const Error& error) {
@@ -296,7 +342,7 @@ class SweepRules : TrialRules {
 
   // A field by its path, or by its name in one of the stages (`method` for `train.method`).
   void check_field_name(const std::string& name, const std::string& path) const {
-    config::Sweep copy = sweep_;
+    config::Sweep copy = written_;
     std::vector<std::string> known;
     for (const config::Stage& stage : sweep_.trial().stages()) {
       const std::vector<std::string> names =
@@ -360,6 +406,7 @@ class SweepRules : TrialRules {
     check_pool(sweep_.resources(), *this);
   }
 
+  const config::Sweep& written_;  // with its rounds, as axes and fields are named in it
   NamedFiles files_;
   mutable ExampleCounts counts_;
   mutable std::map<std::string, std::vector<std::string>> values_;  // by path of the axis

@@ -55,6 +55,8 @@ void set_seed(config::StageSpec& spec, std::int64_t seed) {
     spec.mutable_generate()->set_seed(seed);
   } else if (spec.has_select()) {
     spec.mutable_select()->set_seed(seed);
+  } else if (spec.has_transform()) {
+    spec.mutable_transform()->set_seed(seed);
   }
 }
 
@@ -184,10 +186,11 @@ StageBlanks StageForm::example_blanks() const {
 }
 
 std::int64_t stage_seed(const config::StageSpec& spec) {
-  return spec.has_train()      ? spec.train().seed()
-         : spec.has_generate() ? spec.generate().seed()
-         : spec.has_select()   ? spec.select().seed()
-                               : 0;
+  return spec.has_train()       ? spec.train().seed()
+         : spec.has_generate()  ? spec.generate().seed()
+         : spec.has_select()    ? spec.select().seed()
+         : spec.has_transform() ? spec.transform().seed()
+                                : 0;
 }
 
 std::string filled(std::string_view form, std::string_view fillings) {

@@ -2,9 +2,13 @@
 #include "configs/stage_links.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
+#include "configs/dataset_refs.h"
+#include "configs/named_data.h"
 #include "configs/nearest_name.h"
+#include "configs/rounds.h"
 
 namespace finescale {
 
@@ -50,7 +54,7 @@ std::vector<std::string> stage_metrics(const config::Stage& stage) {
 
 std::optional<LinkFault> find_link_fault(const config::Trial& trial) {
   for (int i = 0; i < trial.stages_size(); ++i) {
-    if (trial.stages(i).from_size() > 2) {
+    if (trial.stages(i).from_size() > 2 && !trial.stages(i).has_transform()) {
       return LinkFault{i, 2, "more than two inputs", "a stage takes one model and one set of data"};
     }
     for (int f = 0; f < trial.stages(i).from_size(); ++f) {
@@ -70,12 +74,26 @@ std::vector<StageLinks> stage_links(const config::Trial& trial) {
     const config::Stage& stage = trial.stages(i);
     StageLinks in = last;
     if (stage.from_size() > 0) {
-      in = {outputs[stage.from(0)].model, outputs[stage.from(stage.from_size() - 1)].data};
+      in.model = outputs[stage.from(0)].model;
+      in.data = outputs[stage.from(stage.from_size() - 1)].data;
+    }
+    last = in;
+    if (stage.has_transform()) {
+      in.models = {in.model};
+      for (int m = 1; m < stage.from_size(); ++m) {
+        in.models.push_back(outputs[stage.from(m)].model);
+      }
+    }
+    if (const std::string& asked = data_asked_by(stage); !asked.empty()) {
+      in.data = -1;
+      in.set = asked;
     }
     links.push_back(in);
-    last = in;
     if (stage.has_train()) {  // data are learnt from once
-      last = {i, -1};
+      last.model = i;
+      last.data = -1;
+    } else if (stage.has_transform()) {
+      last.model = i;
     } else if (leaves_data(stage)) {
       last.data = i;
     }
@@ -84,25 +102,123 @@ std::vector<StageLinks> stage_links(const config::Trial& trial) {
   return links;
 }
 
-DataFacts data_facts(const config::Sweep& sweep, const std::vector<StageLinks>& links, int index) {
-  if (index < 0) {
-    DataFacts facts;
-    const config::Dataset& pool = sweep.data().train();
-    if (pool.has_task()) {
-      facts.task = &pool.task();
-      facts.is_pairs = pool.task().pairs();
-      facts.at_most = std::min(pool.task().examples(),
-                               pool.has_limit() ? pool.limit() : pool.task().examples());
-    }
-    return facts;
+namespace {
+
+using Links = std::vector<StageLinks>;
+
+void bound(DataFacts& facts, std::int64_t most) {
+  facts.at_most = std::min(facts.at_most.value_or(most), most);
+}
+
+DataFacts task_facts(const config::Dataset& dataset) {
+  DataFacts facts;
+  facts.task = &dataset.task();
+  facts.is_form_known = true;
+  facts.is_pairs = dataset.task().pairs();
+  facts.at_most = dataset.task().examples();
+  if (dataset.has_limit()) {
+    bound(facts, dataset.limit());
   }
+  return facts;
+}
+
+// What all parts have in common.
+DataFacts mixture_facts(const config::Sweep& sweep, const Links& links,
+                        const config::Mixture& mix) {
+  DataFacts facts;
+  bool is_first = true;
+  std::string task;
+  for (const config::MixPart& part : mix.parts()) {
+    const DataFacts one = dataset_facts(sweep, links, *find_dataset(sweep.data(), part.data()));
+    const std::string its_task = one.task == nullptr ? "" : same_task_text(*one.task);
+    if (is_first) {
+      facts = one;
+      facts.at_most.reset();
+      task = its_task;
+    }
+    facts.task = its_task == task ? facts.task : nullptr;
+    facts.is_form_known =
+        facts.is_form_known && one.is_form_known && one.is_pairs == facts.is_pairs;
+    facts.is_generated = facts.is_generated && one.is_generated;
+    facts.has_losses = facts.has_losses && one.has_losses;
+    is_first = false;
+  }
+  facts.task = mix.has_replay() ? nullptr : facts.task;
+  if (mix.has_examples() && !mix.has_replay()) {
+    facts.at_most = mix.examples();
+  }
+  return facts;
+}
+
+void change_facts(const config::Operator& change, DataFacts& facts) {
+  facts.task = keeps_verifier(change) ? facts.task : nullptr;
+  if (change.has_sample() && change.sample().has_examples()) {
+    facts.at_most = change.sample().examples();
+  } else if (change.has_top() && change.top().has_examples()) {
+    bound(facts, change.top().examples());
+  } else if (change.has_sample() || change.has_top()) {
+    const double part = change.has_sample() ? change.sample().fraction() : change.top().fraction();
+    if (facts.at_most) {
+      facts.at_most = std::llround(part * static_cast<double>(*facts.at_most));
+    }
+  } else if (change.join().many()) {
+    facts.at_most.reset();
+  } else if (change.has_template_()) {
+    const config::Template& text = change.template_();
+    facts.is_form_known =
+        facts.is_form_known || text.has_response() || text.has_text() || text.has_chosen();
+    facts.is_pairs =
+        text.has_chosen() || (facts.is_pairs && !text.has_response() && !text.has_text());
+  }
+}
+
+DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index);
+
+int stage_called(const config::Trial& trial, const std::string& name) {
+  for (int i = 0; i < trial.stages_size(); ++i) {
+    if (name_without_round(trial.stages(i).name()) == name) {
+      return i;
+    }
+  }
+  return -1;
+}
+
+}  // namespace
+
+DataFacts dataset_facts(const config::Sweep& sweep, const Links& links,
+                        const config::Dataset& dataset) {
+  DataFacts facts;
+  if (dataset.has_task()) {
+    facts = task_facts(dataset);
+  } else if (dataset.has_from()) {
+    facts = dataset_facts(sweep, links, *find_dataset(sweep.data(), dataset.from()));
+  } else if (dataset.has_stage()) {
+    facts = stage_facts(sweep, links, stage_called(sweep.trial(), dataset.stage()));
+  } else if (dataset.has_mix()) {
+    facts = mixture_facts(sweep, links, dataset.mix());
+  }
+  for (const config::Operator& change : dataset.apply()) {
+    change_facts(change, facts);
+  }
+  return facts;
+}
+
+DataFacts data_facts(const config::Sweep& sweep, const Links& links, const StageLinks& link) {
+  return !link.set.empty() ? dataset_facts(sweep, links, *find_dataset(sweep.data(), link.set))
+         : link.data < 0   ? dataset_facts(sweep, links, sweep.data().train())
+                           : stage_facts(sweep, links, link.data);
+}
+
+namespace {
+
+DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index) {
   const config::Stage& stage = sweep.trial().stages(index);
-  DataFacts facts = data_facts(sweep, links, links[static_cast<std::size_t>(index)].data);
+  DataFacts facts = data_facts(sweep, links, links[static_cast<std::size_t>(index)]);
+  facts.is_form_known = true;
   if (stage.has_generate()) {
     const config::Generate& generate = stage.generate();
     if (generate.has_data_budget()) {
-      facts.at_most =
-          facts.at_most ? std::min(*facts.at_most, generate.data_budget()) : generate.data_budget();
+      bound(facts, generate.data_budget());
     }
     facts.at_most =
         facts.at_most ? std::optional(*facts.at_most * generate.samples()) : std::nullopt;
@@ -118,5 +234,7 @@ DataFacts data_facts(const config::Sweep& sweep, const std::vector<StageLinks>& 
   }
   return facts;
 }
+
+}  // namespace
 
 }  // namespace finescale

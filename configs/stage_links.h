@@ -14,8 +14,10 @@ namespace finescale {
 
 // Places in trial.stages.
 struct StageLinks {
-  int model = -1;  // the train stage that leaves it; -1: the base
-  int data = -1;   // the stage that leaves them; -1: data.train
+  int model = -1;             // the train or transform stage that leaves it; -1: the base
+  int data = -1;              // the stage that leaves them; -1: set, or data.train
+  std::vector<int> models{};  // of a transform: where each of its models comes from, as above
+  std::string set{};          // a dataset of data.sets that the stage asks for; empty: none
 };
 
 // `from` naming what is no earlier stage. `stage`: whose.
@@ -38,14 +40,19 @@ struct LinkFault {
 
 // What is known of data before anything runs.
 struct DataFacts {
-  bool is_generated = false;  // answers of a model
+  bool is_form_known = false;  // whether is_pairs says more than "perhaps"
+  bool is_generated = false;   // answers of a model
   bool has_losses = false;
   bool is_pairs = false;
   const config::Task* task = nullptr;     // that verifies answers
   std::optional<std::int64_t> at_most{};  // examples
 };
-// Of what stage `index` leaves; -1: of data.train, whose files are not read.
+// Of what a stage reads; files are not looked at.
 [[nodiscard]] DataFacts data_facts(const config::Sweep& sweep, const std::vector<StageLinks>& links,
-                                   int index);
+                                   const StageLinks& link);
+// Of a dataset of the sweep.
+[[nodiscard]] DataFacts dataset_facts(const config::Sweep& sweep,
+                                      const std::vector<StageLinks>& links,
+                                      const config::Dataset& dataset);
 
 }  // namespace finescale

@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "configs/canonical.h"
+#include "configs/dataset_refs.h"
 #include "configs/gguf_summary.h"
 #include "configs/model_directory.h"
+#include "configs/rounds.h"
 #include "configs/stage_links.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -19,16 +21,25 @@ namespace {
 
 class Expansion {
  public:
-  Expansion(const config::Sweep& sweep, const ContentHash& hash) : sweep_(sweep), hash_(hash) {}
+  Expansion(const config::Sweep& sweep, const ContentHash& hash)
+      : sweep_(sweep),
+        trial_(flattened(sweep.trial()).trial),
+        hash_(hash),
+        refs_(
+            sweep.data(), [this](const std::string& path) { return file(path); },
+            [this](const std::string& stage) { return left_by(stage); }) {}
 
   TrialStages run() {
     expand_base();
-    const std::vector<StageLinks> links = stage_links(sweep_.trial());
-    for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    const std::vector<StageLinks> links = stage_links(trial_);
+    for (int i = 0; i < trial_.stages_size(); ++i) {
       const StageLinks& link = links[static_cast<std::size_t>(i)];
-      const config::Stage& stage = sweep_.trial().stages(i);
+      const config::Stage& stage = trial_.stages(i);
       const Source& input = link.model < 0 ? base_ : models_.at(link.model);
-      const config::DatasetRef data = link.data < 0 ? pool() : data_.at(link.data);
+      // Examples are held out of data.train alone.
+      const bool reads_data = !stage.has_evaluate() && !stage.has_transform();
+      const InputData data{reads_data ? data_of(link) : config::DatasetRef(),
+                           link.data < 0 && link.set.empty()};
       switch (stage.kind_case()) {
         case config::Stage::kTrain:
           models_[i] = add_train(stage.name(), stage.train(), input, sweep_.seed(), data);
@@ -41,6 +52,10 @@ class Expansion {
         case config::Stage::kSelect:
           data_[i] = add_data_stage(stage, input, data);
           break;
+        case config::Stage::kTransform:
+          models_[i] = add_transform(stage, link);
+          break;
+        case config::Stage::kRounds:
         case config::Stage::KIND_NOT_SET:
           throw Error(ErrorKind::kInternal, "a stage without a kind: rules were not checked");
       }
@@ -57,11 +72,16 @@ class Expansion {
         needs;  // the model's own key first, then the frozen base of an adapter
   };
 
+  struct InputData {
+    config::DatasetRef ref;
+    bool is_pool = false;  // data.train
+  };
+
   // The model's artifact, the tokenizer's, the frozen base of an adapter, then the data.
   std::vector<std::string> keys_read(const Source& input, const config::DatasetRef& data) const {
     std::vector<std::string> keys = input.needs;
     keys.insert(keys.begin() + (keys.empty() ? 0 : 1), tokenizer_.artifact());
-    keys.push_back(data.artifact());
+    add_artifacts(data, keys);
     return keys;
   }
 
@@ -72,44 +92,28 @@ class Expansion {
     return ref;
   }
 
-  template <class Set>
-  config::DatasetRef dataset(const Set& set, const std::string& name) const {
-    config::DatasetRef ref;
-    if (!name.empty()) {
-      ref.set_name(name);
-    }
-    for (const std::string& path : set.path()) {
-      *ref.add_files() = file(path);
-    }
-    if (set.has_task()) {
-      *ref.mutable_task() = set.task();
-      if (!set.task().has_part()) {
-        ref.mutable_task()->set_part(name.empty() ? config::TASK_PART_TRAIN
-                                                  : config::TASK_PART_HELD_OUT);
-      }
-    }
-    if (set.has_limit()) {
-      ref.set_limit(set.limit());
-    }
-    ref.set_format(set.format());
-    ref.set_text_unit(set.text_unit());
-    return ref;
-  }
-
-  config::DatasetRef pool() const { return dataset(sweep_.data().train(), ""); }
-
   std::vector<config::DatasetRef> eval_sets() const {
     std::vector<config::DatasetRef> sets;
     for (const config::EvalSet& set : sweep_.data().eval()) {
-      if (set.path_size() > 0 || set.has_task()) {
-        sets.push_back(dataset(set, set.name()));
-      } else {
-        sets.push_back(pool());
-        sets.back().set_name(set.name());
-        sets.back().set_held_out_part(true);
-      }
+      sets.push_back(refs_.eval_set(set));
     }
     return sets;
+  }
+
+  // Of data.sets, else what a stage leaves, else data.train.
+  config::DatasetRef data_of(const StageLinks& link) const {
+    return !link.set.empty() ? refs_.named(link.set, config::TASK_PART_TRAIN)
+           : link.data < 0   ? refs_.pool()
+                             : data_.at(link.data);
+  }
+
+  config::DatasetRef left_by(const std::string& stage) const {
+    for (auto left = data_.rbegin(); left != data_.rend(); ++left) {  // the newest, of rounds
+      if (name_without_round(trial_.stages(left->first).name()) == stage) {
+        return left->second;
+      }
+    }
+    throw Error(ErrorKind::kInternal, "stage " + stage + " left nothing: rules were not checked");
   }
 
   config::DataRules rules() const {
@@ -157,7 +161,7 @@ class Expansion {
                   const std::vector<std::string>& inputs) {
     spec.set_label(name);
     *spec.mutable_mesh() = sweep_.mesh();
-    if (spec.has_prepare() || spec.has_select()) {
+    if (spec.has_prepare() || spec.has_select() || spec.has_transform()) {
       spec.mutable_mesh()->clear_tensor();  // what no model reads is the same on every mesh
     }
     for (const std::string& input : inputs) {
@@ -185,36 +189,43 @@ class Expansion {
       config::StageSpec spec;
       config::PrepareSpec& prepare = *spec.mutable_prepare();
       *prepare.mutable_tokenizer() = base.tokenizer().train();
-      *prepare.mutable_data() = dataset(base.pretrain().data(), "");
+      *prepare.mutable_data() = pretraining_text();
       *prepare.mutable_rules() = rules();
       prepare.mutable_rules()->clear_eval_fraction();
       tokenizer_.set_artifact(add(std::move(spec), "tokenizer", {}));
     }
     if (base.has_pretrain()) {
       base_ = add_train("pretrain", base.pretrain().train(), base_, base.pretrain().seed(),
-                        dataset(base.pretrain().data(), ""));
+                        {pretraining_text(), false});
     }
   }
 
+  config::DatasetRef pretraining_text() const {
+    return refs_.dataset(sweep_.base().pretrain().data(), "base.pretrain.data",
+                         config::TASK_PART_TRAIN);
+  }
+
   Source add_train(const std::string& name, const config::Train& train, const Source& input,
-                   std::int64_t seed, const config::DatasetRef& data) {
+                   std::int64_t seed, const InputData& data) {
     config::StageSpec spec;
     config::TrainSpec& stage = *spec.mutable_train();
     *stage.mutable_model() = input.model;
     *stage.mutable_tokenizer() = tokenizer_;
-    *stage.mutable_data() = data;
+    *stage.mutable_data() = data.ref;
     *stage.mutable_rules() = rules();
-    if (name == "pretrain" || data.has_artifact()) {  // nothing of it is held out
+    if (!data.is_pool) {
       stage.mutable_rules()->clear_eval_fraction();
     }
     *stage.mutable_train() = train;
+    stage.mutable_train()->clear_data();
     stage.set_seed(seed);
+    std::vector<std::string> inputs = keys_read(input, data.ref);
     if (train.eval_every() > 0) {
       for (config::DatasetRef& set : eval_sets()) {
+        add_artifacts(set, inputs);
         *stage.add_eval() = std::move(set);
       }
     }
-    const std::vector<std::string> inputs = keys_read(input, data);
     Source out;
     out.model.set_artifact(add(std::move(spec), name, inputs));
     out.needs = {out.model.artifact()};
@@ -224,66 +235,96 @@ class Expansion {
     return out;
   }
 
+  Source add_transform(const config::Stage& stage, const StageLinks& link) {
+    config::StageSpec spec;
+    config::TransformSpec& transform = *spec.mutable_transform();
+    std::vector<std::string> inputs;
+    for (const int model : link.models) {
+      const Source& source = model < 0 ? base_ : models_.at(model);
+      *transform.add_models() = source.model;
+      inputs.insert(inputs.end(), source.needs.begin(), source.needs.end());
+    }
+    inputs.push_back(tokenizer_.artifact());
+    *transform.mutable_tokenizer() = tokenizer_;
+    *transform.mutable_transform() = stage.transform();
+    if (stage.transform().has_reset() && link.models.size() == 1) {  // fresh values
+      transform.set_seed(sweep_.seed());
+    }
+    Source out;
+    out.model.set_artifact(add(std::move(spec), stage.name(), inputs));
+    out.needs = {out.model.artifact()};
+    return out;
+  }
+
   void add_evaluate(const std::string& name, const config::Evaluate& evaluate,
                     const Source& input) {
     config::StageSpec spec;
     config::EvaluateSpec& stage = *spec.mutable_evaluate();
     *stage.mutable_model() = input.model;
     *stage.mutable_tokenizer() = tokenizer_;
+    std::vector<std::string> inputs = keys_read(input, {});
     for (config::DatasetRef& set : eval_sets()) {
+      add_artifacts(set, inputs);
       *stage.add_sets() = std::move(set);
     }
     *stage.mutable_rules() = rules();
     *stage.mutable_evaluate() = evaluate;
-    add(std::move(spec), name, keys_read(input, {}));
+    add(std::move(spec), name, inputs);
   }
 
   // Answers and scores: the fields that both have.
   template <class Spec>
-  void read_by_model(const Source& input, const config::DatasetRef& data, Spec& spec) const {
+  void read_by_model(const Source& input, const InputData& data, Spec& spec) const {
     *spec.mutable_model() = input.model;
     *spec.mutable_tokenizer() = tokenizer_;
-    *spec.mutable_data() = data;
+    *spec.mutable_data() = data.ref;
     *spec.mutable_rules() = rules();
-    if (data.has_artifact()) {
+    if (!data.is_pool) {
       spec.mutable_rules()->clear_eval_fraction();
     }
   }
 
   config::DatasetRef add_data_stage(const config::Stage& stage, const Source& input,
-                                    const config::DatasetRef& data) {
+                                    const InputData& data) {
     config::StageSpec spec;
-    std::vector<std::string> inputs = keys_read(input, data);
+    std::vector<std::string> inputs = keys_read(input, data.ref);
     if (stage.has_generate()) {
       read_by_model(input, data, *spec.mutable_generate());
       *spec.mutable_generate()->mutable_generate() = stage.generate();
+      spec.mutable_generate()->mutable_generate()->clear_data();
       spec.mutable_generate()->set_seed(sweep_.seed());
     } else if (stage.has_score()) {
       read_by_model(input, data, *spec.mutable_score());
       *spec.mutable_score()->mutable_score() = stage.score();
+      spec.mutable_score()->mutable_score()->clear_data();
     } else {
       config::SelectSpec& select = *spec.mutable_select();
-      *select.mutable_data() = data;
+      *select.mutable_data() = data.ref;
       select.mutable_rules()->set_on_bad_example(sweep_.data().on_bad_example());
-      if (!data.has_artifact()) {
+      if (data.is_pool) {
         select.mutable_rules()->set_eval_fraction(sweep_.data().eval_fraction());
       }
       *select.mutable_select() = stage.select();
-      if (stage.select().has_random()) {  // the seed of nothing else
+      select.mutable_select()->clear_data();
+      if (stage.select().has_random() ||  // the seed of nothing else
+          stage.select().grape().take() == config::GRAPE_TAKE_RANDOM) {
         select.set_seed(sweep_.seed());
       }
-      inputs = {data.artifact()};
+      inputs.clear();
+      add_artifacts(data.ref, inputs);
     }
     config::DatasetRef out;
     out.set_artifact(add(std::move(spec), stage.name(), inputs));
-    if (data.has_task()) {
-      *out.mutable_task() = data.task();
+    if (data.ref.has_task()) {
+      *out.mutable_task() = data.ref.task();
     }
     return out;
   }
 
   const config::Sweep& sweep_;
+  config::Trial trial_;  // without rounds
   const ContentHash& hash_;
+  DatasetRefs refs_;
   TrialStages out_;
   Source base_;
   config::TokenizerSource tokenizer_;

@@ -8,28 +8,35 @@
 
 #include "configs/data_format.h"
 #include "configs/data_stage_rules.h"
+#include "configs/dataset_rules.h"
 #include "configs/decoder.h"
 #include "configs/gguf_summary.h"
 #include "configs/gpu_support.h"
 #include "configs/mesh_plan.h"
 #include "configs/method_rules.h"
 #include "configs/model_directory.h"
+#include "configs/named_data.h"
 #include "configs/overlap.h"
 #include "configs/stage_links.h"
 #include "configs/stages.h"
+#include "configs/transform_rules.h"
 
 namespace finescale {
 
 namespace {
 
-const std::vector<std::string> kMetrics = {"loss",         "exact_match", "accuracy",
-                                           "format_error", "step_error",  "answer_error"};
-
-std::string stage_path(int index) {
-  return "trial.stages[" + std::to_string(index) + "]";
-}
+const std::vector<std::string> kMetrics = {
+    "loss",         "exact_match",       "accuracy", "format_error", "step_error",
+    "answer_error", "calibration_error", "brier",    "confidence"};
 
 }  // namespace
+
+std::unique_ptr<config::Sweep> TrialRules::with_trial(const config::Sweep& sweep,
+                                                      const config::Trial& trial) {
+  auto flat = std::make_unique<config::Sweep>(sweep);
+  *flat->mutable_trial() = trial;
+  return flat;
+}
 
 void TrialRules::check_structure() const {
   std::set<std::string> names;
@@ -38,10 +45,12 @@ void TrialRules::check_structure() const {
     const config::Stage& stage = sweep_.trial().stages(i);
     const std::string path = stage_path(i);
     require(stage.kind_case() != config::Stage::KIND_NOT_SET, path, path + " has no kind",
-            "give train, evaluate, generate, score or select");
-    require_word(stage.name(), path + ".name");
-    const bool is_taken = sweep_.GetDescriptor()->FindFieldByName(stage.name()) != nullptr ||
-                          stage.name() == "pretrain" || stage.name() == "tokenizer";
+            "give train, evaluate, generate, score, select, transform or rounds");
+    require(!stage.has_rounds(), path, path + ".rounds stands in rounds", "write the stages out");
+    const std::string name(name_without_round(stage.name()));
+    require_word(name, path + ".name");
+    const bool is_taken = sweep_.GetDescriptor()->FindFieldByName(name) != nullptr ||
+                          name == "pretrain" || name == "tokenizer" || name == "base";
     require(!is_taken, path + ".name",
             path + ".name is " + stage.name() + ", which means something else in paths");
     require(names.insert(stage.name()).second, path + ".name",
@@ -54,9 +63,13 @@ void TrialRules::check_structure() const {
     const std::string element = path + "[" + std::to_string(fault->from) + "]";
     fail(is_written(element) ? element : path, path + ": " + fault->what, fault->hint);
   }
+  if (const auto fault = find_data_fault(sweep_, flat_.paths)) {
+    fail(fault->path, fault->what, fault->hint);
+  }
 }
 
 void TrialRules::check_trial() const {
+  check_datasets();
   check_shape();
   check_stages();
   check_device();
@@ -96,7 +109,6 @@ void TrialRules::check_base() const {
             "base.tokenizer.train needs base.pretrain: it is trained on the pretraining text");
   }
   if (base.has_pretrain()) {
-    check_source(base.pretrain().data(), "base.pretrain.data");
     check_train(base.pretrain().train(), "base.pretrain.train");
     require(leaves_whole_weights(base.pretrain().train().method()), "base.pretrain.train.method",
             "base.pretrain.train.method must be full");
@@ -141,34 +153,65 @@ void TrialRules::check_methods_fit(const DecoderShape& model) const {
     const config::Train& train = sweep_.trial().stages(i).train();
     check_method_fits(train, model, stage_path(i) + ".train", *this);
     check_method_on_mesh(train, model, sweep_.mesh(), stage_path(i) + ".train", *this);
+    check_patterns_fit(sweep_.trial().stages(i).transform(), model, stage_path(i) + ".transform",
+                       *this);
   }
 }
 
 void TrialRules::check_data() const {
   const config::Data& data = sweep_.data();
   require(data.has_train(), "data", "data.train is missing");
-  check_source(data.train(), "data.train");
+  for (const config::NamedDataset& set : data.sets()) {
+    require_word(set.name(), "data.sets." + set.name());
+  }
+  check_datasets();
+  check_eval_sets();
+  require(data.prompt_end() != data.response_end(), "data.prompt_end",
+          "data.prompt_end and data.response_end must differ");
+}
+
+void TrialRules::check_datasets() const {
+  const std::vector<StageLinks> links = stage_links(sweep_.trial());
+  if (sweep_.base().has_pretrain()) {
+    check_dataset(sweep_, links, sweep_.base().pretrain().data(), "base.pretrain.data", *this);
+  }
+  check_dataset(sweep_, links, sweep_.data().train(), "data.train", *this);
+  for (const config::NamedDataset& set : sweep_.data().sets()) {
+    check_dataset(sweep_, links, set.dataset(), "data.sets." + set.name(), *this);
+  }
+}
+
+void TrialRules::check_eval_sets() const {
+  const config::Data& data = sweep_.data();
   std::set<std::string> names;
+  bool uses_held_out = false;
   for (int i = 0; i < data.eval_size(); ++i) {
     const config::EvalSet& set = data.eval(i);
     const std::string path = "data.eval[" + std::to_string(i) + "]";
     require_word(set.name(), path + ".name");
     require(names.insert(set.name()).second, path + ".name",
             path + ".name: two eval sets are called " + set.name());
-    require(set.path_size() > 0 || set.has_task() || data.eval_fraction() > 0, path,
+    const int sources = static_cast<int>(set.path_size() > 0) + static_cast<int>(set.has_task()) +
+                        static_cast<int>(set.has_data());
+    require(sources > 0 || data.eval_fraction() > 0, path,
             path + ": eval set " + set.name() +
-                " has no path and no task, and data.eval_fraction is 0");
+                " has no path, task or data, and data.eval_fraction is 0");
+    require(sources < 2, path, path + " must give one of path, task and data",
+            "path reads files, task draws problems, data takes one of data.sets: docs/data.md");
+    require(!set.has_data() || !set.has_limit(), path + ".limit",
+            path + ".limit is of what is read from files or a task");
     if (set.has_task()) {
-      check_source(set, path);
+      check_task(set.task(), path + ".task", *this);
     }
+    require(!set.name().ends_with(kSuiteEnding), path + ".name",
+            path + ".name is " + set.name() + ": what ends so are the sets of a tag together");
+    for (const std::string& tag : set.tags()) {
+      require_word(tag, path + ".tags");
+    }
+    uses_held_out = uses_held_out || sources == 0;
   }
-  const bool uses_held_out = std::any_of(
-      data.eval().begin(), data.eval().end(),
-      [](const config::EvalSet& set) { return set.path_size() == 0 && !set.has_task(); });
   require(data.eval_fraction() == 0 || uses_held_out, "data.eval_fraction",
           "data.eval_fraction holds examples out, but no eval set without a path uses them");
-  require(data.prompt_end() != data.response_end(), "data.prompt_end",
-          "data.prompt_end and data.response_end must differ");
 }
 
 void TrialRules::check_train(const config::Train& train, const std::string& path) const {
@@ -186,8 +229,6 @@ void TrialRules::check_train(const config::Train& train, const std::string& path
           path + ".keep is best, which needs eval_every");
   require(train.eval_every() == 0 || sweep_.data().eval_size() > 0, path + ".eval_every",
           path + ".eval_every needs data.eval");
-  require(!train.has_data(), path + ".data", path + ".data: named datasets are not in this version",
-          "leave it out: data.train is used");
   check_method(train, path, *this);
   check_optimizer(train, path, *this);
 }
@@ -200,17 +241,17 @@ void TrialRules::check_stages() const {
     const StageLinks& link = links[static_cast<std::size_t>(i)];
     Output input{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
     if (link.model >= 0) {
-      input = {true, !leaves_whole_weights(sweep_.trial().stages(link.model).train().method())};
+      const config::Stage& made_by = sweep_.trial().stages(link.model);
+      input = {true, made_by.has_train() && !leaves_whole_weights(made_by.train().method())};
     }
-    const DataFacts data = data_facts(sweep_, links, link.data);
+    const DataFacts data = data_facts(sweep_, links, link);
     if (stage.has_train()) {
       check_train(stage.train(), path + ".train");
       check_train_input(stage.train(), input, path + ".train");
       check_data_budget(stage.train().data_budget(), data, path + ".train");
       const bool wants_pairs = learns_from_pairs(stage.train().objective());
-      const bool is_known = data.task != nullptr || link.data >= 0;
       require(
-          !is_known || wants_pairs == data.is_pairs, path + ".train.objective",
+          !data.is_form_known || wants_pairs == data.is_pairs, path + ".train.objective",
           path + ".train.objective learns from " +
               (wants_pairs ? "pairs, and its data are none" : "responses, and its data are pairs"),
           wants_pairs ? "give select: {pairs: {}} before it, or task: {pairs: true}"
@@ -224,10 +265,23 @@ void TrialRules::check_stages() const {
     } else if (stage.has_score()) {
       require(input.is_trained, path, path + ".score measures untrained weights");
       check_score(data, path, *this);
+    } else if (stage.has_transform()) {
+      check_transform_input(stage, link, path);
     } else {
       check_select(stage.select(), data, path, *this);
     }
   }
+}
+
+void TrialRules::check_transform_input(const config::Stage& stage, const StageLinks& link,
+                                       const std::string& path) const {
+  const bool is_base_trained = sweep_.base().has_model() || sweep_.base().has_pretrain();
+  for (const int model : link.models) {
+    require(model >= 0 || is_base_trained, path, path + ".transform changes untrained weights",
+            "give base.model or base.pretrain, or name train stages in from");
+  }
+  check_transform(stage.transform(), static_cast<int>(link.models.size()), path + ".transform",
+                  *this);
 }
 
 void TrialRules::check_data_budget(std::int64_t budget, const DataFacts& data,
@@ -235,15 +289,6 @@ void TrialRules::check_data_budget(std::int64_t budget, const DataFacts& data,
   require(!data.at_most || budget <= *data.at_most, path + ".data_budget",
           path + ".data_budget is " + std::to_string(budget) + ", but its data have at most " +
               std::to_string(data.at_most.value_or(0)) + " examples");
-}
-
-template <class Set>
-void TrialRules::check_source(const Set& set, const std::string& path) const {
-  require((set.path_size() > 0) != set.has_task(), path, path + " must give either path or task",
-          "path reads files, task draws problems: docs/tasks.md");
-  if (set.has_task()) {
-    check_task(set.task(), path + ".task", *this);
-  }
 }
 
 void TrialRules::check_train_input(const config::Train& train, const Output& input,
@@ -266,7 +311,7 @@ void TrialRules::check_evaluate(const config::Evaluate& evaluate, const Output& 
   for (const std::string& metric : evaluate.metrics()) {
     require_known(kMetrics, metric, path + ".evaluate.metrics");
     if (needs_verifier(metric)) {
-      check_has_verifiers(sweep_.data(), metric, path + ".evaluate.metrics", *this);
+      check_has_verifiers(sweep_, metric, path + ".evaluate.metrics", *this);
     }
   }
 }
@@ -337,8 +382,8 @@ void TrialRules::check_paths(const Paths& paths, const std::string& field) const
 void TrialRules::check_budget(const config::Train& train, const config::Dataset& pool,
                               const std::string& path, const std::string& pool_name,
                               ExampleCounts& counts) const {
-  if (!train.has_data_budget() || pool.has_task()) {
-    return;
+  if (!train.has_data_budget() || pool.path_size() == 0 || pool.apply_size() > 0) {
+    return;  // the worker counts what is drawn or made
   }
   std::int64_t examples = 0;
   for (const std::string& file : pool.path()) {
@@ -387,16 +432,22 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
     check_file(data.chat_template(), "data.chat_template");
   }
   check_paths(data.train().path(), "data.train.path");
+  for (const config::NamedDataset& set : data.sets()) {
+    check_paths(set.dataset().path(), "data.sets." + set.name() + ".path");
+  }
   for (int i = 0; i < data.eval_size(); ++i) {
     check_paths(data.eval(i).path(), "data.eval[" + std::to_string(i) + "].path");
   }
   const std::vector<StageLinks> links = stage_links(sweep_.trial());
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
-    if (links[static_cast<std::size_t>(i)].data >= 0) {
+    const StageLinks& link = links[static_cast<std::size_t>(i)];
+    if (link.data >= 0) {
       continue;  // what a stage leaves is counted when it is there
     }
-    check_budget(sweep_.trial().stages(i).train(), data.train(), stage_path(i) + ".train",
-                 "data.train", counts);
+    const bool is_named = !link.set.empty();
+    check_budget(sweep_.trial().stages(i).train(),
+                 is_named ? *find_dataset(data, link.set) : data.train(), stage_path(i) + ".train",
+                 is_named ? "data.sets." + link.set : "data.train", counts);
   }
   if (all) {
     check_overlap();

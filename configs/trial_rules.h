@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "configs/decoder.h"
+#include "configs/rounds.h"
 #include "configs/rule_report.h"
 #include "configs/schema/sweep.pb.h"
 #include "configs/stage_links.h"
@@ -19,7 +21,10 @@ using ExampleCounts = std::map<std::string, std::int64_t>;
 class TrialRules : protected RuleReport {
  public:
   TrialRules(const config::Sweep& sweep, std::string file, const Positions& positions)
-      : RuleReport(std::move(file), positions), sweep_(sweep) {}
+      : RuleReport(std::move(file), positions),
+        flat_(flattened(sweep.trial())),
+        flat_sweep_(has_rounds(sweep.trial()) ? with_trial(sweep, flat_.trial) : nullptr),
+        sweep_(flat_sweep_ ? *flat_sweep_ : sweep) {}
 
   void check_structure() const;  // stages have kinds and names of their own; some stage trains
   void check_base() const;
@@ -29,8 +34,14 @@ class TrialRules : protected RuleReport {
   // varies, "" for everything.
   void check_files(ExampleCounts& counts, const std::string& varied) const;
 
+ private:
+  static std::unique_ptr<config::Sweep> with_trial(const config::Sweep& sweep,
+                                                   const config::Trial& trial);
+  FlatTrial flat_;
+  std::unique_ptr<config::Sweep> flat_sweep_;  // null: there are no rounds
+
  protected:
-  const config::Sweep& sweep_;
+  const config::Sweep& sweep_;  // without rounds
 
  private:
   // What a stage hands on, as far as rules ask.
@@ -39,16 +50,22 @@ class TrialRules : protected RuleReport {
     bool is_adapter = false;
   };
 
+  // Where a stage is written.
+  [[nodiscard]] const std::string& stage_path(int index) const {
+    return flat_.paths[static_cast<std::size_t>(index)];
+  }
   void check_shape() const;
   void check_stages() const;
   void check_device() const;
   void check_methods_fit(const DecoderShape& model) const;
   void check_train(const config::Train& train, const std::string& path) const;
-  template <class Set>
-  void check_source(const Set& set, const std::string& path) const;
+  void check_datasets() const;
+  void check_eval_sets() const;
   void check_data_budget(std::int64_t budget, const DataFacts& data, const std::string& path) const;
   void check_train_input(const config::Train& train, const Output& input,
                          const std::string& path) const;
+  void check_transform_input(const config::Stage& stage, const StageLinks& link,
+                             const std::string& path) const;
   void check_evaluate(const config::Evaluate& evaluate, const Output& input,
                       const std::string& path) const;
   void check_file(const std::string& path, const std::string& field) const;

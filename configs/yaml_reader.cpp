@@ -64,8 +64,12 @@ std::vector<std::string> word_cases(const Descriptor& type) {
 class Reader {
  public:
   // Without marks (a value given on its own) `file` stands for the position as it is.
-  Reader(std::string file, Positions* positions, bool show_marks)
-      : file_(std::move(file)), positions_(positions), show_marks_(show_marks) {}
+  Reader(std::string file, Positions* positions, bool show_marks,
+         Expressions* expressions = nullptr)
+      : file_(std::move(file)),
+        positions_(positions),
+        show_marks_(show_marks),
+        expressions_(expressions) {}
 
   void message(const YAML::Node& node, Message& out, const std::string& path) const {
     const Descriptor& type = *out.GetDescriptor();
@@ -265,14 +269,31 @@ class Reader {
     if (!node.IsScalar()) {
       fail(node, path + " is " + kind_of(node) + ", must be " + type_word(field));
     }
+    if (is_expression(node.Scalar(), field)) {
+      // A short form is written in the place of the message that holds the field.
+      const bool is_field = path == field.name() || path.ends_with("." + field.name());
+      expressions_->insert_or_assign(is_field ? path : join_path(path, field.name()),
+                                     node.Scalar().substr(1));
+      (void)set_scalar("1", out, field);
+      return;
+    }
     if (const std::string wrong = set_scalar(node.Scalar(), out, field); !wrong.empty()) {
       fail(node, path + " " + wrong, field.options().GetExtension(config::doc));
     }
   }
 
+  [[nodiscard]] bool is_expression(const std::string& text, const FieldDescriptor& field) const {
+    const bool is_number = field.cpp_type() == FieldDescriptor::CPPTYPE_INT32 ||
+                           field.cpp_type() == FieldDescriptor::CPPTYPE_INT64 ||
+                           field.cpp_type() == FieldDescriptor::CPPTYPE_DOUBLE;
+    return expressions_ != nullptr && is_number && !field.is_repeated() && text.size() > 1 &&
+           text.front() == '$';
+  }
+
   std::string file_;
   Positions* positions_;
   bool show_marks_;
+  Expressions* expressions_;
   mutable std::size_t bytes_ = 0;  // of the nodes visited so far
 };
 
@@ -297,7 +318,7 @@ YAML::Node load(std::string_view text, const std::string& file, bool show_marks)
 }  // namespace
 
 void read_yaml(std::string_view text, const std::string& file, Message& message,
-               Positions* positions) {
+               Positions* positions, Expressions* expressions) {
   const YAML::Node node = load(text, file, true);
   if (!node.IsMap() && !node.IsNull()) {
     throw Error(ErrorKind::kConfig, "the file is " + kind_of(node) + ", must be a mapping",
@@ -306,7 +327,7 @@ void read_yaml(std::string_view text, const std::string& file, Message& message,
   if (node.IsNull()) {  // an empty text has no positions
     return Reader(file, positions, false).message(node, message, "");
   }
-  Reader(file, positions, true).message(node, message, "");
+  Reader(file, positions, true, expressions).message(node, message, "");
 }
 
 void read_yaml_field(std::string_view text, const std::string& where, const std::string& path,

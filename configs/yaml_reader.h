@@ -15,9 +15,13 @@ namespace finescale {
 // Field path -> file:line:column.
 using Positions = std::map<std::string, std::string>;
 
-// Reads the whole text into message. Throws kConfig.
+// Field path -> expression.
+using Expressions = std::map<std::string, std::string>;
+
+// Reads the whole text into message. Where expressions are taken, a field of a number may be
+// written $name or $(expression): it gets 1, and the expression goes there. Throws kConfig.
 void read_yaml(std::string_view text, const std::string& file, google::protobuf::Message& message,
-               Positions* positions = nullptr);
+               Positions* positions = nullptr, Expressions* expressions = nullptr);
 
 // Reads one YAML value into one field, replacing it. `where` stands in front of errors, `path`
 // names the field in them. Throws kConfig.

@@ -106,6 +106,9 @@ TrialRow make_row(const Campaign& campaign, const PlannedTrial& trial, const Sta
     }
     row.seconds += result.seconds();
     if (result.steps_size() == 0) {
+      if (result.total_parameters() > 0) {  // weights made of weights
+        row.artifacts["checkpoint"] = key;
+      }
       continue;
     }
     row.tokens += result.tokens();

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/check_model.h"
+#include "coordinator/check_recipes.h"
 #include "coordinator/plan.h"
 #include "coordinator/worker_tool.h"
 
@@ -21,6 +22,9 @@ CheckedSweep check_sweep(const std::string& file, const std::vector<Override>& o
     const Plan plan = make_plan(checked.sweep, [](const std::string& path) { return path; }, {});
     check_budgets(plan, checked.sweep, data);
     checked.found = std::move(data.found);
+    for (std::string& found : check_recipes(plan, checked.sweep, file)) {
+      checked.found.push_back(std::move(found));
+    }
   }
   return checked;
 }

@@ -127,13 +127,13 @@ void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
       continue;
     }
     const Point at = tuning_point(member);
-    for (const std::string& value : tuning_values(setter().at(at, "tuning group " + group))) {
+    for (const auto& values : tuning_points(setter().at(at, "tuning group " + group))) {
       PlannedTrial trial;
       trial.id = numbered("tune-", ++number);
       trial.is_tuning = true;
       trial.tune_group = group;
       trial.axes = at;
-      trial.tuned[sweep_.tune().fields(0)] = value;
+      trial.tuned = values;
       add_trial(std::move(trial));
     }
   }
@@ -142,7 +142,11 @@ void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
 // Rules about combinations of values, once for trials that differ in budget and seed alone: no rule
 // that needs no file looks at those.
 void Planner::check_once(const PlannedTrial& trial, const config::Sweep& resolved) {
-  if (checked_.insert(common_values(trial.axes, trial.tuned)).second) {
+  std::string combination = common_values(trial.axes, trial.tuned);
+  for (const auto& [path, value] : sweep_.derived_size() > 0 ? trial.axes : Point()) {
+    combination.append(path).append("=").append(value).append("\n");  // derived fields follow all
+  }
+  if (checked_.insert(std::move(combination)).second) {
     check_combination(resolved, "trial " + trial.id);
   }
 }
@@ -152,7 +156,9 @@ void Planner::check_once(const PlannedTrial& trial, const config::Sweep& resolve
 std::vector<StagePlace> Planner::expand(PlannedTrial& trial) {
   std::unique_ptr<TrialForm>& form = forms_[common_values(trial.axes, trial.tuned)];
   SpecTable& table = plan_.graph.stages;
-  const std::optional<VariedValues> values = varied_values(trial.axes);
+  // Derived fields follow budgets and seeds in ways that no form knows.
+  const std::optional<VariedValues> values =
+      sweep_.derived_size() > 0 ? std::nullopt : varied_values(trial.axes);
   if (form != nullptr && values && form->is_proven_for(*values)) {
     trial.names = form->names();
     return form->fill(*values, table);

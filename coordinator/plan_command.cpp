@@ -42,6 +42,7 @@ int num_artifact_files(const config::StageSpec& spec) {
     case config::StageSpec::kSelect:
       return 3;  // tokenizer.json or data.jsonl, result.pb, manifest.json
     case config::StageSpec::kTrain:
+    case config::StageSpec::kTransform:
       return 4;  // and checkpoint.h5
     case config::StageSpec::kEvaluate:
       return 2;

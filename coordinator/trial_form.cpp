@@ -66,7 +66,8 @@ TrialForm::TrialForm(const TrialStages& stages, const std::vector<StagePlace>& p
     }
     part.budget = spec.train().train().data_budget();
     part.seed = stage_seed(spec);
-    part.has_seed = spec.has_train() || spec.has_generate() || spec.has_select();
+    part.has_seed =
+        spec.has_train() || spec.has_generate() || spec.has_select() || spec.has_transform();
     part.is_trials_own = names_[i] != "pretrain" && names_[i] != "tokenizer";
     parts_.push_back(std::move(part));
   }

@@ -68,12 +68,14 @@ std::string ask_worker_tool(const std::string& name, const std::string& request)
 
 CheckedData check_data(const config::Sweep& sweep) {
   nlohmann::json files = nlohmann::json::array();
-  add_files(sweep.data().train(), "data.train", config::TASK_PART_TRAIN, files);
+  if (sweep.data().train().apply().empty()) {  // what is made of files is checked as it is made
+    add_files(sweep.data().train(), "data.train", config::TASK_PART_TRAIN, files);
+  }
   const std::size_t num_pool = files.size();
   for (const config::EvalSet& set : sweep.data().eval()) {
     add_files(set, "data.eval " + set.name(), config::TASK_PART_HELD_OUT, files);
   }
-  if (sweep.base().has_pretrain()) {
+  if (sweep.base().has_pretrain() && sweep.base().pretrain().data().apply().empty()) {
     add_files(sweep.base().pretrain().data(), "base.pretrain.data", config::TASK_PART_TRAIN, files);
   }
   const bool skip = sweep.data().on_bad_example() == config::ON_BAD_EXAMPLE_SKIP;

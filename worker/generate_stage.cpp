@@ -239,7 +239,8 @@ class GenerateStage {
       const Answer& answer = answers_[i];
       cut += static_cast<std::int64_t>(!answer.is_whole);
       if (verifier_ != nullptr) {
-        ++verdicts[static_cast<std::size_t>(verifier_->verify(asked.prompt, answer.text))];
+        ++verdicts[static_cast<std::size_t>(
+            verifier_->verify(asked.verified_prompt(), answer.text))];
       }
       if (answer.text.empty()) {
         continue;  // nothing to learn
@@ -249,6 +250,7 @@ class GenerateStage {
       example.prompt = asked.prompt;
       example.response = answer.text;
       example.expected = asked.response;
+      example.problem = asked.problem;
     }
     write_examples(in_.place->attempt_dir + "/data.jsonl", examples);
     const std::int64_t n = num_answers();

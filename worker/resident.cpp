@@ -91,6 +91,9 @@ std::string Resident::tokenizer_text(const config::TokenizerSource& source, cons
 
 config::DatasetRef located(const config::DatasetRef& ref, const InputDirs& dirs) {
   config::DatasetRef out = ref;
+  for (config::DatasetRef& input : *out.mutable_inputs()) {
+    input = located(input, dirs);
+  }
   if (ref.has_artifact()) {
     config::FileRef& file = *out.add_files();
     file.set_path(directory_of(ref.artifact(), dirs) + "/data.jsonl");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/stage_executor.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -14,13 +15,16 @@
 #include "core/parallel.h"
 #include "worker/data_stages.h"
 #include "worker/engines.h"
+#include "worker/eval/calibration.h"
 #include "worker/eval/evaluate.h"
+#include "worker/eval/suites.h"
 #include "worker/measured_model.h"
 #include "worker/memory_use.h"
 #include "worker/model_fit.h"
 #include "worker/rank_gpu.h"
 #include "worker/resident.h"
 #include "worker/train_stage.h"
+#include "worker/transform_stage.h"
 
 namespace finescale {
 
@@ -115,8 +119,8 @@ struct StageExecutor::Impl {
                                            const Tokenizer& tokenizer,
                                            const config::DatasetRef& set,
                                            const config::Evaluate& evaluate,
-                                           std::vector<proto::Sample>* samples,
-                                           const Pulse& pulse) {
+                                           std::vector<proto::Sample>* samples, const Pulse& pulse,
+                                           std::vector<AnswerRecord>* records) {
     AnswerOptions options;
     options.limit = evaluate.limit();
     options.max_new = evaluate.max_new_tokens();
@@ -124,7 +128,7 @@ struct StageExecutor::Impl {
     options.samples = evaluate.samples();
     const std::unique_ptr<Task> verifier = set.has_task() ? make_task(set.task()) : nullptr;
     return measure_answers(model, dataset, tokenizer, options, verifier.get(), set.name(), samples,
-                           pulse);
+                           pulse, records);
   }
 
   proto::StageResult evaluate(const Engine& engine, const config::Mesh& mesh_of_stage,
@@ -159,16 +163,29 @@ struct StageExecutor::Impl {
     for (const config::DatasetRef& set : spec.sets()) {
       const auto dataset = resident.dataset(set, spec.rules(), spec.tokenizer(), dirs);
       logger.info("{}: {}", set.name(), dataset->describe());
-      std::optional<AnswerCounts> counts;  // answers are asked once, whatever is made of them
+      // Answers are asked once, whatever is made of them.
+      std::optional<AnswerCounts> counts;
+      std::optional<Calibration> calibration;
+      std::vector<AnswerRecord> records;
       for (const std::string& metric : spec.evaluate().metrics()) {
         if (metric != "loss" && !counts) {
-          counts = answer(answering(), *dataset, *tokenizer, set, spec.evaluate(), &samples, pulse);
+          const bool keeps = std::any_of(spec.evaluate().metrics().begin(),
+                                         spec.evaluate().metrics().end(), is_calibration_metric);
+          counts = answer(answering(), *dataset, *tokenizer, set, spec.evaluate(), &samples, pulse,
+                          keeps ? &records : nullptr);
+        }
+        if (is_calibration_metric(metric) && !calibration) {
+          calibration =
+              measure_calibration(answering(), *dataset, records, dataset->facts().end_token);
         }
         add_row(set.name(), metric,
-                metric == "loss" ? measure_loss(model, *dataset, pulse) : counts->share(metric),
+                metric == "loss"                ? measure_loss(model, *dataset, pulse)
+                : is_calibration_metric(metric) ? calibration->metric(metric)
+                                                : counts->share(metric),
                 result);
       }
     }
+    add_suites(spec, result);
     for (proto::Sample& sample : samples) {
       *result.add_samples() = std::move(sample);
     }
@@ -207,9 +224,10 @@ struct StageExecutor::Impl {
     if (spec.has_generate() || spec.has_score() || spec.has_select()) {
       files.push_back("data.jsonl");
     }
-    if (spec.has_train()) {
-      write_file(place.attempt_dir + "/tokenizer.json",
-                 Resident::tokenizer_text(spec.train().tokenizer(), dirs));
+    if (spec.has_train() || spec.has_transform()) {
+      const config::TokenizerSource& source =
+          spec.has_train() ? spec.train().tokenizer() : spec.transform().tokenizer();
+      write_file(place.attempt_dir + "/tokenizer.json", Resident::tokenizer_text(source, dirs));
       files.push_back("tokenizer.json");
       files.push_back("checkpoint.h5");
     }
@@ -297,6 +315,9 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
     }
     case config::StageSpec::kSelect:
       result = run_select_stage(spec.select(), impl_->data_input(spec, place, hooks, dirs));
+      break;
+    case config::StageSpec::kTransform:
+      result = run_transform_stage(spec, impl_->data_input(spec, place, hooks, dirs));
       break;
     case config::StageSpec::KIND_NOT_SET:
       throw Error(ErrorKind::kProtocol, "a stage without a kind");

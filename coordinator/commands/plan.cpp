@@ -2,6 +2,7 @@
 #include <iostream>
 #include <memory>
 
+#include "coordinator/check_recipes.h"
 #include "coordinator/commands/command.h"
 #include "coordinator/content_hashes.h"
 #include "coordinator/plan_command.h"
@@ -14,6 +15,9 @@ namespace {
 
 int print_plan(const std::string& file, const std::vector<std::string>& settings, bool json) {
   const config::Sweep sweep = load_sweep(file, to_overrides(settings));
+  // Datasets that are made of others, at their places in the file; their counts are in the report.
+  (void)check_recipes(make_full_plan(sweep, [](const std::string& path) { return path; }), sweep,
+                      file);
   ContentHashes hashes("");
   const PlanReport report = plan_sweep(
       sweep, [&](const std::string& path) { return hashes(path); },

@@ -211,7 +211,8 @@ TEST_F(Parse, ThePresetMayBeAnAxis) {
 TEST_F(Parse, TuningTriesAFactorOfSixteenAroundTheField) {
   const config::Sweep sweep =
       load(valid() + "tune: {fields: [train.learning_rate], metric: held_out.loss, trials: 5}\n");
-  EXPECT_THAT(tuning_values(sweep), ElementsAre("0.00025", "5e-4", "0.001", "0.002", "0.004"));
+  EXPECT_THAT(tuning_values(sweep, sweep.tune().fields(0)),
+              ElementsAre("0.00025", "5e-4", "0.001", "0.002", "0.004"));
 }
 
 TEST_F(Parse, ARunIsASweepOfOneTrial) {

@@ -93,6 +93,51 @@ TEST(TrainLoader, EveryEpochHoldsTheBudgetExactlyOnce) {
   EXPECT_EQ(labels, loader.num_labels());
 }
 
+// 30 examples of one stream and 8 of another, three to one: each batch of four has both, the small
+// one comes around, and nothing of the large one is seen twice before all of it was.
+TEST(TrainLoader, SeparateStreamsAreInEveryBatch) {
+  std::vector<Example> examples;
+  for (int i = 0; i < 38; ++i) {
+    Example example;
+    example.tokens = {1, 2, 3, static_cast<std::int32_t>(i)};
+    example.num_prompt = 2;
+    example.stream = i < 30 ? 1 : 2;
+    examples.push_back(example);
+  }
+  const Dataset data(examples, {3, 1});
+  config::Train train;
+  train.mutable_batch()->set_examples(4);
+  train.set_steps(20);
+  const TrainLoader loader(data, train, 1);
+  std::map<std::int64_t, int> seen;
+  GlobalBatch batch;
+  for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
+    loader.fill(step, batch);
+    int of_second = 0;
+    for (const std::int64_t example : examples_of(batch)) {
+      of_second += example >= 30 ? 1 : 0;
+      ++seen[example];
+    }
+    EXPECT_EQ(of_second, 1) << step;
+  }
+  for (int i = 0; i < 38; ++i) {
+    EXPECT_GE(seen[i], 2) << i;  // 60 and 20 looks at 30 and 8
+    EXPECT_LE(seen[i], i < 30 ? 2 : 3) << i;
+  }
+  EXPECT_EQ(loader.examples().size(), 38U);
+  // A smaller budget sees a part of each, and begins with the same batches.
+  train.set_steps(2);
+  const TrainLoader whole(data, train, 1);
+  train.set_data_budget(16);
+  const TrainLoader part(data, train, 1);
+  GlobalBatch other;
+  for (std::int64_t step = 0; step < 2; ++step) {
+    whole.fill(step, batch);
+    part.fill(step, other);
+    EXPECT_EQ(examples_of(batch), examples_of(other));
+  }
+}
+
 TEST(TrainLoader, SeedsTakeDifferentSubsets) {
   const Dataset data = pool(300);
   GlobalBatch a;

@@ -33,10 +33,12 @@ std::vector<config::Task> all_tasks() {
   for (const char* yaml :
        {"{chain: {trace: false}, examples: 300}",
         "{chain: {tagged: false, modulus: 7}, examples: 300}",
-        "{edit: {compose: 2}, examples: 300}", "{nupa: {digits: 8}, examples: 300}",
-        "{nupa: {digits: 1}, examples: 50}", "{facts: {hops: 2}, examples: 300}",
-        "{recall: {values: 2, pairs: 1}, examples: 20}",
-        "{cls: {labels: 2, words: 2}, examples: 15}"}) {
+        "{chain: {any_form: true}, examples: 300}", "{edit: {compose: 2}, examples: 300}",
+        "{nupa: {digits: 8}, examples: 300}", "{nupa: {digits: 1}, examples: 50}",
+        "{facts: {hops: 2}, examples: 300}", "{recall: {values: 2, pairs: 1}, examples: 20}",
+        "{cls: {labels: 2, words: 2}, examples: 15}",
+        "{langs: {ask: [translate, first], languages: 8}, examples: 300}",
+        "{langs: {from: 1, to: 2, words: 1, concepts: 300}, examples: 100}"}) {
     tasks.push_back(parsed(yaml));
   }
   return tasks;

@@ -152,6 +152,50 @@ TEST_F(DataStages, PairsOfOwnAnswersAreLearntFrom) {
   }
 }
 
+constexpr const char* kSurgery = R"(
+    - {name: one, train: {method: full, steps: 4, learning_rate: 3e-3, batch: {examples: 8}}}
+    - {name: two, from: [base], train: {method: {lora: {rank: 4}}, steps: 4, learning_rate: 3e-3, batch: {examples: 8}}}
+    - {name: soup, from: [one, two], transform: {average: {weights: [1, 3]}}}
+    - {name: lean, from: [soup, base], transform: {svd: 2}}
+    - {name: back, from: [lean, base], transform: {reset: {}, tensors: [model.layers.1.*]}}
+    - evaluate: {metrics: [loss, accuracy, calibration_error, confidence], max_new_tokens: 8}
+)";
+
+// Weights and an adapter, averaged, cut to a rank, a layer set back: the same bits on any ranks.
+TEST_F(DataStages, SurgeryIsTheSameOnAnyRanks) {
+  const TrialStages chain = trial(kSurgery);
+  ASSERT_EQ(chain.stages.size(), 8U);
+  std::vector<Outcome> alone;
+  if (world_->rank() == 0) {
+    alone = run_all(*single_, chain, directory_ + "/alone", 1);
+  }
+  world_->barrier();
+  const std::vector<Outcome> together = run_all(*world_, chain, directory_ + "/together", 1);
+  if (world_->rank() != 0) {
+    return;
+  }
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_TRUE(alone[i] == together[i]) << "stage " << i;
+  }
+  // Layer 1 is the base's again, bit by bit; layer 0 is not.
+  const auto& base = alone[0].tensors;
+  const auto& back = alone[5].tensors;
+  ASSERT_EQ(back.size(), base.size());
+  int same = 0;
+  int other = 0;
+  for (const auto& [path, bytes] : base) {
+    if (path.find("model.layers.1.") != std::string::npos) {
+      EXPECT_EQ(back.at(path), bytes) << path;
+      ++same;
+    } else if (path.find("model.layers.0.mlp") != std::string::npos) {
+      EXPECT_NE(back.at(path), bytes) << path;
+      ++other;
+    }
+  }
+  EXPECT_GT(same, 0);
+  EXPECT_GT(other, 0);
+}
+
 }  // namespace
 }  // namespace finescale
 

@@ -47,6 +47,16 @@ TEST(Selectors, QuantilesAreOfTheOrderByLengthOrLoss) {
   EXPECT_EQ(chosen(loss, pool()), "aaa b cc dddd ");
 }
 
+TEST(Selectors, GrapeTakesOthersToCompareWith) {
+  config::Select grape;
+  grape.mutable_grape()->set_take(config::GRAPE_TAKE_WORST);
+  EXPECT_EQ(chosen(grape, pool()), "aaa dddd ");
+  grape.mutable_grape()->set_take(config::GRAPE_TAKE_SHORTEST);
+  EXPECT_EQ(chosen(grape, pool()), "b cc ");
+  grape.mutable_grape()->set_take(config::GRAPE_TAKE_RANDOM);
+  EXPECT_EQ(chosen(grape, pool()), chosen(grape, pool()));
+}
+
 TEST(Selectors, GrapeKeepsTheLikeliestOfEachPrompt) {
   config::Select config;
   config.mutable_grape();

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "worker/data/operators/mixture.h"
 #include "worker/data/reader.h"
 #include "worker/data/tasks/task.h"
 #include "worker/data/token_cache.h"
@@ -70,6 +71,9 @@ Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
   } else {
     facts_ = source([this](const Example& example) { table_.add(example); });
   }
+  if (ref.mix().streams() == config::STREAMS_SEPARATE) {
+    stream_ratios_ = finescale::stream_ratios(ref.mix());
+  }
   const bool takes_part = rules.eval_fraction() > 0 && (ref.held_out_part() || ref.name().empty());
   order_ = takes_part ? part_of(table_.size(), rules.eval_fraction(), ref.held_out_part())
                       : all_of(table_.size());
@@ -83,7 +87,8 @@ Dataset::Dataset(const config::DatasetRef& ref, const config::DataRules& rules,
   }
 }
 
-Dataset::Dataset(const std::vector<Example>& examples) {
+Dataset::Dataset(const std::vector<Example>& examples, std::vector<double> stream_ratios)
+    : stream_ratios_(std::move(stream_ratios)) {
   for (const Example& example : examples) {
     table_.add(example);
   }
@@ -106,6 +111,9 @@ std::string Dataset::describe() const {
 std::string dataset_source(const config::DatasetRef& ref) {
   if (ref.files_size() > 0) {
     return ref.files(0).path();
+  }
+  if (ref.inputs_size() > 0) {
+    return ref.label();
   }
   return ref.has_artifact() ? "the data of stage " + ref.artifact()
                             : "task " + task_name(ref.task());

@@ -31,7 +31,7 @@ class Dataset {
   // stay on disk and are mapped.
   Dataset(const config::DatasetRef& ref, const config::DataRules& rules, const Tokenizer& tokenizer,
           const TokenCache* cache = nullptr);
-  explicit Dataset(const std::vector<Example>& examples);
+  explicit Dataset(const std::vector<Example>& examples, std::vector<double> stream_ratios = {});
 
   [[nodiscard]] std::int64_t size() const noexcept {
     return static_cast<std::int64_t>(order_.size());
@@ -41,6 +41,8 @@ class Dataset {
     return table_[order_[static_cast<std::size_t>(index)]];
   }
   [[nodiscard]] std::size_t memory_bytes() const noexcept;  // without what is mapped
+  // Of a mixture of separate streams how much of each; else empty.
+  [[nodiscard]] const std::vector<double>& stream_ratios() const noexcept { return stream_ratios_; }
   [[nodiscard]] const DatasetCounts& counts() const noexcept { return facts_.counts; }
   [[nodiscard]] const DatasetFacts& facts() const noexcept { return facts_; }
   // What was detected and from where the tokens came, for the log.
@@ -50,6 +52,7 @@ class Dataset {
   ExampleTable table_;
   std::vector<std::int64_t> order_;  // examples of the table that belong to it
   DatasetFacts facts_;
+  std::vector<double> stream_ratios_;
   std::string cache_story_;
 };
 

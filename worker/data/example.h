@@ -27,6 +27,8 @@ struct Example {
   std::int32_t second = 0;
   std::string prompt;  // raw text, for samples; empty for plain text
   std::string response;
+  std::string problem;      // what a verifier reads, where it is not the prompt
+  std::int32_t stream = 0;  // of a mixture of separate streams, from 1; 0: none
 };
 
 // In a dataset, for as long as that lives.
@@ -37,6 +39,12 @@ struct ExampleView {
   std::int32_t second = 0;
   std::string_view prompt;
   std::string_view response;
+  std::string_view problem;
+  std::int32_t stream = 0;
+  // What a task's verifier reads.
+  [[nodiscard]] std::string_view verified_prompt() const noexcept {
+    return problem.empty() ? prompt : problem;
+  }
   [[nodiscard]] std::int64_t num_labels() const noexcept {
     std::int64_t count = 0;
     for (const LabelRange& range : learnt) {

@@ -86,6 +86,7 @@ Example ExampleBuilder::encode(const RawExample& raw) {
   example.tokens.push_back(turn_tokens().response_end);
   example.prompt = raw.prompt;
   example.response = raw.response;
+  example.problem = raw.problem;
   end_token_ = end_token_ < 0 ? turn_tokens().response_end : end_token_;
   return example;
 }
@@ -142,6 +143,7 @@ std::optional<Example> ExampleBuilder::build(const RawExample& raw, const std::s
     throw Error(error.kind(), error.message(), error.where().empty() ? where : error.where(),
                 error.hint());
   }
+  example.stream = raw.stream;
   ++counts.read;
   if (longest(example) <= rules_.max_length()) {
     return example;

@@ -32,34 +32,7 @@ std::vector<RawExample> read_raw_examples(const config::DatasetRef& ref,
 }
 
 std::string example_line(const RawExample& example) {
-  nlohmann::ordered_json line;
-  switch (example.form) {
-    case ExampleForm::kText:
-      line["text"] = example.response;
-      break;
-    case ExampleForm::kPromptResponse:
-      line["prompt"] = example.prompt;
-      line["response"] = example.response;
-      break;
-    case ExampleForm::kMessages:
-      line["messages"] = example.messages;
-      if (!example.tools.is_null()) {
-        line["tools"] = example.tools;
-      }
-      break;
-    case ExampleForm::kPreference:
-      line["prompt"] = example.prompt;
-      line["chosen"] = example.response;
-      line["rejected"] = example.rejected;
-      break;
-  }
-  if (!example.expected.empty()) {
-    line["expected"] = example.expected;
-  }
-  if (example.loss) {
-    line["loss"] = *example.loss;
-  }
-  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return row_of(example).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 void write_examples(const std::string& path, const std::vector<RawExample>& examples) {

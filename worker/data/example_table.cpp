@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/example_table.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -18,7 +19,8 @@ void append(std::vector<std::byte>& payload, const void* data, std::size_t size_
 
 ExampleRecord append_payload(const Example& example, std::vector<std::byte>& payload) {
   const auto length = static_cast<std::int32_t>(example.tokens.size());
-  if (example.prompt.size() > UINT32_MAX || example.response.size() > UINT32_MAX) {
+  if (std::max({example.prompt.size(), example.response.size(), example.problem.size()}) >
+      UINT32_MAX) {
     throw Error(ErrorKind::kData, "an example has a text of more than 4 GiB");
   }
   std::vector<LabelRange> learnt = example.learnt;
@@ -38,10 +40,13 @@ ExampleRecord append_payload(const Example& example, std::vector<std::byte>& pay
   record.second = static_cast<std::uint32_t>(example.second);
   record.prompt_bytes = static_cast<std::uint32_t>(example.prompt.size());
   record.response_bytes = static_cast<std::uint32_t>(example.response.size());
+  record.stream = static_cast<std::uint32_t>(example.stream);
+  record.problem_bytes = static_cast<std::uint32_t>(example.problem.size());
   append(payload, example.tokens.data(), example.tokens.size() * sizeof(std::int32_t));
   append(payload, learnt.data(), learnt.size() * sizeof(LabelRange));
   append(payload, example.prompt.data(), example.prompt.size());
   append(payload, example.response.data(), example.response.size());
+  append(payload, example.problem.data(), example.problem.size());
   payload.resize(record.offset + record.size_bytes());
   return record;
 }
@@ -70,10 +75,12 @@ ExampleView ExampleTable::operator[](std::int64_t index) const {
   view.learnt = {reinterpret_cast<const LabelRange*>(take(8ULL * record.num_ranges)),
                  record.num_ranges};
   view.num_prompt = static_cast<std::int32_t>(record.num_prompt);
+  view.stream = static_cast<std::int32_t>(record.stream);
   view.second = static_cast<std::int32_t>(record.second);
   view.prompt = {reinterpret_cast<const char*>(take(record.prompt_bytes)), record.prompt_bytes};
   view.response = {reinterpret_cast<const char*>(take(record.response_bytes)),
                    record.response_bytes};
+  view.problem = {reinterpret_cast<const char*>(take(record.problem_bytes)), record.problem_bytes};
   return view;
 }
 

@@ -14,7 +14,7 @@
 
 namespace finescale {
 
-// Payload of an example: tokens, label ranges, prompt, response; padded to 4 bytes.
+// Payload of an example: tokens, label ranges, prompt, response, problem; padded to 4 bytes.
 struct ExampleRecord {
   std::uint64_t offset = 0;  // bytes into the payload
   std::uint32_t num_tokens = 0;
@@ -23,11 +23,14 @@ struct ExampleRecord {
   std::uint32_t prompt_bytes = 0;
   std::uint32_t response_bytes = 0;
   std::uint32_t second = 0;  // token; of a preference
+  std::uint32_t problem_bytes = 0;
+  std::uint32_t stream = 0;
   [[nodiscard]] std::uint64_t size_bytes() const noexcept {
-    return (4ULL * num_tokens + 8ULL * num_ranges + prompt_bytes + response_bytes + 3) / 4 * 4;
+    const std::uint64_t texts = std::uint64_t{prompt_bytes} + response_bytes + problem_bytes;
+    return (4ULL * num_tokens + 8ULL * num_ranges + texts + 3) / 4 * 4;
   }
 };
-static_assert(sizeof(ExampleRecord) == 32 && sizeof(LabelRange) == 8);
+static_assert(sizeof(ExampleRecord) == 40 && sizeof(LabelRange) == 8);
 
 // The bytes of an example as a record says; label ranges that are left out are filled in.
 [[nodiscard]] ExampleRecord append_payload(const Example& example, std::vector<std::byte>& payload);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "core/error.h"
 #include "core/random.h"
@@ -65,7 +66,64 @@ void clear(MicroBatch& batch) {
 
 }  // namespace
 
+// The budget is shared out by the ratios; each stream's part is nested in that of a larger budget.
+void TrainLoader::divide_streams() {
+  const std::vector<double>& ratios = dataset_->stream_ratios();
+  if (ratios.empty()) {
+    return;
+  }
+  streams_.resize(ratios.size());
+  for (std::int64_t i = 0; i < dataset_->size(); ++i) {
+    streams_.at(static_cast<std::size_t>((*dataset_)[i].stream) - 1).examples.push_back(i);
+  }
+  const double sum = std::accumulate(ratios.begin(), ratios.end(), 0.0);
+  for (std::size_t s = 0; s < streams_.size(); ++s) {
+    const auto share =
+        static_cast<std::int64_t>(std::ceil(ratios[s] / sum * static_cast<double>(budget_)));
+    const std::int64_t size = std::ssize(streams_[s].examples);
+    const bool is_whole = budget_ == dataset_->size();
+    streams_[s].budget = is_whole ? size : std::min(std::max<std::int64_t>(1, share), size);
+    if (streams_[s].budget == 0) {
+      throw Error(ErrorKind::kData, "stream " + std::to_string(s + 1) + " has no example", {},
+                  "look at data.on_overlong and the operators");
+    }
+  }
+  dealer_ = std::make_unique<Turns>(ratios);
+}
+
+void TrainLoader::deal_turns(std::int64_t end) {
+  std::vector<std::int64_t> taken(streams_.size(), 0);
+  for (const Turn& turn : turns_) {
+    ++taken[turn.stream];
+  }
+  while (std::ssize(turns_) < end) {
+    const std::size_t stream = dealer_->next();
+    if (taken[stream] == streams_[stream].budget) {
+      first_repeat_ = std::min(first_repeat_, std::ssize(turns_));
+    }
+    turns_.push_back({static_cast<std::uint32_t>(stream), taken[stream]++});
+  }
+}
+
+std::int64_t TrainLoader::streamed_example_at(std::int64_t position) const {
+  const Turn& turn = turns_[static_cast<std::size_t>(position)];
+  const StreamPart& part = streams_[turn.stream];
+  const auto number = static_cast<std::uint64_t>(seed_) * 1009 + turn.stream;
+  const std::int64_t epoch = turn.number / part.budget;
+  auto within = static_cast<std::uint64_t>(turn.number % part.budget);
+  if (epoch > 0) {
+    within =
+        Permutation(static_cast<std::uint64_t>(part.budget),
+                    number * 1000003 + static_cast<std::uint64_t>(epoch), Purpose::kOrder)[within];
+  }
+  const Permutation pool(part.examples.size(), number, Purpose::kSubset);
+  return part.examples[pool[within]];
+}
+
 std::int64_t TrainLoader::example_at(std::int64_t position) const {
+  if (!streams_.empty()) {
+    return streamed_example_at(position);
+  }
   const std::int64_t epoch = position / budget_;
   auto within = static_cast<std::uint64_t>(position % budget_);
   if (epoch > 0) {  // later epochs go through the same examples in another order
@@ -87,6 +145,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
                     std::to_string(dataset.size()) + " examples",
                 {}, "lower train.data_budget or add data");
   }
+  divide_streams();
   // A run is bounded by steps, by tokens, or by epochs; min_steps asks for more epochs.
   const auto by_epochs = std::max<std::int64_t>(
       1,
@@ -116,6 +175,9 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     std::int64_t micro_segments = 0;
     std::int64_t micro_batches = 1;
     while (!(bounded && position + count >= by_epochs)) {
+      if (!streams_.empty() && std::ssize(turns_) <= position + count) {
+        deal_turns(2 * (position + count) + 64);
+      }
       const ExampleView example = dataset[example_at(position + count)];
       const auto length = static_cast<std::int64_t>(example.tokens.size());
       if (batch_examples > 0 ? count >= batch_examples
@@ -141,7 +203,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
     first_.push_back(position);
   }
   // A batch that ends where the budget does may have been cut there.
-  const std::int64_t end = std::min(budget_, by_epochs);
+  const std::int64_t end = std::min({budget_, by_epochs, first_repeat_});
   num_common_steps_ = std::lower_bound(first_.begin() + 1, first_.end(), end) - first_.begin() - 1;
 }
 
@@ -203,8 +265,17 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
 
 std::vector<std::int64_t> TrainLoader::examples() const {
   std::vector<std::int64_t> all;
-  for (std::int64_t position = 0; position < std::min(budget_, first_.back()); ++position) {
-    all.push_back(example_at(position));
+  if (streams_.empty()) {
+    for (std::int64_t position = 0; position < std::min(budget_, first_.back()); ++position) {
+      all.push_back(example_at(position));
+    }
+    return all;
+  }
+  std::set<std::int64_t> seen;
+  for (std::int64_t position = 0; position < first_.back(); ++position) {
+    if (const std::int64_t example = example_at(position); seen.insert(example).second) {
+      all.push_back(example);
+    }
   }
   return all;
 }

@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "configs/schema/train.pb.h"
 #include "worker/data/batch.h"
 #include "worker/data/dataset.h"
+#include "worker/data/turns.h"
 
 namespace finescale {
 
@@ -52,8 +54,24 @@ class TrainLoader {
   [[nodiscard]] std::vector<std::int64_t> examples() const;
 
  private:
+  // Of separate streams: which one a position takes from, and the how-manieth of it that is.
+  struct Turn {
+    std::uint32_t stream = 0;
+    std::int64_t number = 0;
+  };
+  struct StreamPart {
+    std::vector<std::int64_t> examples;  // all of the stream
+    std::int64_t budget = 0;             // of them are seen
+  };
+  void divide_streams();
+  void deal_turns(std::int64_t end);  // up to this position
   [[nodiscard]] std::int64_t example_at(std::int64_t position) const;
+  [[nodiscard]] std::int64_t streamed_example_at(std::int64_t position) const;
   const Dataset* dataset_;
+  std::vector<StreamPart> streams_;  // empty: there is one
+  std::vector<Turn> turns_;          // by position
+  std::unique_ptr<Turns> dealer_;
+  std::int64_t first_repeat_ = INT64_MAX;  // the first position that sees an example again
   std::int64_t budget_ = 0;
   std::int64_t seed_ = 0;
   std::int64_t micro_batch_tokens_ = 0;

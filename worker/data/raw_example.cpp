@@ -67,6 +67,14 @@ void add_columns(const Json& record, RawExample& example) {
       expected != record.end() && expected->is_string()) {
     example.expected = expected->get<std::string>();
   }
+  if (const auto stream = record.find("stream");
+      stream != record.end() && stream->is_number_unsigned()) {
+    example.stream = stream->get<std::int32_t>();
+  }
+  if (const auto problem = record.find("problem");
+      problem != record.end() && problem->is_string()) {
+    example.problem = problem->get<std::string>();
+  }
 }
 
 RawExample from_preference(Json& record) {
@@ -112,19 +120,56 @@ std::string describe(const FormCounts& counts) {
   return out;
 }
 
+Json row_of(const RawExample& example) {
+  Json row;
+  switch (example.form) {
+    case ExampleForm::kText:
+      row["text"] = example.response;
+      break;
+    case ExampleForm::kPromptResponse:
+      row["prompt"] = example.prompt;
+      row["response"] = example.response;
+      break;
+    case ExampleForm::kMessages:
+      row["messages"] = example.messages;
+      if (!example.tools.is_null()) {
+        row["tools"] = example.tools;
+      }
+      break;
+    case ExampleForm::kPreference:
+      row["prompt"] = example.prompt;
+      row["chosen"] = example.response;
+      row["rejected"] = example.rejected;
+      break;
+  }
+  if (!example.expected.empty()) {
+    row["expected"] = example.expected;
+  }
+  if (!example.problem.empty()) {
+    row["problem"] = example.problem;
+  }
+  if (example.stream > 0) {
+    row["stream"] = static_cast<std::uint32_t>(example.stream);
+  }
+  if (example.loss) {
+    row["loss"] = *example.loss;
+  }
+  return row;
+}
+
 RawExample raw_example(Json&& record) {
   if (!record.is_object()) {
     throw BadExample{std::string("is ") + record.type_name() + ", must be an object"};
   }
-  if (record.contains("messages")) {
-    return from_messages(record);
-  }
-  if (record.contains("chosen") || record.contains("rejected")) {
-    return from_preference(record);
-  }
   RawExample example;
+  if (record.contains("messages") || record.contains("chosen") || record.contains("rejected")) {
+    example = record.contains("messages") ? from_messages(record) : from_preference(record);
+    add_columns(record, example);
+    return example;
+  }
   if (record.contains("text")) {
     example.response = text_field(record, "text");
+    add_columns(record, example);
   } else {
     example.form = ExampleForm::kPromptResponse;
     example.prompt = text_field(record, "prompt");

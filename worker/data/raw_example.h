@@ -18,12 +18,19 @@ using FormCounts = std::array<std::int64_t, kNumForms>;  // examples of each
 struct RawExample {
   ExampleForm form = ExampleForm::kText;
   std::string prompt;
-  std::string response;        // or the text; of a preference the chosen answer
-  std::string rejected;        // of a preference
-  std::string expected;        // beside an answer of a model: the response of the data; else empty
-  std::optional<double> loss;  // of a score stage: mean over the labelled tokens
+  std::string response;     // or the text; of a preference the chosen answer
+  std::string rejected;     // of a preference
+  std::string expected;     // beside an answer of a model: the response of the data; else empty
+  std::string problem;      // what a task's verifier reads, where it is not the prompt; else empty
+  std::int32_t stream = 0;  // of a mixture of separate streams, from 1; 0: none
+  std::optional<double> loss;       // of a score stage: mean over the labelled tokens
   nlohmann::ordered_json messages;  // keys in the order of the file: templates print them
   nlohmann::ordered_json tools;     // null: none
+
+  // The prompt as the task drew it.
+  [[nodiscard]] const std::string& verified_prompt() const noexcept {
+    return problem.empty() ? prompt : problem;
+  }
 };
 
 // Why a record is no example.
@@ -38,6 +45,8 @@ inline constexpr const char* kForms =
 [[nodiscard]] const char* form_name(ExampleForm form);
 // "1200 of {prompt, response}, 3 of {text}"
 [[nodiscard]] std::string describe(const FormCounts& counts);
+// The columns that files between stages have.
+[[nodiscard]] nlohmann::ordered_json row_of(const RawExample& example);
 // Throws BadExample.
 [[nodiscard]] RawExample raw_example(nlohmann::ordered_json&& record);
 

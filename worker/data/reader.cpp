@@ -18,14 +18,11 @@ namespace {
 
 using Take = std::function<void(RawExample&&, const std::string&)>;
 
-class ExampleSink : public RecordSink {
+// Records of files up to the limit; a kind says what one is.
+class FileSink : public RecordSink {
  public:
-  ExampleSink(const config::DatasetRef& ref, config::OnBadExample on_bad, const Take& take,
-              ReadSummary& summary)
-      : left_(ref.has_limit() ? ref.limit() : INT64_MAX),
-        on_bad_(on_bad),
-        take_(take),
-        summary_(summary) {}
+  FileSink(const config::DatasetRef& ref, config::OnBadExample on_bad)
+      : left_(ref.has_limit() ? ref.limit() : INT64_MAX), on_bad_(on_bad) {}
 
   // `unit`: what numbers count in this file.
   void begin_file(const std::string& path, const char* unit) {
@@ -33,16 +30,15 @@ class ExampleSink : public RecordSink {
     unit_ = unit;
   }
   [[nodiscard]] bool wants_more() const { return left_ > 0; }
+  [[nodiscard]] std::int64_t skipped() const { return skipped_; }
+  [[nodiscard]] const std::string& first_bad() const { return first_bad_; }
 
   bool record(nlohmann::ordered_json&& record, std::int64_t line) override {
     if (left_ <= 0) {
       return false;
     }
     try {
-      RawExample example = raw_example(std::move(record));
-      const auto form = static_cast<std::size_t>(example.form);
-      take_(std::move(example), where(line));
-      ++summary_.forms[form];
+      keep(std::move(record), where(line));
       --left_;
     } catch (const BadExample& fault) {
       return bad(fault.why, line);
@@ -59,8 +55,8 @@ class ExampleSink : public RecordSink {
                   std::string("each must be ") + kForms +
                       "; data.on_bad_example: skip counts and skips what is not");
     }
-    if (++summary_.skipped == 1) {
-      summary_.first_bad = where(line) + ": " + why;
+    if (++skipped_ == 1) {
+      first_bad_ = where(line) + ": " + why;
     }
     return true;
   }
@@ -71,6 +67,9 @@ class ExampleSink : public RecordSink {
   }
 
  private:
+  // Throws BadExample.
+  virtual void keep(nlohmann::ordered_json&& record, const std::string& where) = 0;
+
   [[nodiscard]] std::string where(std::int64_t line) const {
     return path_ + ":" + unit_ + std::to_string(line);
   }
@@ -78,12 +77,44 @@ class ExampleSink : public RecordSink {
   const char* unit_ = "";
   std::int64_t left_;
   config::OnBadExample on_bad_;
+  std::int64_t skipped_ = 0;
+  std::string first_bad_;
+};
+
+class ExampleSink final : public FileSink {
+ public:
+  ExampleSink(const config::DatasetRef& ref, config::OnBadExample on_bad, const Take& take,
+              FormCounts& forms)
+      : FileSink(ref, on_bad), take_(take), forms_(forms) {}
+
+ private:
+  void keep(nlohmann::ordered_json&& record, const std::string& where) override {
+    RawExample example = raw_example(std::move(record));
+    const auto form = static_cast<std::size_t>(example.form);
+    take_(std::move(example), where);
+    ++forms_[form];
+  }
   const Take& take_;
-  ReadSummary& summary_;
+  FormCounts& forms_;
+};
+
+class RowSink final : public FileSink {
+ public:
+  RowSink(const config::DatasetRef& ref, config::OnBadExample on_bad, std::vector<Row>& rows)
+      : FileSink(ref, on_bad), rows_(rows) {}
+
+ private:
+  void keep(nlohmann::ordered_json&& record, const std::string& /*where*/) override {
+    if (!record.is_object()) {
+      throw BadExample{std::string("is ") + record.type_name() + ", must be an object"};
+    }
+    rows_.push_back(std::move(record));
+  }
+  std::vector<Row>& rows_;
 };
 
 // Name of the format.
-const char* read_file(const std::string& path, const config::DatasetRef& ref, ExampleSink& sink) {
+const char* read_file(const std::string& path, const config::DatasetRef& ref, FileSink& sink) {
   const config::DataFormat format = data_format(path, ref.format());
   sink.begin_file(path, "");
   if (format == config::DATA_FORMAT_PARQUET) {
@@ -117,29 +148,20 @@ const char* read_file(const std::string& path, const config::DatasetRef& ref, Ex
   return "JSONL";
 }
 
-ReadSummary draw_task(const config::DatasetRef& ref, const Take& take) {
-  ReadSummary summary;
-  const std::string name = "task " + task_name(ref.task());
-  summary.formats = name;
+// Calls for each problem up to the limit.
+void draw_task(const config::DatasetRef& ref,
+               const std::function<void(RawExample&&, std::int64_t index)>& take) {
   const std::int64_t limit = ref.has_limit() ? ref.limit() : INT64_MAX;
   draw_examples(ref.task(), [&](RawExample&& example, std::int64_t index) {
-    ++summary.forms[static_cast<std::size_t>(example.form)];
-    take(std::move(example), name + ":" + std::to_string(index));
+    take(std::move(example), index);
     return index < limit;
   });
-  return summary;
 }
 
-}  // namespace
-
-ReadSummary read_examples(const config::DatasetRef& ref, config::OnBadExample on_bad,
-                          const Take& take) {
-  if (ref.has_task() && ref.files_size() == 0) {
-    return draw_task(ref, take);
-  }
-  ReadSummary summary;
-  ExampleSink sink(ref, on_bad, take, summary);
+// Names of their formats.
+std::string read_files(const config::DatasetRef& ref, FileSink& sink) {
   std::vector<std::string> formats;
+  std::string text;
   for (const config::FileRef& file : ref.files()) {
     if (!sink.wants_more()) {
       break;
@@ -147,10 +169,72 @@ ReadSummary read_examples(const config::DatasetRef& ref, config::OnBadExample on
     const std::string format = read_file(file.path(), ref, sink);
     if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
       formats.push_back(format);
-      summary.formats += (formats.size() > 1 ? ", " : "") + format;
+      text += (formats.size() > 1 ? ", " : "") + format;
     }
   }
+  return text;
+}
+
+bool is_task(const config::DatasetRef& ref) {
+  return ref.has_task() && ref.files_size() == 0;
+}
+
+// Rows that are no example are so at a place in the sweep file.
+ReadSummary read_recipe(const config::DatasetRef& ref, config::OnBadExample on_bad,
+                        const Take& take) {
+  RecipeRows made = make_rows(ref, on_bad);
+  ReadSummary summary;
+  summary.formats = made.story;
+  config::DatasetRef unlimited;
+  ExampleSink sink(unlimited, on_bad, take, summary.forms);
+  sink.begin_file(ref.label(), "example ");
+  std::int64_t number = 0;
+  for (Row& row : made.rows) {
+    (void)sink.record(std::move(row), ++number);
+  }
+  summary.skipped = made.skipped + sink.skipped();
+  summary.first_bad = made.skipped > 0 ? made.first_bad : sink.first_bad();
   return summary;
+}
+
+}  // namespace
+
+ReadSummary read_examples(const config::DatasetRef& ref, config::OnBadExample on_bad,
+                          const Take& take) {
+  if (is_recipe(ref)) {
+    return read_recipe(ref, on_bad, take);
+  }
+  ReadSummary summary;
+  if (is_task(ref)) {
+    summary.formats = "task " + task_name(ref.task());
+    draw_task(ref, [&](RawExample&& example, std::int64_t index) {
+      ++summary.forms[static_cast<std::size_t>(example.form)];
+      take(std::move(example), summary.formats + ":" + std::to_string(index));
+    });
+    return summary;
+  }
+  ExampleSink sink(ref, on_bad, take, summary.forms);
+  summary.formats = read_files(ref, sink);
+  summary.skipped = sink.skipped();
+  summary.first_bad = sink.first_bad();
+  return summary;
+}
+
+RecipeRows read_rows(const config::DatasetRef& ref, config::OnBadExample on_bad) {
+  RecipeRows out;
+  if (is_task(ref)) {
+    out.story = "task " + task_name(ref.task());
+    draw_task(ref, [&](RawExample&& example, std::int64_t /*index*/) {
+      out.rows.push_back(row_of(example));
+    });
+  } else {
+    RowSink sink(ref, on_bad, out.rows);
+    out.story = read_files(ref, sink);
+    out.skipped = sink.skipped();
+    out.first_bad = sink.first_bad();
+  }
+  out.story += " " + std::to_string(out.rows.size());
+  return out;
 }
 
 }  // namespace finescale

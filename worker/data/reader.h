@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of a dataset, or the problems of its task, as raw examples, in order. A record that is
+// The files of a dataset, the problems of its task, or what a recipe makes, as raw examples, in
+// order. A record that is
 // none is an error at file:line, or counted and passed over.
 #pragma once
 
@@ -9,6 +10,7 @@
 
 #include "configs/schema/stage.pb.h"
 #include "worker/data/raw_example.h"
+#include "worker/data/recipe.h"
 
 namespace finescale {
 
@@ -25,5 +27,8 @@ struct ReadSummary {
 ReadSummary read_examples(
     const config::DatasetRef& ref, config::OnBadExample on_bad,
     const std::function<void(RawExample&& example, const std::string& where)>& take);
+
+// Files or a task as rows with all their columns, whatever their form; a limit holds.
+[[nodiscard]] RecipeRows read_rows(const config::DatasetRef& ref, config::OnBadExample on_bad);
 
 }  // namespace finescale

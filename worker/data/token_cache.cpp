@@ -92,6 +92,20 @@ CachedTokens in_memory(const ExampleSource& source, const std::string& why) {
   return out;
 }
 
+// Of all files that it is made of.
+void add_contents(config::DatasetRef& ref) {
+  for (config::FileRef& file : *ref.mutable_files()) {
+    if (file.content().empty()) {
+      file.set_content(hash_file(file.path()));
+    }
+    // What a format is found by, when it is not given.
+    file.set_content(file.content() + fs::path(file.path()).extension().string());
+  }
+  for (config::DatasetRef& input : *ref.mutable_inputs()) {
+    add_contents(input);
+  }
+}
+
 // What the source threw must not be taken for a fault of the file.
 struct WriteFault {
   std::string why;
@@ -126,16 +140,11 @@ std::string token_key(const config::DatasetRef& ref, const config::DataRules& ru
   config::DatasetRef files = ref;
   files.clear_name();
   files.clear_held_out_part();
-  for (config::FileRef& file : *files.mutable_files()) {
-    if (file.content().empty()) {
-      file.set_content(hash_file(file.path()));
-    }
-    // What a format is found by, when it is not given.
-    file.set_content(file.content() + fs::path(file.path()).extension().string());
-  }
+  files.clear_tags();
+  add_contents(files);
   config::DataRules same = rules;
   same.clear_eval_fraction();
-  return hash_hex("finescale tokens 1\n" + key_text(files) + key_text(same) + cache.tokenizer_hash);
+  return hash_hex("finescale tokens 2\n" + key_text(files) + key_text(same) + cache.tokenizer_hash);
 }
 
 CachedTokens cached_tokens(const TokenCache& cache, const std::string& key,

@@ -2,6 +2,7 @@
 #include "worker/eval/evaluate.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "sharding/tree_order.h"
 #include "worker/data/loader.h"
@@ -25,6 +26,45 @@ void gather_in_order(Group& group, const std::vector<proto::Sample>& samples,
     group.broadcast(bytes, rank);
     carrier.ParseFromString(bytes);
     all.insert(all.end(), carrier.samples().begin(), carrier.samples().end());
+  }
+}
+
+// The same of records: example, two flags, number of tokens, tokens.
+void gather_in_order(Group& group, const std::vector<AnswerRecord>& records,
+                     std::vector<AnswerRecord>& all) {
+  for (int rank = 0; rank < group.size(); ++rank) {
+    std::string bytes;
+    const auto put = [&bytes](std::int64_t value) {
+      bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    for (const AnswerRecord& record :
+         rank == group.rank() ? records : std::vector<AnswerRecord>()) {
+      put(record.example);
+      put(record.is_whole ? 1 : 0);
+      put(record.is_right ? 1 : 0);
+      put(std::ssize(record.tokens));
+      for (const std::int32_t token : record.tokens) {
+        put(token);
+      }
+    }
+    group.broadcast(bytes, rank);
+    const char* at = bytes.data();
+    const auto take = [&at] {
+      std::int64_t value = 0;
+      std::memcpy(&value, at, sizeof value);
+      at += sizeof value;
+      return value;
+    };
+    while (at < bytes.data() + bytes.size()) {
+      AnswerRecord& record = all.emplace_back();
+      record.example = take();
+      record.is_whole = take() != 0;
+      record.is_right = take() != 0;
+      record.tokens.resize(static_cast<std::size_t>(take()));
+      for (std::int32_t& token : record.tokens) {
+        token = static_cast<std::int32_t>(take());
+      }
+    }
   }
 }
 
@@ -53,7 +93,7 @@ Measured AnswerCounts::share(const std::string& metric) const {
 AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tokenizer& tokenizer,
                              const AnswerOptions& options, const Task* verifier,
                              const std::string& set, std::vector<proto::Sample>* kept,
-                             const Pulse& pulse) {
+                             const Pulse& pulse, std::vector<AnswerRecord>* records) {
   // Ranks that gather units from each other must take the same number of steps, which depends on
   // the answers: they decode the same prompts.
   Mesh& mesh = model.mesh();
@@ -72,6 +112,7 @@ AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tok
   const MicroBatchRange mine = micro_batches_of(groups, group.rank(), group.size());
   AnswerCounts counts;
   std::vector<proto::Sample> own;
+  std::vector<AnswerRecord> own_records;
   for (std::int64_t g = mine.begin; g < mine.end; ++g) {
     const std::int64_t begin = g * kGroup;
     const std::int64_t end = std::min(begin + kGroup, static_cast<std::int64_t>(asked.size()));
@@ -84,9 +125,17 @@ AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tok
     for (std::int64_t i = begin; i < end; ++i) {
       const ExampleView example = dataset[asked[static_cast<std::size_t>(i)]];
       const std::string answer = tokenizer.decode(answers[static_cast<std::size_t>(i - begin)]);
-      counts.equal += static_cast<std::int64_t>(answer == example.response);
+      bool is_right = answer == example.response;
+      counts.equal += static_cast<std::int64_t>(is_right);
       if (verifier != nullptr) {
-        ++counts.verdicts[static_cast<std::size_t>(verifier->verify(example.prompt, answer))];
+        const Verdict verdict = verifier->verify(example.verified_prompt(), answer);
+        ++counts.verdicts[static_cast<std::size_t>(verdict)];
+        is_right = verdict == Verdict::kRight;
+      }
+      if (records != nullptr) {
+        const auto& tokens = answers[static_cast<std::size_t>(i - begin)];
+        own_records.push_back({asked[static_cast<std::size_t>(i)], tokens,
+                               std::ssize(tokens) < options.max_new, is_right});
       }
       if (i < options.samples) {
         proto::Sample sample;
@@ -101,6 +150,9 @@ AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tok
   }
   if (kept != nullptr) {
     gather_in_order(group, own, *kept);
+  }
+  if (records != nullptr) {
+    gather_in_order(group, own_records, *records);
   }
   counts.n = std::ssize(asked);
   counts.equal = group.sum(counts.equal);

@@ -46,11 +46,19 @@ struct AnswerCounts {
   // Share of: exact_match, or what verdict_metric() names.
   [[nodiscard]] Measured share(const std::string& metric) const;
 };
-// Samples are appended to `kept` on every rank. `verifier`: null where the data have none.
-// Collective over the mesh.
+// One answer, for what is measured of answers later.
+struct AnswerRecord {
+  std::int64_t example = 0;  // place in the dataset
+  std::vector<std::int32_t> tokens;
+  bool is_whole = false;  // it ended by itself
+  bool is_right = false;  // by the verifier, else equal to the response
+};
+// Samples are appended to `kept` on every rank. `verifier`: null where the data have none. With
+// `records` every answer, on every rank. Collective over the mesh.
 [[nodiscard]] AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset,
                                            const Tokenizer& tokenizer, const AnswerOptions& options,
                                            const Task* verifier, const std::string& set,
-                                           std::vector<proto::Sample>* kept, const Pulse& pulse);
+                                           std::vector<proto::Sample>* kept, const Pulse& pulse,
+                                           std::vector<AnswerRecord>* records = nullptr);
 
 }  // namespace finescale

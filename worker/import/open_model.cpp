@@ -44,9 +44,11 @@ class Origin {
 
   [[nodiscard]] bool is_adapter() const { return is_adapter_; }
   [[nodiscard]] const config::TrainSpec& train() const { return stage_.train(); }
-  // Where the model lies that this one was trained from; empty: nowhere, it began fresh.
+  // Where the model lies that this one was trained from, or the first that it was made of; empty:
+  // nowhere, it began fresh.
   [[nodiscard]] std::string started_from() const {
-    const config::ModelSource& source = train().model();
+    const config::ModelSource& source =
+        stage_.has_transform() ? stage_.transform().models(0) : train().model();
     switch (source.kind_case()) {
       case config::ModelSource::kArtifact:
         return parent(directory_) + "/" + source.artifact();

@@ -15,7 +15,7 @@ std::unique_ptr<Selector> make_selector(const config::Select& config) {
     case config::Select::kLoss:
       return make_loss(config.loss());
     case config::Select::kGrape:
-      return make_grape();
+      return make_grape(config.grape());
     case config::Select::kDistinct:
       return make_distinct();
     case config::Select::kPairs:
@@ -27,8 +27,9 @@ std::unique_ptr<Selector> make_selector(const config::Select& config) {
 }
 
 bool SelectionContext::is_right(const RawExample& example) const {
-  return verifier != nullptr ? verifier->verify(example.prompt, example.response) == Verdict::kRight
-                             : example.response == example.expected;
+  return verifier != nullptr
+             ? verifier->verify(example.verified_prompt(), example.response) == Verdict::kRight
+             : example.response == example.expected;
 }
 
 std::vector<RawExample> take_at(std::vector<RawExample> examples,

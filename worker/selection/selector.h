@@ -37,7 +37,7 @@ class Selector {
 [[nodiscard]] std::unique_ptr<Selector> make_random(const config::RandomSelector& config);
 [[nodiscard]] std::unique_ptr<Selector> make_length(const config::Quantiles& config);
 [[nodiscard]] std::unique_ptr<Selector> make_loss(const config::Quantiles& config);
-[[nodiscard]] std::unique_ptr<Selector> make_grape();
+[[nodiscard]] std::unique_ptr<Selector> make_grape(const config::Grape& config);
 [[nodiscard]] std::unique_ptr<Selector> make_distinct();
 [[nodiscard]] std::unique_ptr<Selector> make_pairs(const config::Pairs& config);
 

@@ -21,16 +21,7 @@ Enum enum_of(const nlohmann::json& file, const char* name, bool (*parse)(const s
   return value;
 }
 
-nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
-  config::DatasetRef ref;
-  if (file.contains("task")) {
-    parse_canonical(file.at("task").get<std::string>(), *ref.mutable_task());
-  } else {
-    ref.add_files()->set_path(file.at("path"));
-  }
-  if (file.contains("limit")) {
-    ref.set_limit(file.at("limit"));
-  }
+void set_formats(const nlohmann::json& file, config::DatasetRef& ref) {
   ref.set_format(enum_of<config::DataFormat>(
       file, "format",
       [](const std::string& name, auto* out) { return DataFormat_Parse(name, out); },
@@ -39,6 +30,23 @@ nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
       file, "text_unit",
       [](const std::string& name, auto* out) { return TextUnit_Parse(name, out); },
       config::TEXT_UNIT_PARAGRAPH));
+}
+
+nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
+  config::DatasetRef ref;
+  if (file.contains("ref")) {
+    parse_canonical(file.at("ref").get<std::string>(), ref);
+  } else if (file.contains("task")) {
+    parse_canonical(file.at("task").get<std::string>(), *ref.mutable_task());
+  } else {
+    ref.add_files()->set_path(file.at("path"));
+  }
+  if (file.contains("limit")) {
+    ref.set_limit(file.at("limit"));
+  }
+  if (!file.contains("ref")) {
+    set_formats(file, ref);
+  }
   std::int64_t examples = 0;
   const ReadSummary read =
       read_examples(ref, on_bad, [&](RawExample&&, const std::string&) { ++examples; });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "configs/dataset_refs.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -71,6 +72,47 @@ std::vector<Example> guessed_data(const config::StageSpec& stage, const Dataset&
   for (std::int64_t i = 0; i < size * samples; ++i) {
     Example example = copy_of(source[i / samples]);
     examples.push_back(stage.select().select().has_pairs() ? pair_of(example) : std::move(example));
+  }
+  return examples;
+}
+
+bool reads_artifact(const config::DatasetRef& ref) {
+  std::vector<std::string> keys;
+  add_artifacts(ref, keys);
+  return !keys.empty();
+}
+
+std::vector<Example> guessed_mixture(
+    const config::DatasetRef& ref,
+    const std::function<const Dataset&(const config::DatasetRef& input)>& dataset) {
+  std::vector<Example> examples;
+  const int sources = ref.has_mix() ? ref.mix().parts_size() + (ref.mix().has_replay() ? 1 : 0) : 1;
+  for (int i = 0; i < sources; ++i) {
+    const Dataset& source = dataset(ref.inputs(i));
+    for (std::int64_t k = 0; k < source.size(); ++k) {
+      examples.push_back(copy_of(source[k]));
+    }
+  }
+  const auto resize = [&examples](double size) {
+    const std::size_t before = examples.size();
+    examples.resize(static_cast<std::size_t>(std::max(1.0, size)));
+    for (std::size_t i = before; i < examples.size(); ++i) {
+      examples[i] = examples[i % before];
+    }
+  };
+  if (ref.mix().has_examples()) {
+    const double replayed = ref.mix().has_replay() ? ref.mix().replay().fraction() : 0;
+    resize(static_cast<double>(ref.mix().examples()) / (1 - replayed));
+  }
+  for (const config::Operator& change : ref.apply()) {
+    const auto size = static_cast<double>(examples.size());
+    if (change.has_sample()) {
+      resize(change.sample().has_examples() ? static_cast<double>(change.sample().examples())
+                                            : change.sample().fraction() * size);
+    } else if (change.has_top()) {
+      resize(change.top().has_examples() ? static_cast<double>(change.top().examples())
+                                         : change.top().fraction() * size);
+    }
   }
   return examples;
 }

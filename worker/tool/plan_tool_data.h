@@ -2,6 +2,7 @@
 // Data that stages of a plan will leave, guessed from what they read: for predictions only.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "configs/schema/stage.pb.h"
@@ -15,5 +16,12 @@ namespace finescale {
 // Answers as long as the responses, and of what a choice depends on, as many as there can be.
 [[nodiscard]] std::vector<Example> guessed_data(const config::StageSpec& stage,
                                                 const Dataset& source);
+
+// Whether the data are made of what stages leave.
+[[nodiscard]] bool reads_artifact(const config::DatasetRef& ref);
+// The examples of its sources as they are, as many as operators that say a number leave.
+[[nodiscard]] std::vector<Example> guessed_mixture(
+    const config::DatasetRef& ref,
+    const std::function<const Dataset&(const config::DatasetRef& input)>& dataset);
 
 }  // namespace finescale

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // 7+3*4 mod 10, worked from left to right: 7+3=0;0*4=0;ans:0
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -80,6 +81,12 @@ class ChainTask final : public Task {
 
   [[nodiscard]] Verdict verify(std::string_view prompt, std::string_view answer) const override {
     const std::optional<Work> truth = solve(prompt);
+    if (config_.any_form()) {
+      const auto last = last_number(answer);
+      return !truth || !last          ? Verdict::kFormatError
+             : *last == truth->answer ? Verdict::kRight
+                                      : Verdict::kAnswerError;
+    }
     const std::optional<Work> given = parse_answer(answer);
     if (!truth || !given) {
       return Verdict::kFormatError;
@@ -110,7 +117,9 @@ class ChainTask final : public Task {
       work.answer = other(work.answer);
       return response(work);
     }
-    const std::size_t wrong = random.below(work.steps.size());
+    // Where the answer alone counts, the last step: an error before it may be multiplied by 0.
+    const std::size_t wrong =
+        config_.any_form() ? work.steps.size() - 1 : random.below(work.steps.size());
     for (std::size_t i = wrong; i < work.steps.size(); ++i) {
       Step& step = work.steps[i];
       step.left = i == wrong ? step.left : work.steps[i - 1].result;
@@ -121,6 +130,20 @@ class ChainTask final : public Task {
   }
 
  private:
+  // Of whatever was written in front of it.
+  [[nodiscard]] static std::optional<std::int64_t> last_number(std::string_view answer) {
+    std::vector<std::string_view> pieces = split_at(answer, ';');
+    const std::string_view last = pieces.back();
+    pieces.pop_back();
+    const bool are_steps = std::all_of(pieces.begin(), pieces.end(), [](std::string_view piece) {
+      return parse_step(piece).has_value();
+    });
+    if (!are_steps) {
+      return std::nullopt;
+    }
+    return whole_number(last.starts_with(kTag) ? last.substr(kTag.size()) : last);
+  }
+
   [[nodiscard]] static std::optional<Work> solve(std::string_view prompt) {
     const std::size_t cut = prompt.find(kModulus);
     if (cut == std::string_view::npos) {

@@ -20,6 +20,8 @@ std::unique_ptr<Task> make_task(const config::Task& config) {
       return make_guard(config.guard());
     case config::Task::kCls:
       return make_cls(config.cls());
+    case config::Task::kLangs:
+      return make_langs(config.langs());
     case config::Task::KIND_NOT_SET:
       break;
   }

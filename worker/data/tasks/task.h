@@ -52,5 +52,6 @@ class Task {
 [[nodiscard]] std::unique_ptr<Task> make_facts(const config::Facts& config);
 [[nodiscard]] std::unique_ptr<Task> make_guard(const config::Guard& config);
 [[nodiscard]] std::unique_ptr<Task> make_cls(const config::Cls& config);
+[[nodiscard]] std::unique_ptr<Task> make_langs(const config::Langs& config);
 
 }  // namespace finescale
