@@ -9,7 +9,7 @@
 #include "kernels/factors.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
-#include "worker/leaf_memory.h"
+#include "worker/model/leaf_memory.h"
 #include "worker/optim/windowed_update.h"
 
 namespace finescale {
