@@ -86,10 +86,24 @@ bool CampaignActions::flush() {
   return true;
 }
 
-void CampaignActions::answer_when_stored(std::uint64_t request, RpcReply reply) {
-  when_stored([this, request, reply = std::move(reply)]() mutable {
+void CampaignActions::answer_when_stored(std::uint64_t request, RpcReply reply,
+                                         std::vector<std::string> ordered) {
+  when_stored([this, request, reply = std::move(reply), keys = std::move(ordered)]() mutable {
+    name_older_attempts(keys, reply);
     parts_.answers.answer(request, std::move(reply));
   });
+}
+
+// As they are when the order goes out: a full disk may have held it up, and gangs that were given
+// up save meanwhile.
+void CampaignActions::name_older_attempts(const std::vector<std::string>& keys, RpcReply& reply) {
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    auto& whole = std::get<proto::NextReply>(reply);
+    proto::NextReply& order = i == 0 ? whole : *whole.mutable_more(static_cast<int>(i) - 1);
+    for (std::string& place : parts_.artifacts.older_attempts(keys[i], order.epoch())) {
+      order.add_resume_dirs(std::move(place));
+    }
+  }
 }
 
 GangLaunch CampaignActions::gang_launch(std::int64_t id) const {
@@ -129,10 +143,12 @@ void CampaignActions::save(const std::string& key) {
 void CampaignActions::order(const Order& a) {
   proto::NextReply reply = run_order(a.key);
   reply.set_thread_shares(a.thread_shares);
+  std::vector<std::string> keys = {a.key};
   for (const std::string& key : a.more) {
     *reply.add_more() = run_order(key);
+    keys.push_back(key);
   }
-  answer_when_stored(a.request, std::move(reply));
+  answer_when_stored(a.request, std::move(reply), std::move(keys));
 }
 
 proto::NextReply CampaignActions::run_order(const std::string& key) {
@@ -146,9 +162,6 @@ proto::NextReply CampaignActions::run_order(const std::string& key) {
   reply.set_stage(parts_.book.spec_of(stage.stored));
   reply.set_epoch(stage.stored.epoch);
   reply.set_attempt_dir(attempt_directory(directory, key, stage.stored.epoch));
-  for (std::string& place : parts_.artifacts.older_attempts(key, stage.stored.epoch)) {
-    reply.add_resume_dirs(std::move(place));
-  }
   for (const StageEntry* input : stage.sources) {
     reply.add_input_dirs(artifact_directory(directory, input->stored.key));
   }

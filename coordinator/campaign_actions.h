@@ -71,7 +71,10 @@ class CampaignActions {
 
   // Once everything up to here is on disk.
   void when_stored(std::function<void()> action) { waiting_.push_back(std::move(action)); }
-  void answer_when_stored(std::uint64_t request, RpcReply reply);
+  // ordered: stages of an order, part by part.
+  void answer_when_stored(std::uint64_t request, RpcReply reply,
+                          std::vector<std::string> ordered = {});
+  void name_older_attempts(const std::vector<std::string>& keys, RpcReply& reply);
 
   CampaignParts parts_;
   std::vector<std::function<void()>> waiting_;

@@ -34,11 +34,13 @@ const Planner& PlanCache::planner(const config::Sweep& sweep, const ContentHash&
     return one.points == points && one.tuned == tuned;
   });
   if (found == made_.end()) {
-    Made made{std::make_unique<config::Sweep>(sweep), std::make_unique<ContentHash>(hash), points,
-              tuned, nullptr};
+    Made& made = *made_.emplace(made_.begin());
+    made.sweep = std::make_unique<config::Sweep>(sweep);
+    made.hash = std::make_unique<ContentHash>(hash);
+    made.points = points;
+    made.tuned = tuned;
     made.planner = std::make_unique<Planner>(*made.sweep, *made.hash);
     made.planner->add(points, tuned);
-    made_.insert(made_.begin(), std::move(made));
     made_.resize(std::min(made_.size(), kKept));
   } else {
     std::rotate(made_.begin(), found, found + 1);

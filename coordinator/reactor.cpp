@@ -169,10 +169,14 @@ Outbox Reactor::on_tick(double now) {
 
 // Places in a queue are asked for by what could run now, others by what will.
 std::int64_t Reactor::wanted_gangs() const {
-  const std::int64_t waiting = options_.queued_gangs
-                                   ? static_cast<std::int64_t>(stages_.num_ready())
-                                   : stages_.count(StageState::kPending);
-  return std::min<std::int64_t>(options_.gangs, stages_.count(StageState::kRunning) + waiting);
+  std::int64_t wanted = stages_.count(StageState::kPending) + stages_.count(StageState::kRunning);
+  if (options_.queued_gangs) {  // one may run many stages of a group
+    wanted = static_cast<std::int64_t>(stages_.num_ready()) +
+             std::count_if(gangs_.begin(), gangs_.end(), [](const auto& item) {
+               return item.second.state == GangState::kRunning;
+             });
+  }
+  return std::min<std::int64_t>(options_.gangs, wanted);
 }
 
 void Reactor::launch_gangs(double now, Outbox& out) {
@@ -483,7 +487,7 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
       static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless);
   gang.state = GangState::kLost;
   gang.waiting = 0;
-  end_leases(gang, why, now, out, is_blameless);
+  end_leases(gang, why, now, out, {}, is_blameless);
 }
 
 void Reactor::end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,

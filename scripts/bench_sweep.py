@@ -41,7 +41,7 @@ for name, shape in shapes.items():
 text = json.dumps(header).encode()
 (out / "model/model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
 (out / "model/config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab, "hidden_size": d,
-    "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": ff, "max_position_embeddings": 256,
+    "num_hidden_layers": layers, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": ff, "max_position_embeddings": 257,
     "rms_norm_eps": 1e-6, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": False, "torch_dtype": "float32",
     "bos_token_id": 1, "eos_token_id": 2}))
 char = [chr(0x4E00 + i) for i in range(vocab)]

@@ -71,8 +71,9 @@ class GangLoop {
     for (;;) {
       proto::NextReply order;
       lead([&] {
-        if (term_signal != 0) {
-          order.set_order(proto::NextReply::EXIT);  // told to leave; it holds no lease
+        if (term_signal != 0) {  // told to leave
+          leader_->end_order();
+          order.set_order(proto::NextReply::EXIT);
         } else {
           order = leader_->next();
         }

@@ -410,7 +410,7 @@ void Leader::beat(const std::stop_token& stop) {
       CoordinatorClient client(address);
       obey(request, client.heartbeat(request, kCallSeconds));
       last_answer = Clock::now();
-      give_back_what_waits(*client);
+      give_back_what_waits(client);
     } catch (const Error&) {
       // While a stage runs, this thread looks for the next coordinator; else the main thread does.
       if (is_working() && try_enroll()) {

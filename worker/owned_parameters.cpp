@@ -8,7 +8,7 @@
 #include "core/transfer.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
-#include "worker/leaf_memory.h"
+#include "worker/model/leaf_memory.h"
 
 namespace finescale {
 

@@ -204,9 +204,8 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
     Method& adapter = *out.adapters.back();
     for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
       if (set != nullptr) {
-        for (CheckpointTensor& tensor : local_tensors(adapter.checkpoint_group(), *set)) {
-          wanted.push_back(std::move(tensor));
-        }
+        std::vector<CheckpointTensor> some = local_tensors(adapter.checkpoint_group(), *set);
+        wanted.insert(wanted.end(), some.begin(), some.end());
       }
     }
   }

@@ -9,7 +9,7 @@
 #include "kernels/embedding.h"
 #include "kernels/reduce.h"
 #include "sharding/reducer_memory.h"
-#include "worker/leaf_memory.h"
+#include "worker/model/leaf_memory.h"
 #include "worker/precision.h"
 
 namespace finescale {

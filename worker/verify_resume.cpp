@@ -99,8 +99,9 @@ Record read_record(const std::string& artifact) {
   drop_lost_start(beside, record.spec);
   record.begins_after = record.spec.train().has_start() ? record.result.inherited().steps() : 0;
   for (const std::string& input : record.spec.inputs()) {
-    record.input_dirs.push_back(beside + "/" + input);
-    if (!fs::exists(record.input_dirs.back())) {
+    std::string& directory = record.input_dirs.emplace_back(beside);
+    directory.append("/").append(input);
+    if (!fs::exists(directory)) {
       throw Error(ErrorKind::kConfig, "its input " + input + " is not there", artifact);
     }
   }
@@ -146,7 +147,7 @@ std::string first_difference(const std::string& a, const std::string& b) {
   CheckpointReader right(*group, b);
   for (const char* root : {"/model", "/adapter"}) {
     for (const LogicalTensor& tensor : left.tensors(root)) {
-      const std::string path = std::string(root) + "/" + tensor.name;
+      std::string path = std::string(root) + "/" + tensor.name;
       if (!right.has(path)) {
         return path;
       }

@@ -14,6 +14,7 @@ constexpr std::size_t kMaxLine = 4096;  // of a path or what describes a machine
 constexpr std::size_t kMaxText = 65536;
 constexpr int kMaxRanks = 65536;
 constexpr int kMaxTrials = 1000000;
+constexpr int kMaxStages = 4096;  // in one message
 
 // Keeps the first fault.
 class Check {
@@ -49,6 +50,12 @@ class Check {
   void path(const char* field, const std::string& value) {
     require(value.size() <= kMaxLine && value.find('\0') == std::string::npos,
             std::string(field) + " must be a path of up to 4096 bytes");
+  }
+  // Of one stage.
+  void commit(const proto::CommitRequest& part) {
+    key("key", part.key());
+    key("manifest_hash", part.manifest_hash());
+    path("attempt_dir", part.attempt_dir());
   }
 
  private:
@@ -94,12 +101,17 @@ std::string message_fault(const proto::RegisterRequest& message) {
   check.line("host", message.host(), kMaxName);
   check.line("environment", message.environment(), kMaxLine);
   check.key("held_key", message.held_key());
+  check.at_most("also_held", message.also_held_size(), kMaxStages);
+  for (const proto::HeldLease& lease : message.also_held()) {
+    check.key("also_held.key", lease.key());
+  }
   return check.fault();
 }
 
 std::string message_fault(const proto::NextRequest& message) {
   Check check;
   check.caller(message.caller());
+  check.at_most("most", message.most(), kMaxStages);
   return check.fault();
 }
 
@@ -115,9 +127,12 @@ std::string message_fault(const proto::HeartbeatRequest& message) {
 std::string message_fault(const proto::CommitRequest& message) {
   Check check;
   check.caller(message.caller());
-  check.key("key", message.key());
-  check.key("manifest_hash", message.manifest_hash());
-  check.path("attempt_dir", message.attempt_dir());
+  check.commit(message);
+  check.at_most("more", message.more_size(), kMaxStages);
+  for (const proto::CommitRequest& part : message.more()) {
+    check.commit(part);
+    check.at_most("more.more", part.more_size(), 0);
+  }
   return check.fault();
 }
 

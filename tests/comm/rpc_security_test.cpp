@@ -293,5 +293,28 @@ TEST(Endpoint, TheAddressFileKeepsTheSecret) {
   std::filesystem::remove_all(campaign);
 }
 
+TEST(PeerMessages, StagesOfAGroupAreCheckedLikeTheFirst) {
+  proto::CommitRequest commit;
+  commit.mutable_caller()->set_gang(1);
+  commit.set_key("first");
+  commit.add_more()->set_key("second");
+  EXPECT_EQ(message_fault(commit), "");
+  commit.mutable_more(0)->set_key("../second");
+  EXPECT_THAT(message_fault(commit), HasSubstr("key must be up to 255 letters"));
+  commit.mutable_more(0)->set_key("second");
+  commit.mutable_more(0)->add_more()->set_key("third");
+  EXPECT_THAT(message_fault(commit), HasSubstr("more.more"));
+
+  proto::RegisterRequest enrolment;
+  enrolment.mutable_caller()->set_gang(1);
+  enrolment.add_also_held()->set_key("a/b");
+  EXPECT_THAT(message_fault(enrolment), HasSubstr("also_held.key"));
+
+  proto::NextRequest next;
+  next.mutable_caller()->set_gang(1);
+  next.set_most(1 << 20);
+  EXPECT_THAT(message_fault(next), HasSubstr("most must be from 0 to 4096"));
+}
+
 }  // namespace
 }  // namespace finescale

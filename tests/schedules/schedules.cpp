@@ -26,14 +26,16 @@
 namespace finescale {
 namespace {
 
+// Paths from the root: keys of stages hold them, and what is simulated of a stage comes from its
+// key.
 constexpr const char* kSweep = R"(name: schedules
 base:
   preset: tiny
   tokenizer: {train: {vocab_size: 300}}
-  pretrain: {data: text.jsonl, train: {steps: 1000, batch: {examples: 16}}}
+  pretrain: {data: /data/text.jsonl, train: {steps: 1000, batch: {examples: 16}}}
 data:
-  train: train.jsonl
-  eval: [{name: held_out, path: eval.jsonl}]
+  train: /data/train.jsonl
+  eval: [{name: held_out, path: /data/eval.jsonl}]
 trial:
   stages:
     - train: {batch: {examples: 8}, schedule: wsd}

@@ -11,7 +11,7 @@ commands=$("$finescale" --help | sed -n '/^Subcommands:/,$p' | awk '/^  [a-z]/ {
 
 page=$("$finescale" man) || fail "man"
 for command in $commands; do
-  grep -q "^\.SS .*finescale $command" <<<"$page" || fail "$command is not in the manual page"
+  grep -qF "finescale ${command//-/\\-}\\fR" <<<"$page" || fail "$command is not in the manual page"
 done
 grep -q 'learning_rate' <<<"$page" || fail "no fields in the manual page"
 if command -v groff >/dev/null; then

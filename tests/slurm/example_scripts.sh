@@ -61,12 +61,13 @@ is_over() { [ -n "$(states "$1")" ] && ! states "$1" | grep -qE 'PENDING|RUNNING
 works() { "$FINESCALE" status "$1" --json 2>/dev/null | tr -d ' \n' | grep -q '"step":[1-9]'; }
 finish() {  # finish JOB: a requeued job waits for two minutes, unless it is told not to
   local start=$SECONDS
+  sleep 3  # a node does not take a job in the second in which it was killed there
   until is_over "$1"; do
     [ $((SECONDS - start)) -lt 300 ] || { fail "job $1 is $(states "$1" | xargs)"; return; }
     squeue --noheader --jobs="$1" --states=PENDING --array --format=%A 2>/dev/null | while read -r one; do scontrol update jobid="$one" StartTime=now 2>/dev/null; done
     sleep 0.5
   done
-  states "$1" | grep -qvx COMPLETED && { fail "job $1 is $(states "$1" | xargs)"; tail -5 ./*.out; }
+  states "$1" | grep -qvx COMPLETED && { fail "job $1 is $(states "$1" | xargs)"; tail -n 5 ./*.out; }
 }
 
 for script in one_node many_nodes; do

@@ -3,7 +3,7 @@
 
 #include "core/error.h"
 #include "kernels/cross_entropy.h"
-#include "worker/leaf_memory.h"
+#include "worker/model/leaf_memory.h"
 
 namespace finescale {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "worker/leaf_memory.h"
+#include "worker/model/leaf_memory.h"
 
 #include "kernels/reduce.h"
 
