@@ -7,7 +7,7 @@ namespace {
 
 class AverageTransform final : public Transform {
  public:
-  explicit AverageTransform(const config::Average& config)
+  explicit AverageTransform(const config::ModelAverage& config)
       : weights_(config.weights().begin(), config.weights().end()) {}
 
   [[nodiscard]] TensorValues apply(const LogicalShape& /*tensor*/,
@@ -35,7 +35,7 @@ class AverageTransform final : public Transform {
 
 }  // namespace
 
-std::unique_ptr<Transform> make_average(const config::Average& config) {
+std::unique_ptr<Transform> make_average(const config::ModelAverage& config) {
   return std::make_unique<AverageTransform>(config);
 }
 

@@ -38,7 +38,7 @@ class Transform {
 [[nodiscard]] std::unique_ptr<Transform> make_transform(const config::Transform& config);
 
 // Kinds; make_transform() is the only caller.
-[[nodiscard]] std::unique_ptr<Transform> make_average(const config::Average& config);
+[[nodiscard]] std::unique_ptr<Transform> make_average(const config::ModelAverage& config);
 [[nodiscard]] std::unique_ptr<Transform> make_task_vectors(const config::TaskVectors& config);
 [[nodiscard]] std::unique_ptr<Transform> make_interpolate(const config::Interpolate& config);
 [[nodiscard]] std::unique_ptr<Transform> make_layer_scale(const config::LayerScale& config);
