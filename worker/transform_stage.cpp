@@ -14,6 +14,8 @@
 #include "configs/tensor_patterns.h"
 #include "core/error.h"
 #include "worker/import/open_model.h"
+#include "worker/import/quantised_source.h"
+#include "worker/methods/method.h"
 #include "worker/transforms/transform.h"
 
 namespace finescale {
@@ -41,7 +43,11 @@ std::unique_ptr<WeightSource> open_source(const config::ModelSource& source,
   config::StageSpec made_by;
   const auto alone = make_single_group();
   parse_canonical(CheckpointReader(*alone, checkpoint).state().stage_text, made_by);
-  return with_adapter(open_source(made_by.train().model(), dirs), read_own_adapter(checkpoint));
+  std::unique_ptr<WeightSource> base = open_source(made_by.train().model(), dirs);
+  if (const auto how = quantisation_of(made_by.train().train().method())) {
+    base = quantised_source(std::move(base), *how);  // what the adapter was trained on
+  }
+  return with_adapter(std::move(base), read_own_adapter(checkpoint));
 }
 
 class TransformStage {
