@@ -28,6 +28,8 @@ ReportInput report_input(const Campaign& campaign) {
   input.metric = campaign.sweep.laws().metric();
   input.x = campaign.sweep.laws().x();
   input.claim = campaign.sweep.study().claim();
+  input.work = campaign.sweep.study().title();
+  input.notes = {campaign.sweep.study().notes().begin(), campaign.sweep.study().notes().end()};
   input.contrasts = decide_contrasts(campaign.sweep, campaign.rows);
   if (std::optional<Study> study = study_campaign(campaign, &input.no_study_reason)) {
     input.study = std::move(*study);
