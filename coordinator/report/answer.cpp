@@ -36,6 +36,12 @@ std::string measured_answer(const ReportData& data) {
          "</b> at D = " + typeset_count(best.x) + " (n = " + std::to_string(best.n) + ").";
 }
 
+bool asks_a_law(const Study& study) {
+  return std::any_of(study.answers.begin(), study.answers.end(), [](const Answer& answer) {
+    return answer.question == "target" || answer.question == "budget";
+  });
+}
+
 // Of a study: the verdict, and how many of its rules say what.
 std::string verdict_answer(const std::vector<ContrastResult>& contrasts) {
   std::map<Decision, int> counts;
@@ -101,8 +107,8 @@ std::string answer_section(const ReportData& data) {
   if (!data.input->claim.empty()) {
     out += "<p>" + verdict_answer(data.input->contrasts) + "</p>\n";
   }
-  // A study seldom asks what law there is: then that none fits is no answer.
-  if (!data.input->claim.empty() && data.input->study.answers.empty()) {
+  // A study seldom asks what a law answers: then that none fits is no answer.
+  if (!data.input->claim.empty() && !asks_a_law(data.input->study)) {
     out += "<p class=\"missing\">" + html_escape(data.input->claim) + "</p>\n";
   } else if (!recommendation.empty()) {
     out += "<p>" + html_escape(recommendation) + "</p>\n";
