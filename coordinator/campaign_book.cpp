@@ -436,7 +436,7 @@ std::size_t CampaignBook::decide_search(const Reactor& reactor) {
 }
 
 bool CampaignBook::flush(std::string& why) {
-  if (group_.stages.empty() && group_.gangs.empty()) {
+  if (is_flushed()) {
     return true;
   }
   try {

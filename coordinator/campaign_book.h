@@ -60,6 +60,9 @@ class CampaignBook {
   // Whether the group is on disk. False: there is no space, or the disk fails; the group stays, and
   // `why` says so.
   [[nodiscard]] bool flush(std::string& why);
+  [[nodiscard]] bool is_flushed() const noexcept {
+    return group_.stages.empty() && group_.gangs.empty();
+  }
 
   [[nodiscard]] std::string spec_of(const StoredStage& stage) { return store_.spec_of(stage); }
   void put_stopped(const PlannedTrial& trial);
