@@ -64,6 +64,7 @@ std::optional<TensorChoice> tensor_choice(const config::Method& method) {
     case config::Method::kQlora:
     case config::Method::kLift:
     case config::Method::KIND_NOT_SET:
+    default:
       break;
   }
   return std::nullopt;

@@ -46,6 +46,7 @@ Adapters adapters_of(const config::Method& method) {
     case config::Method::kSelective:
     case config::Method::kBitfit:
     case config::Method::KIND_NOT_SET:
+    default:
       break;
   }
   return {};
@@ -94,7 +95,8 @@ bool needs_reference(const config::Objective& objective) {
 }
 
 bool learns_from_pairs(const config::Objective& objective) {
-  return objective.kind_case() != config::Objective::KIND_NOT_SET && !objective.has_sft();
+  return objective.kind_case() != config::Objective::KIND_NOT_SET && !objective.has_sft() &&
+         !objective.has_distill();
 }
 
 void check_optimizer(const config::Train& train, const std::string& path,

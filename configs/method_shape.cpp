@@ -148,6 +148,7 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
       shape.last_layers = method.full().has_last_layers() ? method.full().last_layers() : 0;
       break;
     case config::Method::KIND_NOT_SET:
+    default:
       break;
     case config::Method::kLora:
       shape = low_rank_shape(method.lora());

@@ -97,7 +97,7 @@ void settle_axis(const config::Sweep& sweep, config::Axis& axis, const Source& s
   for (int i = 0; i < axis.values_size(); ++i) {
     const std::string where = source.at(name + "[" + std::to_string(i) + "]", name);
     read_yaml_field(axis.values(i), where, axis.path(), *ref.message, *ref.field);
-    resolve_paths(*copy.mutable_base(), *copy.mutable_data(), source.directory);
+    resolve_paths(copy, source.directory);
     axis.set_values(i, flow_value(*ref.message, *ref.field));
     check_has_kind(ref, axis.path(), where);
   }
@@ -172,7 +172,7 @@ config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides
   resolve_names(sweep);  // paths of overrides and axes begin with them
   apply_overrides(sweep, overrides, source);
   resolve_names(sweep);
-  resolve_paths(*sweep.mutable_base(), *sweep.mutable_data(), source.directory);
+  resolve_paths(sweep, source.directory);
   check_structure(sweep, source.file, source.positions);
   settle_let(sweep, source);
   settle_axes(sweep, source);

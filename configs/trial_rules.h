@@ -54,6 +54,7 @@ class TrialRules : protected RuleReport {
   [[nodiscard]] const std::string& stage_path(int index) const {
     return flat_.paths[static_cast<std::size_t>(index)];
   }
+  void check_links() const;
   void check_shape() const;
   void check_stages() const;
   void check_device() const;
@@ -70,6 +71,7 @@ class TrialRules : protected RuleReport {
                       const std::string& path) const;
   void check_file(const std::string& path, const std::string& field) const;
   void check_model(const config::Base& base) const;
+  void check_teacher(const config::Train& train, const std::string& path) const;
   template <class Paths>
   void check_paths(const Paths& paths, const std::string& field) const;
   void check_budget(const config::Train& train, const config::Dataset& pool,

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "configs/chosen_tensors.h"
+#include "configs/mesh_plan.h"
 
 namespace finescale {
 
@@ -52,6 +53,16 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   return static_cast<double>(tokens) * per_token +
          static_cast<double>(labels) * head_passes * head +
          attention * static_cast<double>(shape.query()) * sum_attended;
+}
+
+double forward_flops(const DecoderShape& shape, std::int64_t tokens, std::int64_t labels,
+                     double sum_attended) {
+  const auto parameters =
+      static_cast<double>(model_shape(shape).layers * model_shape(shape).layer_matrices());
+  const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
+  return 2 * (static_cast<double>(tokens) * parameters + static_cast<double>(labels) * head +
+              static_cast<double>(shape.num_layers) * static_cast<double>(shape.query()) *
+                  sum_attended);
 }
 
 }  // namespace finescale

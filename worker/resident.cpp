@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/resident.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
@@ -167,8 +168,10 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
   });
 }
 
-void Resident::keep_only(const BaseModel* model) {
-  models_.entries.remove_if([model](const auto& entry) { return entry.second.get() != model; });
+void Resident::keep_only(const std::vector<const BaseModel*>& models) {
+  models_.entries.remove_if([&](const auto& entry) {
+    return std::find(models.begin(), models.end(), entry.second.get()) == models.end();
+  });
 }
 
 std::optional<config::StageSpec> Resident::adapter_stage(const config::ModelSource& source,

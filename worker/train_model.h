@@ -16,6 +16,7 @@
 #include "worker/data/loader.h"
 #include "worker/eval/eval_model.h"
 #include "worker/objectives/pair_loss.h"
+#include "worker/objectives/teacher.h"
 #include "worker/pipeline.h"
 #include "worker/trainable.h"
 
@@ -32,6 +33,9 @@ class TrainModel {
 
   // What an objective with a reference compares with; must outlive it.
   void set_reference(const ReferenceScores* reference) noexcept { reference_ = reference; }
+  // What a distilling objective learns from; must outlive it.
+  void set_teacher(Teacher* teacher);
+  [[nodiscard]] const Teacher* teacher() const noexcept { return teacher_; }
   // Terms that the loss of a batch is the mean of: labelled tokens, or pairs.
   [[nodiscard]] std::int64_t num_terms(const GlobalBatch& batch) const {
     return objective_->needs_pairs() ? batch.num_pairs : batch.num_labels;
@@ -87,6 +91,7 @@ class TrainModel {
   Engine engine_;
   std::unique_ptr<Objective> objective_;
   const ReferenceScores* reference_ = nullptr;
+  Teacher* teacher_ = nullptr;
   std::optional<Baselines> baselines_;  // of the batch of this step
   std::int64_t max_tokens_ = 0;         // of a micro-batch
   std::vector<std::unique_ptr<Trainable>> pieces_;

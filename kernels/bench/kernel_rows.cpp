@@ -373,10 +373,17 @@ void add_embedding_and_head(const Model& m) {
                          (*a)[3].view(), (*a)[4].view(), (*a)[5].view(), (*a)[6].view());
   });
   const std::int64_t logit_rows = 128;
-  auto l = arrays(Shape{logit_rows, m.V}, Shape{logit_rows});
+  auto l = arrays(Shape{logit_rows, m.V}, Shape{logit_rows}, Shape{logit_rows, m.V},
+                  Shape{logit_rows, kDivergenceStatistics});
   const TensorView some = TensorView(tokens->data(), DType::kI32, Shape{logit_rows});
   add("cross_entropy_in_place" + at, {10 * d(logit_rows * m.V), size(2 * logit_rows * m.V)}, [=] {
     cross_entropy_in_place(Stream(), (*l)[0].view(), some, {}, 1e-3, (*l)[1].view(), true);
+  });
+  // Of a teacher's distribution: the likelihood's part is left out.
+  add("divergence" + at, {30 * d(logit_rows * m.V), size(5 * logit_rows * m.V)}, [=] {
+    divergence_statistics(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, (*l)[3].view());
+    divergence_finish(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, {}, 1e-3, (*l)[3].view(),
+                      (*l)[1].view(), true);
   });
 }
 

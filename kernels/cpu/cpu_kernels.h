@@ -7,6 +7,7 @@
 #include "kernels/bias.h"
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/divergence.h"
 #include "kernels/embedding.h"
 #include "kernels/entries.h"
 #include "kernels/factors.h"
@@ -70,6 +71,8 @@ decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
 decltype(finescale::cross_entropy_combine) cross_entropy_combine;
 decltype(finescale::cross_entropy_finish) cross_entropy_finish;
+decltype(finescale::divergence_statistics) divergence_statistics;
+decltype(finescale::divergence_finish) divergence_finish;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::sgd_update) sgd_update;
 decltype(finescale::lion_update) lion_update;

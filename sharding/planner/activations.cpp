@@ -106,7 +106,9 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
         workload.logits_rows > 0
             ? static_cast<double>(workload.logits_rows)
             : std::clamp(2097152.0 / workload.bytes.activation / vocab, 128.0, 1024.0);
-    elements.logits = rows * (vocab + (t > 1 ? 3 * t : 0));
+    const bool has_teacher = training && workload.teacher;  // its logits, and longer statistics
+    elements.logits =
+        rows * (vocab * (has_teacher ? 2 : 1) + (t > 1 ? (has_teacher ? 7 : 3) * t : 0));
   }
   return elements;
 }

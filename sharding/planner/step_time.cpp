@@ -33,6 +33,7 @@ class Model {
       }
     }
     out.compute = rounds_ * (forward + backward);
+    out.compute += w_.teacher ? teacher_seconds() : 0;
     out.bubble = out.compute * pieces_.schedule.bubble / (1 - pieces_.schedule.bubble);
     add_tensor(out);
     add_pipeline(out);
@@ -76,6 +77,17 @@ class Model {
   [[nodiscard]] double attention_seconds() const {  // forward, causal
     return 2 * tokens_ * w_.batch.context * static_cast<double>(m_.query()) / axes_.tensor /
            machine_.attention_flops_per_s;
+  }
+  // One micro-batch after the other through all stages, the slowest of which counts.
+  [[nodiscard]] double teacher_seconds() const {
+    const Workload teacher = teacher_workload(w_);
+    const Pieces pieces = make_pieces(teacher, plan_);
+    const Model model(teacher, plan_, pieces, machine_);
+    double forward = 0;
+    for (int stage = 0; stage < axes_.pipeline; ++stage) {
+      forward = std::max(forward, model.forward_seconds(stage));
+    }
+    return rounds_ * forward;
   }
   // Norms, rotations, SwiGLU, sums of a layer: each value is written once and read about twice.
   [[nodiscard]] double traffic_seconds() const {

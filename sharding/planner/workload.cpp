@@ -107,6 +107,35 @@ std::string axes_text(const Axes& axes) {
   return text.empty() ? "1 rank" : text;
 }
 
+namespace {
+
+double teacher_flops(const Workload& w) {
+  if (!w.teacher) {
+    return 0;
+  }
+  const ModelShape& m = *w.teacher;
+  const auto layers = static_cast<double>(m.layers);
+  return 2 * w.batch.tokens *
+         (layers * (static_cast<double>(m.layer_matrices()) +
+                    static_cast<double>(m.query()) * w.batch.context) +
+          w.batch.label_fraction * static_cast<double>(m.embedding()));
+}
+
+}  // namespace
+
+Workload teacher_workload(const Workload& w) {
+  Workload teacher = w;
+  teacher.model = *w.teacher;
+  teacher.teacher.reset();
+  teacher.method = {};
+  teacher.method.trains_base = false;
+  teacher.method.targets = {};
+  teacher.keeps_base = teacher.keeps_best = teacher.weighs_tokens = false;
+  teacher.update_bytes = 0;
+  teacher.bytes.rounded = 0;
+  return teacher;
+}
+
 double useful_flops(const Workload& w) {
   const ModelShape& m = w.model;
   if (const auto& choice = w.method.choice) {
@@ -114,7 +143,8 @@ double useful_flops(const Workload& w) {
                                   choice->input_work + choice->weight_work) +
                              (2 * static_cast<double>(m.layers) + 4 * choice->attention_work) *
                                  static_cast<double>(m.query()) * w.batch.context;
-    return w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
+    return teacher_flops(w) +
+           w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
                                              static_cast<double>(m.embedding()));
   }
   const double passes = w.method.trains_base ? 6 : 4;
@@ -125,8 +155,8 @@ double useful_flops(const Workload& w) {
       (passes * layers - 4 * frozen) * static_cast<double>(m.layer_matrices()) + 6 * adapters +
       (6 * layers - 4 * frozen) * static_cast<double>(m.query()) * w.batch.context;
   const double head = w.method.last_layers > 0 && m.tied ? 4 : passes;
-  return w.batch.tokens *
-         (per_token + w.batch.label_fraction * head * static_cast<double>(m.embedding()));
+  return teacher_flops(w) + w.batch.tokens * (per_token + w.batch.label_fraction * head *
+                                                              static_cast<double>(m.embedding()));
 }
 
 }  // namespace finescale::planner

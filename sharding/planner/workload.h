@@ -166,8 +166,10 @@ struct Workload {
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
   bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
-  double update_bytes = 0;         // that an update rule keeps of whole tensors and works on
-  std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
+  std::optional<ModelShape> teacher;  // goes through every batch first, frozen
+  bool keeps_teacher = false;         // with weights of its own
+  double update_bytes = 0;            // that an update rule keeps of whole tensors and works on
+  std::int64_t eval_tokens = 0;       // of the largest micro-batch of an evaluation; 0: none
 };
 
 enum class Recompute { kNone, kSelective, kFull };
@@ -198,6 +200,9 @@ struct Plan {  // a mesh and its levers
 [[nodiscard]] const char* word(Offload offload) noexcept;
 // "data 2 x shard 4": axes of size 1 are left out; "1 rank" when all are.
 [[nodiscard]] std::string axes_text(const Axes& axes);
+
+// The teacher's passes as a workload of a model of which nothing trains.
+[[nodiscard]] Workload teacher_workload(const Workload& workload);
 
 // Useful FLOPs of a step of all ranks: docs/accounting.md.
 [[nodiscard]] double useful_flops(const Workload& workload);

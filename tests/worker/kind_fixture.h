@@ -103,6 +103,10 @@ inline void choose(const Kind& kind, Message& oneof) {
   if (const FieldDescriptor* rank = type.FindFieldByName("rank"); rank != nullptr) {
     chosen->GetReflection()->SetInt32(chosen, rank, 3);  // what a small model has room for
   }
+  if (const FieldDescriptor* soft = type.FindFieldByName("temperature"); soft != nullptr) {
+    chosen->GetReflection()->SetDouble(chosen, soft, 2);
+    chosen->GetReflection()->SetDouble(chosen, type.FindFieldByName("weight"), 0.75);
+  }
   if (const FieldDescriptor* names = type.FindFieldByName("parameters"); names != nullptr) {
     for (const char* name :
          {"q_proj.weight", "v_proj", "down_proj", "layers.2.*norm", "embed_*", "lm_head"}) {
@@ -246,6 +250,16 @@ class TrainedRun {
     }
     model = std::make_unique<TrainModel>(engine, *base, train, 1, loader);
     model->set_reference(reference_.get());
+    if (const auto divergence = objective_->divergence()) {  // from a model of other weights
+      auto weights = std::make_shared<BaseModel>(make_base_model(
+          engine, small_model(choice.biased), storage_of(choice.precision), BaseForm()));
+      initialize(*weights, 2);
+      teacher_model_ = std::make_unique<MeasuredModel>(engine, AdaptedModel{weights, {}});
+      teacher_ =
+          std::make_unique<Teacher>(teacher_model_->eval(), *divergence, loader.max_micro_batches(),
+                                    loader.max_micro_batch_tokens());
+      model->set_teacher(teacher_.get());
+    }
   }
 
   // Loss of a step's batch; the gradient is in place.
@@ -286,6 +300,8 @@ class TrainedRun {
   Dataset data_;
   GlobalBatch batch_;
   std::unique_ptr<ReferenceScores> reference_;
+  std::unique_ptr<MeasuredModel> teacher_model_;
+  std::unique_ptr<Teacher> teacher_;
 
  public:
   Engine engine;

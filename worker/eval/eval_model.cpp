@@ -94,6 +94,27 @@ double EvalModel::loss_sum(const std::vector<MicroBatch>& batches, std::int64_t 
   return total;
 }
 
+void EvalModel::visit_states(
+    const std::vector<MicroBatch>& batches, std::span<const std::int64_t> mine,
+    std::int64_t max_tokens,
+    const std::function<void(std::int64_t index, const TensorView& states)>& visit) {
+  const std::int64_t replicas = engine_.mesh->replica().size();
+  const std::int64_t rounds = (std::ssize(batches) + replicas - 1) / replicas;
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    if (round >= std::ssize(mine)) {
+      for (const EvalPiece& piece : pieces_) {
+        piece.idle();
+      }
+      continue;
+    }
+    const std::int64_t index = mine[static_cast<std::size_t>(round)];
+    (void)forward(batches[static_cast<std::size_t>(index)], max_tokens, round);
+    if (pieces_.back().model->layout().part().has_head) {
+      visit(index, tapes_.back().scored());
+    }
+  }
+}
+
 std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& batches,
                                               std::int64_t max_tokens) {
   std::vector<std::size_t> first(batches.size() + 1, 0);  // segments in front of each batch

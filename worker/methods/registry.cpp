@@ -24,6 +24,7 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
     case config::Method::kLift:
       return make_lift(config.lift(), input);
     case config::Method::KIND_NOT_SET:
+    default:
       break;
   }
   throw Error(ErrorKind::kInternal, "a stage has no method: defaults were not resolved");
@@ -44,6 +45,7 @@ double adapter_scale(const config::Method& config) {
     case config::Method::kBitfit:
     case config::Method::kLift:
     case config::Method::KIND_NOT_SET:
+    default:
       break;
   }
   return 1;

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
@@ -19,6 +20,7 @@
 #include "core/device.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
+#include "kernels/divergence.h"
 #include "worker/model/linear.h"
 #include "worker/model/parameters.h"
 #include "worker/model/pointwise.h"
@@ -115,10 +117,21 @@ class Tape {
   // With `weigh`, when training: it is given the tokens' losses [T], fills weights [T] and returns
   // what the sum is; the gradient is that of the weighted losses. The head's product is made twice.
   using Weigh = std::function<double(const TensorView& losses, const TensorView& weights)>;
+  // What the loss is besides the labels' likelihood.
+  struct Terms {
+    Weigh weigh = {};
+    std::span<const double> weights = {};  // [T] of the tokens' losses, in the sum too; empty: ones
+    std::optional<TeacherRows> teacher = {};  // its scratch is the tape's
+  };
   [[nodiscard]] double cross_entropy(Value x, const Weight& head,
                                      std::span<const std::int32_t> labels, double scale,
-                                     TensorView* losses = nullptr, std::int64_t first_token = 0,
-                                     const Weigh& weigh = {});
+                                     TensorView* losses, std::int64_t first_token,
+                                     const Terms& terms);
+  [[nodiscard]] double cross_entropy(Value x, const Weight& head,
+                                     std::span<const std::int32_t> labels, double scale,
+                                     TensorView* losses = nullptr, std::int64_t first_token = 0) {
+    return cross_entropy(x, head, labels, scale, losses, first_token, Terms());
+  }
 
   // What cross_entropy was given, [T, C]; valid until begin().
   [[nodiscard]] const TensorView& scored() const { return data(scored_); }

@@ -2,6 +2,7 @@
 // Recording and carrying out the operations.
 #include <algorithm>
 
+#include "core/transfer.h"
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -267,7 +268,7 @@ void Tape::sum_rows(const TensorView& partial, const TensorView& sum) {
 
 double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
                            double scale, TensorView* losses, std::int64_t first_token,
-                           const Weigh& weigh) {
+                           const Terms& terms) {
   const bool want = training_ && (needs_gradient(x) || head.trains);
   scored_ = x;
   const TensorView token_losses = as_vector(allocate(1));
@@ -285,14 +286,19 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   const std::int64_t most = cross_entropy_chunk_rows(vocab, dtype_, stream_.type());
   const std::int64_t chunk = stream_.on_gpu() ? std::min(most, max_tokens_) : most;
   const TensorView logits = scratch(-vocab, chunk, vocab);
+  std::optional<TeacherRows> teacher = terms.teacher;
+  if (teacher) {
+    teacher->scratch = scratch(-2 * vocab, chunk, vocab);
+  }
   VocabularyPart part;
   if (exchange_.active()) {
     part.begin = first_token;
-    const TensorView all = scratch(0, exchange_.size() * chunk, 3);
-    part.combine = [this, data = all.data](const TensorView& statistics) {
-      combine_statistics(
-          exchange_, statistics,
-          TensorView(data, statistics.dtype, Shape{exchange_.size() * statistics.rows(), 3}));
+    const std::int64_t numbers = teacher ? kDivergenceStatistics : 3;  // of a row
+    const TensorView all = scratch(teacher ? INT64_MIN : 0, exchange_.size() * chunk, numbers);
+    part.combine = [this, numbers, data = all.data, &teacher](const TensorView& statistics) {
+      const TensorView of_ranks(data, statistics.dtype,
+                                Shape{exchange_.size() * statistics.rows(), numbers});
+      combine_statistics(exchange_, statistics, of_ranks, teacher ? &teacher->rule : nullptr);
     };
   }
   if (want) {
@@ -304,18 +310,28 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
                          with_gradient ? gradient(x) : TensorView(),
                          with_gradient && head.trains ? head.gradient : TensorView(), gathered,
                          logits, exchange_.active() ? &part : nullptr,
-                         head.bias.empty() ? nullptr : &bias);
+                         head.bias.empty() ? nullptr : &bias, teacher ? &*teacher : nullptr);
   };
-  if (weigh && training_) {
+  if (terms.weigh && training_) {
     const TensorView weights = as_vector(allocate(1));
     const TensorView weighted = as_vector(allocate(1));
     fill_zero(stream_, weights);
     run(TensorView(), false, token_losses);
-    const double value = weigh(token_losses, weights);
+    const double value = terms.weigh(token_losses, weights);
     run(weights, want, weighted);
     return value;
   }
-  run(TensorView(), want, token_losses);
+  TensorView weights;
+  if (!terms.weights.empty()) {
+    weights = as_vector(allocate(1));
+    HostCopy host(stream_, weights, HostCopy::For::kWriting);
+    for (std::size_t t = 0; t < terms.weights.size(); ++t) {
+      dtype_ == DType::kF64 ? host.view().as<double>()[t] = terms.weights[t]
+                            : host.view().as<float>()[t] = static_cast<float>(terms.weights[t]);
+    }
+    host.commit();
+  }
+  run(weights, want, token_losses);
   if (losses != nullptr) {
     *losses = token_losses;
   }

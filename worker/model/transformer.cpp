@@ -293,14 +293,17 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
   } else if (!own_unit) {
     tape.enter_unit(head_unit());
   }
-  Tape::Weigh weigh;
+  Tape::Terms terms;
   if (weigh_) {
-    weigh = [&](const TensorView& losses, const TensorView& weights) {
+    terms.weigh = [&](const TensorView& losses, const TensorView& weights) {
       return weigh_(batch, losses, weights);
     };
   }
+  if (teach_ && tape.training()) {
+    terms.teacher = teach_(batch);
+  }
   const double loss =
-      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), weigh);
+      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), terms);
   if (!trains) {
     tape.leave_unit(head_unit());
   }

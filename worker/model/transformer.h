@@ -68,6 +68,9 @@ class Transformer {
   using Weigh = std::function<double(const MicroBatch& batch, const TensorView& losses,
                                      const TensorView& weights)>;
   void set_weigh(Weigh weigh) { weigh_ = std::move(weigh); }
+  // The teacher's part in the loss of a micro-batch when training; null: there is none.
+  using Teach = std::function<TeacherRows(const MicroBatch& batch)>;
+  void set_teach(Teach teach) { teach_ = std::move(teach); }
   // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
   // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
@@ -143,6 +146,7 @@ class Transformer {
   TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
   Weigh weigh_;
+  Teach teach_;
   Weight embedding_, positions_, final_norm_, head_;
   std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;
