@@ -64,7 +64,7 @@ class Loop {
     const Clock::time_point begin = Clock::now();
     const TraceStep step(trace(), progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
-    const double scale = 1.0 / static_cast<double>(parts_.model->num_terms(batch_));
+    const double scale = 1.0 / parts_.model->num_terms(batch_);
     parts_.model->begin_step(progress_.step + 1);
     const double loss = parts_.model->forward_backward(batch_, scale) * scale;
     const double norm = parts_.model->gradient_norm();

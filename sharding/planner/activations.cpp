@@ -73,7 +73,10 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   // What a piece begins with; with the head also the last norm, the labelled rows, scales and
   // losses.
   double kept = w.own;
-  const double weights = training && workload.weighs_tokens ? 2 : 0;  // and weighted losses
+  // And weighted losses, where weights follow from losses.
+  const double weights = !training                ? 0
+                         : workload.weighs_tokens ? 2
+                                                  : (workload.batch.is_weighted ? 1 : 0);
   double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 + weights : 0;
   const double trained = piece.layers - piece.frozen_layers;
   const Recompute recompute = training ? plan.recompute : Recompute::kFull;

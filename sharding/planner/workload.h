@@ -141,6 +141,7 @@ struct BatchShape {
   std::int64_t micro_tokens = 2048;  // of a micro-batch, at most
   double context = 256;              // sum of squared lengths / tokens
   double label_fraction = 1;         // of the tokens: rows of the head
+  bool is_weighted = false;          // tokens have weights in the loss
 };
 
 struct Bytes {  // of one element

@@ -166,10 +166,11 @@ inline config::ModelConfig small_model(bool biased) {
 }
 
 // Texts, or with pairs preferences: two tokens of prompt, then answers of different lengths.
-inline Dataset examples(bool pairs) {
+inline Dataset examples(bool pairs, bool weighted) {
   Random random(3, Purpose::kTest);
   std::vector<Example> all(24);
   for (Example& example : all) {
+    example.loss_weight = weighted ? 0.3 * static_cast<double>((&example - all.data()) % 4) : 1;
     const auto add = [&](std::uint64_t count) {
       for (std::uint64_t t = 0; t < count; ++t) {
         example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
@@ -193,6 +194,7 @@ struct Choice {
   Kind rule = find(update_rules(), "adamw");
   std::optional<Kind> average = {};
   bool biased = false;
+  bool weighted = false;  // examples count in the loss differently, some not at all
   config::Precision precision = config::PRECISION_F32;
   friend void PrintTo(const Choice& c, std::ostream* out) {
     *out << c.method.name << ", " << c.objective.name << ", " << c.rule.name
@@ -232,7 +234,7 @@ class TrainedRun {
         mesh_(group, mesh),
         messages_(&group.monitor()),
         objective_(make_objective(train.objective())),
-        data_(examples(objective_->needs_pairs())),
+        data_(examples(objective_->needs_pairs(), choice.weighted)),
         loader(data_, train, 1) {
     set_num_threads(1);
     engine.mesh = &mesh_;
@@ -270,7 +272,7 @@ class TrainedRun {
   }
   // The same batch once more: what counts as constant within a step stays.
   double again() { return model->forward_backward(batch_, scale()); }
-  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
+  [[nodiscard]] double scale() const { return 1.0 / model->num_terms(batch_); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));
     losses.push_back(model->gradient_norm());

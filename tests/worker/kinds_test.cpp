@@ -250,6 +250,7 @@ TEST_P(Kinds, MemoryIsWhatWasPlanned) {
   planner::BatchShape batch;
   batch.micro_batches = run.loader.max_micro_batches();
   batch.micro_tokens = run.loader.max_micro_batch_tokens();
+  batch.is_weighted = run.loader.is_weighted();
   const planner::Workload w =
       workload(run.train, decoder_shape(small_model(GetParam().biased)), batch, 6);
   const planner::Memory planned = planner::peak_memory(w, {}, {});
@@ -289,6 +290,11 @@ std::vector<Choice> choices() {
       all.push_back({.method = find(methods(), method), .average = average});
     }
   }
+  for (const char* objective : {"sft", "dpo", "distill"}) {
+    all.push_back({.method = find(methods(), "lora"),
+                   .objective = find(objectives(), objective),
+                   .weighted = true});
+  }
   for (const char* method : {"full", "lora"}) {
     for (const char* objective : {"sft", "dpo"}) {
       all.push_back({.method = find(methods(), method),
@@ -302,7 +308,7 @@ std::vector<Choice> choices() {
 INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(choices()), [](const auto& instance) {
   const Choice& c = instance.param;
   return c.method.name + "_x_" + c.objective.name + "_x_" + c.rule.name +
-         (c.average ? "_x_" + c.average->name : "") +
+         (c.average ? "_x_" + c.average->name : "") + (c.weighted ? "_x_weighted" : "") +
          (c.precision == config::PRECISION_BF16 ? "_x_bf16" : "");
 });
 

@@ -276,6 +276,20 @@ bool Transformer::has_adapters() const {
   });
 }
 
+namespace {
+
+// Those of segments as those of their tokens.
+std::vector<double> token_weights(const MicroBatch& batch) {
+  std::vector<double> weights(batch.tokens.size());
+  for (std::size_t s = 0; s + 1 < batch.segments.size(); ++s) {
+    std::fill(weights.begin() + batch.segments[s], weights.begin() + batch.segments[s + 1],
+              batch.weights[s]);
+  }
+  return weights;
+}
+
+}  // namespace
+
 // The loss makes the head's gradients on the way, so the head's backward pass begins here.
 double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta,
                                  Value stream, TensorView* token_losses) const {
@@ -294,6 +308,11 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
     tape.enter_unit(head_unit());
   }
   Tape::Terms terms;
+  std::vector<double> weights;
+  if (tape.training() && !weigh_ && !batch.weights.empty()) {
+    weights = token_weights(batch);
+    terms.weights = weights;
+  }
   if (weigh_) {
     terms.weigh = [&](const TensorView& losses, const TensorView& weights) {
       return weigh_(batch, losses, weights);

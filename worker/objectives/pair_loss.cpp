@@ -86,9 +86,10 @@ double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
     chosen.baseline = baselines.chosen;
     rejected.baseline = baselines.rejected;
     const PairLoss loss = objective.pair_loss(chosen, rejected);
-    sum += loss.loss;
-    weigh(batch, s, -loss.chosen, weights);
-    weigh(batch, s + 1, -loss.rejected, weights);
+    const double own = batch.weights.empty() ? 1 : batch.weights[s];
+    sum += own * loss.loss;
+    weigh(batch, s, -own * loss.chosen, weights);
+    weigh(batch, s + 1, -own * loss.rejected, weights);
   }
   return sum;
 }
