@@ -63,6 +63,7 @@ std::optional<TensorChoice> tensor_choice(const config::Method& method) {
     case config::Method::kIa3:
     case config::Method::kQlora:
     case config::Method::kLift:
+    case config::Method::kVera:
     case config::Method::KIND_NOT_SET:
     default:
       break;

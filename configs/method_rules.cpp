@@ -42,6 +42,8 @@ Adapters adapters_of(const config::Method& method) {
     case config::Method::kLift:
       return {"lift",
               {method.lift().target_modules().begin(), method.lift().target_modules().end()}};
+    case config::Method::kVera:
+      return with_rank("vera", method.vera());
     case config::Method::kFull:
     case config::Method::kSelective:
     case config::Method::kBitfit:
@@ -181,7 +183,9 @@ void check_method_fits(const config::Train& train, const DecoderShape& model,
   }
   for (const std::string& module : adapters.modules.empty() ? kModules : adapters.modules) {
     const int side = smaller_side(model, module);
-    report.require(side == 0 || adapters.rank <= side, field + ".rank",
+    // Diagonals are learnt of any number of random directions.
+    const bool is_bounded = !train.method().has_vera();
+    report.require(!is_bounded || side == 0 || adapters.rank <= side, field + ".rank",
                    field + ".rank is " + std::to_string(adapters.rank) +
                        ", must be <= " + std::to_string(side) + ", the smaller side of " + module);
   }

@@ -161,6 +161,10 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
     case config::Method::kAllora:
       shape = low_rank_shape(method.allora());
       break;
+    case config::Method::kVera:
+      shape = low_rank_shape(method.vera());
+      shape.is_scaled = true;
+      break;
     case config::Method::kIa3:
       shape.trains_base = false;
       shape.targets =
@@ -194,6 +198,13 @@ void add_adapters(const LogicalShape& matrix, const planner::MethodShape& shape,
                   std::vector<LogicalShape>& tensors) {
   for (std::size_t i = 0; i < kModules.size(); ++i) {
     if (matrix.name.find(std::string(".") + kModules[i] + ".") == std::string::npos) {
+      continue;
+    }
+    if (shape.is_scaled) {
+      if (shape.targets[i]) {
+        tensors.push_back({matrix.name, shape.rank, 0});
+        tensors.push_back({matrix.name, matrix.rows, 0});
+      }
       continue;
     }
     if (shape.targets[i] && shape.rank > 0) {

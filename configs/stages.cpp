@@ -371,6 +371,7 @@ bool leaves_whole_weights(const config::Method& method) {
     case config::Method::kAllora:
     case config::Method::kIa3:
     case config::Method::kQlora:
+    case config::Method::kVera:
     case config::Method::KIND_NOT_SET:
     default:
       break;

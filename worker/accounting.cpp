@@ -6,6 +6,7 @@
 
 #include "configs/chosen_tensors.h"
 #include "configs/mesh_plan.h"
+#include "configs/method_shape.h"
 
 namespace finescale {
 
@@ -39,6 +40,11 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   const double passes = trains_base ? 6 : 4;
   double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
+  if (method.has_vera()) {  // random matrices beside few parameters
+    const planner::ModelShape model = model_shape(shape);
+    per_token =
+        passes * parameters + 2 * shape.num_layers * method_shape(method, shape).products(model);
+  }
   if (method.lora().init() == config::LORA_INIT_PISSA) {  // a frozen branch of the same size
     per_token += 4.0 * static_cast<double>(adapter_parameters);
   }

@@ -201,9 +201,11 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
                   {.quantised = quantisation_of(made_by->train().train().method())});
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : out.base->pieces) {
-    out.adapters.push_back(make_method(
-        made_by->train().train().method(),
-        {.layout = &piece->layout, .base = base_weights(engine, *piece), .is_fresh = false}));
+    out.adapters.push_back(
+        make_method(made_by->train().train().method(), {.layout = &piece->layout,
+                                                        .base = base_weights(engine, *piece),
+                                                        .seed = made_by->train().seed(),
+                                                        .is_fresh = false}));
     Method& adapter = *out.adapters.back();
     for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
       if (set != nullptr) {

@@ -38,6 +38,7 @@
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/row_gemm.h"
+#include "kernels/scaled_matrix.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::bench {
@@ -384,6 +385,15 @@ void add_embedding_and_head(const Model& m) {
     divergence_statistics(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, (*l)[3].view());
     divergence_finish(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, {}, 1e-3, (*l)[3].view(),
                       (*l)[1].view(), true);
+  });
+  const std::int64_t rank = 256;
+  auto v = arrays(Shape{m.F}, Shape{m.F, rank}, Shape{rank}, Shape{m.F, rank});
+  add("scale_matrix" + at, {2 * d(m.F * rank), size(2 * m.F * rank)}, [=] {
+    scale_matrix(Stream(), (*v)[0].view(), (*v)[1].view(), (*v)[2].view(), (*v)[3].view());
+  });
+  add("scale_matrix_gradient" + at, {6 * d(m.F * rank), size(4 * m.F * rank)}, [=] {
+    scale_matrix_gradient(Stream(), (*v)[3].view(), (*v)[0].view(), (*v)[1].view(), (*v)[2].view(),
+                          (*v)[0].view(), (*v)[2].view());
   });
 }
 

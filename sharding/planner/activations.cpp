@@ -18,8 +18,7 @@ struct Widths {
         key(static_cast<double>(w.model.local_key(t))),
         inner(static_cast<double>(w.model.intermediate) / t),
         heads(static_cast<double>(w.model.heads) / t),
-        low(w.method.trains_base ? 0
-                                 : static_cast<double>(w.method.rank * w.method.num_targets())) {
+        low(static_cast<double>(w.method.projected_columns())) {
     const auto& y = w.method.outputs;
     const double qkv_y = y[0] || y[1] || y[2] ? query + 2 * key : 0;
     const double o_y = y[3] ? own : 0;

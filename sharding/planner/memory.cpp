@@ -187,7 +187,8 @@ class Piece {
         w_.method.trains_base ? 0
                               : size(trained()) * (has_places() ? 3 : 1) +
                                     static_cast<double>(num_layers_ * w_.method.constants_of_layer(
-                                                                          model(), tensor()));
+                                                                          model(), tensor())) +
+                                    static_cast<double>(w_.method.random_elements(model()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (is_quantised()) {  // on every rank of data and shard axes
       memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
@@ -292,6 +293,8 @@ class Piece {
     if (training && has_places()) {  // the whole gradient of one matrix
       memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;
     }
+    memory.activations += count * static_cast<double>(w_.method.made_elements(model(), tensor())) *
+                          w_.bytes.activation;
     memory.logits += count * tape.logits * w_.bytes.activation;
   }
   void add_activations(Memory& memory, double in_flight) const {

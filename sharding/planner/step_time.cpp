@@ -104,8 +104,8 @@ class Model {
   }
 
   [[nodiscard]] double layer_forward() const {
-    return gemm_seconds(static_cast<double>(m_.layer_matrices(axes_.tensor) +
-                                            w_.method.adapters_of_layer(m_, axes_.tensor))) +
+    return gemm_seconds(static_cast<double>(m_.layer_matrices(axes_.tensor)) +
+                        w_.method.forward_products(m_, axes_.tensor)) +
            attention_seconds() + traffic_seconds() + machine_.layer_overhead;
   }
   [[nodiscard]] double forward_seconds(int stage) const {
@@ -118,7 +118,7 @@ class Model {
                static_cast<double>(m_.layers * m_.layer_matrices());
     }
     const auto matrices = static_cast<double>(m_.layer_matrices(axes_.tensor));
-    const double adapters = static_cast<double>(w_.method.adapters_of_layer(m_, axes_.tensor));
+    const double adapters = w_.method.forward_products(m_, axes_.tensor);
     const double layer = gemm_seconds(passes * matrices + 2 * adapters) +
                          2.5 * attention_seconds() + 1.5 * traffic_seconds() +
                          2 * machine_.layer_overhead;

@@ -107,6 +107,7 @@ struct MethodShape {
   std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
   std::int64_t rank = 0;         // of a low-rank branch; 0: none
   std::int64_t frozen_rank = 0;  // of a second branch that does not train
+  bool is_scaled = false;        // the branch is random and common to all, its diagonals train
   double block_bytes = 0;        // of 64 elements of a layer's matrices; 0: these are whole
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
   std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
@@ -125,6 +126,14 @@ struct MethodShape {
     }
     return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
   }
+  // Multiply-adds of a token: forward, and of all that a training step makes.
+  [[nodiscard]] double forward_products(const ModelShape& model, int tensor = 1) const;
+  [[nodiscard]] double products(const ModelShape& model) const;
+  // With is_scaled: of the random matrices, whole on every rank, and of what is made of a stack's.
+  [[nodiscard]] std::int64_t random_elements(const ModelShape& model) const;
+  [[nodiscard]] std::int64_t made_elements(const ModelShape& model, int tensor = 1) const;
+  // Columns of x A^T of a layer.
+  [[nodiscard]] std::int64_t projected_columns() const noexcept;
   // With block_bytes: of the matrices of a layer on one tensor rank.
   [[nodiscard]] double quantised_bytes(const ModelShape& model, int tensor = 1) const;
   // What trains of the whole model.

@@ -82,11 +82,13 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   const std::int64_t key = std::int64_t{a.num_kv_heads} * a.head_dim;
   const std::int64_t inner = shape.intermediate_size / exchange_.size();
   std::int64_t widest = 1;
+  std::int64_t made = 0;
   bool has_factors = false;
   for (const LayerAdapters& adapters : model_->adapters()) {
     for (const LowRank* adapter : {adapters.qkv, adapters.o, adapters.gate_up, adapters.down}) {
       if (adapter != nullptr && !adapter->parts.empty()) {
         widest = std::max(widest, adapter->a.value.rows());
+        made = std::max(made, adapter->made_elements());
       }
       has_factors = has_factors || (adapter != nullptr && !adapter->inputs.empty());
     }
@@ -102,6 +104,9 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   gate_up_ = make(limits.rows, activation_rule(shape).num_inputs() * inner);
   inner_ = make(limits.rows, inner);
   projected_ = make(limits.rows, widest);  // x A^T of the widest adapter; cut to what is needed
+  if (made > 0) {
+    made_ = make(1, made);
+  }
   if (has_factors) {
     multiplied_ = make(limits.rows, std::max({width, query, inner}));
   }
@@ -192,7 +197,12 @@ void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* a
     input = TensorView(multiplied_.data, multiplied_.dtype, Shape{x.rows(), x.cols()});
     multiply_columns(stream_, adapter->inputs, x, input);
   }
-  linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
+  if (adapter != nullptr && adapter->is_scaled()) {
+    const LowRank of_pass = with_made_parts(stream_, *adapter, made_);
+    linear_forward_by_rows(stream_, input, weight, &of_pass, projected, y);
+  } else {
+    linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
+  }
   if (split == Split::kInputs) {
     sum_over_ranks(y);
   }

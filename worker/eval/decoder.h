@@ -74,7 +74,7 @@ class Decoder {
   std::vector<AlignedBuffer> memory_;
   // Activations: as many rows as the pass has.
   TensorView state_, delta_, residual_, branch_, normed_, second_, qkv_, mixed_, gate_up_, inner_,
-      projected_, multiplied_, statistics_, head_rstd_;
+      projected_, multiplied_, made_, statistics_, head_rstd_;
   TensorView shifted_;          // [C]
   TensorView chosen_, logits_;  // output rows
   std::vector<TensorView> received_;

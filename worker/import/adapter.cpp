@@ -34,6 +34,10 @@ class MergedSource final : public WeightSource {
  public:
   MergedSource(std::unique_ptr<WeightSource> base, Adapter adapter)
       : base_(std::move(base)), adapter_(std::move(adapter)) {
+    if (!adapter_.why_apart.empty()) {
+      throw Error(ErrorKind::kConfig, adapter_.why_apart + ": it cannot be merged", {},
+                  "evaluate, generate and score stages of a sweep use it as it is");
+    }
     for (const LogicalShape& tensor : logical_tensors(decoder_shape(base_->config()))) {
       columns_[tensor.name] = tensor.columns;
     }
@@ -153,6 +157,46 @@ void subtract_branch(ModuleChange& change, const std::vector<double>& a,
   change.rank *= 2;
 }
 
+void set_vera(ModuleChange& change, std::int64_t columns, const std::vector<double>& a,
+              const std::vector<double>& b) {
+  const std::int64_t rank = std::ssize(change.inner);
+  const std::int64_t rows = std::ssize(change.outer);
+  const std::int64_t widest = std::ssize(a) / rank;
+  change.rank = static_cast<int>(rank);
+  change.a.clear();
+  for (std::int64_t k = 0; k < rank; ++k) {
+    change.a.insert(change.a.end(), a.begin() + k * widest, a.begin() + k * widest + columns);
+  }
+  change.b.assign(b.begin(), b.begin() + rows * rank);
+  for (std::int64_t i = 0; i < rows * rank; ++i) {
+    change.b[static_cast<std::size_t>(i)] *= change.outer[static_cast<std::size_t>(i / rank)] *
+                                             change.inner[static_cast<std::size_t>(i % rank)];
+  }
+}
+
+// The random matrices of our seed, as wide as its modules need.
+void add_vera(const config::TrainSpec& made_by, const config::ModelConfig& model,
+              Adapter& adapter) {
+  std::int64_t widest = 0;
+  std::int64_t tallest = 0;
+  std::map<std::string, std::int64_t> columns;
+  for (const LogicalShape& tensor : logical_tensors(decoder_shape(model))) {
+    const std::string module = without(tensor.name, ".weight");
+    if (adapter.modules.contains(module)) {
+      columns[module] = tensor.columns;
+      widest = std::max(widest, tensor.columns);
+      tallest = std::max(tallest, tensor.rows);
+    }
+  }
+  VeraMatrices random =
+      vera_matrices(made_by.seed(), made_by.train().method().vera().rank(), widest, tallest);
+  for (auto& [module, change] : adapter.modules) {
+    set_vera(change, columns.at(module), random.a, random.b);
+  }
+  adapter.vera_a = std::move(random.a);
+  adapter.vera_b = std::move(random.b);
+}
+
 }  // namespace
 
 Adapter read_own_adapter(const std::string& checkpoint) {
@@ -168,6 +212,10 @@ Adapter read_own_adapter(const std::string& checkpoint) {
     const std::size_t slash = tensor.name.rfind('/');
     const std::string module = tensor.name.substr(0, slash);
     const std::string part = tensor.name.substr(slash + 1);
+    if (made_by.train().train().method().has_bottleneck()) {
+      adapter.why_apart = "a bottleneck adapter is a network of its own, no change of a matrix";
+      break;
+    }
     std::vector<double> values = read_whole(reader, tensor);
     ModuleChange& change = adapter.modules[module];
     if (part == "A") {
@@ -180,12 +228,21 @@ Adapter read_own_adapter(const std::string& checkpoint) {
       frozen_a[module] = std::move(values);
     } else if (part == "B0") {
       frozen_b[module] = std::move(values);
+    } else if (part == "d") {
+      change.inner = std::move(values);
+    } else if (part == "b") {
+      change.outer = std::move(values);
     } else if (part == "M") {
       change.magnitude = std::move(values);
     } else {
       FS_CHECK(part == "L", "an adapter's tensor " + tensor.name + " that nobody reads");
       (module.ends_with("down_proj") ? change.inputs : change.outputs) = std::move(values);
     }
+  }
+  if (made_by.train().train().method().has_vera()) {
+    config::ModelConfig model;
+    parse_canonical(reader.state().model_text, model);
+    add_vera(made_by.train(), model, adapter);
   }
   for (const auto& [module, a] : frozen_a) {
     subtract_branch(adapter.modules.at(module), a, frozen_b.at(module));

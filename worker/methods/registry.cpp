@@ -23,6 +23,8 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_qlora(config.qlora(), input);
     case config::Method::kLift:
       return make_lift(config.lift(), input);
+    case config::Method::kVera:
+      return make_vera(config.vera(), input);
     case config::Method::KIND_NOT_SET:
     default:
       break;
@@ -44,6 +46,7 @@ double adapter_scale(const config::Method& config) {
     case config::Method::kSelective:
     case config::Method::kBitfit:
     case config::Method::kLift:
+    case config::Method::kVera:
     case config::Method::KIND_NOT_SET:
     default:
       break;

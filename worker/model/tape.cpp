@@ -16,6 +16,7 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
     uploaded_.clear();
     row_ids_ = AlignedBuffer();
     dense_gradient_ = AlignedBuffer();
+    made_ = AlignedBuffer();
     memory_bytes_ = 0;
     max_tokens_ = max_tokens;
   }

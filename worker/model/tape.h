@@ -315,10 +315,16 @@ class Tape {
   void entries_backward(const TensorView& dy, const TensorView& x, const WeightRows& part);
   // products: of dx, to which the branches' are added; all are carried out.
   void low_rank_backward(WeightGradient& rest, RowProducts& products);
+  void scaled_backward(const LowRank& adapter, const LowRankPart& part, const TensorView& dy,
+                       const TensorView& projected);
   // The gradient in front of the factors of y, in a buffer to be given back.
   [[nodiscard]] TensorView factors_backward(const LinearOp& op);
   void input_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
   [[nodiscard]] TensorView multiplied_input(const LinearOp& op);
+  // The adapter as products take it: itself, or in `made` with what is made of scaled matrices.
+  [[nodiscard]] const LowRank* made_adapter(const LowRank* adapter, LowRank& made);
+  // So many elements of it, in front of those of the largest scaled part's gradient.
+  [[nodiscard]] TensorView made_scratch(const LowRank& adapter);
 
   DType dtype_;
   RowExchange exchange_;
@@ -343,6 +349,7 @@ class Tape {
   Pools shared_;
   Pools gradients_;
   AlignedBuffer shifted_;
+  AlignedBuffer made_;            // of scaled matrices, one adapter after the other
   AlignedBuffer dense_gradient_;  // of a matrix of which elements train
   std::vector<TensorView> received_;
   std::vector<std::int32_t> local_tokens_;

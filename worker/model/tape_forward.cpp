@@ -149,14 +149,35 @@ TensorView Tape::multiplied_input(const LinearOp& op) {
   return scaled;
 }
 
+const LowRank* Tape::made_adapter(const LowRank* adapter, LowRank& made) {
+  if (adapter == nullptr || !adapter->is_scaled()) {
+    return adapter;
+  }
+  made = with_made_parts(stream_, *adapter, made_scratch(*adapter));
+  return &made;
+}
+
+TensorView Tape::made_scratch(const LowRank& adapter) {
+  const std::int64_t count = adapter.made_elements() + adapter.largest_part();
+  const std::size_t bytes = static_cast<std::size_t>(count) * dtype_size(dtype_);
+  if (made_.size_bytes() < bytes) {
+    memory_bytes_ += bytes - made_.size_bytes();
+    made_ = AlignedBuffer(bytes, stream_, MemoryPurpose::kActivations);
+    ++num_allocations_;
+  }
+  return {made_.data(), dtype_, Shape{count}};
+}
+
 void Tape::run_forward(const LinearOp& op) {
+  LowRank made;
+  const LowRank* const adapter = made_adapter(op.adapter, made);
   const TensorView x = multiplied_input(op);
   const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
   if (op.split == Split::kOutputs || !exchange_.active()) {
-    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, sum);
+    linear_forward(stream_, x, *op.weight, adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, partial);
+    linear_forward(stream_, x, *op.weight, adapter, op.projected, partial);
     sum_rows(partial, sum);
     give_back(partial, Rows::kAll);
   }
