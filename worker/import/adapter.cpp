@@ -129,7 +129,8 @@ std::vector<double> read_whole(CheckpointReader& reader, const LogicalTensor& te
   CheckpointTensor wanted;
   wanted.path = "/adapter/" + tensor.name;
   wanted.shape = tensor.shape;
-  wanted.part = {Shape{0, 0}, tensor.shape};
+  wanted.part = {tensor.shape, tensor.shape};  // matrices and vectors
+  wanted.part.offset.dims = {};
   wanted.local = TensorView(values.data(), DType::kF64, tensor.shape);
   wanted.writes = false;
   reader.read({wanted});
