@@ -64,8 +64,8 @@ std::optional<TensorChoice> tensor_choice(const config::Method& method) {
     case config::Method::kQlora:
     case config::Method::kLift:
     case config::Method::kVera:
+    case config::Method::kBottleneck:
     case config::Method::KIND_NOT_SET:
-    default:
       break;
   }
   return std::nullopt;

@@ -123,7 +123,8 @@ planner::ModelShape model_shape(const DecoderShape& model) {
 
 bool reads_base(const config::Method& method) {
   const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
-  return !is_plain_lora && !method.has_ia3() && !method.has_allora() && !method.has_vera();
+  return !is_plain_lora && !method.has_ia3() && !method.has_allora() && !method.has_vera() &&
+         !method.has_bottleneck();
 }
 
 planner::Workload workload(const config::Train& train, const DecoderShape& model,

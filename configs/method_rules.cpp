@@ -47,8 +47,8 @@ Adapters adapters_of(const config::Method& method) {
     case config::Method::kFull:
     case config::Method::kSelective:
     case config::Method::kBitfit:
+    case config::Method::kBottleneck:
     case config::Method::KIND_NOT_SET:
-    default:
       break;
   }
   return {};

@@ -148,7 +148,6 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
       shape.last_layers = method.full().has_last_layers() ? method.full().last_layers() : 0;
       break;
     case config::Method::KIND_NOT_SET:
-    default:
       break;
     case config::Method::kLora:
       shape = low_rank_shape(method.lora());
@@ -164,6 +163,12 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
     case config::Method::kVera:
       shape = low_rank_shape(method.vera());
       shape.is_scaled = true;
+      break;
+    case config::Method::kBottleneck:
+      shape.trains_base = false;
+      shape.targets = {};
+      shape.branch_width = method.bottleneck().width();
+      shape.branches = method.bottleneck().place() == config::BOTTLENECK_PLACE_BOTH ? 2 : 1;
       break;
     case config::Method::kIa3:
       shape.trains_base = false;
@@ -192,6 +197,16 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
 }
 
 namespace {
+
+void add_branches(const planner::MethodShape& shape, const DecoderShape& model,
+                  std::vector<LogicalShape>& tensors) {
+  for (int i = 0; i < shape.branches * model.num_layers; ++i) {
+    const std::string name =
+        "model.layers." + std::to_string(i / shape.branches) + ".bottleneck.weight";
+    tensors.push_back({name, shape.branch_width, model.hidden_size});
+    tensors.push_back({name, model.hidden_size, shape.branch_width});
+  }
+}
 
 // What an adapter method puts on a matrix.
 void add_adapters(const LogicalShape& matrix, const planner::MethodShape& shape,
@@ -225,6 +240,7 @@ std::vector<LogicalShape> updated_tensors(const config::Method& method, const De
   const planner::MethodShape shape = method_shape(method, model);
   const auto chosen = trained_tensors(method, model);
   std::vector<LogicalShape> tensors;
+  add_branches(shape, model, tensors);
   for (const LogicalShape& tensor : chosen ? *chosen : logical_tensors(model)) {
     if (method.has_lift()) {
       tensors.push_back({tensor.name, lift_count(method.lift(), tensor.rows, tensor.columns), 0});

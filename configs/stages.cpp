@@ -372,8 +372,8 @@ bool leaves_whole_weights(const config::Method& method) {
     case config::Method::kIa3:
     case config::Method::kQlora:
     case config::Method::kVera:
+    case config::Method::kBottleneck:
     case config::Method::KIND_NOT_SET:
-    default:
       break;
   }
   return false;

@@ -305,6 +305,11 @@ void TrialRules::check_transform_input(const config::Stage& stage, const StageLi
   for (const int model : link.models) {
     require(model >= 0 || is_base_trained, path, path + ".transform changes untrained weights",
             "give base.model or base.pretrain, or name train stages in from");
+    const bool has_network =
+        model >= 0 && sweep_.trial().stages(model).train().method().has_bottleneck();
+    require(!has_network, path,
+            path + ".transform changes weights, and a bottleneck adapter is a network beside them",
+            "name stages of other methods");
   }
   check_transform(stage.transform(), static_cast<int>(link.models.size()), path + ".transform",
                   *this);

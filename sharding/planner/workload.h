@@ -103,12 +103,14 @@ struct Choice {
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
-  std::optional<Choice> choice;  // without trains_base
-  std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
-  std::int64_t rank = 0;         // of a low-rank branch; 0: none
-  std::int64_t frozen_rank = 0;  // of a second branch that does not train
-  bool is_scaled = false;        // the branch is random and common to all, its diagonals train
-  double block_bytes = 0;        // of 64 elements of a layer's matrices; 0: these are whole
+  std::optional<Choice> choice;   // without trains_base
+  std::int64_t last_layers = 0;   // with trains_base: only these train; 0: everything
+  std::int64_t rank = 0;          // of a low-rank branch; 0: none
+  std::int64_t frozen_rank = 0;   // of a second branch that does not train
+  bool is_scaled = false;         // the branch is random and common to all, its diagonals train
+  std::int64_t branch_width = 0;  // of networks behind the sublayers of a layer
+  int branches = 0;
+  double block_bytes = 0;  // of 64 elements of a layer's matrices; 0: these are whole
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
   std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
   std::array<bool, 7> inputs = {};

@@ -127,7 +127,7 @@ void write_peft(const Adapter& adapter, const config::ModelConfig& config, const
                 const std::string& directory) {
   if (!adapter.why_apart.empty()) {
     throw Error(ErrorKind::kConfig, adapter.why_apart + ": PEFT has no such kind", {},
-                "export --format checkpoint keeps it with its base");
+                "export --format hdf5 keeps it as it is");
   }
   FS_CHECK(!adapter.modules.empty(), "an adapter changes something");
   std::vector<TensorToWrite> tensors;

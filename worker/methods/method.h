@@ -123,12 +123,14 @@ struct MethodInput {
                                                  const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_vera(const config::Vera& config,
                                                 const MethodInput& input);
-// Its random matrices A [rank, widest] and B [tallest, rank], row-major.
+// Of VeRA: random matrices A [rank, widest] and B [tallest, rank], row-major.
 struct VeraMatrices {
   std::vector<double> a, b;
 };
 [[nodiscard]] VeraMatrices vera_matrices(std::int64_t seed, std::int64_t rank, std::int64_t widest,
                                          std::int64_t tallest);
+[[nodiscard]] std::unique_ptr<Method> make_bottleneck(const config::Bottleneck& config,
+                                                      const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_lift(const config::Lift& config,
                                                 const MethodInput& input);
 // selective and bitfit: of tensors that tensor_choice() names.

@@ -25,8 +25,9 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_lift(config.lift(), input);
     case config::Method::kVera:
       return make_vera(config.vera(), input);
+    case config::Method::kBottleneck:
+      return make_bottleneck(config.bottleneck(), input);
     case config::Method::KIND_NOT_SET:
-    default:
       break;
   }
   throw Error(ErrorKind::kInternal, "a stage has no method: defaults were not resolved");
@@ -47,8 +48,8 @@ double adapter_scale(const config::Method& config) {
     case config::Method::kBitfit:
     case config::Method::kLift:
     case config::Method::kVera:
+    case config::Method::kBottleneck:
     case config::Method::KIND_NOT_SET:
-    default:
       break;
   }
   return 1;

@@ -107,6 +107,12 @@ struct LowRank {
 [[nodiscard]] LowRank with_made_parts(const Stream& stream, const LowRank& adapter,
                                       const TensorView& scratch);
 
+// A small network beside the stream: x + gelu(x down^T) up^T.
+struct BranchNetwork {
+  Weight down;  // [w, C]
+  Weight up;    // [C, w]
+};
+
 // Products that are carried out together (kernels/gemm.h): as many as a layer can have, on the
 // stack.
 class RowProducts {
@@ -127,8 +133,9 @@ class RowProducts {
 };
 
 // What a rank of the tensor group holds of a linear layer: a share of its outputs (rows of W; y is
-// whole for them) or of its inputs (columns of W; y is a sum over ranks).
-enum class Split { kOutputs, kInputs };
+// whole for them) or of its inputs (columns of W; y is a sum over ranks); or all of it, for the
+// rows that are this rank's.
+enum class Split { kOutputs, kInputs, kNone };
 
 // y = x W^T without the bias and without factors, plus the low-rank branches when there are some;
 // projected [T, parts * r] receives x A^T.

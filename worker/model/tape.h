@@ -94,6 +94,8 @@ class Tape {
   // The same for two branches inside a unit, always in x's memory. Forward, both branches' inputs
   // must have been made before either branch: their gradients go into one buffer.
   [[nodiscard]] Value join(Value x, Value other);
+  // x + branch in the branch's memory, where the branch is made of x itself.
+  [[nodiscard]] Value bypass(Value x, Value branch);
   [[nodiscard]] bool keeps_sum() const noexcept { return !kept_.empty(); }
   [[nodiscard]] bool training() const noexcept { return training_; }
   [[nodiscard]] bool needs_gradient(Value value) const {
@@ -111,7 +113,8 @@ class Tape {
   // qkv [T, (H + 2 K) D] -> [T, H D].
   [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape,
                                 std::span<const std::int32_t> segments);
-  [[nodiscard]] Value activation(Value x, const ActivationRule& rule);
+  // in_branch: of a network beside the stream, on the rows of its input.
+  [[nodiscard]] Value activation(Value x, const ActivationRule& rule, bool in_branch = false);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
   // sum is made on the way. head: rows [first_token, ...) of the vocabulary.
   // With `weigh`, when training: it is given the tokens' losses [T], fills weights [T] and returns
@@ -201,6 +204,9 @@ class Tape {
   struct AddOp {
     Value x, residual, y;
   };
+  struct BypassOp {
+    Value x, branch, y;
+  };
   struct LinearOp {
     Value x, y;
     const Weight* weight;
@@ -242,8 +248,8 @@ class Tape {
     TensorView dprojected;                  // of x A^T, when there are branches
     std::unique_ptr<SharedOperand> shared;  // dy
   };
-  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, LinearOp,
-                          HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
+  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, BypassOp,
+                          LinearOp, HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
   // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
   struct Pool {
     std::vector<AlignedBuffer> blocks;
@@ -263,8 +269,9 @@ class Tape {
   [[nodiscard]] TensorView block_view(const Pool& pool, std::size_t block, std::int64_t columns,
                                       Rows rows) const;
   [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll);
-  // Overwritten by its slot's next user.
-  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0);
+  // Overwritten by its slot's next user. of_branch: in blocks of its own.
+  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0,
+                                        Rows rows = Rows::kAll, bool of_branch = false);
   [[nodiscard]] TensorView shifted(const NormRule& rule, std::int64_t columns);  // scratch of norms
   [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);     // not zeroed
   void give_back(const TensorView& buffer, Rows rows);
@@ -287,6 +294,7 @@ class Tape {
   void run_forward(const PositionsOp& op);
   void run_forward(const AddNormOp& op);
   void run_forward(const AddOp& op);
+  void run_forward(const BypassOp& op);
   void run_forward(const LinearOp& op);
   void run_forward(const HeadNormOp& op);
   void run_forward(const RopeOp& op);
@@ -305,6 +313,7 @@ class Tape {
   void run_backward(const PositionsOp& op);
   void run_backward(const AddNormOp& op);
   void run_backward(const AddOp& op);
+  void run_backward(const BypassOp& op);
   void run_backward(const LinearOp& op);
   void run_backward(const HeadNormOp& op);
   void run_backward(const RopeOp& op);

@@ -132,6 +132,20 @@ void Tape::run_backward(const AddOp& op) {
   }
 }
 
+// The gradient of y goes on as that of the stream: what the branch adds to x's must not be in it.
+void Tape::run_backward(const BypassOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kOwn);
+    copy(stream_, gradient(op.y), gradient(op.x));
+  }
+  if (needs_gradient(op.branch)) {
+    gradient(op.branch) = gradient(op.y);
+  }
+}
+
 // Branches are carried out one after the other in the same scratch; x A^T of the one that trains
 // was kept.
 void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
@@ -213,7 +227,7 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   }
   const bool is_first = gradient(op.x).empty();  // of the operations that read x
   if (is_first && needs_gradient(op.x)) {
-    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), node(op.x).rows);
   }
   if (!op.weight->quantised.empty()) {
     FS_CHECK(!has_factors, "factors of the inputs of a quantised matrix");

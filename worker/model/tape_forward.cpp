@@ -122,9 +122,19 @@ void Tape::run_forward(const AddOp& op) {
   add_in_place(stream_, data(op.residual), data(op.y));
 }
 
+Value Tape::bypass(Value x, Value branch) {
+  const Value y = add_value(data(branch), Rows::kOwn, needs_gradient(x) || needs_gradient(branch));
+  record(BypassOp{x, branch, y});
+  return y;
+}
+
+void Tape::run_forward(const BypassOp& op) {
+  add_in_place(stream_, data(op.x), data(op.y));
+}
+
 Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split split) {
   const bool adapter_trains = adapter != nullptr && adapter->trains();
-  const Rows rows = split == Split::kInputs ? Rows::kOwn : Rows::kAll;
+  const Rows rows = split == Split::kOutputs ? Rows::kAll : Rows::kOwn;
   const Value y = add_value(allocate(weight.value.rows(), rows), rows,
                             needs_gradient(x) || weight.trains || adapter_trains);
   TensorView projected;
@@ -173,7 +183,7 @@ void Tape::run_forward(const LinearOp& op) {
   const LowRank* const adapter = made_adapter(op.adapter, made);
   const TensorView x = multiplied_input(op);
   const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
-  if (op.split == Split::kOutputs || !exchange_.active()) {
+  if (op.split != Split::kInputs || !exchange_.active()) {
     linear_forward(stream_, x, *op.weight, adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
@@ -247,11 +257,13 @@ void Tape::run_forward(const AttentionOp& op) {
                     stream_.on_gpu() ? ids(op.segments) : TensorView());
 }
 
-Value Tape::activation(Value x, const ActivationRule& rule) {
+Value Tape::activation(Value x, const ActivationRule& rule, bool in_branch) {
   const std::int64_t width = data(x).cols() / rule.num_inputs();
+  const Rows rows = node(x).rows;
   const bool shared = remakes_;
-  const Value y = add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
-                            needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
+  const Value y =
+      add_value(shared ? shared_block(width, 0, rows, in_branch) : allocate(width, rows), rows,
+                needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
   record(ActivationOp{x, y, rule});
   return y;
 }

@@ -224,15 +224,26 @@ Value Transformer::attend(Tape& tape, int index, const MicroBatch& batch, Value 
     tape.rope(qkv, rotated, attention.head_dim, batch.positions, cos_, sin_);
   }
   const Value mixed = tape.attention(qkv, attention, batch.segments);
-  return tape.linear(mixed, layer.o, adapters.o, Split::kInputs);
+  return behind(tape, tape.linear(mixed, layer.o, adapters.o, Split::kInputs),
+                adapters.behind_attention);
+}
+
+Value Transformer::behind(Tape& tape, Value x, const BranchNetwork* network) {
+  if (network == nullptr) {
+    return x;
+  }
+  const Value inner = tape.linear(x, network->down, nullptr, Split::kNone);
+  const Value active = tape.activation(inner, kBranchActivation, true);
+  return tape.bypass(x, tape.linear(active, network->up, nullptr, Split::kNone));
 }
 
 Value Transformer::feed_forward(Tape& tape, int index, Value normed) const {
   const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
   const LayerAdapters& adapters = adapters_[static_cast<std::size_t>(index)];
   const Value inner = tape.linear(normed, layer.gate_up, adapters.gate_up);
-  return tape.linear(tape.activation(inner, activation_rule(layout_->shape())), layer.down,
-                     adapters.down, Split::kInputs);
+  const Value down = tape.linear(tape.activation(inner, activation_rule(layout_->shape())),
+                                 layer.down, adapters.down, Split::kInputs);
+  return behind(tape, down, adapters.behind_mlp);
 }
 
 void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
@@ -272,7 +283,8 @@ bool Transformer::trains_layer(int index) const {
 bool Transformer::has_adapters() const {
   return std::any_of(adapters_.begin(), adapters_.end(), [](const LayerAdapters& layer) {
     return layer.qkv != nullptr || layer.o != nullptr || layer.gate_up != nullptr ||
-           layer.down != nullptr;
+           layer.down != nullptr || layer.behind_attention != nullptr ||
+           layer.behind_mlp != nullptr;
   });
 }
 

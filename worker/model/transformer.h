@@ -26,7 +26,12 @@ struct LayerAdapters {
   const LowRank* o = nullptr;
   const LowRank* gate_up = nullptr;
   const LowRank* down = nullptr;
+  const BranchNetwork* behind_attention = nullptr;
+  const BranchNetwork* behind_mlp = nullptr;
 };
+
+// Of the networks of adapters.
+inline constexpr ActivationRule kBranchActivation = {DecoderShape::Activation::kGelu, false};
 
 struct LayerWeights {  // what the shape has not is empty
   Weight input_norm, qkv, q_norm, k_norm, o, post_norm, gate_up, down;
@@ -134,6 +139,7 @@ class Transformer {
   void make_rope_tables();
   Value attend(Tape& tape, int index, const MicroBatch& batch, Value normed) const;
   Value feed_forward(Tape& tape, int index, Value normed) const;
+  static Value behind(Tape& tape, Value x, const BranchNetwork* network);
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
   [[nodiscard]] bool has_adapters() const;
