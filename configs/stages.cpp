@@ -360,23 +360,7 @@ class Expansion {
 }  // namespace
 
 bool leaves_whole_weights(const config::Method& method) {
-  switch (method.kind_case()) {
-    case config::Method::kFull:
-    case config::Method::kSelective:
-    case config::Method::kBitfit:
-    case config::Method::kLift:
-      return true;
-    case config::Method::kLora:
-    case config::Method::kDora:
-    case config::Method::kAllora:
-    case config::Method::kIa3:
-    case config::Method::kQlora:
-    case config::Method::kVera:
-    case config::Method::kBottleneck:
-    case config::Method::KIND_NOT_SET:
-      break;
-  }
-  return false;
+  return method.has_full() || method.has_selective() || method.has_bitfit() || method.has_lift();
 }
 
 TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash) {

@@ -111,7 +111,7 @@ void Reactor::launch_gangs(double now, Outbox& out) {
     return;
   }
   for (std::int64_t alive = gangs_.num_alive(); alive < wanted_gangs(); ++alive) {
-    out.push_back(LaunchGang{gangs_.launch(options_.queued_gangs, now).id});
+    out.emplace_back(LaunchGang{gangs_.launch(options_.queued_gangs, now).id});
   }
 }
 

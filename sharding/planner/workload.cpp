@@ -93,11 +93,11 @@ double MethodShape::forward_products(const ModelShape& model, int tensor) const 
   const std::array<Sides, 7> modules = modules_of(model, tensor);
   std::int64_t products = 0;
   for (const auto& [first, last] : kStacks) {
-    std::int64_t outputs = 0;
+    std::int64_t rows = 0;
     for (std::size_t i = first; i < last; ++i) {
-      outputs += targets[i] ? modules[i].out : 0;
+      rows += targets[i] ? modules[i].out : 0;
     }
-    products += outputs > 0 ? rank * (modules[last - 1].in + outputs) : 0;
+    products += rows > 0 ? rank * (modules[last - 1].in + rows) : 0;
   }
   return static_cast<double>(products);
 }
@@ -109,11 +109,11 @@ double MethodShape::products(const ModelShape& model) const {
            2.0 * static_cast<double>(constants_of_layer(model));
   }
   const std::array<Sides, 7> modules = modules_of(model, 1);
-  std::int64_t outputs = 0;
+  std::int64_t rows = 0;
   for (std::size_t i = 0; i < modules.size(); ++i) {
-    outputs += targets[i] ? modules[i].out : 0;
+    rows += targets[i] ? modules[i].out : 0;
   }
-  return 2 * forward_products(model) + static_cast<double>(rank * outputs);
+  return 2 * forward_products(model) + static_cast<double>(rank * rows);
 }
 
 std::int64_t MethodShape::random_elements(const ModelShape& model) const {

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/tensor_element.h"
 #include "core/transfer.h"
 #include "sharding/ordered_losses.h"
 #include "sharding/ordered_reduce.h"
@@ -138,8 +139,7 @@ std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& bat
     const TensorView& known = copy.view();
     for (std::size_t s = 0; s + 1 < batches[i].segments.size(); ++s) {
       for (std::int32_t t = batches[i].segments[s]; t < batches[i].segments[s + 1]; ++t) {
-        sums[first[i] + s] +=
-            known.dtype == DType::kF64 ? known.as<double>()[t] : double{known.as<float>()[t]};
+        sums[first[i] + s] += element(known, t);
       }
     }
   });

@@ -10,6 +10,7 @@
 #include "configs/canonical.h"
 #include "configs/decoder.h"
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "worker/methods/method.h"
 
 namespace finescale {
@@ -18,16 +19,6 @@ namespace {
 
 std::string without(const std::string& name, std::string_view end) {
   return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : std::string();
-}
-
-double at(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index]
-                                   : static_cast<double>(view.as<float>()[index]);
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
 }
 
 class MergedSource final : public WeightSource {
@@ -55,8 +46,9 @@ class MergedSource final : public WeightSource {
     if (const auto bias = adapter_.modules.find(without(name, ".bias"));
         bias != adapter_.modules.end() && !bias->second.outputs.empty()) {
       for (std::int64_t i = 0; i < slab.shape[0]; ++i) {
-        put(out, i,
-            at(out, i) * bias->second.outputs[static_cast<std::size_t>(slab.offset[0] + i)]);
+        set_element(
+            out, i,
+            element(out, i) * bias->second.outputs[static_cast<std::size_t>(slab.offset[0] + i)]);
       }
     }
     const auto found = adapter_.modules.find(without(name, ".weight"));
@@ -92,13 +84,13 @@ class MergedSource final : public WeightSource {
     }
     values_.resize(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) {
-      values_[static_cast<std::size_t>(i)] = at(out, i);
+      values_[static_cast<std::size_t>(i)] = element(out, i);
     }
     add_low_rank(change, row, first, values_);
     for (std::int64_t i = 0; i < count; ++i) {
       const double input =
           change.inputs.empty() ? 1 : change.inputs[static_cast<std::size_t>(first + i)];
-      put(out, i, values_[static_cast<std::size_t>(i)] * factor * input);
+      set_element(out, i, values_[static_cast<std::size_t>(i)] * factor * input);
     }
   }
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "core/tensor_element.h"
 
 namespace finescale {
 
@@ -24,11 +25,6 @@ Placement cut_along(const ParameterSet& base, int index, int dim, int to) {
   }
   placement.dim = to;
   return placement;
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
 }
 
 }  // namespace
@@ -289,7 +285,7 @@ void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPar
       const auto half = static_cast<std::size_t>((logical + i) % 2 * 2);
       const std::uint64_t bits = words[half] | (std::uint64_t{words[half + 1]} << 32);
       const double uniform = static_cast<double>(bits >> 11) * 0x1.0p-53;
-      put(view, local + i, (2 * uniform - 1) * bound);
+      set_element(view, local + i, (2 * uniform - 1) * bound);
     }
   });
 }
@@ -298,7 +294,7 @@ void fill_part(const std::vector<double>& whole, const LogicalTensor& tensor, co
                const TensorView& view) {
   for_each_run(tensor.shape, part, [&](auto logical, auto local, auto count) {
     for (std::int64_t i = 0; i < count; ++i) {
-      put(view, local + i, whole[static_cast<std::size_t>(logical + i)]);
+      set_element(view, local + i, whole[static_cast<std::size_t>(logical + i)]);
     }
   });
 }

@@ -2,6 +2,7 @@
 // Recording and carrying out the operations.
 #include <algorithm>
 
+#include "core/tensor_element.h"
 #include "core/transfer.h"
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
@@ -359,8 +360,7 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
     weights = as_vector(allocate(1));
     HostCopy host(stream_, weights, HostCopy::For::kWriting);
     for (std::size_t t = 0; t < terms.weights.size(); ++t) {
-      dtype_ == DType::kF64 ? host.view().as<double>()[t] = terms.weights[t]
-                            : host.view().as<float>()[t] = static_cast<float>(terms.weights[t]);
+      set_element(host.view(), static_cast<std::int64_t>(t), terms.weights[t]);
     }
     host.commit();
   }

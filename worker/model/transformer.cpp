@@ -320,10 +320,10 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
     tape.enter_unit(head_unit());
   }
   Tape::Terms terms;
-  std::vector<double> weights;
+  std::vector<double> of_tokens;
   if (tape.training() && !weigh_ && !batch.weights.empty()) {
-    weights = token_weights(batch);
-    terms.weights = weights;
+    of_tokens = token_weights(batch);
+    terms.weights = of_tokens;
   }
   if (weigh_) {
     terms.weigh = [&](const TensorView& losses, const TensorView& weights) {

@@ -4,16 +4,13 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "kernels/cross_entropy.h"
 #include "worker/eval/evaluate.h"
 
 namespace finescale {
 
 namespace {
-
-double element(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
 
 Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView& losses) {
   Answer answer;
@@ -28,8 +25,7 @@ Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView&
 
 void weigh(const MicroBatch& batch, std::size_t segment, double weight, const TensorView& weights) {
   for (std::int32_t t = batch.segments[segment]; t < batch.segments[segment + 1]; ++t) {
-    weights.dtype == DType::kF64 ? weights.as<double>()[t] = weight
-                                 : weights.as<float>()[t] = static_cast<float>(weight);
+    set_element(weights, t, weight);
   }
 }
 
