@@ -19,6 +19,7 @@
 #include "configs/overlap.h"
 #include "configs/stage_links.h"
 #include "configs/stages.h"
+#include "configs/teacher_rules.h"
 #include "configs/transform_rules.h"
 
 namespace finescale {
@@ -360,17 +361,6 @@ void TrialRules::check_file(const std::string& path, const std::string& field) c
 
 namespace {
 
-// Where files need not be read for it.
-std::optional<DecoderShape> known_shape(const config::Base& base) {
-  if (!base.has_model()) {
-    return decoder_shape(base.architecture());
-  }
-  const ModelDirectory model = find_model(base.model());
-  return model.kind == ModelKind::kHuggingFace
-             ? std::optional(decoder_shape(read_model_config(model.files.front())))
-             : std::nullopt;
-}
-
 std::int64_t positions_of(const ModelDirectory& model) {
   const std::string& path = model.files.front();
   return model.kind == ModelKind::kGguf ? read_gguf_summary(path).positions
@@ -416,41 +406,6 @@ void TrialRules::check_model(const config::Base& base) const {
   }
 }
 
-// A teacher in files: it is there, and its tokens are those of the model where both are known.
-void TrialRules::check_teacher(const config::Train& train, const std::string& path) const {
-  const std::string& teacher = train.objective().distill().teacher();
-  if (!is_model_path(teacher)) {
-    return;
-  }
-  const std::string field = path + ".objective.distill.teacher";
-  std::optional<DecoderShape> shape;
-  try {
-    const ModelDirectory model = find_model(teacher);
-    for (const std::string& file : model.files) {
-      check_file(file, field);
-    }
-    if (model.kind == ModelKind::kHuggingFace) {
-      shape = decoder_shape(read_model_config(model.files.front()));
-    }
-  } catch (const Error& error) {
-    if (error.message().starts_with(field)) {
-      throw;
-    }
-    fail(field, field + ": " + error.where() + " " + error.message(), error.hint());
-  }
-  const std::optional<DecoderShape> own = known_shape(sweep_.base());
-  if (!shape || !own) {
-    return;  // the worker looks
-  }
-  require(shape->vocab_size == own->vocab_size, field,
-          field + " has " + std::to_string(shape->vocab_size) + " tokens, the model has " +
-              std::to_string(own->vocab_size),
-          "a teacher and its pupil have one vocabulary");
-  require(sweep_.data().max_length() <= shape->max_positions, field,
-          field + " has " + std::to_string(shape->max_positions) +
-              " positions, data.max_length is " + std::to_string(sweep_.data().max_length()));
-}
-
 template <class Paths>
 void TrialRules::check_paths(const Paths& paths, const std::string& field) const {
   for (int i = 0; i < paths.size(); ++i) {
@@ -492,9 +447,9 @@ void TrialRules::check_overlap() const {
 
 void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) const {
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
-    check_teacher(sweep_.trial().stages(i).train(), stage_path(i) + ".train");
+    check_teacher_files(sweep_, sweep_.trial().stages(i).train(), stage_path(i) + ".train", *this);
   }
-  check_teacher(sweep_.base().pretrain().train(), "base.pretrain.train");
+  check_teacher_files(sweep_, sweep_.base().pretrain().train(), "base.pretrain.train", *this);
   const bool all = varied.empty() || varied.starts_with("base") || varied.starts_with("data");
   if (!all && !varied.ends_with(".data_budget")) {
     return;

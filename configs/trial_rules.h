@@ -71,7 +71,6 @@ class TrialRules : protected RuleReport {
                       const std::string& path) const;
   void check_file(const std::string& path, const std::string& field) const;
   void check_model(const config::Base& base) const;
-  void check_teacher(const config::Train& train, const std::string& path) const;
   template <class Paths>
   void check_paths(const Paths& paths, const std::string& field) const;
   void check_budget(const config::Train& train, const config::Dataset& pool,

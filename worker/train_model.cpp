@@ -102,7 +102,7 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
 
 double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {
   if (objective_->needs_baseline() && !baselines_) {
-    baselines_ = baselines_of(*eval_, *reference_, batch.micro_batches, max_tokens_);
+    baselines_ = baselines_of(*eval_, reference_, batch.micro_batches, max_tokens_);
   }
   if (teacher_ == nullptr) {
     FS_CHECK(!objective_->divergence(), "a distilling objective has no teacher");

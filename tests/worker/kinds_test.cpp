@@ -23,6 +23,7 @@
 #include "worker/checkpoint_tensors.h"
 #include "worker/eval/generate.h"
 #include "worker/import/adapter.h"
+#include "worker/tool/measured_steps.h"
 
 namespace finescale::kind_test {
 namespace {
@@ -318,6 +319,21 @@ INSTANTIATE_TEST_SUITE_P(All, Kinds, testing::ValuesIn(choices()), [](const auto
          (c.average ? "_x_" + c.average->name : "") + (c.weighted ? "_x_weighted" : "") +
          (c.precision == config::PRECISION_BF16 ? "_x_bf16" : "");
 });
+
+// As plan does, which knows no reference and has no weights yet.
+TEST(KindsOfObjectives, AreTimedBeforeTheyRun) {
+  for (const Kind& objective : kinds_of(*config::Objective::descriptor())) {
+    if (objective.adjust) {  // variants cost the same
+      continue;
+    }
+    SCOPED_TRACE(objective.name);
+    const config::Train train = settings({.objective = objective});
+    const Dataset data = examples(make_objective(train.objective())->needs_pairs(), false);
+    const TrainLoader loader(data, train, 1);
+    MeasuredSteps steps(small_model(false), train, loader, small_model(false));
+    EXPECT_GT(steps.seconds_per_token(), 0);
+  }
+}
 
 std::vector<MicroBatch> some_tokens() {
   MicroBatch batch;

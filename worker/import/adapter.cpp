@@ -190,6 +190,42 @@ void add_vera(const config::TrainSpec& made_by, const config::ModelConfig& model
   adapter.vera_b = std::move(random.b);
 }
 
+struct Part {
+  Shape shape;
+  std::vector<double> values;
+};
+using Parts = std::map<std::string, Part>;  // of a module: A, B, ...
+
+// scale: of the low-rank part.
+ModuleChange change_of(const std::string& module, Parts& parts, double scale) {
+  ModuleChange change;
+  const auto take = [&parts](const char* name, std::vector<double>& values) {
+    if (const auto found = parts.find(name); found != parts.end()) {
+      values = std::move(found->second.values);
+      parts.erase(found);
+    }
+  };
+  if (const auto a = parts.find("A"); a != parts.end()) {
+    change.rank = static_cast<int>(a->second.shape[0]);
+    change.scale = scale;
+  }
+  std::vector<double> frozen_a;
+  std::vector<double> frozen_b;
+  take("A", change.a);
+  take("B", change.b);
+  take("A0", frozen_a);
+  take("B0", frozen_b);
+  take("M", change.magnitude);
+  take("d", change.inner);
+  take("b", change.outer);
+  take("L", module.ends_with("down_proj") ? change.inputs : change.outputs);
+  FS_CHECK(parts.empty(), "a tensor of the adapter of " + module + " that nobody reads");
+  if (!frozen_a.empty()) {
+    subtract_branch(change, frozen_a, frozen_b);
+  }
+  return change;
+}
+
 }  // namespace
 
 Adapter read_own_adapter(const std::string& checkpoint) {
@@ -197,48 +233,25 @@ Adapter read_own_adapter(const std::string& checkpoint) {
   CheckpointReader reader(*group, checkpoint);
   config::StageSpec made_by;
   parse_canonical(reader.state().stage_text, made_by);
-  const double scale = adapter_scale(made_by.train().train().method());
+  const config::Method& method = made_by.train().train().method();
   Adapter adapter;
-  std::map<std::string, std::vector<double>> frozen_a;
-  std::map<std::string, std::vector<double>> frozen_b;
+  if (method.has_bottleneck()) {
+    adapter.why_apart = "a bottleneck adapter is a network of its own, no change of a matrix";
+    return adapter;
+  }
+  std::map<std::string, Parts> modules;
   for (const LogicalTensor& tensor : reader.tensors("/adapter")) {
     const std::size_t slash = tensor.name.rfind('/');
-    const std::string module = tensor.name.substr(0, slash);
-    const std::string part = tensor.name.substr(slash + 1);
-    if (made_by.train().train().method().has_bottleneck()) {
-      adapter.why_apart = "a bottleneck adapter is a network of its own, no change of a matrix";
-      break;
-    }
-    std::vector<double> values = read_whole(reader, tensor);
-    ModuleChange& change = adapter.modules[module];
-    if (part == "A") {
-      change.rank = static_cast<int>(tensor.shape[0]);
-      change.scale = scale;
-      change.a = std::move(values);
-    } else if (part == "B") {
-      change.b = std::move(values);
-    } else if (part == "A0") {
-      frozen_a[module] = std::move(values);
-    } else if (part == "B0") {
-      frozen_b[module] = std::move(values);
-    } else if (part == "d") {
-      change.inner = std::move(values);
-    } else if (part == "b") {
-      change.outer = std::move(values);
-    } else if (part == "M") {
-      change.magnitude = std::move(values);
-    } else {
-      FS_CHECK(part == "L", "an adapter's tensor " + tensor.name + " that nobody reads");
-      (module.ends_with("down_proj") ? change.inputs : change.outputs) = std::move(values);
-    }
+    modules[tensor.name.substr(0, slash)][tensor.name.substr(slash + 1)] = {
+        tensor.shape, read_whole(reader, tensor)};
   }
-  if (made_by.train().train().method().has_vera()) {
+  for (auto& [module, parts] : modules) {
+    adapter.modules[module] = change_of(module, parts, adapter_scale(method));
+  }
+  if (method.has_vera()) {
     config::ModelConfig model;
     parse_canonical(reader.state().model_text, model);
     add_vera(made_by.train(), model, adapter);
-  }
-  for (const auto& [module, a] : frozen_a) {
-    subtract_branch(adapter.modules.at(module), a, frozen_b.at(module));
   }
   return adapter;
 }

@@ -149,7 +149,7 @@ class AdapterReader {
   const std::vector<double>& random_matrix(const char* name, std::vector<double>& held) {
     if (held.empty()) {
       const FileTensorInfo* info = file_->find(std::string("base_model.") + name);
-      const std::size_t dim = std::string_view(name) == "vera_A" ? 0 : 1;
+      const int dim = std::string_view(name) == "vera_A" ? 0 : 1;
       if (info == nullptr || info->shape.rank != 2 || info->shape[dim] != config_.rank) {
         throw Error(ErrorKind::kData,
                     std::string("tensor base_model.") + name + " is missing, or not of rank " +

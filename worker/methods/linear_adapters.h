@@ -32,6 +32,7 @@ class LinearAdapters {
  public:
   // Parameters are zero and bound to memory of their own.
   LinearAdapters(const MethodInput& input, const AdapterPlan& plan);
+  ~LinearAdapters() = default;
   LinearAdapters(const LinearAdapters&) = delete;  // layers point here
   LinearAdapters& operator=(const LinearAdapters&) = delete;
 

@@ -50,7 +50,7 @@ std::size_t ReferenceScores::memory_bytes() const noexcept {
   return scores_.size() * kNode;
 }
 
-Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
+Baselines baselines_of(EvalModel& model, const ReferenceScores* reference,
                        const std::vector<MicroBatch>& batch, std::int64_t max_tokens) {
   const std::vector<double> losses = model.segment_losses(batch, max_tokens);
   Baselines sums;
@@ -58,7 +58,8 @@ Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
   std::size_t segment = 0;
   for (const MicroBatch& part : batch) {
     for (std::size_t s = 0; s + 2 < part.segments.size(); s += 2, segment += 2) {
-      const auto& scores = reference.of(part.examples[s]);
+      const auto scores =
+          reference == nullptr ? std::array<double, 2>{} : reference->of(part.examples[s]);
       sums.rejected += -losses[segment] - scores[0];
       sums.chosen += -losses[segment + 1] - scores[1];
       count += 1;

@@ -429,14 +429,6 @@ class Estimator {
     return cost;
   }
 
-  static double tokens_of(const Dataset& data) {
-    double tokens = 0;
-    for (std::int64_t i = 0; i < data.size(); ++i) {
-      tokens += static_cast<double>(data[i].tokens.size());
-    }
-    return tokens;
-  }
-
   Cost evaluate(const config::EvaluateSpec& spec) {
     const Shape* found = shape_of(spec.model());
     if (found == nullptr) {
@@ -455,24 +447,6 @@ class Estimator {
     }
     cost.checkpoint_bytes = 20000;
     return cost;
-  }
-
-  // The first 64 prompts of a set, and how many will be asked.
-  static std::vector<std::vector<std::int32_t>> first_prompts(const Dataset& data,
-                                                              const config::Evaluate& evaluate,
-                                                              std::int64_t* asked) {
-    std::vector<std::vector<std::int32_t>> prompts;
-    *asked = 0;
-    for (std::int64_t i = 0; i < data.size(); ++i) {
-      if (data[i].num_prompt == 0 || (evaluate.has_limit() && *asked >= evaluate.limit())) {
-        continue;
-      }
-      ++*asked;
-      if (prompts.size() < 64) {
-        prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
-      }
-    }
-    return prompts;
   }
 
   // Greedy answers of one group of 64 prompts, scaled to the set; once per shape and set.
