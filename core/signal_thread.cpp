@@ -9,8 +9,9 @@ namespace finescale {
 SignalThread::SignalThread() {
   sigset_t blocked;
   ::sigfillset(&blocked);
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
-    ::sigdelset(&blocked, fault);
+  for (const int own :
+       {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPIPE, SIGXFSZ}) {
+    ::sigdelset(&blocked, own);
   }
   ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
   thread_ = std::jthread([before = before_](const std::stop_token& stop) {

@@ -10,8 +10,8 @@
 
 namespace finescale {
 
-// While it lives, the calling thread and those that it starts have no handler run on them; what a
-// fault raises (SIGSEGV, SIGFPE, ...) stays where it was raised.
+// While it lives, the calling thread and those that it starts have no handler run on them; what
+// they do themselves (SIGSEGV, SIGPIPE, ...) is told to them as before.
 class SignalThread {
  public:
   SignalThread();

@@ -56,5 +56,18 @@ TEST(SignalThread, ASignalWithoutAHandlerStillEndsTheProcess) {
       testing::KilledBySignal(SIGTERM), "");
 }
 
+TEST(SignalThread, APipeThatNobodyReadsStillEndsTheProcess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(
+      {
+        const SignalThread signals;
+        int ends[2];
+        ASSERT_EQ(::pipe(ends), 0);
+        ::close(ends[0]);
+        ::_exit(::write(ends[1], "x", 1) == 1 ? 0 : 1);
+      },
+      testing::KilledBySignal(SIGPIPE), "");
+}
+
 }  // namespace
 }  // namespace finescale
