@@ -112,7 +112,9 @@ void dequantise_row(const QuantisedMatrix& m, std::int64_t row, std::int64_t col
       }
     }
     expand(levels, codes.data(), scale, values.data());
-    std::copy_n(values.data() + inside, some, out + first);
+    for (std::int64_t i = 0; i < some; ++i) {
+      out[first + i] = static_cast<T>(values[static_cast<std::size_t>(inside + i)]);
+    }
   }
 }
 
