@@ -2,12 +2,15 @@
 #include "configs/rounds.h"
 
 #include <algorithm>
+#include <string>
+#include <string_view>
 
 namespace finescale {
 
 namespace {
 
 constexpr char kRoundMark = '@';  // no user's name has it
+constexpr std::string_view kRoundNumber = "{round}";
 
 std::string name_in(const std::string& name, int round, int times) {
   return round == times ? name : name + kRoundMark + std::to_string(round);
@@ -22,6 +25,31 @@ int place_of(const config::Rounds& rounds, const std::string& name) {
   return -1;
 }
 
+// The dataset that the stage names, or null.
+std::string* dataset_name(config::Stage& stage) {
+  switch (stage.kind_case()) {
+    case config::Stage::kTrain:
+      return stage.train().has_data() ? stage.mutable_train()->mutable_data() : nullptr;
+    case config::Stage::kGenerate:
+      return stage.generate().has_data() ? stage.mutable_generate()->mutable_data() : nullptr;
+    case config::Stage::kScore:
+      return stage.score().has_data() ? stage.mutable_score()->mutable_data() : nullptr;
+    case config::Stage::kSelect:
+      return stage.select().has_data() ? stage.mutable_select()->mutable_data() : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+// `data: part{round}`: every round has a dataset of its own.
+void number_dataset(config::Stage& stage, int round) {
+  std::string* name = dataset_name(stage);
+  const std::size_t at = name == nullptr ? std::string::npos : name->find(kRoundNumber);
+  if (at != std::string::npos) {
+    name->replace(at, kRoundNumber.size(), std::to_string(round));
+  }
+}
+
 // `entry`: the stage in front of the rounds.
 void add_round(const config::Rounds& rounds, int round, const std::string& entry,
                const std::string& path, FlatTrial& out) {
@@ -29,6 +57,7 @@ void add_round(const config::Rounds& rounds, int round, const std::string& entry
     config::Stage& stage = *out.trial.add_stages();
     stage = rounds.stages(i);
     stage.set_name(name_in(stage.name(), round, rounds.times()));
+    number_dataset(stage, round);
     out.paths.push_back(path + ".rounds.stages[" + std::to_string(i) + "]");
     const auto settle = [&](std::string& from) {
       const int place = place_of(rounds, from);

@@ -171,8 +171,10 @@ void add_base_rows(Campaign& campaign) {
 
 std::string short_value(const std::string& value) {
   std::string out;
+  bool is_quoted = false;  // braces and colons are part of a text
   for (const char c : value) {
-    if (c == '{' || c == '}' || c == ':' || c == '"') {
+    is_quoted = is_quoted != (c == '"');
+    if (c == '"' || (!is_quoted && (c == '{' || c == '}' || c == ':'))) {
       out += out.empty() || out.back() == ' ' ? "" : " ";
     } else if (c != ' ' || (!out.empty() && out.back() != ' ')) {
       out += c;

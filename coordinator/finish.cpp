@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/finish.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
 #include "coordinator/contrasts.h"
 #include "coordinator/metrics/metrics_file.h"
 #include "coordinator/metrics/tensorboard.h"
@@ -21,13 +25,38 @@ std::optional<Study> study_campaign(const Campaign& campaign, std::string* why_n
   }
 }
 
+namespace {
+
+// A sweep of one data budget has no axis for it: its rows are drawn and listed at that budget.
+void add_only_budget(const config::Sweep& sweep, ReportInput& input) {
+  const std::string& x = input.x;
+  std::int64_t budget = 0;
+  for (const config::Stage& stage : sweep.trial().stages()) {
+    budget = stage.train().has_data_budget() ? stage.train().data_budget() : budget;
+  }
+  const bool is_axis = std::any_of(sweep.axes().begin(), sweep.axes().end(), [&](const auto& axis) {
+    return axis.path() == x || axis.path().ends_with("." + x);
+  });
+  if (x != "data_budget" || is_axis || budget == 0) {
+    return;
+  }
+  for (TrialRow& row : input.rows) {
+    row.axes[x] = std::to_string(budget);
+  }
+}
+
+}  // namespace
+
 ReportInput report_input(const Campaign& campaign) {
   ReportInput input;
   input.campaign = campaign.info;
   input.rows = campaign.rows;
   input.metric = campaign.sweep.laws().metric();
   input.x = campaign.sweep.laws().x();
+  add_only_budget(campaign.sweep, input);
   input.claim = campaign.sweep.study().claim();
+  input.work = campaign.sweep.study().title();
+  input.notes = {campaign.sweep.study().notes().begin(), campaign.sweep.study().notes().end()};
   input.contrasts = decide_contrasts(campaign.sweep, campaign.rows);
   if (std::optional<Study> study = study_campaign(campaign, &input.no_study_reason)) {
     input.study = std::move(*study);

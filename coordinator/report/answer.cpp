@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The answer at the top, and the table of answers to the questions of the sweep.
 #include <algorithm>
+#include <map>
 
 #include "coordinator/report/html.h"
 #include "coordinator/report/tables.h"
@@ -33,6 +34,26 @@ std::string measured_answer(const ReportData& data) {
   return "The lowest " + html_escape(data.metric_name) + " measured is " +
          typeset_number(best.mean, 4) + ", with <b>" + html_escape(best_group->name) +
          "</b> at D = " + typeset_count(best.x) + " (n = " + std::to_string(best.n) + ").";
+}
+
+bool asks_a_law(const Study& study) {
+  return std::any_of(study.answers.begin(), study.answers.end(), [](const Answer& answer) {
+    return answer.question == "target" || answer.question == "budget";
+  });
+}
+
+// Of a study: the verdict, and how many of its rules say what.
+std::string verdict_answer(const std::vector<ContrastResult>& contrasts) {
+  std::map<Decision, int> counts;
+  for (const ContrastResult& contrast : contrasts) {
+    ++counts[contrast.decision];
+  }
+  std::string parts;
+  for (const auto& [decision, count] : counts) {
+    parts += (parts.empty() ? "" : ", ") + std::to_string(count) + " " + decision_name(decision);
+  }
+  return "<b>Verdict: " + std::string(decision_name(overall(contrasts))) + "</b>. Of " +
+         typeset_plural(static_cast<int>(contrasts.size()), "contrast") + ": " + parts + ".";
 }
 
 std::string fact(const std::string& value_html, const std::string& name) {
@@ -83,7 +104,13 @@ std::string question_text(const std::string& question) {
 std::string answer_section(const ReportData& data) {
   const std::string& recommendation = data.input->study.recommendation;
   std::string out = "<section class=\"answer\" aria-label=\"Answer\">\n";
-  if (!recommendation.empty()) {
+  if (!data.input->claim.empty()) {
+    out += "<p>" + verdict_answer(data.input->contrasts) + "</p>\n";
+  }
+  // A study seldom asks what a law answers: then that none fits is no answer.
+  if (!data.input->claim.empty() && !asks_a_law(data.input->study)) {
+    out += "<p class=\"missing\">" + html_escape(data.input->claim) + "</p>\n";
+  } else if (!recommendation.empty()) {
     out += "<p>" + html_escape(recommendation) + "</p>\n";
   } else {
     out += "<p>" + measured_answer(data) + "</p>\n";

@@ -5,12 +5,28 @@
 
 namespace finescale {
 
+namespace {
+
+std::string differences(const std::vector<std::string>& notes) {
+  std::string items;
+  for (const std::string& note : notes) {
+    items += "<li>" + html_escape(note) + "</li>\n";
+  }
+  return items.empty()
+             ? items
+             : "<p>Where the study differs from the work:</p>\n<ul>\n" + items + "</ul>\n";
+}
+
+}  // namespace
+
 std::string contrasts_table(const ReportData& data) {
   const ReportInput& input = *data.input;
   std::string html;
   if (!input.claim.empty()) {
-    html += "<p>" + html_escape(input.claim) +
-            "</p>\n<p><b>Verdict: " + decision_name(overall(input.contrasts)) + "</b></p>\n";
+    html += "<p>" + html_escape(input.claim) + "<br><span class=\"muted\">" +
+            html_escape(input.work) +
+            "</span></p>\n<p><b>Verdict: " + decision_name(overall(input.contrasts)) +
+            "</b></p>\n" + differences(input.notes);
   }
   HtmlTable table(
       "Contrasts, stated before the run. Effects are paired by seed; intervals are of each "

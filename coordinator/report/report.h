@@ -20,6 +20,8 @@ struct ReportInput {
   Study study;  // may be empty when too few trials are done: the page says so
   std::string no_study_reason;
   std::string claim;  // published, that the contrasts test; empty: the sweep is no study
+  std::string work;   // where it was published
+  std::vector<std::string> notes;  // where the study differs from the work
   std::vector<ContrastResult> contrasts;
 };
 

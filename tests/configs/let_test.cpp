@@ -146,6 +146,33 @@ TEST_F(Let, ATeacherInRoundsIsTheRoundBefore) {
   EXPECT_EQ(out.stages[4].train().teacher().artifact(), out.stages[3].key());
 }
 
+TEST_F(Let, ARoundMayHaveADatasetOfItsOwn) {
+  std::vector<std::string> lines = valid_lines();
+  lines[6] =
+      "  train: train.jsonl\n  sets: {part1: {from: all, apply: [{top: 2}]}, part2: {from: all, "
+      "apply: [{top: 3}]}, all: {path: train.jsonl}}";
+  lines[11] = "    - rounds: {stages: [{name: again, train: {data: \"part{round}\"}}]}";
+  const auto tops = [&](const config::Sweep& sweep) {
+    const TrialStages out = expand_trial(sweep, [](const std::string& path) { return path; });
+    std::vector<std::int64_t> found;
+    for (const config::StageSpec& stage : out.stages) {
+      if (stage.has_train() && stage.label() != "pretrain") {
+        const auto& apply = stage.train().data().apply();
+        found.push_back(apply.empty() ? 0 : apply.Get(0).top().examples());
+      }
+    }
+    return found;
+  };
+  std::string text = joined_lines(lines);
+  text.replace(text.find("  train.data_budget: [5, 10]"), 28,
+               "  again.data: [\"part{round}\", all]");
+  const config::Sweep sweep = load(text);
+  EXPECT_THAT(tops(sweep), ElementsAre(2, 3));
+  EXPECT_THAT(tops(apply_values(sweep, {{"again.data", "all"}}, "")), ElementsAre(0, 0));
+  lines[11] = "    - rounds: {times: 3, stages: [{name: again, train: {data: \"part{round}\"}}]}";
+  EXPECT_THAT(error_of(joined_lines(lines)), testing::HasSubstr("part3"));
+}
+
 TEST_F(Let, RoundsReadTheNewestOfADataset) {
   std::vector<std::string> lines = valid_lines();
   lines[6] = "  train: train.jsonl\n  sets: {own: {stage: generate, apply: [{dedupe: {}}]}}";

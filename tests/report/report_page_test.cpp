@@ -54,6 +54,8 @@ TEST(ReportPage, PicturesAreWellFormedXml) {
 TEST(ReportPage, ContrastsAreATableAndAPicture) {
   ReportInput input = fixture_input();
   input.claim = "a < b";
+  input.work = "Less (Nobody 2020)";
+  input.notes = {"one < two"};
   ContrastData difference;
   difference.name = "less";
   difference.effects = {-0.1, -0.2, -0.15};
@@ -71,6 +73,9 @@ TEST(ReportPage, ContrastsAreATableAndAPicture) {
   const std::string page = report_html(input);
   EXPECT_TRUE(holds(page, "a &lt; b"));
   EXPECT_TRUE(holds(page, "Verdict: undecided"));
+  EXPECT_TRUE(holds(page, "Of 4 contrasts: "));
+  EXPECT_TRUE(holds(page, "Less (Nobody 2020)"));
+  EXPECT_TRUE(holds(page, "<li>one &lt; two</li>"));
   EXPECT_TRUE(holds(page, "2 trials have no result"));
   const std::vector<std::string> svgs = svgs_of(page);
   ASSERT_EQ(svgs.size(), 5U);
