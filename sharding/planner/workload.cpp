@@ -51,7 +51,7 @@ std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor)
     return 0;
   }
   const std::array<Sides, 7> modules = modules_of(model, tensor);
-  std::int64_t elements = 2 * branches * branch_width * model.hidden;
+  std::int64_t elements = branch_width * model.hidden * 2 * branches;
   for (std::size_t i = 0; i < modules.size(); ++i) {
     if (is_scaled) {
       elements += targets[i] && modules[i].out > 0 ? rank + modules[i].out : 0;
