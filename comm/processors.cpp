@@ -2,24 +2,23 @@
 #include "comm/processors.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <string_view>
+#include <string>
 #include <thread>
 #include <tuple>
 #include <vector>
+
+#include "core/host_name.h"
 
 namespace finescale {
 
 ProcessorSet own_processors() {
   constexpr std::size_t kMost = 64 * std::tuple_size_v<decltype(ProcessorSet::bits)>;
   ProcessorSet own;
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  own.host = std::hash<std::string_view>{}(name.data());
+  own.host = std::hash<std::string>{}(host_name());
   const auto free = [](cpu_set_t* set) { CPU_FREE(set); };
   const std::unique_ptr<cpu_set_t, decltype(free)> set(CPU_ALLOC(kMost), free);
   const std::size_t size = CPU_ALLOC_SIZE(kMost);

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/trace.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -12,6 +10,7 @@
 #include "comm/together.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -37,12 +36,6 @@ std::string quoted(std::string_view text) {
 
 double microseconds(std::chrono::steady_clock::duration time) {
   return std::chrono::duration<double, std::micro>(time).count();
-}
-
-std::string host_name() {
-  std::array<char, 64> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 std::unique_ptr<std::FILE, void (*)(std::FILE*)> open_file(const std::string& path,

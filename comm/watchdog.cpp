@@ -15,6 +15,7 @@
 
 #include "comm/hang.h"
 #include "core/error.h"
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -38,7 +39,7 @@ std::vector<RankState> make_states(Group& world) {
   };
   const auto size = static_cast<std::size_t>(world.size());
   Identity mine{};
-  gethostname(mine.host.data(), mine.host.size() - 1);
+  host_name().copy(mine.host.data(), mine.host.size() - 1);
   mine.pid = getpid();
   std::vector<Identity> all(size);
   std::vector<std::size_t> offsets(size + 1);

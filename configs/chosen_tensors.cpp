@@ -49,22 +49,13 @@ std::vector<std::string> parts_of(const std::string& name) {
 }  // namespace
 
 std::optional<TensorChoice> tensor_choice(const config::Method& method) {
-  switch (method.kind_case()) {
-    case config::Method::kSelective:
-      return TensorChoice{
-          {method.selective().parameters().begin(), method.selective().parameters().end()},
-          {method.selective().layers().begin(), method.selective().layers().end()}};
-    case config::Method::kBitfit:
-      return TensorChoice{{"bias"}, {}};
-    case config::Method::kFull:
-    case config::Method::kLora:
-    case config::Method::kDora:
-    case config::Method::kAllora:
-    case config::Method::kIa3:
-    case config::Method::kQlora:
-    case config::Method::kLift:
-    case config::Method::KIND_NOT_SET:
-      break;
+  if (method.has_selective()) {
+    return TensorChoice{
+        {method.selective().parameters().begin(), method.selective().parameters().end()},
+        {method.selective().layers().begin(), method.selective().layers().end()}};
+  }
+  if (method.has_bitfit()) {
+    return TensorChoice{{"bias"}, {}};
   }
   return std::nullopt;
 }

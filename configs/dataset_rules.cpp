@@ -49,6 +49,12 @@ class DatasetRules {
     return dataset_facts(sweep_, links_, *find_dataset(sweep_.data(), name));
   }
 
+  static bool weighs(const config::Mixture& mix) {
+    return mix.has_replay() ||
+           std::any_of(mix.parts().begin(), mix.parts().end(),
+                       [](const config::MixPart& part) { return part.loss_weight() > 0; });
+  }
+
   void check_mixture(const config::Mixture& mix, const std::string& field) const {
     double sum = 0;
     bool ends = mix.has_examples();
@@ -56,6 +62,9 @@ class DatasetRules {
       sum += part.ratio();
       ends = ends || !part.repeat();
     }
+    report_.require(weighs(mix), field + ".parts",
+                    field + ".parts: every loss_weight is 0, nothing would be learnt",
+                    "give one of them a loss_weight above 0");
     if (mix.streams() == config::STREAMS_SEPARATE) {
       return report_.require(!mix.has_examples(), field + ".examples",
                              field + ".examples is of mixed streams",

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <utility>
 
+#include "configs/method_rules.h"
 #include "configs/method_shape.h"
 #include "core/error.h"
 
@@ -122,7 +123,8 @@ planner::ModelShape model_shape(const DecoderShape& model) {
 
 bool reads_base(const config::Method& method) {
   const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
-  return !is_plain_lora && !method.has_ia3() && !method.has_allora();
+  return !is_plain_lora && !method.has_ia3() && !method.has_allora() && !method.has_vera() &&
+         !method.has_bottleneck();
 }
 
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
@@ -142,8 +144,10 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .rounded_alone = !reads_base(train.method())};
   w.steps = std::max(1.0, steps);
   w.update_bytes = whole_elements(train, model) * element;
-  w.weighs_tokens = !(train.objective().has_sft() ||
-                      train.objective().kind_case() == config::Objective::KIND_NOT_SET);
+  w.weighs_tokens = learns_from_pairs(train.objective());
+  if (train.objective().has_distill()) {  // the model that training starts from, unless told
+    w.teacher = w.model;
+  }
   w.keeps_best = train.keep() == config::KEEP_BEST ||
                  train.average().kind_case() != config::Average::KIND_NOT_SET;
   w.eval_tokens = train.objective().has_kto() ? batch.micro_tokens : 0;  // the batch is measured

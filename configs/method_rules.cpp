@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "configs/method_rules.h"
 
+#include <google/protobuf/message.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -22,33 +24,27 @@ struct Adapters {
   int rank = 0;
 };
 
-template <class Config>
-Adapters with_rank(const char* kind, const Config& config) {
-  return {kind, {config.target_modules().begin(), config.target_modules().end()}, config.rank()};
-}
-
+// Fields of one name mean the same in the messages of all kinds.
 Adapters adapters_of(const config::Method& method) {
-  switch (method.kind_case()) {
-    case config::Method::kLora:
-      return with_rank("lora", method.lora());
-    case config::Method::kDora:
-      return with_rank("dora", method.dora());
-    case config::Method::kAllora:
-      return with_rank("allora", method.allora());
-    case config::Method::kIa3:
-      return {"ia3", {method.ia3().target_modules().begin(), method.ia3().target_modules().end()}};
-    case config::Method::kQlora:
-      return with_rank("qlora", method.qlora());
-    case config::Method::kLift:
-      return {"lift",
-              {method.lift().target_modules().begin(), method.lift().target_modules().end()}};
-    case config::Method::kFull:
-    case config::Method::kSelective:
-    case config::Method::kBitfit:
-    case config::Method::KIND_NOT_SET:
-      break;
+  const google::protobuf::FieldDescriptor* kind = method.GetReflection()->GetOneofFieldDescriptor(
+      method, method.GetDescriptor()->oneof_decl(0));
+  if (kind == nullptr) {
+    return {};
   }
-  return {};
+  const google::protobuf::Message& config = method.GetReflection()->GetMessage(method, kind);
+  const google::protobuf::Reflection& values = *config.GetReflection();
+  const auto* modules = config.GetDescriptor()->FindFieldByName("target_modules");
+  if (modules == nullptr) {
+    return {};
+  }
+  Adapters adapters{std::string(kind->name()), {}};
+  for (int i = 0; i < values.FieldSize(config, modules); ++i) {
+    adapters.modules.push_back(values.GetRepeatedString(config, modules, i));
+  }
+  if (const auto* rank = config.GetDescriptor()->FindFieldByName("rank"); rank != nullptr) {
+    adapters.rank = values.GetInt32(config, rank);
+  }
+  return adapters;
 }
 
 // The smaller side of a matrix; 0: the model has none of that name.
@@ -94,7 +90,8 @@ bool needs_reference(const config::Objective& objective) {
 }
 
 bool learns_from_pairs(const config::Objective& objective) {
-  return objective.kind_case() != config::Objective::KIND_NOT_SET && !objective.has_sft();
+  return objective.kind_case() != config::Objective::KIND_NOT_SET && !objective.has_sft() &&
+         !objective.has_distill();
 }
 
 void check_optimizer(const config::Train& train, const std::string& path,
@@ -179,7 +176,10 @@ void check_method_fits(const config::Train& train, const DecoderShape& model,
   }
   for (const std::string& module : adapters.modules.empty() ? kModules : adapters.modules) {
     const int side = smaller_side(model, module);
-    report.require(side == 0 || adapters.rank <= side, field + ".rank",
+    // Diagonals are learnt of any number of random directions; a whole matrix is its own
+    // approximation of any higher rank.
+    const bool is_bounded = !train.method().has_vera() && !train.method().has_lift();
+    report.require(!is_bounded || side == 0 || adapters.rank <= side, field + ".rank",
                    field + ".rank is " + std::to_string(adapters.rank) +
                        ", must be <= " + std::to_string(side) + ", the smaller side of " + module);
   }

@@ -160,6 +160,16 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
     case config::Method::kAllora:
       shape = low_rank_shape(method.allora());
       break;
+    case config::Method::kVera:
+      shape = low_rank_shape(method.vera());
+      shape.is_scaled = true;
+      break;
+    case config::Method::kBottleneck:
+      shape.trains_base = false;
+      shape.targets = {};
+      shape.branch_width = method.bottleneck().width();
+      shape.branches = method.bottleneck().place() == config::BOTTLENECK_PLACE_BOTH ? 2 : 1;
+      break;
     case config::Method::kIa3:
       shape.trains_base = false;
       shape.targets =
@@ -188,11 +198,28 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
 
 namespace {
 
+void add_branches(const planner::MethodShape& shape, const DecoderShape& model,
+                  std::vector<LogicalShape>& tensors) {
+  for (int i = 0; i < shape.branches * model.num_layers; ++i) {
+    const std::string name =
+        "model.layers." + std::to_string(i / shape.branches) + ".bottleneck.weight";
+    tensors.push_back({name, shape.branch_width, model.hidden_size});
+    tensors.push_back({name, model.hidden_size, shape.branch_width});
+  }
+}
+
 // What an adapter method puts on a matrix.
 void add_adapters(const LogicalShape& matrix, const planner::MethodShape& shape,
                   std::vector<LogicalShape>& tensors) {
   for (std::size_t i = 0; i < kModules.size(); ++i) {
     if (matrix.name.find(std::string(".") + kModules[i] + ".") == std::string::npos) {
+      continue;
+    }
+    if (shape.is_scaled) {
+      if (shape.targets[i]) {
+        tensors.push_back({matrix.name, shape.rank, 0});
+        tensors.push_back({matrix.name, matrix.rows, 0});
+      }
       continue;
     }
     if (shape.targets[i] && shape.rank > 0) {
@@ -213,6 +240,7 @@ std::vector<LogicalShape> updated_tensors(const config::Method& method, const De
   const planner::MethodShape shape = method_shape(method, model);
   const auto chosen = trained_tensors(method, model);
   std::vector<LogicalShape> tensors;
+  add_branches(shape, model, tensors);
   for (const LogicalShape& tensor : chosen ? *chosen : logical_tensors(model)) {
     if (method.has_lift()) {
       tensors.push_back({tensor.name, lift_count(method.lift(), tensor.rows, tensor.columns), 0});

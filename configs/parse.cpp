@@ -97,7 +97,7 @@ void settle_axis(const config::Sweep& sweep, config::Axis& axis, const Source& s
   for (int i = 0; i < axis.values_size(); ++i) {
     const std::string where = source.at(name + "[" + std::to_string(i) + "]", name);
     read_yaml_field(axis.values(i), where, axis.path(), *ref.message, *ref.field);
-    resolve_paths(*copy.mutable_base(), *copy.mutable_data(), source.directory);
+    resolve_paths(copy, source.directory);
     axis.set_values(i, flow_value(*ref.message, *ref.field));
     check_has_kind(ref, axis.path(), where);
   }
@@ -118,15 +118,27 @@ void settle_axes(config::Sweep& sweep, const Source& source) {
 }
 
 // Values of arms as those of axes, so that they can be compared as text.
-void settle_choices(const config::Sweep& sweep, const Source& source, const std::string& field,
-                    google::protobuf::RepeatedPtrField<config::AxisChoice>& choices) {
-  for (config::AxisChoice& choice : choices) {
-    const std::string where = source.at(field + "." + choice.path(), field);
-    config::Sweep copy = sweep;
-    const FieldRef ref = scalar_or_message_field(copy, choice.path(), where);
-    for (std::string& value : *choice.mutable_values()) {
-      read_yaml_field(value, where, choice.path(), *ref.message, *ref.field);
-      value = flow_value(*ref.message, *ref.field);
+void settle_choice(const config::Sweep& sweep, const Source& source, const std::string& field,
+                   config::AxisChoice& choice) {
+  const std::string where = source.at(field + "." + choice.path(), field);
+  config::Sweep copy = sweep;
+  const FieldRef ref = scalar_or_message_field(copy, choice.path(), where);
+  for (std::string& value : *choice.mutable_values()) {
+    read_yaml_field(value, where, choice.path(), *ref.message, *ref.field);
+    value = flow_value(*ref.message, *ref.field);
+  }
+}
+
+// Every list of choices of a kind of contrast, whatever it is called.
+void settle_choices(const config::Sweep& sweep, const Source& source, const std::string& name,
+                    Message& kind) {
+  const auto& r = *kind.GetReflection();
+  for (int f = 0; f < kind.GetDescriptor()->field_count(); ++f) {
+    const auto* list = kind.GetDescriptor()->field(f);
+    const bool has_choices = list->message_type() == config::AxisChoice::descriptor();
+    for (int i = 0; has_choices && i < r.FieldSize(kind, list); ++i) {
+      auto& choice = static_cast<config::AxisChoice&>(*r.MutableRepeatedMessage(&kind, list, i));
+      settle_choice(sweep, source, name, choice);
     }
   }
 }
@@ -136,23 +148,16 @@ void settle_contrasts(config::Sweep& sweep, const Source& source) {
   for (int i = 0; i < sweep.contrasts_size(); ++i) {
     config::Contrast& contrast = *sweep.mutable_contrasts(i);
     const std::string name = "contrasts[" + std::to_string(i) + "]";
-    settle_choices(before, source, name + ".at", *contrast.mutable_at());
+    for (config::AxisChoice& choice : *contrast.mutable_at()) {
+      settle_choice(before, source, name + ".at", choice);
+    }
     if (contrast.kind_case() == config::Contrast::KIND_NOT_SET) {
       continue;  // a rule says so
     }
-    // Every list of choices of the kind, whatever it is called.
     const auto& r = *contrast.GetReflection();
     const auto* field =
         r.GetOneofFieldDescriptor(contrast, contrast.GetDescriptor()->oneof_decl(0));
-    Message& kind = *r.MutableMessage(&contrast, field);
-    for (int f = 0; f < field->message_type()->field_count(); ++f) {
-      const auto* list = field->message_type()->field(f);
-      if (list->message_type() == config::AxisChoice::descriptor()) {
-        settle_choices(
-            before, source, name,
-            *kind.GetReflection()->MutableRepeatedPtrField<config::AxisChoice>(&kind, list));
-      }
-    }
+    settle_choices(before, source, name, *r.MutableMessage(&contrast, field));
   }
 }
 
@@ -172,7 +177,7 @@ config::Sweep finish(config::Sweep sweep, const std::vector<Override>& overrides
   resolve_names(sweep);  // paths of overrides and axes begin with them
   apply_overrides(sweep, overrides, source);
   resolve_names(sweep);
-  resolve_paths(*sweep.mutable_base(), *sweep.mutable_data(), source.directory);
+  resolve_paths(sweep, source.directory);
   check_structure(sweep, source.file, source.positions);
   settle_let(sweep, source);
   settle_axes(sweep, source);

@@ -7,6 +7,7 @@
 
 #include "configs/nearest_name.h"
 #include "configs/parse.h"
+#include "configs/stage_links.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -28,6 +29,23 @@ template <class Paths>
 void make_all_absolute(Paths* paths, const std::string& directory) {
   for (std::string& path : *paths) {
     make_absolute(&path, directory);
+  }
+}
+
+void make_teacher_absolute(config::Train& train, const std::string& directory) {
+  if (is_model_path(train.objective().distill().teacher())) {
+    make_absolute(train.mutable_objective()->mutable_distill()->mutable_teacher(), directory);
+  }
+}
+
+template <class Stages>
+void resolve_stages(Stages& stages, const std::string& directory) {
+  for (config::Stage& stage : stages) {
+    if (stage.has_rounds()) {
+      resolve_stages(*stage.mutable_rounds()->mutable_stages(), directory);
+    } else if (stage.has_train()) {
+      make_teacher_absolute(*stage.mutable_train(), directory);
+    }
   }
 }
 
@@ -66,7 +84,10 @@ void resolve_preset(config::Base& base, const std::string& where) {
   *base.mutable_architecture() = preset;
 }
 
-void resolve_paths(config::Base& base, config::Data& data, const std::string& directory) {
+void resolve_paths(config::Sweep& sweep, const std::string& directory) {
+  config::Base& base = *sweep.mutable_base();
+  config::Data& data = *sweep.mutable_data();
+  resolve_stages(*sweep.mutable_trial()->mutable_stages(), directory);
   if (base.has_model()) {
     make_absolute(base.mutable_model(), directory);
   }
@@ -81,6 +102,7 @@ void resolve_paths(config::Base& base, config::Data& data, const std::string& di
   }
   if (base.has_pretrain()) {
     make_all_absolute(base.mutable_pretrain()->mutable_data()->mutable_path(), directory);
+    make_teacher_absolute(*base.mutable_pretrain()->mutable_train(), directory);
   }
   if (data.has_train()) {
     make_all_absolute(data.mutable_train()->mutable_path(), directory);

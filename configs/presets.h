@@ -17,6 +17,6 @@ namespace finescale {
 void resolve_preset(config::Base& base, const std::string& where);
 
 // Paths are relative to the directory of the sweep file.
-void resolve_paths(config::Base& base, config::Data& data, const std::string& directory);
+void resolve_paths(config::Sweep& sweep, const std::string& directory);
 
 }  // namespace finescale

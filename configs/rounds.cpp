@@ -59,12 +59,18 @@ void add_round(const config::Rounds& rounds, int round, const std::string& entry
     stage.set_name(name_in(stage.name(), round, rounds.times()));
     number_dataset(stage, round);
     out.paths.push_back(path + ".rounds.stages[" + std::to_string(i) + "]");
-    for (std::string& from : *stage.mutable_from()) {
+    const auto settle = [&](std::string& from) {
       const int place = place_of(rounds, from);
       if (place >= 0) {
         const int newest = place < i ? round : round - 1;
         from = newest > 0 ? name_in(from, newest, rounds.times()) : entry;
       }
+    };
+    for (std::string& from : *stage.mutable_from()) {
+      settle(from);
+    }
+    if (stage.train().objective().distill().has_teacher()) {
+      settle(*stage.mutable_train()->mutable_objective()->mutable_distill()->mutable_teacher());
     }
   }
 }

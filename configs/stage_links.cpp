@@ -16,9 +16,18 @@ namespace {
 
 constexpr const char* kBase = "base";
 
+const std::string& teacher_of(const config::Stage& stage) {
+  return stage.train().objective().distill().teacher();
+}
+
+bool names_teacher(const config::Stage& stage) {
+  return stage.train().objective().distill().has_teacher() && !is_model_path(teacher_of(stage));
+}
+
+// from: -1: of the teacher.
 std::optional<LinkFault> fault_of(const config::Trial& trial, int index, int from) {
   const config::Stage& stage = trial.stages(index);
-  const std::string& name = stage.from(from);
+  const std::string& name = from < 0 ? teacher_of(stage) : stage.from(from);
   std::vector<std::string> earlier = {kBase};
   for (int i = 0; i < index; ++i) {
     earlier.push_back(trial.stages(i).name());
@@ -36,7 +45,28 @@ std::optional<LinkFault> fault_of(const config::Trial& trial, int index, int fro
   return fault;
 }
 
+std::optional<LinkFault> teacher_fault(const config::Trial& trial, int index) {
+  if (!names_teacher(trial.stages(index))) {
+    return std::nullopt;
+  }
+  if (auto fault = fault_of(trial, index, -1)) {
+    fault->hint = "a teacher is an earlier stage, base, or the path of a model with a / in it";
+    return fault;
+  }
+  const std::string& name = teacher_of(trial.stages(index));
+  for (const config::Stage& other : trial.stages()) {
+    if (other.name() == name && !other.has_train() && !other.has_transform()) {
+      return LinkFault{index, -1, name + " leaves no model", "name a train or transform stage"};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
+
+bool is_model_path(const std::string& teacher) {
+  return teacher.find('/') != std::string::npos || teacher.ends_with(".gguf");
+}
 
 bool leaves_data(const config::Stage& stage) {
   return stage.has_generate() || stage.has_score() || stage.has_select();
@@ -62,6 +92,9 @@ std::optional<LinkFault> find_link_fault(const config::Trial& trial) {
         return fault;
       }
     }
+    if (auto fault = teacher_fault(trial, i)) {
+      return fault;
+    }
   }
   return std::nullopt;
 }
@@ -83,6 +116,9 @@ std::vector<StageLinks> stage_links(const config::Trial& trial) {
       for (int m = 1; m < stage.from_size(); ++m) {
         in.models.push_back(outputs[stage.from(m)].model);
       }
+    }
+    if (names_teacher(stage)) {
+      in.teacher = outputs[teacher_of(stage)].model;
     }
     if (const std::string& asked = data_asked_by(stage); !asked.empty()) {
       in.data = -1;

@@ -18,12 +18,17 @@ struct StageLinks {
   int data = -1;              // the stage that leaves them; -1: set, or data.train
   std::vector<int> models{};  // of a transform: where each of its models comes from, as above
   std::string set{};          // a dataset of data.sets that the stage asks for; empty: none
+  // The stage whose model a distilling one learns from, -1: the base; nothing: it names none.
+  std::optional<int> teacher{};
 };
 
-// `from` naming what is no earlier stage. `stage`: whose.
+// Whether a teacher is a model's path, which has a / or ends in .gguf, and no stage's name.
+[[nodiscard]] bool is_model_path(const std::string& teacher);
+
+// `from`, or the teacher, naming what is no earlier stage. `stage`: whose.
 struct LinkFault {
   int stage = 0;
-  int from = 0;
+  int from = 0;      // -1: the teacher
   std::string what;  // behind the field's path
   std::string hint;
 };

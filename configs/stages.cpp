@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "configs/canonical.h"
@@ -42,7 +43,8 @@ class Expansion {
                            link.data < 0 && link.set.empty()};
       switch (stage.kind_case()) {
         case config::Stage::kTrain:
-          models_[i] = add_train(stage.name(), stage.train(), input, sweep_.seed(), data);
+          models_[i] = add_train(stage.name(), stage.train(), input, sweep_.seed(), data,
+                                 teacher_of(stage.train(), link.teacher));
           break;
         case config::Stage::kEvaluate:
           add_evaluate(stage.name(), stage.evaluate(), input);
@@ -195,8 +197,9 @@ class Expansion {
       tokenizer_.set_artifact(add(std::move(spec), "tokenizer", {}));
     }
     if (base.has_pretrain()) {
-      base_ = add_train("pretrain", base.pretrain().train(), base_, base.pretrain().seed(),
-                        {pretraining_text(), false});
+      base_ =
+          add_train("pretrain", base.pretrain().train(), base_, base.pretrain().seed(),
+                    {pretraining_text(), false}, teacher_of(base.pretrain().train(), std::nullopt));
     }
   }
 
@@ -205,8 +208,24 @@ class Expansion {
                          config::TASK_PART_TRAIN);
   }
 
+  // What a distilling stage learns from; nothing: what it starts from, or it distils nothing.
+  std::optional<Source> teacher_of(const config::Train& train, std::optional<int> stage) const {
+    if (stage) {
+      return *stage < 0 ? base_ : models_.at(*stage);
+    }
+    const std::string& path = train.objective().distill().teacher();
+    if (!is_model_path(path)) {
+      return std::nullopt;
+    }
+    Source out;
+    config::TokenizerSource tokenizer;  // the student's is used
+    config::DataRules rules;
+    set_model_source(path, "", hash_, out.model, tokenizer, rules);
+    return out;
+  }
+
   Source add_train(const std::string& name, const config::Train& train, const Source& input,
-                   std::int64_t seed, const InputData& data) {
+                   std::int64_t seed, const InputData& data, const std::optional<Source>& teacher) {
     config::StageSpec spec;
     config::TrainSpec& stage = *spec.mutable_train();
     *stage.mutable_model() = input.model;
@@ -220,6 +239,11 @@ class Expansion {
     stage.mutable_train()->clear_data();
     stage.set_seed(seed);
     std::vector<std::string> inputs = keys_read(input, data.ref);
+    if (teacher) {  // its source says what it is, however it is called
+      *stage.mutable_teacher() = teacher->model;
+      stage.mutable_train()->mutable_objective()->mutable_distill()->clear_teacher();
+      inputs.insert(inputs.end(), teacher->needs.begin(), teacher->needs.end());
+    }
     if (train.eval_every() > 0) {
       for (config::DatasetRef& set : eval_sets()) {
         add_artifacts(set, inputs);
@@ -336,21 +360,7 @@ class Expansion {
 }  // namespace
 
 bool leaves_whole_weights(const config::Method& method) {
-  switch (method.kind_case()) {
-    case config::Method::kFull:
-    case config::Method::kSelective:
-    case config::Method::kBitfit:
-    case config::Method::kLift:
-      return true;
-    case config::Method::kLora:
-    case config::Method::kDora:
-    case config::Method::kAllora:
-    case config::Method::kIa3:
-    case config::Method::kQlora:
-    case config::Method::KIND_NOT_SET:
-      break;
-  }
-  return false;
+  return method.has_full() || method.has_selective() || method.has_bitfit() || method.has_lift();
 }
 
 TrialStages expand_trial(const config::Sweep& sweep, const ContentHash& hash) {

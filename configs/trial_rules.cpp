@@ -19,6 +19,7 @@
 #include "configs/overlap.h"
 #include "configs/stage_links.h"
 #include "configs/stages.h"
+#include "configs/teacher_rules.h"
 #include "configs/transform_rules.h"
 
 namespace finescale {
@@ -28,6 +29,10 @@ namespace {
 const std::vector<std::string> kMetrics = {
     "loss",         "exact_match",       "accuracy", "format_error", "step_error",
     "answer_error", "calibration_error", "brier",    "confidence"};
+
+bool input_is_trained(const config::Sweep& sweep) {
+  return sweep.base().has_model() || sweep.base().has_pretrain();
+}
 
 }  // namespace
 
@@ -58,17 +63,29 @@ void TrialRules::check_structure() const {
     trains = trains || stage.has_train();
   }
   require(trains, "trial.stages", "trial.stages: no stage trains");
-  if (const auto fault = find_link_fault(sweep_.trial())) {
-    const std::string path = stage_path(fault->stage) + ".from";
-    const std::string element = path + "[" + std::to_string(fault->from) + "]";
-    fail(is_written(element) ? element : path, path + ": " + fault->what, fault->hint);
-  }
+  check_links();
   if (const auto fault = find_data_fault(sweep_, flat_.paths)) {
     fail(fault->path, fault->what, fault->hint);
   }
 }
 
+void TrialRules::check_links() const {
+  const auto fault = find_link_fault(sweep_.trial());
+  if (!fault) {
+    return;
+  }
+  const std::string stage = stage_path(fault->stage);
+  if (fault->from < 0) {
+    const std::string path = stage + ".train.objective.distill.teacher";
+    fail(path, path + ": " + fault->what, fault->hint);
+  }
+  const std::string path = stage + ".from";
+  const std::string element = path + "[" + std::to_string(fault->from) + "]";
+  fail(is_written(element) ? element : path, path + ": " + fault->what, fault->hint);
+}
+
 void TrialRules::check_trial() const {
+  check_links();
   check_datasets();
   check_shape();
   check_stages();
@@ -112,6 +129,12 @@ void TrialRules::check_base() const {
     check_train(base.pretrain().train(), "base.pretrain.train");
     require(leaves_whole_weights(base.pretrain().train().method()), "base.pretrain.train.method",
             "base.pretrain.train.method must be full");
+    const config::Objective& objective = base.pretrain().train().objective();
+    require(
+        !objective.has_distill() || is_model_path(objective.distill().teacher()),
+        "base.pretrain.train.objective",
+        "base.pretrain.train.objective: distill has no teacher here: no stage is in front of it",
+        "give teacher: the path of a model, with a / in it");
   }
   const bool varies_preset =
       std::any_of(sweep_.axes().begin(), sweep_.axes().end(),
@@ -239,11 +262,15 @@ void TrialRules::check_stages() const {
     const config::Stage& stage = sweep_.trial().stages(i);
     const std::string path = stage_path(i);
     const StageLinks& link = links[static_cast<std::size_t>(i)];
-    Output input{sweep_.base().has_model() || sweep_.base().has_pretrain(), false};
+    Output input{input_is_trained(sweep_), false};
     if (link.model >= 0) {
       const config::Stage& made_by = sweep_.trial().stages(link.model);
       input = {true, made_by.has_train() && !leaves_whole_weights(made_by.train().method())};
     }
+    require(!link.teacher || *link.teacher >= 0 || input_is_trained(sweep_),
+            path + ".train.objective.distill.teacher",
+            path + ".train.objective.distill.teacher: the base is not trained",
+            "give base.pretrain or base.model, or name a train stage");
     const DataFacts data = data_facts(sweep_, links, link);
     if (stage.has_train()) {
       check_train(stage.train(), path + ".train");
@@ -279,6 +306,11 @@ void TrialRules::check_transform_input(const config::Stage& stage, const StageLi
   for (const int model : link.models) {
     require(model >= 0 || is_base_trained, path, path + ".transform changes untrained weights",
             "give base.model or base.pretrain, or name train stages in from");
+    const bool has_network =
+        model >= 0 && sweep_.trial().stages(model).train().method().has_bottleneck();
+    require(!has_network, path,
+            path + ".transform changes weights, and a bottleneck adapter is a network beside them",
+            "name stages of other methods");
   }
   check_transform(stage.transform(), static_cast<int>(link.models.size()), path + ".transform",
                   *this);
@@ -295,7 +327,10 @@ void TrialRules::check_train_input(const config::Train& train, const Output& inp
                                    const std::string& path) const {
   require(!input.is_adapter, path, path + " starts from an adapter, which is not in this version",
           "give from: a stage of method full, or leave the earlier stage out");
-  require(input.is_trained || !needs_reference(train.objective()), path + ".objective",
+  const bool learns_from_input =
+      needs_reference(train.objective()) ||
+      (train.objective().has_distill() && !train.objective().distill().has_teacher());
+  require(input.is_trained || !learns_from_input, path + ".objective",
           path + ".objective compares with untrained weights",
           "give base.pretrain, base.model, or a train stage in front of it");
   require(input.is_trained || leaves_whole_weights(train.method()), path + ".method",
@@ -411,6 +446,10 @@ void TrialRules::check_overlap() const {
 }
 
 void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) const {
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    check_teacher_files(sweep_, sweep_.trial().stages(i).train(), stage_path(i) + ".train", *this);
+  }
+  check_teacher_files(sweep_, sweep_.base().pretrain().train(), "base.pretrain.train", *this);
   const bool all = varied.empty() || varied.starts_with("base") || varied.starts_with("data");
   if (!all && !varied.ends_with(".data_budget")) {
     return;

@@ -54,6 +54,7 @@ class TrialRules : protected RuleReport {
   [[nodiscard]] const std::string& stage_path(int index) const {
     return flat_.paths[static_cast<std::size_t>(index)];
   }
+  void check_links() const;
   void check_shape() const;
   void check_stages() const;
   void check_device() const;

@@ -21,6 +21,7 @@
 #include "coordinator/reactor.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/host_name.h"
 #include "core/secret.h"
 
 namespace finescale {
@@ -57,7 +58,7 @@ class CampaignLoop {
         core_({options.sweep, book, reactor_, launcher, artifacts, answers_, &status_, clock_,
                logger}) {
     write_address(book.directory(), {endpoint.host, server_.port(), token, book.epoch(), ::getpid(),
-                                     machine_name(), endpoint.client});
+                                     host_name(), endpoint.client});
   }
 
   int run() {

@@ -54,7 +54,10 @@ class CampaignActions {
   void carry_out(const Outbox& outbox);
   // Writes the group, then does what waited for it. False: it is not on disk yet; try again.
   [[nodiscard]] bool flush();
-  [[nodiscard]] bool is_flushed() const noexcept { return waiting_.empty(); }
+  // A change may rest in the group although nobody waits for it.
+  [[nodiscard]] bool is_flushed() const noexcept {
+    return waiting_.empty() && parts_.book.is_flushed();
+  }
   // After a failure of this stage: whether one of its inputs is damaged. Such an input is made
   // again.
   bool renew_damaged_inputs(const std::string& key);

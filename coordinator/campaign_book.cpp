@@ -2,26 +2,22 @@
 #include "coordinator/campaign_book.h"
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <utility>
 
 #include "configs/canonical.h"
 #include "coordinator/kept_trials.h"
+#include "coordinator/plan_rows.h"
 #include "coordinator/status.h"
 #include "coordinator/sweep_changes.h"
 #include "coordinator/trial_text.h"
 #include "core/crash_point.h"
-#include "core/error.h"
 #include "core/files.h"
 
 namespace finescale {
 
 namespace {
-
-constexpr const char* kLastGang = "last_gang";
 
 bool is_file_with(const std::string& path, const std::string& text) {
   return std::filesystem::exists(path) && read_file(path) == text;
@@ -38,7 +34,8 @@ CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& direct
       hashes_(directory + "/content.json"),
       hash_(options.hash ? std::move(options.hash)
                          : [this](const std::string& path) { return hashes_(path); }),
-      plans_(options.plans) {}
+      plans_(options.plans),
+      decisions_(sweep, store_) {}
 
 void CampaignBook::open(bool extend, double unix_now) {
   const std::string text = plans_ != nullptr ? plans_->text(sweep_) : canonical_text(sweep_);
@@ -57,11 +54,7 @@ void CampaignBook::open(bool extend, double unix_now) {
   store_.set_meta("coordinator_epoch", std::to_string(epoch_));
   store_.set_meta("sweep", text);
   store_.set_meta("content", hashes_.used_text());
-  if (search_->is_adaptive() && store_.decisions().empty()) {
-    for (const Observation& one : decided_) {
-      store_.add_decision({one.point, "start"});
-    }
-  }
+  decisions_.journal_start();
   if (!store_.meta("started")) {
     store_.set_meta("started", std::to_string(unix_now));
   }
@@ -75,34 +68,18 @@ void CampaignBook::open(bool extend, double unix_now) {
 // The plan under the tuning decisions and trial names of the store. Throws kConfig when it would
 // change what the store holds.
 void CampaignBook::make_stored_plan() {
-  tuned_ = store_.tuned();
-  search_ = make_search(sweep_.search(),
-                        plans_ != nullptr ? plans_->space(sweep_) : AxisGrid(sweep_).space(sweep_));
-  const std::vector<std::uint64_t> points = journalled();
+  const std::vector<std::uint64_t> points =
+      decisions_.replay(plans_ != nullptr ? plans_->space(sweep_) : AxisGrid(sweep_).space(sweep_));
   if (plans_ != nullptr) {
     planner_.reset();
-    cached_ = &plans_->planner(sweep_, hash_, points, tuned_);
+    cached_ = &plans_->planner(sweep_, hash_, points, decisions_.tuned());
   } else {
     planner_ = std::make_unique<Planner>(sweep_, hash_);
-    planner_->add(points, tuned_);
+    planner_->add(points, decisions_.tuned());
   }
-  loaded_stages_ = 0;
-  loaded_trials_ = 0;
-  decided_.clear();
-  for (const std::uint64_t point : search_->is_adaptive() ? points : std::vector<std::uint64_t>()) {
-    decided_.push_back({point});
-  }
+  order_.begin_again();
   hashes_.refuse_changes(store_.meta("content").value_or("{}"));
   name_trials();
-}
-
-// What was decided; in a new campaign how its search begins.
-std::vector<std::uint64_t> CampaignBook::journalled() {
-  std::vector<std::uint64_t> points;
-  for (const StoredDecision& decision : store_.decisions()) {
-    points.push_back(decision.point);
-  }
-  return points.empty() ? search_->next({}) : points;
 }
 
 // Trials keep the names that the store has for them.
@@ -137,33 +114,19 @@ Planner& CampaignBook::own_planner() {
   return *planner_;
 }
 
-CampaignBook::StoredStages CampaignBook::stored_stages() {
-  StoredStages stages;
-  for (StoredStage& stage : store_.stages()) {
-    const std::string key = stage.key;
-    if (!stages.emplace(key, std::move(stage)).second) {
-      throw Error(ErrorKind::kCheckpoint, "the store has stage " + key + " twice", directory_,
-                  "put back a copy of store.sqlite");
-    }
-  }
-  return stages;
-}
-
 void CampaignBook::load(Reactor& reactor, double now) {
   crash_point("coordinator.before_plan");
-  StoredStages stored = loaded_stages_ == 0 ? stored_stages() : StoredStages();
-  const std::vector<StagePlace> places = stages_to_load(stored);
+  StoredStages stored = order_.is_first() ? stored_stages(store_, directory_) : StoredStages();
+  const std::vector<StagePlace> places = order_.next(plan().graph, stored);
   std::vector<StoredStage> stages = put_plan(reactor, places, std::move(stored));
   crash_point("coordinator.after_plan");
-  const std::vector<std::size_t> first_trial = first_trials();
+  const std::vector<std::size_t> first_trial = order_.first_trials(plan());
   for (std::size_t i = 0; i < places.size(); ++i) {
     const std::size_t trial = first_trial[static_cast<std::size_t>(places[i])];
     add_entry(reactor, places[i], std::move(stages[i]),
               trial < plan().trials.size() ? plan().trials[trial].id : "", now);
   }
-  const StageGraph& graph = plan().graph;
-  loaded_stages_ = graph.order.size();
-  loaded_trials_ = plan().trials.size();
+  order_.taken_up(plan());
 }
 
 // One that the reactor has comes without a key.
@@ -187,12 +150,8 @@ void CampaignBook::add_entry(Reactor& reactor, StagePlace place, StoredStage sto
 }
 
 void CampaignBook::load_inputs_of(const std::string& key, Reactor& reactor, double now) {
-  std::vector<StagePlace> wanted;
-  for (const StagePlace input : plan().graph.stages.inputs(plan().graph.stages.place(key))) {
-    if (left_out_.erase(input) > 0) {
-      want(input, wanted);
-    }
-  }
+  const StageGraph& graph = plan().graph;
+  const std::vector<StagePlace> wanted = order_.inputs_left_out(graph, graph.stages.place(key));
   if (wanted.empty()) {
     return;
   }
@@ -203,90 +162,15 @@ void CampaignBook::load_inputs_of(const std::string& key, Reactor& reactor, doub
   }
 }
 
-// What is new in the plan, and trunks that were left out and are needed now. Inputs first.
-std::vector<StagePlace> CampaignBook::stages_to_load(const StoredStages& stored) {
-  const StageGraph& graph = plan().graph;
-  if (loaded_stages_ == 0) {
-    left_out_.clear();
-    const std::vector<bool> unwanted = unwanted_trunks(stored);
-    for (const StagePlace place : graph.order) {
-      if (unwanted[static_cast<std::size_t>(place)]) {
-        left_out_.insert(place);
-      }
-    }
-  }
-  std::vector<StagePlace> wanted;
-  for (std::size_t i = loaded_stages_; i < graph.order.size(); ++i) {
-    if (loaded_stages_ > 0 || !left_out_.contains(graph.order[i])) {
-      want(graph.order[i], wanted);
-    }
-  }
-  return wanted;
-}
-
-void CampaignBook::want(StagePlace stage, std::vector<StagePlace>& wanted) {
-  if (loaded_stages_ > 0) {  // a first plan leaves them out for good: who starts from them is done
-    for (const StagePlace input : plan().graph.stages.inputs(stage)) {
-      if (left_out_.erase(input) > 0) {
-        want(input, wanted);
-      }
-    }
-  }
-  wanted.push_back(stage);
-}
-
-// Of each new stage the trial that names it, or for a trunk one that starts from it. By place.
-std::vector<std::size_t> CampaignBook::first_trials() const {
-  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
-  const StageGraph& graph = plan().graph;
-  std::vector<std::size_t> first(graph.stages.size(), kNone);
-  for (std::size_t i = plan().trials.size(); i-- > loaded_trials_;) {
-    for (const std::string& key : plan().trials[i].stages) {
-      first[static_cast<std::size_t>(graph.stages.place(key))] = i;
-    }
-  }
-  for (std::size_t i = graph.order.size(); i-- > loaded_stages_;) {
-    const std::size_t trial = first[static_cast<std::size_t>(graph.order[i])];
-    for (const StagePlace input : graph.stages.inputs(graph.order[i])) {
-      std::size_t& known = first[static_cast<std::size_t>(input)];
-      known = known == kNone ? trial : known;
-    }
-  }
-  return first;
-}
-
-// Trunks that a plan of all trials at once would have, but that no stage still to be run reads:
-// trials that were planned one after another have run without them. By place.
-std::vector<bool> CampaignBook::unwanted_trunks(const StoredStages& stored) const {
-  const StageGraph& graph = plan().graph;
-  std::vector<bool> unwanted(graph.stages.size(), false);
-  if (stored.empty()) {
-    return unwanted;
-  }
-  std::vector<bool> read(graph.stages.size(), false);
-  for (auto place = graph.order.rbegin(); place != graph.order.rend(); ++place) {  // readers first
-    const auto at = static_cast<std::size_t>(*place);
-    const auto known = stored.find(graph.stages.key(*place));
-    const bool is_trunk = graph.stages.form(*place).form.example().train().trunk();
-    if (known == stored.end() && !read[at] && is_trunk) {
-      unwanted[at] = true;
-    } else if (known == stored.end() || known->second.state != StageState::kDone) {
-      for (const StagePlace input : graph.stages.inputs(*place)) {
-        read[static_cast<std::size_t>(input)] = true;
-      }
-    }
-  }
-  return unwanted;
-}
-
 // Settles and stores what is new or changed, in one transaction.
 std::vector<StoredStage> CampaignBook::put_plan(const Reactor& reactor,
                                                 const std::vector<StagePlace>& places,
                                                 StoredStages stored) {
   store_.begin();
-  std::vector<StoredStage> stages = put_stages(reactor, places, stored);
-  stop_unplanned(stored);
-  for (std::size_t i = loaded_trials_; i < plan().trials.size(); ++i) {
+  PlanRows rows(store_, artifacts_, plan(), stopped_);
+  std::vector<StoredStage> stages = rows.put_stages(reactor.stages(), places, stored);
+  rows.stop_unplanned(stored);
+  for (std::size_t i = order_.num_trials(); i < plan().trials.size(); ++i) {
     const PlannedTrial& trial = plan().trials[i];
     StoredTrial now{trial.id, trial_text(trial), is_stopped(trial.id)};
     if (i >= stored_trials_.size() || stored_trials_[i] != now) {
@@ -300,102 +184,8 @@ std::vector<StoredStage> CampaignBook::put_plan(const Reactor& reactor,
   return stages;
 }
 
-// By a trial that is not stopped.
-std::set<std::string> CampaignBook::needed_stages() const {
-  std::set<std::string> needed;
-  for (const PlannedTrial& trial : plan().trials) {
-    if (!is_stopped(trial.id)) {
-      needed.merge(with_inputs(trial.stages, plan().graph));
-    }
-  }
-  return needed;
-}
-
-// The key says what a stage makes, not which trunk it starts from: another plan may choose another,
-// so a stage that is not done takes the text of this one.
-std::vector<StoredStage> CampaignBook::put_stages(const Reactor& reactor,
-                                                  const std::vector<StagePlace>& places,
-                                                  StoredStages& stored) {
-  const SpecTable& table = plan().graph.stages;
-  const bool all_needed = stopped_.empty();
-  const std::set<std::string> needed = all_needed ? std::set<std::string>() : needed_stages();
-  std::unordered_map<const PlannedForm*, std::int64_t> forms;
-  std::vector<StoredStage> stages;
-  stages.reserve(places.size());
-  for (const StagePlace place : places) {
-    const std::string& key = table.key(place);
-    StoredStage& stage = stages.emplace_back();
-    if (reactor.stages().contains(key)) {
-      continue;  // what the reactor has it knows better
-    }
-    const PlannedForm& form = table.form(place);
-    const auto number = forms.try_emplace(&form, 0);
-    if (number.second) {
-      number.first->second = store_.put_form(form.form.text());
-    }
-    if (auto known = stored.extract(key); !known.empty()) {
-      stage = std::move(known.mapped());
-    }
-    const StageState before = stage.state;
-    stage.key = key;
-    settle(stage, all_needed || needed.contains(key));
-    std::string fillings = table.fillings(place);
-    const bool is_new = stage.row == 0;
-    const bool differs = stage.state != StageState::kDone &&
-                         (stage.form != number.first->second || stage.fillings != fillings);
-    if (is_new || differs) {
-      stage.label = form.form.example().label();
-      stage.form = number.first->second;
-      stage.fillings = std::move(fillings);
-    }
-    if (is_new || differs || stage.state != before) {
-      store_.put_stage(stage);
-    }
-  }
-  return stages;
-}
-
-// Trunks of an earlier plan that nothing starts from now.
-void CampaignBook::stop_unplanned(StoredStages& stored) {
-  for (auto& [key, stage] : stored) {
-    const bool is_open = stage.state == StageState::kPending || stage.state == StageState::kRunning;
-    if (is_open && !plan().graph.stages.contains(key)) {
-      stage.state = StageState::kStopped;
-      stage.gang = 0;
-      store_.put_stage(stage);
-    }
-  }
-}
-
-// A stage that is published although its transaction never came takes its result: the artifact is
-// the proof. What only stopped trials need is stopped, and goes on when another trial needs it.
-void CampaignBook::settle(StoredStage& stage, bool is_needed) const {
-  const bool is_open = stage.state == StageState::kPending || stage.state == StageState::kRunning ||
-                       stage.state == StageState::kStopped;
-  if (is_open && artifacts_.adopt(stage)) {
-    return;
-  }
-  if (stage.state == StageState::kPending && !is_needed) {
-    stage.state = StageState::kStopped;
-  } else if (stage.state == StageState::kStopped && is_needed) {
-    stage.state = StageState::kPending;
-  }
-}
-
 std::vector<TuningDecision> CampaignBook::decide_tuning(const Reactor& reactor) {
-  if (!sweep_.has_tune()) {
-    return {};
-  }
-  std::vector<TuningDecision> decisions =
-      tuning_decisions(sweep_.tune(), plan().trials, reactor.stages(), tuned_);
-  for (const TuningDecision& decision : decisions) {
-    store_.begin();
-    for (const auto& [path, value] : decision.values) {
-      store_.put_tuned(decision.group, path, value);
-    }
-    store_.commit();
-    crash_point("coordinator.after_tuning_decision");
-  }
+  std::vector<TuningDecision> decisions = decisions_.decide_tuning(plan().trials, reactor.stages());
   if (!decisions.empty()) {
     make_stored_plan();
   }
@@ -403,70 +193,13 @@ std::vector<TuningDecision> CampaignBook::decide_tuning(const Reactor& reactor) 
 }
 
 std::size_t CampaignBook::decide_search(const Reactor& reactor) {
-  if (!search_->is_adaptive()) {
-    return 0;
+  const std::vector<std::uint64_t> points =
+      decisions_.decide_search(plan().trials, reactor.stages(),
+                               [this](const std::string& trial) { return is_stopped(trial); });
+  if (!points.empty()) {
+    own_planner().add(points, decisions_.tuned());
   }
-  const std::string metric = search_metric(sweep_.search());
-  for (std::size_t i = 0; i < decided_.size(); ++i) {
-    if (decided_[i].outcome != Outcome::kOpen) {
-      continue;
-    }
-    const PlannedTrial& trial = plan().trials[i];
-    const std::optional<double> value = is_stopped(trial.id)
-                                            ? std::numeric_limits<double>::infinity()
-                                            : measured(trial, reactor.stages(), metric, "search");
-    if (value) {
-      decided_[i].cost = cost_of(metric, *value);
-      decided_[i].outcome = std::isfinite(decided_[i].cost) ? Outcome::kMeasured : Outcome::kLost;
-    }
-  }
-  const std::vector<std::uint64_t> points = search_->next(decided_);
-  if (points.empty()) {
-    return 0;
-  }
-  store_.begin();
-  for (const std::uint64_t point : points) {
-    store_.add_decision({point, "after " + std::to_string(decided_.size()) + " trials"});
-    decided_.push_back({point});
-  }
-  store_.commit();
-  crash_point("coordinator.after_search_decision");
-  own_planner().add(points, tuned_);
   return points.size();
-}
-
-bool CampaignBook::flush(std::string& why) {
-  if (group_.stages.empty() && group_.gangs.empty()) {
-    return true;
-  }
-  try {
-    store_.begin();
-    for (const auto& [row, stage] : group_.stages) {
-      store_.update_stage(*stage);
-    }
-    for (const auto& [id, process] : group_.gangs) {
-      if (process == kNoProcess) {
-        store_.remove_gang(id);
-      } else {
-        store_.put_gang({id, process, ""});
-        store_.set_meta(kLastGang, std::to_string(std::max(id, last_gang())));
-      }
-    }
-    store_.commit();
-  } catch (const Error& error) {
-    store_.rollback();
-    if (error.kind() != ErrorKind::kResource && error.kind() != ErrorKind::kIo) {
-      throw;
-    }
-    why = error.what();
-    return false;
-  }
-  group_ = {};
-  return true;
-}
-
-std::int64_t CampaignBook::last_gang() {
-  return std::stoll(store_.meta(kLastGang).value_or("0"));
 }
 
 void CampaignBook::put_stopped(const PlannedTrial& trial) {
@@ -480,12 +213,6 @@ void CampaignBook::put_stopped(const PlannedTrial& trial) {
 
 bool CampaignBook::is_stopped(const std::string& trial) const {
   return std::find(stopped_.begin(), stopped_.end(), trial) != stopped_.end();
-}
-
-std::set<std::string> CampaignBook::lost_groups(const Reactor& reactor) const {
-  return sweep_.has_tune()
-             ? undecidable_groups(sweep_.tune(), plan().trials, reactor.stages(), tuned_)
-             : std::set<std::string>();
 }
 
 bool CampaignBook::all_resolved(const Reactor& reactor) const {

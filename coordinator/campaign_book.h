@@ -5,21 +5,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "configs/schema/sweep.pb.h"
 #include "coordinator/artifacts.h"
+#include "coordinator/commit_group.h"
 #include "coordinator/content_hashes.h"
+#include "coordinator/decisions.h"
+#include "coordinator/load_order.h"
 #include "coordinator/plan.h"
 #include "coordinator/plan_cache.h"
 #include "coordinator/reactor.h"
 #include "coordinator/store.h"
-#include "coordinator/tuning.h"
 
 namespace finescale {
 
@@ -51,22 +51,18 @@ class CampaignBook {
   // Load again.
   [[nodiscard]] std::size_t decide_search(const Reactor& reactor);
 
-  // Changes of stages and gangs gather in a group, which flush() writes in one transaction: what
-  // rests on one of them is said to nobody before. The stage outlives the group and is written as
-  // it is then.
-  void update_stage(const StoredStage& stage) { group_.stages[stage.row] = &stage; }
-  void put_gang(std::int64_t id, std::int64_t pid) { group_.gangs[id] = pid; }
-  void remove_gang(std::int64_t id) { group_.gangs[id] = kNoProcess; }
-  // Whether the group is on disk. False: there is no space, or the disk fails; the group stays, and
-  // `why` says so.
-  [[nodiscard]] bool flush(std::string& why);
+  // Changes of stages and gangs gather in a group, which flush() writes.
+  void update_stage(const StoredStage& stage) { group_.update_stage(stage); }
+  void put_gang(std::int64_t id, std::int64_t pid) { group_.put_gang(id, pid); }
+  void remove_gang(std::int64_t id) { group_.remove_gang(id); }
+  [[nodiscard]] bool flush(std::string& why) { return group_.flush(store_, why); }
+  [[nodiscard]] bool is_flushed() const noexcept { return group_.is_empty(); }
 
   [[nodiscard]] std::string spec_of(const StoredStage& stage) { return store_.spec_of(stage); }
   void put_stopped(const PlannedTrial& trial);
 
   [[nodiscard]] std::vector<StoredGang> gangs() { return store_.gangs(); }
-  // The largest id of any gang there was: a gang that was given up may still call.
-  [[nodiscard]] std::int64_t last_gang();
+  [[nodiscard]] std::int64_t last_gang() { return finescale::last_gang(store_); }
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
   [[nodiscard]] std::int64_t epoch() const noexcept { return epoch_; }
   [[nodiscard]] std::int64_t stages_unshared() const noexcept { return plan().stages_unshared; }
@@ -74,11 +70,13 @@ class CampaignBook {
   [[nodiscard]] const StageGraph& graph() const noexcept { return plan().graph; }
   [[nodiscard]] const std::vector<std::string>& stopped() const noexcept { return stopped_; }
   [[nodiscard]] bool is_stopped(const std::string& trial) const;
-  [[nodiscard]] bool is_adaptive() const { return search_->is_adaptive(); }
+  [[nodiscard]] bool is_adaptive() const { return decisions_.is_adaptive(); }
   [[nodiscard]] bool decides_by_results() const { return sweep_.has_tune() || is_adaptive(); }
 
   // Tuning groups that nothing will decide any more.
-  [[nodiscard]] std::set<std::string> lost_groups(const Reactor& reactor) const;
+  [[nodiscard]] std::set<std::string> lost_groups(const Reactor& reactor) const {
+    return decisions_.lost_groups(plan().trials, reactor.stages());
+  }
   // No trial waits for a tuning decision that may still come.
   [[nodiscard]] bool all_resolved(const Reactor& reactor) const;
   [[nodiscard]] bool any_failed(const Reactor& reactor) const;
@@ -86,27 +84,12 @@ class CampaignBook {
  private:
   void make_stored_plan();
   void name_trials();
-  [[nodiscard]] std::vector<std::uint64_t> journalled();
-  using StoredStages = std::unordered_map<std::string, StoredStage>;  // by key
-  static constexpr std::int64_t kNoProcess = -1;
-
-  void settle(StoredStage& stage, bool is_needed) const;
-  [[nodiscard]] StoredStages stored_stages();
-  // Of these places; one that the reactor has gets no key.
+  // One transaction; as PlanRows::put_stages.
   [[nodiscard]] std::vector<StoredStage> put_plan(const Reactor& reactor,
                                                   const std::vector<StagePlace>& places,
                                                   StoredStages stored);
-  [[nodiscard]] std::vector<StoredStage> put_stages(const Reactor& reactor,
-                                                    const std::vector<StagePlace>& places,
-                                                    StoredStages& stored);
-  [[nodiscard]] std::set<std::string> needed_stages() const;
-  [[nodiscard]] std::vector<bool> unwanted_trunks(const StoredStages& stored) const;
-  [[nodiscard]] std::vector<StagePlace> stages_to_load(const StoredStages& stored);
   void add_entry(Reactor& reactor, StagePlace place, StoredStage stored, const std::string& trial,
                  double now);
-  void want(StagePlace stage, std::vector<StagePlace>& wanted);
-  void stop_unplanned(StoredStages& stored);
-  [[nodiscard]] std::vector<std::size_t> first_trials() const;
 
   [[nodiscard]] const Plan& plan() const noexcept {
     return planner_ != nullptr ? planner_->plan() : cached_->plan();
@@ -121,21 +104,13 @@ class CampaignBook {
   ContentHash hash_;
   PlanCache* plans_;
   std::int64_t epoch_ = 0;
-  TunedValues tuned_;
-  std::unique_ptr<Search> search_;
+  Decisions decisions_;
   std::unique_ptr<Planner> planner_;  // null: the plan is still the cache's
   const Planner* cached_ = nullptr;
-  std::size_t loaded_stages_ = 0;  // of the graph's order, and of the trials
-  std::size_t loaded_trials_ = 0;
-  std::set<StagePlace> left_out_;     // trunks that nothing has needed so far
-  std::vector<Observation> decided_;  // of an adaptive search: by its journal, trial by trial
+  LoadOrder order_;
+  CommitGroup group_;
   std::vector<std::string> stopped_;
   std::vector<StoredTrial> stored_trials_;  // until the plan is loaded
-  struct Group {
-    std::map<std::int64_t, const StoredStage*> stages;  // by row: written in one order
-    std::map<std::int64_t, std::int64_t> gangs;         // id -> process, or kNoProcess
-  };
-  Group group_;
 };
 
 }  // namespace finescale

@@ -11,6 +11,7 @@
 #include "comm/rpc/endpoint.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -30,7 +31,7 @@ bool is_fresh(const std::string& path) {
 
 std::string current_status(const std::string& directory) {
   const auto address = read_address(directory);
-  const bool is_elsewhere = address && address->machine != machine_name();
+  const bool is_elsewhere = address && address->machine != host_name();
   if (address && (!is_elsewhere || !is_loopback(address->host))) {
     try {
       CoordinatorClient client(*address);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <ctime>
 
+#include <atomic>
 #include <csignal>
 #include <initializer_list>
 
@@ -15,7 +16,7 @@ constexpr std::time_t kSameWishSeconds = 1;
 
 // A handler has no other way than these.
 // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
-volatile std::sig_atomic_t noted = 0;
+std::atomic<int> noted = 0;  // set on one thread, read on others
 timespec noted_at{};
 // NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 

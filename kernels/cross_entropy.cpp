@@ -29,7 +29,8 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part, const HeadBias* bias) {
+                          const VocabularyPart* part, const HeadBias* bias,
+                          const TeacherRows* teacher) {
   const KernelSpan span(stream, [&] {
     return KernelCall{"head_and_loss",
                       {x.rows(), weight.rows(), weight.cols()},
@@ -39,9 +40,12 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
-                                gathered, scratch, part, bias);
+                                gathered, scratch, part, bias, teacher);
       return;
     case DeviceType::kCuda:
+      if (teacher != nullptr) {
+        no_kernel("divergence");
+      }
       cuda::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
                                  gathered, scratch, part, bias);
       return;

@@ -9,6 +9,7 @@
 
 #include "core/device.h"
 #include "core/tensor.h"
+#include "kernels/divergence.h"
 
 namespace finescale {
 
@@ -24,8 +25,8 @@ constexpr std::int32_t kIgnoreLabel = -100;
 struct VocabularyPart {
   std::int64_t begin = 0;
   // Given this rank's statistics [R, 3] of a chunk (largest logit, sum of exp(logit - largest),
-  // logit of the label or 0 when another rank holds it), puts those of the whole vocabulary in
-  // their place. Collective over the ranks that share the vocabulary.
+  // logit of the label or 0 when another rank holds it), with a teacher its [R, 7], puts those of
+  // the whole vocabulary in their place. Collective over the ranks that share the vocabulary.
   std::function<void(const TensorView& statistics)> combine;
 };
 
@@ -41,12 +42,14 @@ struct HeadBias {
 // front of the head product (gathered [T, C] scratch). With a part, labels count from the whole
 // vocabulary's begin and dx is this rank's part of a sum. Forward only when dx is empty. Else dx
 // [T, C] is overwritten by scale * gradient, and dweight [V, C] += scale * gradient unless empty.
-// scale is 1 / labelled tokens of the global batch.
+// scale is 1 / labelled tokens of the global batch. With a teacher (on the CPU) the loss of a token
+// is what its rule says.
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part = nullptr, const HeadBias* bias = nullptr);
+                          const VocabularyPart* part = nullptr, const HeadBias* bias = nullptr,
+                          const TeacherRows* teacher = nullptr);
 
 // Softmax cross-entropy of given logits [R, V] in place: logits become scale * weights * (softmax -
 // onehot); losses [R]. labels [R] all valid. Used per chunk by the above; the CUDA twin is the same

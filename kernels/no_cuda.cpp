@@ -128,7 +128,7 @@ void linear_cross_entropy(const Stream& /*stream*/, const TensorView& /*x*/,
                           const TensorView& /*losses*/, const TensorView& /*dx*/,
                           const TensorView& /*dweight*/, const TensorView& /*gathered*/,
                           const TensorView& /*scratch*/, const VocabularyPart* /*part*/,
-                          const HeadBias* /*bias*/) {
+                          const HeadBias* /*bias*/, const TeacherRows* /*teacher*/) {
   no_kernel("linear_cross_entropy");
 }
 void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& /*logits*/,

@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "configs/chosen_tensors.h"
+#include "configs/mesh_plan.h"
+#include "configs/method_shape.h"
 
 namespace finescale {
 
@@ -38,6 +40,11 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   const double passes = trains_base ? 6 : 4;
   double per_token =
       passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
+  if (method.has_vera()) {  // random matrices beside few parameters
+    const planner::ModelShape model = model_shape(shape);
+    per_token =
+        passes * parameters + 2 * shape.num_layers * method_shape(method, shape).products(model);
+  }
   if (method.lora().init() == config::LORA_INIT_PISSA) {  // a frozen branch of the same size
     per_token += 4.0 * static_cast<double>(adapter_parameters);
   }
@@ -52,6 +59,16 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   return static_cast<double>(tokens) * per_token +
          static_cast<double>(labels) * head_passes * head +
          attention * static_cast<double>(shape.query()) * sum_attended;
+}
+
+double forward_flops(const DecoderShape& shape, std::int64_t tokens, std::int64_t labels,
+                     double sum_attended) {
+  const auto parameters =
+      static_cast<double>(model_shape(shape).layers * model_shape(shape).layer_matrices());
+  const double head = static_cast<double>(shape.vocab_size) * shape.hidden_size;
+  return 2 * (static_cast<double>(tokens) * parameters + static_cast<double>(labels) * head +
+              static_cast<double>(shape.num_layers) * static_cast<double>(shape.query()) *
+                  sum_attended);
 }
 
 }  // namespace finescale

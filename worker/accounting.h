@@ -22,5 +22,8 @@ namespace finescale {
 [[nodiscard]] double train_flops(const ModelLayout& layout, const config::Method& method,
                                  std::int64_t adapter_parameters, std::int64_t tokens,
                                  std::int64_t labels, double sum_attended);
+// Of a forward pass: tokens x 2 P + labels x 2 V C + 2 L H D times the sum.
+[[nodiscard]] double forward_flops(const DecoderShape& shape, std::int64_t tokens,
+                                   std::int64_t labels, double sum_attended);
 
 }  // namespace finescale

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -32,7 +33,7 @@ namespace finescale {
 namespace {
 
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
-volatile std::sig_atomic_t term_signal = 0;
+std::atomic<int> term_signal = 0;
 
 void on_signal(int signal) {
   term_signal = signal;

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 
 #include "comm/rpc/address.h"
@@ -13,6 +12,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -32,12 +32,6 @@ double seconds_since(Clock::time_point begin) {
 
 double clock_seconds() {
   return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 }  // namespace
@@ -82,9 +76,9 @@ std::string Leader::enroll_once() {
   if (!address) {
     return "no coordinator.json is in " + options_.campaign;
   }
-  if (is_loopback(address->host) && address->machine != machine_name()) {
+  if (is_loopback(address->host) && address->machine != host_name()) {
     return "the coordinator on " + address->machine + " serves only its own machine, and this is " +
-           machine_name() + ": give resources.interface";
+           host_name() + ": give resources.interface";
   }
   auto client = std::make_shared<CoordinatorClient>(*address);
   proto::RegisterRequest request;

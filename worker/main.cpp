@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
+#include "core/signal_thread.h"
 #include "worker/gang_loop.h"
 #include "worker/run_command.h"
 #include "worker/tool/data_tool.h"
@@ -134,6 +135,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   finescale::limit_spinning(argv);
+  const finescale::SignalThread signals;  // before any other thread
   try {
     if (argc > 2 && std::string_view(argv[1]) == "tool") {
       if (const auto command = finescale::find_tool_command(argv[2])) {

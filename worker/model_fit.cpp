@@ -25,4 +25,23 @@ void check_model_fits(const config::ModelConfig& model, const Tokenizer& tokeniz
   }
 }
 
+void check_teacher_fits(const config::ModelConfig& teacher, const config::ModelConfig& pupil,
+                        const config::DataRules& rules) {
+  const DecoderShape theirs = decoder_shape(teacher);
+  const int tokens = decoder_shape(pupil).vocab_size;
+  if (theirs.vocab_size != tokens) {
+    throw Error(ErrorKind::kConfig,
+                "the teacher has " + std::to_string(theirs.vocab_size) +
+                    " tokens, the model that learns has " + std::to_string(tokens),
+                "train.objective.distill.teacher", "choose models of one vocabulary");
+  }
+  if (rules.max_length() > theirs.max_positions) {
+    throw Error(ErrorKind::kConfig,
+                "data.max_length is " + std::to_string(rules.max_length()) +
+                    ", must be <= the teacher's " + std::to_string(theirs.max_positions) +
+                    " positions",
+                "data.max_length", "set data.max_length");
+  }
+}
+
 }  // namespace finescale

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/tensor_element.h"
 #include "kernels/bias.h"
 #include "kernels/factors.h"
 #include "kernels/reduce.h"
@@ -15,19 +16,6 @@
 #include "worker/owned_parameters.h"
 
 namespace finescale {
-
-namespace {
-
-double element_of(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
-
-void set_element(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
-}
-
-}  // namespace
 
 UpdateRange OwnedParameters::range_of_part(std::size_t index, std::int64_t step) const {
   const Part& part = parts_[index];
@@ -93,7 +81,7 @@ void OwnedParameters::update_whole(const Stream& stream, const UpdateStep& step,
       }
     });
   };
-  const auto element = [this](const TensorView& view, std::int64_t index) {
+  const auto address = [this](const TensorView& view, std::int64_t index) {
     return view.as<std::byte>() + static_cast<std::size_t>(index) * element_bytes_;
   };
   const auto for_own_parts = [&](const auto& visit) {
@@ -109,7 +97,7 @@ void OwnedParameters::update_whole(const Stream& stream, const UpdateStep& step,
     rule_->gather(stream, range, step);
     for_runs(part, [&](std::int64_t from, std::int64_t to, std::int64_t count) {
       if (part.is_counted) {
-        std::memcpy(element(whole, to), element(range.gradient, from),
+        std::memcpy(address(whole, to), address(range.gradient, from),
                     static_cast<std::size_t>(count) * element_bytes_);
       }
     });
@@ -129,14 +117,14 @@ void OwnedParameters::update_whole(const Stream& stream, const UpdateStep& step,
   rule_->make_direction(stream, whole, state, step);
   for_own_parts([&](const Part& part, const UpdateRange& range) {
     for_runs(part, [&](std::int64_t to, std::int64_t from, std::int64_t count) {
-      std::memcpy(element(range.gradient, to), element(whole, from),
+      std::memcpy(address(range.gradient, to), address(whole, from),
                   static_cast<std::size_t>(count) * element_bytes_);
     });
     const std::int64_t first = part.range.begin - set_->offset(tensor);
     for (std::int64_t i = 0; !scale.rows.empty() && i < part.range.size(); ++i) {
       const std::int64_t row = (first + i) / set_->local_shape(tensor)[1];
       set_element(range.gradient, i,
-                  element_of(range.gradient, i) * scale.rows[static_cast<std::size_t>(row)]);
+                  element(range.gradient, i) * scale.rows[static_cast<std::size_t>(row)]);
     }
     rule_->apply(stream, range, step);
   });
@@ -202,7 +190,7 @@ void OwnedParameters::carry_over(Group& shard, const MovedFrom& from) {
         }
       };
       for_each_owned([&](const TensorView& state, std::int64_t i, std::size_t place) {
-        whole[place] = element_of(state, i);
+        whole[place] = element(state, i);
       });
       if (is_cut_ && shard.size() > 1) {  // one summand of each element is not zero
         ordered_all_reduce(shard, TensorView(whole.data(), DType::kF64, {std::ssize(whole)}));

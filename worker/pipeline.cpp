@@ -49,7 +49,8 @@ Pipeline::~Pipeline() {
   }
 }
 
-double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scale) {
+double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scale,
+                       const Before& before) {
   micro_batches_ = &micro_batches;
   scale_ = scale;
   const auto count = std::ssize(micro_batches);
@@ -57,6 +58,9 @@ double Pipeline::train(const std::vector<MicroBatch>& micro_batches, double scal
   for (Piece& piece : pieces_) {
     mine_ = piece.trainable->begin_step(count);
     rounds = piece.trainable->num_rounds();
+  }
+  if (before) {
+    before(mine_);
   }
   losses_.assign(mine_.size(), 0);
   next_rows_ = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -28,7 +29,10 @@ class Pipeline {
 
   // Forward and backward passes of a step; gradients of scale x loss are summed when it returns.
   // Returns the sum of the losses of all labelled tokens, the same bits on every rank and mesh.
-  [[nodiscard]] double train(const std::vector<MicroBatch>& micro_batches, double scale);
+  // before: called in front of the passes with the numbers of this rank's micro-batches.
+  using Before = std::function<void(std::span<const std::int64_t> mine)>;
+  [[nodiscard]] double train(const std::vector<MicroBatch>& micro_batches, double scale,
+                             const Before& before = {});
 
   [[nodiscard]] PieceLinks& links() noexcept { return links_; }
   // Of the tapes of all micro-batches in flight.

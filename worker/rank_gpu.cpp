@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/rank_gpu.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <vector>
+
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -24,7 +24,7 @@ std::vector<RankPlace> places_of(Group& world, const GpuSurvey& survey) {
     offsets.push_back(rank * sizeof(RankPlace));
   }
   RankPlace mine;
-  ::gethostname(mine.host.data(), mine.host.size() - 1);
+  host_name().copy(mine.host.data(), mine.host.size() - 1);
   mine.num_gpus = survey.usable() ? std::ssize(survey.gpus) : 0;
   world.all_gather(std::as_bytes(std::span(&mine, 1)), std::as_writable_bytes(std::span(places)),
                    offsets);

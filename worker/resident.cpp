@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/resident.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "checkpoint/checkpoint.h"
@@ -167,8 +168,10 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
   });
 }
 
-void Resident::keep_only(const BaseModel* model) {
-  models_.entries.remove_if([model](const auto& entry) { return entry.second.get() != model; });
+void Resident::keep_only(const std::vector<const BaseModel*>& models) {
+  models_.entries.remove_if([&](const auto& entry) {
+    return std::find(models.begin(), models.end(), entry.second.get()) == models.end();
+  });
 }
 
 std::optional<config::StageSpec> Resident::adapter_stage(const config::ModelSource& source,
@@ -198,9 +201,11 @@ AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& 
                   {.quantised = quantisation_of(made_by->train().train().method())});
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : out.base->pieces) {
-    out.adapters.push_back(make_method(
-        made_by->train().train().method(),
-        {.layout = &piece->layout, .base = base_weights(engine, *piece), .is_fresh = false}));
+    out.adapters.push_back(
+        make_method(made_by->train().train().method(), {.layout = &piece->layout,
+                                                        .base = base_weights(engine, *piece),
+                                                        .seed = made_by->train().seed(),
+                                                        .is_fresh = false}));
     Method& adapter = *out.adapters.back();
     for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
       if (set != nullptr) {

@@ -62,8 +62,8 @@ class Resident {
   [[nodiscard]] AdaptedModel adapted(const Engine& engine, const config::ModelSource& source,
                                      DType dtype, const InputDirs& dirs);
 
-  // Drops the weights of other sources.
-  void keep_only(const BaseModel* model);
+  // Drops the weights of sources that are none of these.
+  void keep_only(const std::vector<const BaseModel*>& models);
 
  private:
   template <class T>

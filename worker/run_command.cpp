@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -35,7 +36,7 @@ namespace finescale {
 namespace {
 
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
-volatile std::sig_atomic_t stop_signal = 0;
+std::atomic<int> stop_signal = 0;
 
 void on_signal(int signal) {
   stop_signal = signal;

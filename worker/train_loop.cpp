@@ -64,7 +64,7 @@ class Loop {
     const Clock::time_point begin = Clock::now();
     const TraceStep step(trace(), progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
-    const double scale = 1.0 / static_cast<double>(parts_.model->num_terms(batch_));
+    const double scale = 1.0 / parts_.model->num_terms(batch_);
     parts_.model->begin_step(progress_.step + 1);
     const double loss = parts_.model->forward_backward(batch_, scale) * scale;
     const double norm = parts_.model->gradient_norm();
@@ -92,6 +92,10 @@ class Loop {
         parts_.model->layout(), config_.method(),
         parts_.model->method().changes_base() ? 0 : parts_.model->num_trainable(),
         batch_.num_tokens, batch_.num_labels, sum_attended(parts_.model->layout().shape(), batch_));
+    if (const Teacher* teacher = parts_.model->teacher()) {
+      progress_.flops += forward_flops(teacher->shape(), batch_.num_tokens, batch_.num_labels,
+                                       sum_attended(teacher->shape(), batch_));
+    }
     if (progress_.step % config_.log_every() == 0 || progress_.step == parts_.loader->num_steps()) {
       proto::StepRow& row = *progress_.rows.add_steps();
       row.set_step(progress_.step);

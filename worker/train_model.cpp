@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/error.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/optim/average.h"
@@ -101,9 +102,25 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
 
 double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {
   if (objective_->needs_baseline() && !baselines_) {
-    baselines_ = baselines_of(*eval_, *reference_, batch.micro_batches, max_tokens_);
+    baselines_ = baselines_of(*eval_, reference_, batch.micro_batches, max_tokens_);
   }
-  return pipeline_.train(batch.micro_batches, scale);
+  if (teacher_ == nullptr) {
+    FS_CHECK(!objective_->divergence(), "a distilling objective has no teacher");
+    return pipeline_.train(batch.micro_batches, scale);
+  }
+  const double loss = pipeline_.train(
+      batch.micro_batches, scale,
+      [&](std::span<const std::int64_t> mine) { teacher_->see(batch.micro_batches, mine); });
+  teacher_->let_go();
+  return loss;
+}
+
+void TrainModel::set_teacher(Teacher* teacher) {
+  teacher_ = teacher;
+  for (const auto& piece : pieces_) {
+    piece->model().set_teach(
+        [this](const MicroBatch& micro_batch) { return teacher_->rows(micro_batch); });
+  }
 }
 
 void TrainModel::begin_step(std::int64_t step) {
@@ -159,6 +176,7 @@ MemoryUse TrainModel::memory() const {
     use.weights += static_cast<std::int64_t>(values.size_bytes());
   }
   use.activations += static_cast<std::int64_t>(pipeline_.memory_bytes() + eval_->memory_bytes());
+  use.activations += teacher_ == nullptr ? 0 : static_cast<std::int64_t>(teacher_->memory_bytes());
   use.communication += static_cast<std::int64_t>(pipeline_.message_bytes());
   return use;
 }

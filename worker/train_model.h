@@ -16,6 +16,7 @@
 #include "worker/data/loader.h"
 #include "worker/eval/eval_model.h"
 #include "worker/objectives/pair_loss.h"
+#include "worker/objectives/teacher.h"
 #include "worker/pipeline.h"
 #include "worker/trainable.h"
 
@@ -32,14 +33,19 @@ class TrainModel {
 
   // What an objective with a reference compares with; must outlive it.
   void set_reference(const ReferenceScores* reference) noexcept { reference_ = reference; }
-  // Terms that the loss of a batch is the mean of: labelled tokens, or pairs.
-  [[nodiscard]] std::int64_t num_terms(const GlobalBatch& batch) const {
-    return objective_->needs_pairs() ? batch.num_pairs : batch.num_labels;
+  // What a distilling objective learns from; must outlive it.
+  void set_teacher(Teacher* teacher);
+  [[nodiscard]] const Teacher* teacher() const noexcept { return teacher_; }
+  // What the sum of a batch's losses is divided by: its labelled tokens or pairs, each by its
+  // weight; a batch of which nothing counts has the loss 0.
+  [[nodiscard]] double num_terms(const GlobalBatch& batch) const {
+    const double terms = objective_->needs_pairs() ? batch.pair_weight : batch.label_weight;
+    return terms > 0 ? terms : 1;
   }
   // Which update the next passes are for, from 1.
   void begin_step(std::int64_t step);
-  // Sum of the losses of all labelled tokens or pairs; the gradient of scale x that sum is kept for
-  // the update. The same bits on every rank, and on every mesh of equal tensor size.
+  // Sum of the weighted losses of all labelled tokens or pairs; the gradient of scale x that sum is
+  // kept for the update. The same bits on every rank, and on every mesh of equal tensor size.
   [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale);
   // Euclidean norm of the whole gradient. Once per step: it also completes sums over copies.
   [[nodiscard]] double gradient_norm();
@@ -87,6 +93,7 @@ class TrainModel {
   Engine engine_;
   std::unique_ptr<Objective> objective_;
   const ReferenceScores* reference_ = nullptr;
+  Teacher* teacher_ = nullptr;
   std::optional<Baselines> baselines_;  // of the batch of this step
   std::int64_t max_tokens_ = 0;         // of a micro-batch
   std::vector<std::unique_ptr<Trainable>> pieces_;

@@ -89,14 +89,19 @@ class TrainStage {
     resident_base_ = in_.resident->base(engine, spec_.model(), dtype, spec_.seed(), *in_.dirs,
                                         base_form(engine_, spec_.train()));
     base_ = resident_base_.get();
-    in_.resident->keep_only(resident_base_.get());  // what else was measured makes room
+    const std::unique_ptr<Objective> objective = make_objective(spec_.train().objective());
+    std::vector<const BaseModel*> needed = {resident_base_.get()};
+    if (objective->divergence()) {
+      find_teacher(dtype);
+      needed.push_back(learnt_from_.base.get());
+    }
+    in_.resident->keep_only(needed);  // what else was measured makes room
     if (leaves_whole_weights(spec_.train().method()) && !spec_.model().has_fresh()) {
       // The resident weights stay as they are; the stage trains a copy.
       copy_ = std::make_unique<BaseModel>(copy_of(engine, *resident_base_));
       base_ = copy_.get();
     }
     check_model_fits(base_->config, *tokenizer_, spec_.rules());
-    const std::unique_ptr<Objective> objective = make_objective(spec_.train().objective());
     check_data(*objective, *data_);
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
@@ -110,10 +115,29 @@ class TrainStage {
       reference_ = std::make_unique<ReferenceScores>(start.eval(), *data_, *loader_);
       model_->set_reference(reference_.get());
     }
+    if (objective->divergence()) {
+      teacher_model_ = std::make_unique<MeasuredModel>(engine_, std::move(learnt_from_));
+      teacher_ = std::make_unique<Teacher>(teacher_model_->eval(), *objective->divergence(),
+                                           loader_->max_micro_batches(),
+                                           loader_->max_micro_batch_tokens());
+      model_->set_teacher(teacher_.get());
+    }
     writer_ = std::make_unique<AsyncCheckpointWriter>(world_, write_newest);
     for (const config::DatasetRef& set : spec_.eval()) {
       eval_sets_.push_back(in_.resident->dataset(set, spec_.rules(), spec_.tokenizer(), *in_.dirs));
     }
+  }
+
+  // The model that the stage distils, as it was when the stage was planned.
+  void find_teacher(DType dtype) {
+    learnt_from_ = {resident_base_, {}};
+    if (!spec_.has_teacher()) {
+      return;
+    }
+    const Engine& engine = *in_.engine;
+    learnt_from_ = in_.resident->adapted(engine, spec_.teacher(), dtype, *in_.dirs);
+    teacher_base_ = learnt_from_.base;
+    check_teacher_fits(teacher_base_->config, resident_base_->config, spec_.rules());
   }
 
   // A trunk leaves what a resume needs: the stages that start from it go on as if resumed.
@@ -236,6 +260,11 @@ class TrainStage {
         add_values(*piece, use);
       }
     }
+    if (teacher_base_ != nullptr && teacher_base_ != resident_base_) {
+      for (const auto& piece : teacher_base_->pieces) {
+        add_values(*piece, use);
+      }
+    }
     use.data += static_cast<std::int64_t>(data_->memory_bytes());
     use.data += reference_ == nullptr ? 0 : static_cast<std::int64_t>(reference_->memory_bytes());
     for (const auto& set : eval_sets_) {
@@ -302,6 +331,10 @@ class TrainStage {
   BaseModel* base_ = nullptr;
   std::unique_ptr<TrainLoader> loader_;
   std::unique_ptr<ReferenceScores> reference_;
+  AdaptedModel learnt_from_;                 // until the teacher is made of it
+  std::shared_ptr<BaseModel> teacher_base_;  // of its own; null: the stage's
+  std::unique_ptr<MeasuredModel> teacher_model_;
+  std::unique_ptr<Teacher> teacher_;
   std::unique_ptr<TrainModel> model_;
   TrainProgress progress_;
   std::int64_t end_ = 0;  // updates of this stage and of what it starts from

@@ -330,6 +330,7 @@ void Trainable::add_memory(MemoryUse& use) const {
   if (const ParameterSet* constants = method_->constants(); constants != nullptr) {
     use.weights += bytes(constants->flat().size_bytes());
   }
+  use.weights += bytes(method_->seeded_bytes());
   use.gradients += bytes(method_->measured_bytes());
   use.optimizer += bytes(owned_->moment_bytes());
   use.communication += bytes(owned_->packed_bytes());

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/rpc/address.h"
 
-#include <unistd.h>
-
-#include <array>
-
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -42,12 +38,6 @@ std::optional<CoordinatorAddress> read_address(const std::string& campaign) {
   } catch (const nlohmann::json::exception&) {
     return std::nullopt;
   }
-}
-
-std::string machine_name() {
-  std::array<char, 256> name{};
-  ::gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 }  // namespace finescale

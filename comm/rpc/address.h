@@ -13,6 +13,5 @@ namespace finescale {
 void write_address(const std::string& campaign, const CoordinatorAddress& address);
 // Nothing when there is none or it cannot be read.
 [[nodiscard]] std::optional<CoordinatorAddress> read_address(const std::string& campaign);
-[[nodiscard]] std::string machine_name();
 
 }  // namespace finescale

@@ -18,6 +18,7 @@
 #include "core/descriptor.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_name.h"
 #include "core/unique_handle.h"
 
 namespace finescale {
@@ -159,7 +160,7 @@ Endpoint make_endpoint(const std::string& interface, const std::string& campaign
     return endpoint;
   }
   const KeyPair authority = campaign_authority(campaign);
-  const CertificateSubject coordinator{"coordinator", {endpoint.host, machine_name()}};
+  const CertificateSubject coordinator{"coordinator", {endpoint.host, host_name()}};
   endpoint.server = TlsIdentity{
       authority.certificate,
       issue_certificate(authority, coordinator, CertificateUse::kServer, kCertificateDays)};

@@ -12,6 +12,7 @@
 #include "coordinator/commands/command.h"
 #include "coordinator/store.h"
 #include "core/error.h"
+#include "core/host_name.h"
 
 namespace finescale {
 
@@ -22,7 +23,7 @@ namespace {
 std::optional<proto::ControlReply> ask_coordinator(const std::string& directory,
                                                    proto::ControlRequest request, double timeout) {
   const auto address = read_address(directory);
-  if (!address || (is_loopback(address->host) && address->machine != machine_name())) {
+  if (!address || (is_loopback(address->host) && address->machine != host_name())) {
     return std::nullopt;
   }
   request.set_token(address->token);
@@ -48,7 +49,7 @@ int stop(const std::string& directory, const std::vector<std::string>& trials) {
   request.mutable_trials()->Assign(trials.begin(), trials.end());
   const std::optional<proto::ControlReply> reply = ask_coordinator(directory, request, 10);
   const auto address = read_address(directory);
-  if (!reply && address && address->machine != machine_name()) {
+  if (!reply && address && address->machine != host_name()) {
     throw Error(
         ErrorKind::kResource,
         "its coordinator runs on " + address->machine + ", or did, and does not answer here",

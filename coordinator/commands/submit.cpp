@@ -98,10 +98,12 @@ int submit(const SubmitArguments& arguments, bool json) {
   const CheckedSweep checked = check_sweep(arguments.file, to_overrides(arguments.settings));
   const config::Resources& resources = checked.sweep.resources();
   if (resources.launcher().has_pool()) {
-    throw Error(ErrorKind::kConfig,
-                "with the launcher pool each gang is a job, and finescale run is none",
-                "resources.launcher.pool",
-                "finescale run on a login node: it submits the jobs; started again it finds them");
+    throw Error(
+        ErrorKind::kConfig,
+        "finescale submit makes one job of a sweep; the launcher pool makes one of each gang",
+        "resources.launcher.pool",
+        "finescale run on a login node submits those jobs, and started again finds them; "
+        "--set resources.launcher='{srun: {}}' makes it one job");
   }
   BatchJob job = batch_job(arguments, checked.directory);
   if (arguments.dry_run) {

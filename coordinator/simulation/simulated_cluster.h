@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -195,6 +196,7 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   std::vector<Event> events_;  // a heap, the next one in front
   std::map<std::int64_t, Gang> gangs_;
   std::map<std::uint64_t, Call> calls_;  // open ones
+  std::set<std::uint64_t> older_calls_;  // to a coordinator before: they must be refused
   std::vector<GangExit> exits_;
   std::int64_t epoch_ = 0;  // of the coordinator; 0: there is none
   double up_since_ = 0;

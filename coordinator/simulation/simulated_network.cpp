@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls on their way to the coordinator and back, and what the referee thinks of the answers.
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -25,6 +26,24 @@ std::vector<std::string> commits_of(const RpcMessage& message) {
     }
   }
   return keys;
+}
+
+// Whether the answer grants nothing.
+bool refuses(const RpcReply& reply) {
+  return std::visit(
+      Overloaded{
+          [](const proto::RegisterReply& m) { return !m.accepted(); },
+          [](const proto::NextReply& m) { return m.order() == proto::NextReply::EXIT; },
+          [](const proto::HeartbeatReply& m) {
+            return m.action() == proto::HeartbeatReply::ABANDON;
+          },
+          [](const proto::CommitReply& m) {
+            return !m.accepted() && std::none_of(m.more().begin(), m.more().end(),
+                                                 [](const auto& part) { return part.accepted(); });
+          },
+          [](const auto&) { return true; },
+      },
+      reply);
 }
 
 }  // namespace
@@ -131,6 +150,9 @@ void SimulatedCluster::judge_registration(const Call& call, const proto::Registe
 
 void SimulatedCluster::answer(std::uint64_t request, RpcReply reply) {
   const auto found = calls_.find(request);
+  if (older_calls_.erase(request) > 0 && !refuses(reply)) {
+    referee_.violation("coordinator", "heard a call to an earlier one");
+  }
   if (found == calls_.end()) {
     if (const auto* next = std::get_if<proto::NextReply>(&reply)) {  // of a call that came twice
       judge({}, *next);
@@ -160,6 +182,7 @@ void SimulatedCluster::arrive(Event& event, std::optional<RpcRequest>& call) {
   }
   if (event.epoch != epoch_) {
     calls_.erase(event.call->id);
+    older_calls_.insert(event.call->id);
   } else if (calls_.contains(event.call->id)) {
     gangs_.at(event.gang).spoke_at = clock_.now();
   }

@@ -38,6 +38,7 @@
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/row_gemm.h"
+#include "kernels/scaled_matrix.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::bench {
@@ -373,10 +374,26 @@ void add_embedding_and_head(const Model& m) {
                          (*a)[3].view(), (*a)[4].view(), (*a)[5].view(), (*a)[6].view());
   });
   const std::int64_t logit_rows = 128;
-  auto l = arrays(Shape{logit_rows, m.V}, Shape{logit_rows});
+  auto l = arrays(Shape{logit_rows, m.V}, Shape{logit_rows}, Shape{logit_rows, m.V},
+                  Shape{logit_rows, kDivergenceStatistics});
   const TensorView some = TensorView(tokens->data(), DType::kI32, Shape{logit_rows});
   add("cross_entropy_in_place" + at, {10 * d(logit_rows * m.V), size(2 * logit_rows * m.V)}, [=] {
     cross_entropy_in_place(Stream(), (*l)[0].view(), some, {}, 1e-3, (*l)[1].view(), true);
+  });
+  // Of a teacher's distribution: the likelihood's part is left out.
+  add("divergence" + at, {30 * d(logit_rows * m.V), size(5 * logit_rows * m.V)}, [=] {
+    divergence_statistics(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, (*l)[3].view());
+    divergence_finish(Stream(), {}, (*l)[0].view(), (*l)[2].view(), some, {}, 1e-3, (*l)[3].view(),
+                      (*l)[1].view(), true);
+  });
+  const std::int64_t rank = 256;
+  auto v = arrays(Shape{m.F}, Shape{m.F, rank}, Shape{rank}, Shape{m.F, rank});
+  add("scale_matrix" + at, {2 * d(m.F * rank), size(2 * m.F * rank)}, [=] {
+    scale_matrix(Stream(), (*v)[0].view(), (*v)[1].view(), (*v)[2].view(), (*v)[3].view());
+  });
+  add("scale_matrix_gradient" + at, {6 * d(m.F * rank), size(4 * m.F * rank)}, [=] {
+    scale_matrix_gradient(Stream(), (*v)[3].view(), (*v)[0].view(), (*v)[1].view(), (*v)[2].view(),
+                          (*v)[0].view(), (*v)[2].view());
   });
 }
 

@@ -7,6 +7,7 @@
 #include "kernels/bias.h"
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/divergence.h"
 #include "kernels/embedding.h"
 #include "kernels/entries.h"
 #include "kernels/factors.h"
@@ -22,6 +23,7 @@
 #include "kernels/rope.h"
 #include "kernels/round.h"
 #include "kernels/row_gemm.h"
+#include "kernels/scaled_matrix.h"
 #include "kernels/sgd.h"
 #include "kernels/swiglu.h"
 
@@ -70,6 +72,10 @@ decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
 decltype(finescale::cross_entropy_combine) cross_entropy_combine;
 decltype(finescale::cross_entropy_finish) cross_entropy_finish;
+decltype(finescale::divergence_statistics) divergence_statistics;
+decltype(finescale::divergence_finish) divergence_finish;
+decltype(finescale::scale_matrix) scale_matrix;
+decltype(finescale::scale_matrix_gradient) scale_matrix_gradient;
 decltype(finescale::adamw_update) adamw_update;
 decltype(finescale::sgd_update) sgd_update;
 decltype(finescale::lion_update) lion_update;

@@ -22,6 +22,15 @@ struct Gathered {                  // reused from call to call: no allocation in
   std::vector<std::byte> statistics;       // of a chunk: this rank's, then the whole vocabulary's
 };
 
+// Labels of a chunk relative to the part of the vocabulary.
+TensorView local_labels(const TensorView& labels, std::int64_t begin, Gathered& work) {
+  work.local_labels.resize(static_cast<std::size_t>(labels.num_elements()));
+  for (std::size_t r = 0; r < work.local_labels.size(); ++r) {
+    work.local_labels[r] = static_cast<std::int32_t>(labels.as<std::int32_t>()[r] - begin);
+  }
+  return {work.local_labels.data(), DType::kI32, {labels.num_elements()}};
+}
+
 void gather_labels(const TensorView& labels, const TensorView& weights, Gathered& out) {
   const std::int64_t tokens = labels.num_elements();
   out.rows.clear();
@@ -68,12 +77,7 @@ void part_of_chunk(const Stream& stream, const TensorView& logits, const TensorV
   const std::int64_t rows = logits.rows();
   const std::size_t bytes = static_cast<std::size_t>(3 * rows) * dtype_size(logits.dtype);
   work.statistics.resize(2 * bytes);
-  work.local_labels.resize(static_cast<std::size_t>(rows));
-  for (std::int64_t r = 0; r < rows; ++r) {
-    work.local_labels[static_cast<std::size_t>(r)] =
-        static_cast<std::int32_t>(labels.as<std::int32_t>()[r] - part.begin);
-  }
-  const TensorView local(work.local_labels.data(), DType::kI32, {rows});
+  const TensorView local = local_labels(labels, part.begin, work);
   const TensorView own(work.statistics.data(), logits.dtype, {rows, 3});
   const TensorView whole(work.statistics.data() + bytes, logits.dtype, {rows, 3});
   finescale::cross_entropy_statistics(stream, logits, local, own, want_gradient);
@@ -81,6 +85,29 @@ void part_of_chunk(const Stream& stream, const TensorView& logits, const TensorV
   part.combine(whole);
   finescale::cross_entropy_finish(stream, logits, local, weights, scale, own, whole, losses,
                                   want_gradient);
+}
+
+// Loss and gradient of one chunk's logits against those of a teacher, x: its rows of the chunk.
+void learn_from(const Stream& stream, const TeacherRows& teacher, const TensorView& x,
+                const TensorView& logits, const TensorView& labels, const TensorView& weights,
+                double scale, const TensorView& losses, bool want_gradient,
+                const VocabularyPart* part, Gathered& work) {
+  const std::int64_t rows = logits.rows();
+  const TensorView theirs = teacher.scratch.row_range(0, rows);
+  finescale::gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, teacher.weight, 0, theirs);
+  if (!teacher.bias.empty()) {
+    finescale::bias_add(stream, teacher.bias, theirs);
+  }
+  work.statistics.resize(static_cast<std::size_t>(kDivergenceStatistics * rows) *
+                         dtype_size(logits.dtype));
+  const TensorView statistics(work.statistics.data(), logits.dtype, {rows, kDivergenceStatistics});
+  const TensorView local = local_labels(labels, part == nullptr ? 0 : part->begin, work);
+  finescale::divergence_statistics(stream, teacher.rule, logits, theirs, local, statistics);
+  if (part != nullptr) {
+    part->combine(statistics);
+  }
+  finescale::divergence_finish(stream, teacher.rule, logits, theirs, local, weights, scale,
+                               statistics, losses, want_gradient);
 }
 
 template <class T>
@@ -117,7 +144,8 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part, const HeadBias* bias) {
+                          const VocabularyPart* part, const HeadBias* bias,
+                          const TeacherRows* teacher) {
   thread_local Gathered work;
   gather_labels(labels, weights, work);
   const auto scored = static_cast<std::int64_t>(work.rows.size());
@@ -147,7 +175,10 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
     }
     const TensorView chunk_losses(work.losses.data() + static_cast<std::size_t>(begin) * element,
                                   x.dtype, {end - begin});
-    if (part == nullptr) {
+    if (teacher != nullptr) {
+      learn_from(stream, *teacher, teacher->x.row_range(begin, end), logits, chunk_labels,
+                 chunk_weights, scale, chunk_losses, want_gradient, part, work);
+    } else if (part == nullptr) {
       finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale,
                                         chunk_losses, want_gradient);
     } else {

@@ -96,6 +96,7 @@ void dequantise_row(const QuantisedMatrix& m, std::int64_t row, std::int64_t col
   const std::span<const float> levels = levels_of(m.format);
   const std::int64_t bytes = block_bytes(m.format);
   HWY_ALIGN std::array<std::uint8_t, kBlock> codes{};
+  HWY_ALIGN std::array<float, kBlock> values{};
   for (std::int64_t done = 0; done < count;) {
     const std::int64_t place = m.phase + column + done;
     const std::int64_t block = place / kQuantBlock;
@@ -110,9 +111,10 @@ void dequantise_row(const QuantisedMatrix& m, std::int64_t row, std::int64_t col
         continue;
       }
     }
-    HWY_ALIGN std::array<float, kBlock> values{};
     expand(levels, codes.data(), scale, values.data());
-    std::copy_n(values.data() + inside, some, out + first);
+    for (std::int64_t i = 0; i < some; ++i) {
+      out[first + i] = static_cast<T>(values[static_cast<std::size_t>(inside + i)]);
+    }
   }
 }
 

@@ -86,7 +86,8 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& losses, const TensorView& dx, const TensorView& dweight,
                           const TensorView& gathered, const TensorView& scratch,
-                          const VocabularyPart* part, const HeadBias* bias) {
+                          const VocabularyPart* part, const HeadBias* bias,
+                          const TeacherRows* /*teacher*/) {
   std::vector<std::int32_t> rows;  // then their labels, from the part's begin: one copy
   for (std::int64_t t = 0; t < labels.num_elements(); ++t) {
     if (labels.as<std::int32_t>()[t] != kIgnoreLabel) {

@@ -18,8 +18,7 @@ struct Widths {
         key(static_cast<double>(w.model.local_key(t))),
         inner(static_cast<double>(w.model.intermediate) / t),
         heads(static_cast<double>(w.model.heads) / t),
-        low(w.method.trains_base ? 0
-                                 : static_cast<double>(w.method.rank * w.method.num_targets())) {
+        low(static_cast<double>(w.method.projected_columns())) {
     const auto& y = w.method.outputs;
     const double qkv_y = y[0] || y[1] || y[2] ? query + 2 * key : 0;
     const double o_y = y[3] ? own : 0;
@@ -29,11 +28,15 @@ struct Widths {
     unscaled = qkv_y + o_y + inner_y + down_y;
     scaled = qkv_y + std::max(o_y, down_y) + inner_y;
     multiplied = w.method.inputs[6] ? inner : 0;
+    branch = static_cast<double>(w.method.branch_width) / t;
+    branches = w.method.branches;
   }
   double all, own, norm, query, key, inner, heads;
-  double low;             // x A^T of all targets
-  double unscaled = 0;    // outputs in front of their factors
-  double scaled = 0;      // gradients behind them, a block of each width
+  double low;           // x A^T of all targets
+  double unscaled = 0;  // outputs in front of their factors
+  double scaled = 0;    // gradients behind them, a block of each width
+  double branch = 0;    // inside a network beside the stream, and how many a layer has
+  double branches = 0;
   double multiplied = 0;  // inputs behind theirs
 };
 
@@ -44,7 +47,8 @@ double backward_pool(const Widths& w, int tensor) {
       tensor == 1 ? 2 * w.all + (w.query == w.all ? 0 : w.query)
                   // one sum of all rows; the stream, a norm's output, what the other ranks send
                   : w.all + (tensor + 1) * w.own + w.query;
-  return stream + (w.query + 2 * w.key) + w.inner + w.low + w.scaled + w.multiplied;
+  return stream + (w.query + 2 * w.key) + w.inner + w.low + w.scaled + w.multiplied + w.branch +
+         (w.branches > 0 && tensor > 1 ? w.own : 0);
 }
 
 }  // namespace
@@ -62,7 +66,8 @@ double layer_activations(const Workload& workload, int tensor) {
                 : 0;
   return norms * w.norm + 2 * w.own + (w.query + 2 * w.key) + w.query + w.heads +
          static_cast<double>(m.matrices_of_inner()) * w.inner +
-         norms * (m.norm_bias ? 2.0 : 1.0) / tensor + qk_norm + w.low + w.unscaled;
+         norms * (m.norm_bias ? 2.0 : 1.0) / tensor + qk_norm + w.low + w.unscaled +
+         w.branches * (w.own + 2 * w.branch);
 }
 
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
@@ -73,7 +78,10 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   // What a piece begins with; with the head also the last norm, the labelled rows, scales and
   // losses.
   double kept = w.own;
-  const double weights = training && workload.weighs_tokens ? 2 : 0;  // and weighted losses
+  // And weighted losses, where weights follow from losses.
+  const double weights = !training                ? 0
+                         : workload.weighs_tokens ? 2
+                                                  : (workload.batch.is_weighted ? 1 : 0);
   double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 + weights : 0;
   const double trained = piece.layers - piece.frozen_layers;
   const Recompute recompute = training ? plan.recompute : Recompute::kFull;
@@ -85,8 +93,8 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
       kept += trained * layer + piece.frozen_layers * w.own;
       break;
     case Recompute::kSelective:  // one block for all activations
-      kept += trained * (layer - norms * w.norm - w.inner) + piece.frozen_layers * w.own +
-              shared_norms * w.norm + w.inner;
+      kept += trained * (layer - norms * w.norm - w.inner - w.branches * w.branch) +
+              piece.frozen_layers * w.own + shared_norms * w.norm + w.inner + w.branch;
       head -= piece.has_head ? w.norm : 0;
       break;
     case Recompute::kFull:  // a layer's output each; the layer in work, whose blocks the head takes
@@ -106,7 +114,9 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
         workload.logits_rows > 0
             ? static_cast<double>(workload.logits_rows)
             : std::clamp(2097152.0 / workload.bytes.activation / vocab, 128.0, 1024.0);
-    elements.logits = rows * (vocab + (t > 1 ? 3 * t : 0));
+    const bool has_teacher = training && workload.teacher;  // its logits, and longer statistics
+    elements.logits =
+        rows * (vocab * (has_teacher ? 2 : 1) + (t > 1 ? (has_teacher ? 7 : 3) * t : 0));
   }
   return elements;
 }

@@ -168,6 +168,11 @@ class Piece {
     return elements / tensor();
   }
 
+ public:
+  // Forward passes of micro-batches of so many tokens.
+  void add_passes(Memory& memory, std::int64_t tokens) const {
+    add_tapes(memory, 1, tokens, false);
+  }
   void add_weights(Memory& memory) const {
     const ShardPlan plan = held().over(plan_.axes.shard);
     const double copies = w_.keeps_base ? 2 : 1;
@@ -182,7 +187,8 @@ class Piece {
         w_.method.trains_base ? 0
                               : size(trained()) * (has_places() ? 3 : 1) +
                                     static_cast<double>(num_layers_ * w_.method.constants_of_layer(
-                                                                          model(), tensor()));
+                                                                          model(), tensor())) +
+                                    static_cast<double>(w_.method.random_elements(model()));
     memory.weights += (copies * kept + adapters) * w_.bytes.weight;
     if (is_quantised()) {  // on every rank of data and shard axes
       memory.weights += num_layers_ * w_.method.quantised_bytes(model(), tensor());
@@ -199,6 +205,7 @@ class Piece {
     }
   }
 
+ private:
   void add_reducer(Memory& memory, const Units& units) const {
     const ShardPlan plan = units.over(ranks_);
     const std::int64_t leaves = w_.exact_sums ? w_.batch.micro_batches : 1;
@@ -274,24 +281,26 @@ class Piece {
     return all;
   }
 
-  void add_activations(Memory& memory, double in_flight) const {
+  void add_tapes(Memory& memory, double count, std::int64_t tokens, bool training) const {
     Plan plan = plan_;
     if (plan.recompute == Recompute::kNone && !is_host_apart_ && tensor() == 1) {
       plan.recompute = Recompute::kSelective;  // the engine does so where it costs nothing
     }
     PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
     shape.frozen_layers = has_embedding_ ? num_frozen_ : 0;  // of others the gradient goes on
-    const auto add_tapes = [&](double count, std::int64_t tokens, bool training) {
-      const TapeElements tape = tape_elements(w_, plan, shape, tokens, training);
-      memory.activations += count * tape.activations * w_.bytes.activation;
-      if (training && has_places()) {  // the whole gradient of one matrix
-        memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;
-      }
-      memory.logits += count * tape.logits * w_.bytes.activation;
-    };
-    add_tapes(in_flight, w_.batch.micro_tokens, true);
+    const TapeElements tape = tape_elements(w_, plan, shape, tokens, training);
+    memory.activations += count * tape.activations * w_.bytes.activation;
+    if (training && has_places()) {  // the whole gradient of one matrix
+      memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;
+    }
+    memory.activations += count * static_cast<double>(w_.method.made_elements(model(), tensor())) *
+                          w_.bytes.activation;
+    memory.logits += count * tape.logits * w_.bytes.activation;
+  }
+  void add_activations(Memory& memory, double in_flight) const {
+    add_tapes(memory, in_flight, w_.batch.micro_tokens, true);
     if (w_.eval_tokens > 0) {
-      add_tapes(1, w_.eval_tokens, false);
+      add_passes(memory, w_.eval_tokens);
     }
   }
 
@@ -308,6 +317,32 @@ class Piece {
 
 }  // namespace
 
+namespace {
+
+// Weights, the tapes of forward passes, and where the head is the states in front of it of all of
+// a rank's micro-batches.
+void add_teacher(const Workload& w, const Plan& plan, const Machine& machine, int stage,
+                 Memory& memory) {
+  const Workload teacher = teacher_workload(w);
+  const Pieces pieces = make_pieces(teacher, plan);
+  for (int chunk = 0; chunk < plan.interleave; ++chunk) {
+    const int index = chunk * plan.axes.pipeline + stage;
+    const Piece piece(teacher, plan, machine, pieces.layers[static_cast<std::size_t>(index)],
+                      index);
+    if (w.keeps_teacher) {
+      piece.add_weights(memory);
+    }
+    piece.add_passes(memory, w.batch.micro_tokens);
+    if (index + 1 == plan.pieces()) {
+      memory.activations += static_cast<double>(rounds_of(w, plan.axes) * w.batch.micro_tokens *
+                                                teacher.model.hidden) *
+                            w.bytes.activation;
+    }
+  }
+}
+
+}  // namespace
+
 Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces,
                        const Machine& machine, int stage) {
   Memory memory;
@@ -320,6 +355,9 @@ Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces
         most_in_flight(pieces.schedule.actions[static_cast<std::size_t>(stage)], chunk);
     Piece(w, plan, machine, pieces.layers[static_cast<std::size_t>(index)], index)
         .add(memory, in_flight, window);
+  }
+  if (w.teacher) {
+    add_teacher(w, plan, machine, stage, memory);
   }
   return memory;
 }

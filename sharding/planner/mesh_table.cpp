@@ -82,6 +82,9 @@ std::optional<Fault> fault_of(std::span<const Workload> workloads, const Plan& p
     if (auto fault = find_fault(workload.model, plan)) {
       return fault;
     }
+    if (const auto fault = workload.teacher ? find_fault(*workload.teacher, plan) : std::nullopt) {
+      return Fault{fault->field, "of the teacher: " + fault->message};
+    }
   }
   return std::nullopt;
 }

@@ -33,6 +33,7 @@ class Model {
       }
     }
     out.compute = rounds_ * (forward + backward);
+    out.compute += w_.teacher ? teacher_seconds() : 0;
     out.bubble = out.compute * pieces_.schedule.bubble / (1 - pieces_.schedule.bubble);
     add_tensor(out);
     add_pipeline(out);
@@ -77,6 +78,17 @@ class Model {
     return 2 * tokens_ * w_.batch.context * static_cast<double>(m_.query()) / axes_.tensor /
            machine_.attention_flops_per_s;
   }
+  // One micro-batch after the other through all stages, the slowest of which counts.
+  [[nodiscard]] double teacher_seconds() const {
+    const Workload teacher = teacher_workload(w_);
+    const Pieces pieces = make_pieces(teacher, plan_);
+    const Model model(teacher, plan_, pieces, machine_);
+    double forward = 0;
+    for (int stage = 0; stage < axes_.pipeline; ++stage) {
+      forward = std::max(forward, model.forward_seconds(stage));
+    }
+    return rounds_ * forward;
+  }
   // Norms, rotations, SwiGLU, sums of a layer: each value is written once and read about twice.
   [[nodiscard]] double traffic_seconds() const {
     const double c = static_cast<double>(m_.hidden) / (w_.sequence_parallel ? axes_.tensor : 1);
@@ -92,8 +104,8 @@ class Model {
   }
 
   [[nodiscard]] double layer_forward() const {
-    return gemm_seconds(static_cast<double>(m_.layer_matrices(axes_.tensor) +
-                                            w_.method.adapters_of_layer(m_, axes_.tensor))) +
+    return gemm_seconds(static_cast<double>(m_.layer_matrices(axes_.tensor)) +
+                        w_.method.forward_products(m_, axes_.tensor)) +
            attention_seconds() + traffic_seconds() + machine_.layer_overhead;
   }
   [[nodiscard]] double forward_seconds(int stage) const {
@@ -106,7 +118,7 @@ class Model {
                static_cast<double>(m_.layers * m_.layer_matrices());
     }
     const auto matrices = static_cast<double>(m_.layer_matrices(axes_.tensor));
-    const double adapters = static_cast<double>(w_.method.adapters_of_layer(m_, axes_.tensor));
+    const double adapters = w_.method.forward_products(m_, axes_.tensor);
     const double layer = gemm_seconds(passes * matrices + 2 * adapters) +
                          2.5 * attention_seconds() + 1.5 * traffic_seconds() +
                          2 * machine_.layer_overhead;

@@ -51,13 +51,96 @@ std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor)
     return 0;
   }
   const std::array<Sides, 7> modules = modules_of(model, tensor);
-  std::int64_t elements = 0;
+  std::int64_t elements = branch_width * model.hidden * 2 * branches;
   for (std::size_t i = 0; i < modules.size(); ++i) {
+    if (is_scaled) {
+      elements += targets[i] && modules[i].out > 0 ? rank + modules[i].out : 0;
+      continue;
+    }
     elements += targets[i] ? rank * (modules[i].in + modules[i].out) : 0;
     elements += outputs[i] ? modules[i].out : 0;
     elements += inputs[i] ? modules[i].in : 0;
   }
   return elements;
+}
+
+namespace {
+
+// q k v; o; gate up; down.
+constexpr std::array<std::array<std::size_t, 2>, 4> kStacks = {{{0, 3}, {3, 4}, {4, 6}, {6, 7}}};
+
+}  // namespace
+
+std::int64_t MethodShape::projected_columns() const noexcept {
+  if (trains_base || choice) {
+    return 0;
+  }
+  if (!is_scaled) {
+    return rank * num_targets();
+  }
+  std::int64_t stacks = 0;
+  for (const auto& [first, last] : kStacks) {
+    stacks += std::count(targets.begin() + first, targets.begin() + last, true) > 0 ? 1 : 0;
+  }
+  return rank * stacks;
+}
+
+double MethodShape::forward_products(const ModelShape& model, int tensor) const {
+  if (!is_scaled) {
+    return static_cast<double>(adapters_of_layer(model, tensor) +
+                               constants_of_layer(model, tensor));
+  }
+  const std::array<Sides, 7> modules = modules_of(model, tensor);
+  std::int64_t products = 0;
+  for (const auto& [first, last] : kStacks) {
+    std::int64_t rows = 0;
+    for (std::size_t i = first; i < last; ++i) {
+      rows += targets[i] ? modules[i].out : 0;
+    }
+    products += rows > 0 ? rank * (modules[last - 1].in + rows) : 0;
+  }
+  return static_cast<double>(products);
+}
+
+// Of a branch that trains forward, for its input, and for itself; A of a scaled one is left out.
+double MethodShape::products(const ModelShape& model) const {
+  if (!is_scaled) {
+    return 3.0 * static_cast<double>(adapters_of_layer(model)) +
+           2.0 * static_cast<double>(constants_of_layer(model));
+  }
+  const std::array<Sides, 7> modules = modules_of(model, 1);
+  std::int64_t rows = 0;
+  for (std::size_t i = 0; i < modules.size(); ++i) {
+    rows += targets[i] ? modules[i].out : 0;
+  }
+  return 2 * forward_products(model) + static_cast<double>(rank * rows);
+}
+
+std::int64_t MethodShape::random_elements(const ModelShape& model) const {
+  std::int64_t widest = 0;
+  std::int64_t tallest = 0;
+  const std::array<Sides, 7> modules = modules_of(model, 1);
+  for (std::size_t i = 0; is_scaled && i < modules.size(); ++i) {
+    widest = std::max(widest, targets[i] ? modules[i].in : 0);
+    tallest = std::max(tallest, targets[i] ? modules[i].out : 0);
+  }
+  return rank * (widest + tallest);
+}
+
+std::int64_t MethodShape::made_elements(const ModelShape& model, int tensor) const {
+  const std::array<Sides, 7> modules = modules_of(model, tensor);
+  std::int64_t most = 0;
+  for (const auto& [first, last] : kStacks) {
+    std::int64_t rows = 0;
+    std::int64_t largest = 0;
+    for (std::size_t i = first; is_scaled && i < last; ++i) {
+      const std::int64_t out = targets[i] ? modules[i].out : 0;
+      rows += out;
+      largest = std::max(largest, out);
+    }
+    most = std::max(most, rank * (rows + largest));
+  }
+  return most;
 }
 
 std::int64_t MethodShape::constants_of_layer(const ModelShape& model, int tensor) const {
@@ -107,6 +190,35 @@ std::string axes_text(const Axes& axes) {
   return text.empty() ? "1 rank" : text;
 }
 
+namespace {
+
+double teacher_flops(const Workload& w) {
+  if (!w.teacher) {
+    return 0;
+  }
+  const ModelShape& m = *w.teacher;
+  const auto layers = static_cast<double>(m.layers);
+  return 2 * w.batch.tokens *
+         (layers * (static_cast<double>(m.layer_matrices()) +
+                    static_cast<double>(m.query()) * w.batch.context) +
+          w.batch.label_fraction * static_cast<double>(m.embedding()));
+}
+
+}  // namespace
+
+Workload teacher_workload(const Workload& w) {
+  Workload teacher = w;
+  teacher.model = *w.teacher;
+  teacher.teacher.reset();
+  teacher.method = {};
+  teacher.method.trains_base = false;
+  teacher.method.targets = {};
+  teacher.keeps_base = teacher.keeps_best = teacher.weighs_tokens = false;
+  teacher.update_bytes = 0;
+  teacher.bytes.rounded = 0;
+  return teacher;
+}
+
 double useful_flops(const Workload& w) {
   const ModelShape& m = w.model;
   if (const auto& choice = w.method.choice) {
@@ -114,19 +226,20 @@ double useful_flops(const Workload& w) {
                                   choice->input_work + choice->weight_work) +
                              (2 * static_cast<double>(m.layers) + 4 * choice->attention_work) *
                                  static_cast<double>(m.query()) * w.batch.context;
-    return w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
+    return teacher_flops(w) +
+           w.batch.tokens * (per_token + w.batch.label_fraction * choice->head_passes *
                                              static_cast<double>(m.embedding()));
   }
   const double passes = w.method.trains_base ? 6 : 4;
   const auto layers = static_cast<double>(m.layers);
-  const double adapters = layers * static_cast<double>(w.method.adapters_of_layer(m));
+  const double adapters = layers * w.method.products(m);
   const auto frozen = static_cast<double>(w.method.frozen_layers(m));  // 2 instead of 6
   const double per_token =
-      (passes * layers - 4 * frozen) * static_cast<double>(m.layer_matrices()) + 6 * adapters +
+      (passes * layers - 4 * frozen) * static_cast<double>(m.layer_matrices()) + 2 * adapters +
       (6 * layers - 4 * frozen) * static_cast<double>(m.query()) * w.batch.context;
   const double head = w.method.last_layers > 0 && m.tied ? 4 : passes;
-  return w.batch.tokens *
-         (per_token + w.batch.label_fraction * head * static_cast<double>(m.embedding()));
+  return teacher_flops(w) + w.batch.tokens * (per_token + w.batch.label_fraction * head *
+                                                              static_cast<double>(m.embedding()));
 }
 
 }  // namespace finescale::planner

@@ -103,11 +103,14 @@ struct Choice {
 // Which of q, k, v, o, gate, up, down carry an adapter of this rank; without base training.
 struct MethodShape {
   bool trains_base = true;
-  std::optional<Choice> choice;  // without trains_base
-  std::int64_t last_layers = 0;  // with trains_base: only these train; 0: everything
-  std::int64_t rank = 0;         // of a low-rank branch; 0: none
-  std::int64_t frozen_rank = 0;  // of a second branch that does not train
-  double block_bytes = 0;        // of 64 elements of a layer's matrices; 0: these are whole
+  std::optional<Choice> choice;   // without trains_base
+  std::int64_t last_layers = 0;   // with trains_base: only these train; 0: everything
+  std::int64_t rank = 0;          // of a low-rank branch; 0: none
+  std::int64_t frozen_rank = 0;   // of a second branch that does not train
+  bool is_scaled = false;         // the branch is random and common to all, its diagonals train
+  std::int64_t branch_width = 0;  // of networks behind the sublayers of a layer
+  int branches = 0;
+  double block_bytes = 0;  // of 64 elements of a layer's matrices; 0: these are whole
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
   std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
   std::array<bool, 7> inputs = {};
@@ -125,6 +128,14 @@ struct MethodShape {
     }
     return last_layers > 0 ? std::max<std::int64_t>(0, model.layers - last_layers) : 0;
   }
+  // Multiply-adds of a token: forward, and of all that a training step makes.
+  [[nodiscard]] double forward_products(const ModelShape& model, int tensor = 1) const;
+  [[nodiscard]] double products(const ModelShape& model) const;
+  // With is_scaled: of the random matrices, whole on every rank, and of what is made of a stack's.
+  [[nodiscard]] std::int64_t random_elements(const ModelShape& model) const;
+  [[nodiscard]] std::int64_t made_elements(const ModelShape& model, int tensor = 1) const;
+  // Columns of x A^T of a layer.
+  [[nodiscard]] std::int64_t projected_columns() const noexcept;
   // With block_bytes: of the matrices of a layer on one tensor rank.
   [[nodiscard]] double quantised_bytes(const ModelShape& model, int tensor = 1) const;
   // What trains of the whole model.
@@ -141,6 +152,7 @@ struct BatchShape {
   std::int64_t micro_tokens = 2048;  // of a micro-batch, at most
   double context = 256;              // sum of squared lengths / tokens
   double label_fraction = 1;         // of the tokens: rows of the head
+  bool is_weighted = false;          // tokens have weights in the loss
 };
 
 struct Bytes {  // of one element
@@ -166,8 +178,10 @@ struct Workload {
   bool keeps_base = false;         // a copy of the weights trains; what it is made from stays
   bool keeps_best = false;         // a second copy of what trains
   bool weighs_tokens = false;      // the loss of pairs: weights of tokens, known after their losses
-  double update_bytes = 0;         // that an update rule keeps of whole tensors and works on
-  std::int64_t eval_tokens = 0;    // of the largest micro-batch of an evaluation; 0: none
+  std::optional<ModelShape> teacher;  // goes through every batch first, frozen
+  bool keeps_teacher = false;         // with weights of its own
+  double update_bytes = 0;            // that an update rule keeps of whole tensors and works on
+  std::int64_t eval_tokens = 0;       // of the largest micro-batch of an evaluation; 0: none
 };
 
 enum class Recompute { kNone, kSelective, kFull };
@@ -198,6 +212,9 @@ struct Plan {  // a mesh and its levers
 [[nodiscard]] const char* word(Offload offload) noexcept;
 // "data 2 x shard 4": axes of size 1 are left out; "1 rank" when all are.
 [[nodiscard]] std::string axes_text(const Axes& axes);
+
+// The teacher's passes as a workload of a model of which nothing trains.
+[[nodiscard]] Workload teacher_workload(const Workload& workload);
 
 // Useful FLOPs of a step of all ranks: docs/accounting.md.
 [[nodiscard]] double useful_flops(const Workload& workload);

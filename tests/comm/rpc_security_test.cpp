@@ -22,6 +22,7 @@
 #include "comm/rpc/server.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_name.h"
 
 namespace finescale {
 namespace {
@@ -74,7 +75,7 @@ class RpcSecurityTest : public testing::Test {
                           const proto::HeartbeatRequest& request = beat()) {
     try {
       CoordinatorClient client(
-          {"127.0.0.1", coordinator.port(), "the token", 1, 1, machine_name(), tls});
+          {"127.0.0.1", coordinator.port(), "the token", 1, 1, host_name(), tls});
       (void)client.heartbeat(request, 5);
       return "";
     } catch (const Error& error) {

@@ -45,7 +45,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "sweep.yaml:9:3: unknown key data.max_lenght, did you mean max_length?"},
       {12, "    - train: {method: lara}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora, lift, did you mean lora?"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck, did you mean lora?"},
       {12, "    - train: {method: {lora: {rnak: 4}}}",
        "sweep.yaml:12:31: unknown key trial.stages[0].train.method.lora.rnak, did you mean rank?"},
       {12, "    - train: {method: {full: {}, lora: {}}}",
@@ -53,7 +53,7 @@ TEST_F(BadYaml, KeysAndKinds) {
        "trial.stages[0].train.method.full: give one of them"},
       {12, "    - train: {method: 4}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora, lift"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck"},
       {12, "    - train: {method: [lora]}",
        "sweep.yaml:12:23: trial.stages[0].train.method is a list, must be a mapping"},
       {12, "    - train: {batch: {tokens: 4, examples: 4}}",
@@ -232,6 +232,23 @@ TEST_F(BadYaml, Chains) {
        "sweep.yaml:14:14: trial.stages[1].from: later comes later"},
       {13, "    - {name: own, generate: {}, from: [train, own]}",
        "sweep.yaml:13:47: trial.stages[1].from: the stage reads itself"},
+      {13,
+       "    - {name: next, train: {objective: {distill: {teacher: later}}}}\n    - {name: later, "
+       "evaluate: {}}",
+       "sweep.yaml:13:59: trial.stages[1].train.objective.distill.teacher: later comes later"},
+      {13, "    - {name: next, train: {objective: {distill: {teacher: next}}}}",
+       "sweep.yaml:13:59: trial.stages[1].train.objective.distill.teacher: the stage reads itself"},
+      {13, "    - {name: next, train: {objective: {distill: {teacher: trian}}}}",
+       "sweep.yaml:13:59: trial.stages[1].train.objective.distill.teacher: no earlier stage is "
+       "called trian, did you mean "
+       "train?"},
+      {13,
+       "    - {name: seen, evaluate: {}}\n    - {name: next, train: {objective: {distill: "
+       "{teacher: seen}}}}",
+       "sweep.yaml:14:59: trial.stages[2].train.objective.distill.teacher: seen leaves no model"},
+      {13, "    - {name: next, from: [base], train: {objective: {distill: {teacher: ./none}}}}",
+       "sweep.yaml:13:73: trial.stages[1].train.objective.distill.teacher: DIR/none does not "
+       "exist"},
       {13, "    - {generate: {}, from: [trian]}",
        "sweep.yaml:13:29: trial.stages[1].from: no earlier stage is called trian, did you mean "
        "train?"},

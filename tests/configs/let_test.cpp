@@ -130,6 +130,22 @@ TEST_F(Let, RoundsAreWrittenOut) {
             6U);
 }
 
+TEST_F(Let, ATeacherInRoundsIsTheRoundBefore) {
+  std::string text = with_line(
+      12,
+      "    - {name: start, train: {}}\n"
+      "    - rounds:\n"
+      "        times: 2\n"
+      "        stages:\n"
+      "          - {name: again, from: [base], train: {objective: {distill: {teacher: again}}}}");
+  text.replace(text.find("  train.data_budget: [5, 10]"), 28, "  again.steps: [1, 2]");
+  const TrialStages out = expand_trial(load(text), [](const std::string& path) { return path; });
+  EXPECT_THAT(out.names,
+              ElementsAre("tokenizer", "pretrain", "start", "again@1", "again", "evaluate"));
+  EXPECT_EQ(out.stages[3].train().teacher().artifact(), out.stages[2].key());
+  EXPECT_EQ(out.stages[4].train().teacher().artifact(), out.stages[3].key());
+}
+
 TEST_F(Let, ARoundMayHaveADatasetOfItsOwn) {
   std::vector<std::string> lines = valid_lines();
   lines[6] =

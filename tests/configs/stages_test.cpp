@@ -64,6 +64,35 @@ TEST_F(Stages, PretrainingIsATrainStageOfFreshWeights) {
   EXPECT_EQ(out.stages[0].prepare().tokenizer().vocab_size(), 512);
 }
 
+TEST_F(Stages, ATeacherIsAnInputAndItsNameIsNone) {
+  const std::string chain =
+      "    - {name: first, train: {}}\n    - {name: second, from: [base], "
+      "train: {objective: {distill: {teacher: first}}}}";
+  const auto with_chain = [](const std::string& text) {
+    std::vector<std::string> lines = valid_lines();
+    lines[11] = text;
+    lines[14] = "  # no budgets";
+    return joined_lines(lines);
+  };
+  const TrialStages out = expand(with_chain(chain));
+  const config::StageSpec& first = out.stages[2];
+  const config::StageSpec& second = out.stages[3];
+  EXPECT_EQ(second.train().teacher().artifact(), first.key());
+  EXPECT_EQ(second.train().model().artifact(), out.stages[1].key());
+  EXPECT_THAT(second.inputs(), ElementsAre(out.stages[1].key(), out.stages[0].key(), first.key()));
+  EXPECT_FALSE(second.train().train().objective().distill().has_teacher());
+  std::string renamed = chain;
+  for (std::size_t at = renamed.find("first"); at != std::string::npos;
+       at = renamed.find("first", at + 5)) {
+    renamed.replace(at, 5, "other");
+  }
+  EXPECT_EQ(expand(with_chain(renamed)).stages[3].key(), second.key());
+  // Its own start: no input more, another key.
+  const TrialStages own = expand(with_line(12, "    - train: {objective: distill}"));
+  EXPECT_FALSE(own.stages[2].train().has_teacher());
+  EXPECT_THAT(own.stages[2].inputs(), ElementsAre(own.stages[1].key(), own.stages[0].key()));
+}
+
 TEST_F(Stages, TheSeedMovesTrialsButNotThePretraining) {
   const TrialStages one = expand(valid(), {{"seed", "1"}});
   const TrialStages two = expand(valid(), {{"seed", "2"}});

@@ -283,6 +283,21 @@ TEST(Mixtures, EveryBeginningHasTheRatios) {
   EXPECT_EQ(different.size(), 40U);  // nothing twice
 }
 
+TEST(Mixtures, PartsCarryTheirWeightInTheLoss) {
+  const auto rows = mixed(mixture("{parts: {a: {ratio: 1, loss_weight: 0.5}, b: 1}}"),
+                          {named("a", 5), named("b", 5)}, 1, "here");
+  for (const Row& row : rows) {
+    const bool is_a = text_of(row, "source", "") == "a";
+    EXPECT_EQ(row.contains("loss_weight"), is_a);
+    EXPECT_EQ(row.value("loss_weight", 1.0), is_a ? 0.5 : 1);
+  }
+  const auto nested = mixed(mixture("{parts: {all: {ratio: 1, loss_weight: 4}}}"), {rows}, 1, "");
+  for (const Row& row : nested) {  // the product
+    const double weight = number_of(row, "loss_weight", "");
+    EXPECT_TRUE(weight == 2 || weight == 4);
+  }
+}
+
 TEST(Mixtures, EndWithTheFirstPartThatIsUsedUp) {
   const auto rows =
       mixed(mixture("{parts: {a: 1, b: 1}}"), {named("a", 5), named("b", 50)}, 1, "here");

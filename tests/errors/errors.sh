@@ -199,7 +199,7 @@ for program in env sed cat; do ln -sf "$(command -v $program)" path/; done
 expect "no mpirun" 3 'mpirun is not on PATH' env PATH="$work/path" "$finescale" run s/sweep.yaml --set output=nompi
 expect "a pool without Slurm" 3 'sbatch is not on PATH' env PATH="$work/path" "$finescale" run s/sweep.yaml --set output=nopool --set resources.launcher='{pool: {}}'
 expect "jobs that are not the gangs" 2 'launcher.pool.max_jobs is 7' "$finescale" run s/sweep.yaml --set output=nopool --set resources.launcher='{pool: {max_jobs: 7}}'
-expect "a pool as a job" 2 'each gang is a job' "$finescale" submit s/sweep.yaml --dry-run --set output=nopool --set resources.launcher='{pool: {}}'
+expect "a pool as a job" 2 'makes one job of a sweep' "$finescale" submit s/sweep.yaml --dry-run --set output=nopool --set resources.launcher='{pool: {}}'
 expect "an interface that is none" 2 '"nosuch0" is no address' "$finescale" run s/sweep.yaml --set output=noface --set resources.interface=nosuch0
 expect "an address of another machine" 2 'cannot listen on 192.0.2.1' "$finescale" run s/sweep.yaml --set output=noface --set resources.interface=192.0.2.1
 

@@ -6,44 +6,16 @@
 #   hosts_sweep.sh BIN_DIR WORK_DIR
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-bin=$(cd "$1" && pwd)
-work=$(realpath -m "$2")
-finescale=$bin/finescale
-hosts=$here/../../scripts/test_hosts.sh
-skip() { echo "hosts_sweep: skipped: $*"; exit 77; }
-[ "$(id -u)" -eq 0 ] || skip "not root"
-command -v ip >/dev/null && command -v openssl >/dev/null || skip "ip or openssl is not installed (scripts/setup.sh --dev)"
-ip netns add fsprobe 2>/dev/null && ip netns del fsprobe || skip "no network namespaces here"
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work" || exit 1
-. "$here/../faults/words.sh"
-write_words
+. "$here/../faults/harness.sh"
+need_hosts
+begin_test hosts_sweep "$1" "$2"
 hang=6 # seconds: what the sweep file states
 write_word_sweep hosts 'epochs: 8' '[1, 2, 3]' <<END
 resources: {gangs: 1, ranks_per_gang: 2, threads_per_rank: 1, heartbeat_timeout: $hang, hang_timeout: $hang, orphan_timeout: 20, retry_delay: 0.1}
 END
-failures=0
-begin=$SECONDS
-say() { echo "hosts_sweep: $(printf '%4d' $((SECONDS - begin))) s: $*"; }
-fail() { say "FAILED: $*"; failures=$((failures + 1)); }
-until_true() {  # until_true SECONDS WHAT COMMAND...
-  local limit=$1 what=$2 start=$SECONDS
-  shift 2
-  until "$@"; do
-    [ $((SECONDS - start)) -le "$limit" ] || { fail "after $limit s still not: $what"; return 1; }
-    sleep 0.1
-  done
-}
-works() { "$finescale" status out --json 2>/dev/null | tr -d ' \n' | grep -qE "\"id\":${1:-[0-9]+},[^}]*\"step\":[1-9]"; }
+run_undisturbed plain
 
-"$finescale" run sweep.yaml --set output=plain >plain.log 2>&1 || { fail "the undisturbed sweep"; tail -5 plain.log; exit 1; }
-reference=$("$finescale" results plain --json --canonical)
-
-"$hosts" down 2>/dev/null
-trap '"$hosts" down' EXIT
-trap 'exit 1' INT TERM
-"$hosts" up 3 || exit 1
+hosts_up 3
 printf 'fsnode%d slots=1\n' 1 2 >hostfile
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_plm=rsh OMPI_MCA_plm_rsh_agent=$here/agent.sh
 export OMPI_MCA_btl=self,vader,tcp OMPI_MCA_oob_tcp_if_include=10.77.9.0/24 OMPI_MCA_btl_tcp_if_include=10.77.9.0/24
@@ -54,11 +26,11 @@ export OMPI_MCA_btl=self,vader,tcp OMPI_MCA_oob_tcp_if_include=10.77.9.0/24 OMPI
 
 "$finescale" run sweep.yaml --set output=out --set resources.interface=fsbridge --set resources.launcher="{mpirun: {hostfile: $work/hostfile}}" >out.log 2>&1 &
 coordinator=$!
-until_true 60 "the gang works" works || { tail -5 out.log out/logs/gang-*.log; exit 1; }
+until_true 60 "the gang works" works out || { tail -5 out.log out/logs/gang-*.log; exit 1; }
 say "a gang of two hosts works"
 
 # From another host, with the certificate in the campaign directory.
-"$hosts" on 3 "$finescale" status out | grep -q 'running' || fail "status from another host"
+"$test_hosts" on 3 "$finescale" status out | grep -q 'running' || fail "status from another host"
 
 # Intruders: each has a directory with an address file of its own.
 member() { sed -n "s/^ *\"$1\": \"\\(.*\\)\",\\{0,1\\}$/\\1/p" out/coordinator.json; }
@@ -89,7 +61,7 @@ address expired "$token" "$ca" "$(escaped expired.pem)" "$(escaped expired.key)"
 address token "0123456789abcdef" "$ca" "$(member certificate)" "$(member key)"
 address plaintext "$token"
 refused() {  # refused DIR WORDS
-  "$hosts" on 3 "$bin/finescale-worker" --campaign "$work/$1" --gang 1 --orphan-timeout 2 >"$1.log" 2>&1
+  "$test_hosts" on 3 "$bin/finescale-worker" --campaign "$work/$1" --gang 1 --orphan-timeout 2 >"$1.log" 2>&1
   local code=$?
   [ $code -eq 143 ] || fail "$1: ended with $code"
   grep -q "$2" "$1.log" || { fail "$1: does not say '$2'"; cat "$1.log"; }
@@ -102,20 +74,20 @@ refused token "wrong token"
 refused plaintext "plaintext off loopback is refused"
 # What our own program does not even send: TLS without a certificate of the campaign, and no TLS.
 port=$(sed -n 's/^ *"port": \([0-9]*\).*/\1/p' out/coordinator.json)
-echo | "$hosts" on 3 timeout 5 openssl s_client -connect 10.77.9.254:"$port" -alpn h2 -ign_eof >raw.log 2>&1
+echo | "$test_hosts" on 3 timeout 5 openssl s_client -connect 10.77.9.254:"$port" -alpn h2 -ign_eof >raw.log 2>&1
 grep -qi 'alert\|certificate required\|unexpected eof' raw.log || { fail "TLS without a certificate"; tail -5 raw.log; }
 kill -0 $coordinator 2>/dev/null || fail "the coordinator ended"
 say "wrong authority, forged, none, expired, wrong token, plaintext: refused"
 
 # The link of the second host dies.
-until_true 60 "the gang works" works
+until_true 60 "the gang works" works out
 first=$(ls out/logs | grep -c '^gang-')
-"$hosts" link 2 down
+"$test_hosts" link 2 down
 cut=$(date +%s.%N)
 until_true 60 "the gang is given up" eval '[ "$(grep -c "gang 1: no heartbeat\|will be tried again" out.log)" -ge 1 ]'
 seen=$(awk -v a="$cut" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
-"$hosts" link 2 up
-until_true 60 "another gang works" works 2
+"$test_hosts" link 2 up
+until_true 60 "another gang works" works out 2
 replaced=$(awk -v a="$cut" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }')
 say "dead link: given up after $seen s, the next gang works after $replaced s (hang_timeout $hang s, heartbeat_timeout $hang s; $first gang before)"
 # The ranks find the hang after hang_timeout and ask each other for 5 s. An mpirun that cannot end its gang then is ended when the
@@ -125,8 +97,6 @@ awk -v t="$seen" -v h=$hang 'BEGIN { exit !(t <= 2 * h + 8) }' || fail "a dead l
 wait $coordinator
 code=$?
 [ $code -eq 0 ] || { fail "the coordinator ended with $code"; tail -20 out.log; }
-[ "$("$finescale" results out --json --canonical)" = "$reference" ] || fail "results differ"
-"$finescale" audit out >audit.log 2>&1 || { fail "audit"; head -5 audit.log; }
+check_sweep out
 [ -z "$(ip netns pids fsnode1)$(ip netns pids fsnode2)$(ip netns pids fsnode3)" ] || { sleep 10; [ -z "$(ip netns pids fsnode1)$(ip netns pids fsnode2)" ] || fail "processes are left on the hosts"; }
-echo "hosts_sweep: $failures failures after $((SECONDS - begin)) s"
-[ $failures -eq 0 ]
+end_test

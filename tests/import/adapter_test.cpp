@@ -175,6 +175,29 @@ TEST_F(PeftAdapter, DoraAndIa3AreReadAsTheyWereWritten) {
   }
 }
 
+// vera_A is [2, 48], vera_B [40, 2]: larger than q_proj, which takes their beginnings.
+TEST_F(PeftAdapter, VeraScalesRandomMatricesAndIsReadAsItWasWritten) {
+  const std::string stem = std::string("base_model.model.") + kModule;
+  write_adapter({{"peft_type", "VERA"}, {"save_projection", true}},
+                {made_up_tensor("base_model.vera_A", Shape{2, 48}, 1),
+                 made_up_tensor("base_model.vera_B", Shape{40, 2}, 2),
+                 made_up_tensor(stem + ".vera_lambda_b", Shape{32}, 3),
+                 made_up_tensor(stem + ".vera_lambda_d", Shape{2}, 4)});
+  const Adapter adapter = read_peft(directory_, tiny_llama(true));
+  const MadeUpWeights base(tiny_llama(true));
+  const std::string q = std::string(kModule) + ".weight";
+  const double change = stored(3, 3) * (stored(6, 2) * stored(0, 4) * stored(5, 1) +
+                                        stored(7, 2) * stored(1, 4) * stored(48 + 5, 1));
+  EXPECT_NEAR(merged(adapter, q, {Shape{3, 5}, Shape{1, 1}})[0], base.value(q, 3, 5) + change,
+              1e-6);
+  make_directories(directory_ + "/again");
+  write_peft(adapter, tiny_llama(true), "", directory_ + "/again");
+  EXPECT_EQ(read_file(directory_ + "/adapter_model.safetensors"),
+            read_file(directory_ + "/again/adapter_model.safetensors"));
+  expect_refused({{"peft_type", "VERA"}, {"save_projection", false}}, low_rank(),
+                 "save_projection");
+}
+
 TEST_F(PeftAdapter, RefusesWhatItCannotHonour) {
   const auto tensors = low_rank();
   for (const char* key : {"modules_to_save", "trainable_token_indices", "layer_replication",

@@ -103,6 +103,10 @@ inline void choose(const Kind& kind, Message& oneof) {
   if (const FieldDescriptor* rank = type.FindFieldByName("rank"); rank != nullptr) {
     chosen->GetReflection()->SetInt32(chosen, rank, 3);  // what a small model has room for
   }
+  if (const FieldDescriptor* soft = type.FindFieldByName("temperature"); soft != nullptr) {
+    chosen->GetReflection()->SetDouble(chosen, soft, 2);
+    chosen->GetReflection()->SetDouble(chosen, type.FindFieldByName("weight"), 0.75);
+  }
   if (const FieldDescriptor* names = type.FindFieldByName("parameters"); names != nullptr) {
     for (const char* name :
          {"q_proj.weight", "v_proj", "down_proj", "layers.2.*norm", "embed_*", "lm_head"}) {
@@ -162,10 +166,11 @@ inline config::ModelConfig small_model(bool biased) {
 }
 
 // Texts, or with pairs preferences: two tokens of prompt, then answers of different lengths.
-inline Dataset examples(bool pairs) {
+inline Dataset examples(bool pairs, bool weighted) {
   Random random(3, Purpose::kTest);
   std::vector<Example> all(24);
   for (Example& example : all) {
+    example.loss_weight = weighted ? 0.3 * static_cast<double>((&example - all.data()) % 4) : 1;
     const auto add = [&](std::uint64_t count) {
       for (std::uint64_t t = 0; t < count; ++t) {
         example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
@@ -189,6 +194,7 @@ struct Choice {
   Kind rule = find(update_rules(), "adamw");
   std::optional<Kind> average = {};
   bool biased = false;
+  bool weighted = false;  // examples count in the loss differently, some not at all
   config::Precision precision = config::PRECISION_F32;
   friend void PrintTo(const Choice& c, std::ostream* out) {
     *out << c.method.name << ", " << c.objective.name << ", " << c.rule.name
@@ -228,7 +234,7 @@ class TrainedRun {
         mesh_(group, mesh),
         messages_(&group.monitor()),
         objective_(make_objective(train.objective())),
-        data_(examples(objective_->needs_pairs())),
+        data_(examples(objective_->needs_pairs(), choice.weighted)),
         loader(data_, train, 1) {
     set_num_threads(1);
     engine.mesh = &mesh_;
@@ -246,6 +252,16 @@ class TrainedRun {
     }
     model = std::make_unique<TrainModel>(engine, *base, train, 1, loader);
     model->set_reference(reference_.get());
+    if (const auto divergence = objective_->divergence()) {  // from a model of other weights
+      auto weights = std::make_shared<BaseModel>(make_base_model(
+          engine, small_model(choice.biased), storage_of(choice.precision), BaseForm()));
+      initialize(*weights, 2);
+      teacher_model_ = std::make_unique<MeasuredModel>(engine, AdaptedModel{weights, {}});
+      teacher_ =
+          std::make_unique<Teacher>(teacher_model_->eval(), *divergence, loader.max_micro_batches(),
+                                    loader.max_micro_batch_tokens());
+      model->set_teacher(teacher_.get());
+    }
   }
 
   // Loss of a step's batch; the gradient is in place.
@@ -256,7 +272,7 @@ class TrainedRun {
   }
   // The same batch once more: what counts as constant within a step stays.
   double again() { return model->forward_backward(batch_, scale()); }
-  [[nodiscard]] double scale() const { return 1.0 / static_cast<double>(model->num_terms(batch_)); }
+  [[nodiscard]] double scale() const { return 1.0 / model->num_terms(batch_); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));
     losses.push_back(model->gradient_norm());
@@ -286,6 +302,8 @@ class TrainedRun {
   Dataset data_;
   GlobalBatch batch_;
   std::unique_ptr<ReferenceScores> reference_;
+  std::unique_ptr<MeasuredModel> teacher_model_;
+  std::unique_ptr<Teacher> teacher_;
 
  public:
   Engine engine;

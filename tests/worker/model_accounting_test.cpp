@@ -2,8 +2,12 @@
 #include "worker/accounting.h"
 
 #include <algorithm>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include "configs/mesh_plan.h"
+#include "configs/method_shape.h"
 
 namespace finescale {
 namespace {
@@ -77,6 +81,47 @@ TEST(Accounting, ChosenTensorsCountWhatIsMultiplied) {
   config::Method all;
   all.mutable_selective();
   EXPECT_DOUBLE_EQ(train_flops(layout, all, 0, 7, 3, 5), train_flops(layout, full, 0, 7, 3, 5));
+}
+
+// Whatever trains, and a teacher's passes besides.
+TEST(Accounting, IsWhatWasPlanned) {
+  config::ModelConfig model;
+  config::Llama& llama = *model.mutable_llama();
+  llama.set_hidden_size(8);
+  llama.set_intermediate_size(16);
+  llama.set_num_layers(2);
+  llama.set_num_heads(2);
+  llama.set_vocab_size(16);
+  const ModelLayout layout(model);
+  std::vector<config::Method> methods(5);
+  methods[0].mutable_full();
+  methods[1].mutable_lora()->set_rank(3);
+  methods[2].mutable_lora()->set_init(config::LORA_INIT_PISSA);
+  methods[3].mutable_vera()->set_rank(5);
+  methods[3].mutable_vera()->add_target_modules("q_proj");
+  methods[3].mutable_vera()->add_target_modules("v_proj");
+  methods[3].mutable_vera()->add_target_modules("down_proj");
+  methods[4].mutable_bottleneck()->set_width(3);
+  for (const config::Method& method : methods) {
+    config::Train train;
+    *train.mutable_method() = method;
+    train.mutable_objective()->mutable_distill();
+    planner::BatchShape batch;
+    batch.tokens = 7;
+    batch.context = 5.0 / 7;
+    batch.label_fraction = 3.0 / 7;
+    const planner::Workload w = workload(train, layout.shape(), batch, 1);
+    const std::int64_t adapters = w.method.trains_base ? 0 : w.method.trained(w.model);
+    EXPECT_NEAR(
+        train_flops(layout, method, adapters, 7, 3, 5) + forward_flops(layout.shape(), 7, 3, 5),
+        planner::useful_flops(w), 1e-6)
+        << method.ShortDebugString();
+  }
+  // One layer of VeRA by hand: x A^T of q and v is one product of 8 columns, that of down_proj has
+  // 16; outputs 3 times 8. Twice all of it, once more the outputs: 2 (8 + 16 + 16 + 8) + 24,
+  // rank 5.
+  const planner::MethodShape vera = method_shape(methods[3], layout.shape());
+  EXPECT_EQ(vera.products(model_shape(layout.shape())), 5 * (2 * (8 + 16 + 16 + 8) + 24));
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ import tempfile
 try:
     import h5py
     import torch
-    from peft import IA3Config, LoraConfig, get_peft_model
+    from peft import IA3Config, LoraConfig, VeraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 except ImportError as error:
     print("skipped:", error)
@@ -28,8 +28,35 @@ KINDS = {
     "dora": ("{dora: {rank: 3, alpha: 6, target_modules: [q_proj, v_proj, down_proj]}}",
              LoraConfig(r=3, lora_alpha=6, use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"])),
     "ia3": ("ia3", IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"])),
+    "vera": ("{vera: {rank: 6, target_modules: [q_proj, v_proj, o_proj, up_proj, down_proj]}}",
+             VeraConfig(r=6, target_modules=["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"])),
 }
-PARTS = {"lora_A": "A", "lora_B": "B", "lora_magnitude_vector": "M", "ia3_l": "L"}
+PARTS = {"lora_A": "A", "lora_B": "B", "lora_magnitude_vector": "M", "ia3_l": "L", "vera_lambda_b": "b", "vera_lambda_d": "d"}
+SEED, ADAPTER = 1, 2  # of the stage; Purpose::kAdapter
+STREAMS = {"vera/A": 0x9ae9657103beab29, "vera/B": 0x104959c5116afbe2}  # the names' XXH3-128, first half
+
+
+def words(counter, stream):
+    """Philox 4x32-10 as core/random.h keys it."""
+    mask = 2**32 - 1
+    x = [counter & mask, counter >> 32, stream & mask, stream >> 32]
+    key = [(SEED ^ (ADAPTER * 0x85EBCA6B)) & mask, (ADAPTER * 0xC2B2AE35) & mask]
+    for _ in range(10):
+        one, two = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
+        x = [(two >> 32) ^ x[1] ^ key[0], two & mask, (one >> 32) ^ x[3] ^ key[1], one & mask]
+        key = [(key[0] + 0x9E3779B9) & mask, (key[1] + 0xBB67AE85) & mask]
+    return x
+
+
+def random_matrix(name, shape):
+    """Of VeRA: uniform in +-sqrt(6 / columns), two numbers a block."""
+    stream = STREAMS[name]
+    values = []
+    for i in range(shape[0] * shape[1]):
+        block = words(i // 2, stream)
+        bits = block[i % 2 * 2] | block[i % 2 * 2 + 1] << 32
+        values.append((2 * (bits >> 11) * 2.0**-53 - 1) * (6 / shape[1]) ** 0.5)
+    return torch.tensor(values).reshape(shape)
 
 
 def our_name(theirs):
@@ -55,6 +82,9 @@ def check(name, directory, binary):
         with torch.no_grad():
             for key, value in trained.items():
                 value.copy_(torch.from_numpy(file["adapter/" + our_name(key)][()]).reshape(value.shape))
+        for key, value in model.named_buffers():
+            if key.endswith(("vera_A.default", "vera_B.default")):
+                value.copy_(random_matrix("vera/A" if "vera_A" in key else "vera/B", tuple(value.shape)))
         batch = [sequences[i] for i in answer["batches"][STEPS - 1]]
         labels = sum(len(ids) - 1 for ids in batch)
         total = 0

@@ -15,6 +15,7 @@ struct MicroBatch {
   std::vector<std::int32_t> positions;  // [T] from 0 in each segment
   std::vector<std::int32_t> segments;   // [S + 1] offsets, first 0, last T
   std::vector<std::int64_t> examples;   // [S] index in the pool; of a pair twice
+  std::vector<double> weights;          // [S] of the segment in the loss; empty: ones
   std::int64_t num_labels = 0;
   std::int64_t num_pairs = 0;  // whose segments follow each other
   [[nodiscard]] std::int64_t num_tokens() const noexcept {
@@ -29,6 +30,9 @@ struct GlobalBatch {
   std::int64_t num_labels = 0;
   std::int64_t num_pairs = 0;
   std::int64_t num_examples = 0;
+  // The same by their weights in the loss, summed in the order of the examples.
+  double label_weight = 0;
+  double pair_weight = 0;
 };
 
 }  // namespace finescale

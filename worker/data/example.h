@@ -29,6 +29,7 @@ struct Example {
   std::string response;
   std::string problem;      // what a verifier reads, where it is not the prompt
   std::int32_t stream = 0;  // of a mixture of separate streams, from 1; 0: none
+  double loss_weight = 1;   // of its tokens in the loss, or of the pair
 };
 
 // In a dataset, for as long as that lives.
@@ -41,6 +42,7 @@ struct ExampleView {
   std::string_view response;
   std::string_view problem;
   std::int32_t stream = 0;
+  double loss_weight = 1;
   // What a task's verifier reads.
   [[nodiscard]] std::string_view verified_prompt() const noexcept {
     return problem.empty() ? prompt : problem;

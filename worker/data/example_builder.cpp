@@ -144,6 +144,7 @@ std::optional<Example> ExampleBuilder::build(const RawExample& raw, const std::s
                 error.hint());
   }
   example.stream = raw.stream;
+  example.loss_weight = raw.loss_weight;
   ++counts.read;
   if (longest(example) <= rules_.max_length()) {
     return example;

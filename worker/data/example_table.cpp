@@ -41,6 +41,7 @@ ExampleRecord append_payload(const Example& example, std::vector<std::byte>& pay
   record.prompt_bytes = static_cast<std::uint32_t>(example.prompt.size());
   record.response_bytes = static_cast<std::uint32_t>(example.response.size());
   record.stream = static_cast<std::uint32_t>(example.stream);
+  record.loss_weight = example.loss_weight;
   record.problem_bytes = static_cast<std::uint32_t>(example.problem.size());
   append(payload, example.tokens.data(), example.tokens.size() * sizeof(std::int32_t));
   append(payload, learnt.data(), learnt.size() * sizeof(LabelRange));
@@ -76,6 +77,7 @@ ExampleView ExampleTable::operator[](std::int64_t index) const {
                  record.num_ranges};
   view.num_prompt = static_cast<std::int32_t>(record.num_prompt);
   view.stream = static_cast<std::int32_t>(record.stream);
+  view.loss_weight = record.loss_weight;
   view.second = static_cast<std::int32_t>(record.second);
   view.prompt = {reinterpret_cast<const char*>(take(record.prompt_bytes)), record.prompt_bytes};
   view.response = {reinterpret_cast<const char*>(take(record.response_bytes)),

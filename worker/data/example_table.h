@@ -25,12 +25,13 @@ struct ExampleRecord {
   std::uint32_t second = 0;  // token; of a preference
   std::uint32_t problem_bytes = 0;
   std::uint32_t stream = 0;
+  double loss_weight = 1;
   [[nodiscard]] std::uint64_t size_bytes() const noexcept {
     const std::uint64_t texts = std::uint64_t{prompt_bytes} + response_bytes + problem_bytes;
     return (4ULL * num_tokens + 8ULL * num_ranges + texts + 3) / 4 * 4;
   }
 };
-static_assert(sizeof(ExampleRecord) == 40 && sizeof(LabelRange) == 8);
+static_assert(sizeof(ExampleRecord) == 48 && sizeof(LabelRange) == 8);
 
 // The bytes of an example as a record says; label ranges that are left out are filled in.
 [[nodiscard]] ExampleRecord append_payload(const Example& example, std::vector<std::byte>& payload);

@@ -60,11 +60,18 @@ void clear(MicroBatch& batch) {
   batch.positions.clear();
   batch.segments.clear();
   batch.examples.clear();
+  batch.weights.clear();
   batch.num_labels = 0;
   batch.num_pairs = 0;
 }
 
 }  // namespace
+
+void TrainLoader::look_for_weights() {
+  for (std::int64_t i = 0; i < dataset_->size() && !is_weighted_; ++i) {
+    is_weighted_ = (*dataset_)[i].loss_weight != 1;
+  }
+}
 
 // The budget is shared out by the ratios; each stream's part is nested in that of a larger budget.
 void TrainLoader::divide_streams() {
@@ -146,6 +153,7 @@ TrainLoader::TrainLoader(const Dataset& dataset, const config::Train& train, std
                 {}, "lower train.data_budget or add data");
   }
   divide_streams();
+  look_for_weights();
   // A run is bounded by steps, by tokens, or by epochs; min_steps asks for more epochs.
   const auto by_epochs = std::max<std::int64_t>(
       1,
@@ -236,6 +244,8 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
   batch.num_tokens = 0;
   batch.num_labels = 0;
   batch.num_pairs = 0;
+  batch.label_weight = 0;
+  batch.pair_weight = 0;
   batch.num_examples =
       first_[static_cast<std::size_t>(step) + 1] - first_[static_cast<std::size_t>(step)];
   std::size_t used = 0;
@@ -256,6 +266,11 @@ void TrainLoader::fill(std::int64_t step, GlobalBatch& batch) const {
       micro = &next();
     }
     append_example(example, index, *micro);
+    if (is_weighted_) {
+      micro->weights.resize(micro->examples.size(), example.loss_weight);
+    }
+    batch.label_weight += example.loss_weight * static_cast<double>(example.num_labels());
+    batch.pair_weight += example.second > 0 ? example.loss_weight : 0;
     batch.num_tokens += length;
     batch.num_labels += example.num_labels();
     batch.num_pairs += example.second > 0 ? 1 : 0;

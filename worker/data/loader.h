@@ -39,6 +39,7 @@ class TrainLoader {
   [[nodiscard]] std::int64_t max_micro_batch_segments() const noexcept {
     return max_micro_segments_;
   }
+  [[nodiscard]] bool is_weighted() const noexcept { return is_weighted_; }
   [[nodiscard]] std::int64_t max_micro_batches() const noexcept { return max_micro_batches_; }
   // Steps at the beginning whose batches no larger budget of the seed cuts otherwise.
   [[nodiscard]] std::int64_t num_common_steps() const noexcept { return num_common_steps_; }
@@ -64,6 +65,7 @@ class TrainLoader {
     std::int64_t budget = 0;             // of them are seen
   };
   void divide_streams();
+  void look_for_weights();
   void deal_turns(std::int64_t end);  // up to this position
   [[nodiscard]] std::int64_t example_at(std::int64_t position) const;
   [[nodiscard]] std::int64_t streamed_example_at(std::int64_t position) const;
@@ -72,6 +74,7 @@ class TrainLoader {
   std::vector<Turn> turns_;          // by position
   std::unique_ptr<Turns> dealer_;
   std::int64_t first_repeat_ = INT64_MAX;  // the first position that sees an example again
+  bool is_weighted_ = false;               // some examples count more than others
   std::int64_t budget_ = 0;
   std::int64_t seed_ = 0;
   std::int64_t micro_batch_tokens_ = 0;

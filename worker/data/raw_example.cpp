@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/raw_example.h"
 
+#include <cmath>
+
 namespace finescale {
 
 namespace {
@@ -70,6 +72,12 @@ void add_columns(const Json& record, RawExample& example) {
   if (const auto stream = record.find("stream");
       stream != record.end() && stream->is_number_unsigned()) {
     example.stream = stream->get<std::int32_t>();
+  }
+  if (const auto weight = record.find("loss_weight"); weight != record.end()) {
+    example.loss_weight = weight->is_number() ? weight->get<double>() : -1;
+    if (!(example.loss_weight >= 0) || !std::isfinite(example.loss_weight)) {
+      throw BadExample{"\"loss_weight\" is " + weight->dump() + ", must be a number >= 0"};
+    }
   }
   if (const auto problem = record.find("problem");
       problem != record.end() && problem->is_string()) {
@@ -150,6 +158,9 @@ Json row_of(const RawExample& example) {
   }
   if (example.stream > 0) {
     row["stream"] = static_cast<std::uint32_t>(example.stream);
+  }
+  if (example.loss_weight != 1) {
+    row["loss_weight"] = example.loss_weight;
   }
   if (example.loss) {
     row["loss"] = *example.loss;

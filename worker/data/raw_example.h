@@ -23,6 +23,7 @@ struct RawExample {
   std::string expected;     // beside an answer of a model: the response of the data; else empty
   std::string problem;      // what a task's verifier reads, where it is not the prompt; else empty
   std::int32_t stream = 0;  // of a mixture of separate streams, from 1; 0: none
+  double loss_weight = 1;   // of its tokens in the loss, beside those of others
   std::optional<double> loss;       // of a score stage: mean over the labelled tokens
   nlohmann::ordered_json messages;  // keys in the order of the file: templates print them
   nlohmann::ordered_json tools;     // null: none

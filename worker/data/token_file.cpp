@@ -13,7 +13,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::uint64_t kMagic = 0x33304E4B4F545346;  // "FSTOKN03" on a little-endian machine
+constexpr std::uint64_t kMagic = 0x34304E4B4F545346;  // "FSTOKN04" on a little-endian machine
 constexpr std::size_t kHashBytes = 32;
 
 Json facts_json(const std::string& key, const DatasetFacts& f, std::uint64_t payload_bytes,

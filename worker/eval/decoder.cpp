@@ -82,13 +82,19 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   const std::int64_t key = std::int64_t{a.num_kv_heads} * a.head_dim;
   const std::int64_t inner = shape.intermediate_size / exchange_.size();
   std::int64_t widest = 1;
+  std::int64_t made = 0;
+  std::int64_t branch = 0;
   bool has_factors = false;
   for (const LayerAdapters& adapters : model_->adapters()) {
     for (const LowRank* adapter : {adapters.qkv, adapters.o, adapters.gate_up, adapters.down}) {
       if (adapter != nullptr && !adapter->parts.empty()) {
         widest = std::max(widest, adapter->a.value.rows());
+        made = std::max(made, adapter->made_elements());
       }
       has_factors = has_factors || (adapter != nullptr && !adapter->inputs.empty());
+    }
+    for (const BranchNetwork* network : {adapters.behind_attention, adapters.behind_mlp}) {
+      branch = std::max(branch, network == nullptr ? 0 : network->down.value.rows());
     }
   }
   state_ = make(limits.rows, width);
@@ -102,6 +108,14 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   gate_up_ = make(limits.rows, activation_rule(shape).num_inputs() * inner);
   inner_ = make(limits.rows, inner);
   projected_ = make(limits.rows, widest);  // x A^T of the widest adapter; cut to what is needed
+  if (branch > 0) {
+    branch_inner_ = make(limits.rows, branch);
+    branch_active_ = make(limits.rows, branch);
+    branch_out_ = make(limits.rows, width);
+  }
+  if (made > 0) {
+    made_ = make(1, made);
+  }
   if (has_factors) {
     multiplied_ = make(limits.rows, std::max({width, query, inner}));
   }
@@ -192,7 +206,12 @@ void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* a
     input = TensorView(multiplied_.data, multiplied_.dtype, Shape{x.rows(), x.cols()});
     multiply_columns(stream_, adapter->inputs, x, input);
   }
-  linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
+  if (adapter != nullptr && adapter->is_scaled()) {
+    const LowRank of_pass = with_made_parts(stream_, *adapter, made_);
+    linear_forward_by_rows(stream_, input, weight, &of_pass, projected, y);
+  } else {
+    linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
+  }
   if (split == Split::kInputs) {
     sum_over_ranks(y);
   }
@@ -207,6 +226,19 @@ void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* a
   if (!weight.bias.empty() && !scales_bias) {
     bias_add(stream_, weight.bias, y);
   }
+}
+
+void Decoder::add_branch(const BranchNetwork* network, const TensorView& y) {
+  if (network == nullptr) {
+    return;
+  }
+  for (TensorView* view : {&branch_inner_, &branch_active_, &branch_out_}) {
+    cut(*view, y.rows());
+  }
+  row_gemm(stream_, 1, y, network->down.value, 0, branch_inner_);
+  activation_forward(stream_, kBranchActivation, branch_inner_, branch_active_);
+  row_gemm(stream_, 1, branch_active_, network->up.value, 0, branch_out_);
+  add_in_place(stream_, branch_out_, y);
 }
 
 void Decoder::norm(const TensorView& x, const TensorView& residual, const Weight& weight,
@@ -243,6 +275,7 @@ void Decoder::attend(int index, const TensorView& normed, const TensorView& y) {
               cache_.offset(index));
   cached_attention(stream_, attention, q, places_, cache_.offset(index), mixed_);
   linear(mixed_, weights.o, adapters.o, y, Split::kInputs);
+  add_branch(adapters.behind_attention, y);
 }
 
 void Decoder::feed_forward(int index, const TensorView& normed, const TensorView& y) {
@@ -251,6 +284,7 @@ void Decoder::feed_forward(int index, const TensorView& normed, const TensorView
   linear(normed, weights.gate_up, adapters.gate_up, gate_up_, Split::kOutputs);
   activation_forward(stream_, activation_rule(model_->layout().shape()), gate_up_, inner_);
   linear(inner_, weights.down, adapters.down, y, Split::kInputs);
+  add_branch(adapters.behind_mlp, y);
 }
 
 void Decoder::layer(int index, TensorView& delta, TensorView& residual) {

@@ -62,6 +62,8 @@ class Decoder {
   void feed_forward(int index, const TensorView& normed, const TensorView& y);
   void linear(const TensorView& x, const Weight& weight, const LowRank* adapter,
               const TensorView& y, Split split);
+  // y += the network's answer to it.
+  void add_branch(const BranchNetwork* network, const TensorView& y);
   void norm(const TensorView& x, const TensorView& residual, const Weight& weight,
             const TensorView& y);
   void sum_over_ranks(const TensorView& y);
@@ -74,7 +76,8 @@ class Decoder {
   std::vector<AlignedBuffer> memory_;
   // Activations: as many rows as the pass has.
   TensorView state_, delta_, residual_, branch_, normed_, second_, qkv_, mixed_, gate_up_, inner_,
-      projected_, multiplied_, statistics_, head_rstd_;
+      projected_, multiplied_, made_, branch_inner_, branch_active_, branch_out_, statistics_,
+      head_rstd_;
   TensorView shifted_;          // [C]
   TensorView chosen_, logits_;  // output rows
   std::vector<TensorView> received_;

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "core/tensor_element.h"
 #include "core/transfer.h"
 #include "sharding/ordered_losses.h"
 #include "sharding/ordered_reduce.h"
@@ -94,6 +95,27 @@ double EvalModel::loss_sum(const std::vector<MicroBatch>& batches, std::int64_t 
   return total;
 }
 
+void EvalModel::visit_states(
+    const std::vector<MicroBatch>& batches, std::span<const std::int64_t> mine,
+    std::int64_t max_tokens,
+    const std::function<void(std::int64_t index, const TensorView& states)>& visit) {
+  const std::int64_t replicas = engine_.mesh->replica().size();
+  const std::int64_t rounds = (std::ssize(batches) + replicas - 1) / replicas;
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    if (round >= std::ssize(mine)) {
+      for (const EvalPiece& piece : pieces_) {
+        piece.idle();
+      }
+      continue;
+    }
+    const std::int64_t index = mine[static_cast<std::size_t>(round)];
+    (void)forward(batches[static_cast<std::size_t>(index)], max_tokens, round);
+    if (pieces_.back().model->layout().part().has_head) {
+      visit(index, tapes_.back().scored());
+    }
+  }
+}
+
 std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& batches,
                                               std::int64_t max_tokens) {
   std::vector<std::size_t> first(batches.size() + 1, 0);  // segments in front of each batch
@@ -117,8 +139,7 @@ std::vector<double> EvalModel::segment_losses(const std::vector<MicroBatch>& bat
     const TensorView& known = copy.view();
     for (std::size_t s = 0; s + 1 < batches[i].segments.size(); ++s) {
       for (std::int32_t t = batches[i].segments[s]; t < batches[i].segments[s + 1]; ++t) {
-        sums[first[i] + s] +=
-            known.dtype == DType::kF64 ? known.as<double>()[t] : double{known.as<float>()[t]};
+        sums[first[i] + s] += element(known, t);
       }
     }
   });

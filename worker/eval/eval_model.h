@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "worker/data/batch.h"
@@ -34,6 +35,12 @@ class EvalModel {
   // Sums of the losses of each segment's labels, in order, the same on every rank.
   [[nodiscard]] std::vector<double> segment_losses(const std::vector<MicroBatch>& batches,
                                                    std::int64_t max_tokens);
+
+  // Calls visit(index, [T, C]) with what is in front of the head for this rank's micro-batches,
+  // where the head is; valid in the call. mine: one for each round, or none in the last ones.
+  void visit_states(const std::vector<MicroBatch>& batches, std::span<const std::int64_t> mine,
+                    std::int64_t max_tokens,
+                    const std::function<void(std::int64_t index, const TensorView& states)>& visit);
 
   [[nodiscard]] std::size_t memory_bytes() const;  // of its tapes
   [[nodiscard]] Mesh& mesh() const noexcept { return *engine_.mesh; }

@@ -8,6 +8,7 @@
 #include "configs/decoder.h"
 #include "configs/tensor_names.h"
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "worker/export/hf_files.h"
 
 namespace finescale {
@@ -39,8 +40,7 @@ class FileTensorReader {
     make_whole();
     for (std::int64_t i = begin; i < end; ++i) {
       const double value = whole_[static_cast<std::size_t>(i)];
-      out.dtype == DType::kF64 ? out.as<double>()[i - begin] = value
-                               : out.as<float>()[i - begin] = static_cast<float>(value);
+      set_element(out, i - begin, value);
     }
     if (end == packed_.rows * width()) {
       whole_ = {};  // front to back: it was the last

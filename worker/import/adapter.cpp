@@ -10,6 +10,7 @@
 #include "configs/canonical.h"
 #include "configs/decoder.h"
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "worker/methods/method.h"
 
 namespace finescale {
@@ -20,20 +21,14 @@ std::string without(const std::string& name, std::string_view end) {
   return name.ends_with(end) ? name.substr(0, name.size() - end.size()) : std::string();
 }
 
-double at(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index]
-                                   : static_cast<double>(view.as<float>()[index]);
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
-}
-
 class MergedSource final : public WeightSource {
  public:
   MergedSource(std::unique_ptr<WeightSource> base, Adapter adapter)
       : base_(std::move(base)), adapter_(std::move(adapter)) {
+    if (!adapter_.why_apart.empty()) {
+      throw Error(ErrorKind::kConfig, adapter_.why_apart + ": it cannot be merged", {},
+                  "evaluate, generate and score stages of a sweep use it as it is");
+    }
     for (const LogicalShape& tensor : logical_tensors(decoder_shape(base_->config()))) {
       columns_[tensor.name] = tensor.columns;
     }
@@ -51,8 +46,9 @@ class MergedSource final : public WeightSource {
     if (const auto bias = adapter_.modules.find(without(name, ".bias"));
         bias != adapter_.modules.end() && !bias->second.outputs.empty()) {
       for (std::int64_t i = 0; i < slab.shape[0]; ++i) {
-        put(out, i,
-            at(out, i) * bias->second.outputs[static_cast<std::size_t>(slab.offset[0] + i)]);
+        set_element(
+            out, i,
+            element(out, i) * bias->second.outputs[static_cast<std::size_t>(slab.offset[0] + i)]);
       }
     }
     const auto found = adapter_.modules.find(without(name, ".weight"));
@@ -88,13 +84,13 @@ class MergedSource final : public WeightSource {
     }
     values_.resize(static_cast<std::size_t>(count));
     for (std::int64_t i = 0; i < count; ++i) {
-      values_[static_cast<std::size_t>(i)] = at(out, i);
+      values_[static_cast<std::size_t>(i)] = element(out, i);
     }
     add_low_rank(change, row, first, values_);
     for (std::int64_t i = 0; i < count; ++i) {
       const double input =
           change.inputs.empty() ? 1 : change.inputs[static_cast<std::size_t>(first + i)];
-      put(out, i, values_[static_cast<std::size_t>(i)] * factor * input);
+      set_element(out, i, values_[static_cast<std::size_t>(i)] * factor * input);
     }
   }
 
@@ -125,7 +121,8 @@ std::vector<double> read_whole(CheckpointReader& reader, const LogicalTensor& te
   CheckpointTensor wanted;
   wanted.path = "/adapter/" + tensor.name;
   wanted.shape = tensor.shape;
-  wanted.part = {Shape{0, 0}, tensor.shape};
+  wanted.part = {tensor.shape, tensor.shape};  // matrices and vectors
+  wanted.part.offset.dims = {};
   wanted.local = TensorView(values.data(), DType::kF64, tensor.shape);
   wanted.writes = false;
   reader.read({wanted});
@@ -153,6 +150,82 @@ void subtract_branch(ModuleChange& change, const std::vector<double>& a,
   change.rank *= 2;
 }
 
+void set_vera(ModuleChange& change, std::int64_t columns, const std::vector<double>& a,
+              const std::vector<double>& b) {
+  const std::int64_t rank = std::ssize(change.inner);
+  const std::int64_t rows = std::ssize(change.outer);
+  const std::int64_t widest = std::ssize(a) / rank;
+  change.rank = static_cast<int>(rank);
+  change.a.clear();
+  for (std::int64_t k = 0; k < rank; ++k) {
+    change.a.insert(change.a.end(), a.begin() + k * widest, a.begin() + k * widest + columns);
+  }
+  change.b.assign(b.begin(), b.begin() + rows * rank);
+  for (std::int64_t i = 0; i < rows * rank; ++i) {
+    change.b[static_cast<std::size_t>(i)] *= change.outer[static_cast<std::size_t>(i / rank)] *
+                                             change.inner[static_cast<std::size_t>(i % rank)];
+  }
+}
+
+// The random matrices of our seed, as wide as its modules need.
+void add_vera(const config::TrainSpec& made_by, const config::ModelConfig& model,
+              Adapter& adapter) {
+  std::int64_t widest = 0;
+  std::int64_t tallest = 0;
+  std::map<std::string, std::int64_t> columns;
+  for (const LogicalShape& tensor : logical_tensors(decoder_shape(model))) {
+    const std::string module = without(tensor.name, ".weight");
+    if (adapter.modules.contains(module)) {
+      columns[module] = tensor.columns;
+      widest = std::max(widest, tensor.columns);
+      tallest = std::max(tallest, tensor.rows);
+    }
+  }
+  VeraMatrices random =
+      vera_matrices(made_by.seed(), made_by.train().method().vera().rank(), widest, tallest);
+  for (auto& [module, change] : adapter.modules) {
+    set_vera(change, columns.at(module), random.a, random.b);
+  }
+  adapter.vera_a = std::move(random.a);
+  adapter.vera_b = std::move(random.b);
+}
+
+struct Part {
+  Shape shape;
+  std::vector<double> values;
+};
+using Parts = std::map<std::string, Part>;  // of a module: A, B, ...
+
+// scale: of the low-rank part.
+ModuleChange change_of(const std::string& module, Parts& parts, double scale) {
+  ModuleChange change;
+  const auto take = [&parts](const char* name, std::vector<double>& values) {
+    if (const auto found = parts.find(name); found != parts.end()) {
+      values = std::move(found->second.values);
+      parts.erase(found);
+    }
+  };
+  if (const auto a = parts.find("A"); a != parts.end()) {
+    change.rank = static_cast<int>(a->second.shape[0]);
+    change.scale = scale;
+  }
+  std::vector<double> frozen_a;
+  std::vector<double> frozen_b;
+  take("A", change.a);
+  take("B", change.b);
+  take("A0", frozen_a);
+  take("B0", frozen_b);
+  take("M", change.magnitude);
+  take("d", change.inner);
+  take("b", change.outer);
+  take("L", module.ends_with("down_proj") ? change.inputs : change.outputs);
+  FS_CHECK(parts.empty(), "a tensor of the adapter of " + module + " that nobody reads");
+  if (!frozen_a.empty()) {
+    subtract_branch(change, frozen_a, frozen_b);
+  }
+  return change;
+}
+
 }  // namespace
 
 Adapter read_own_adapter(const std::string& checkpoint) {
@@ -160,35 +233,25 @@ Adapter read_own_adapter(const std::string& checkpoint) {
   CheckpointReader reader(*group, checkpoint);
   config::StageSpec made_by;
   parse_canonical(reader.state().stage_text, made_by);
-  const double scale = adapter_scale(made_by.train().train().method());
+  const config::Method& method = made_by.train().train().method();
   Adapter adapter;
-  std::map<std::string, std::vector<double>> frozen_a;
-  std::map<std::string, std::vector<double>> frozen_b;
+  if (method.has_bottleneck()) {
+    adapter.why_apart = "a bottleneck adapter is a network of its own, no change of a matrix";
+    return adapter;
+  }
+  std::map<std::string, Parts> modules;
   for (const LogicalTensor& tensor : reader.tensors("/adapter")) {
     const std::size_t slash = tensor.name.rfind('/');
-    const std::string module = tensor.name.substr(0, slash);
-    const std::string part = tensor.name.substr(slash + 1);
-    std::vector<double> values = read_whole(reader, tensor);
-    ModuleChange& change = adapter.modules[module];
-    if (part == "A") {
-      change.rank = static_cast<int>(tensor.shape[0]);
-      change.scale = scale;
-      change.a = std::move(values);
-    } else if (part == "B") {
-      change.b = std::move(values);
-    } else if (part == "A0") {
-      frozen_a[module] = std::move(values);
-    } else if (part == "B0") {
-      frozen_b[module] = std::move(values);
-    } else if (part == "M") {
-      change.magnitude = std::move(values);
-    } else {
-      FS_CHECK(part == "L", "an adapter's tensor " + tensor.name + " that nobody reads");
-      (module.ends_with("down_proj") ? change.inputs : change.outputs) = std::move(values);
-    }
+    modules[tensor.name.substr(0, slash)][tensor.name.substr(slash + 1)] = {
+        tensor.shape, read_whole(reader, tensor)};
   }
-  for (const auto& [module, a] : frozen_a) {
-    subtract_branch(adapter.modules.at(module), a, frozen_b.at(module));
+  for (auto& [module, parts] : modules) {
+    adapter.modules[module] = change_of(module, parts, adapter_scale(method));
+  }
+  if (method.has_vera()) {
+    config::ModelConfig model;
+    parse_canonical(reader.state().model_text, model);
+    add_vera(made_by.train(), model, adapter);
   }
   return adapter;
 }

@@ -22,9 +22,13 @@ struct ModuleChange {
   std::vector<double> magnitude;  // [out]: DoRA
   std::vector<double> outputs;    // [out]: factors of rows, and of the bias
   std::vector<double> inputs;     // [in]: factors of columns
+  // VeRA: b is diag(outer) B diag(inner) of the adapter's B, a the beginning of its A.
+  std::vector<double> outer, inner;
 };
 
 struct Adapter {
+  std::string why_apart;               // what forbids it to be merged or to leave; empty: nothing
+  std::vector<double> vera_a, vera_b;  // [rank, widest], [tallest, rank]; empty: no VeRA
   std::map<std::string, ModuleChange> modules;  // model.layers.0.self_attn.q_proj
 };
 

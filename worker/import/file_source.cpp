@@ -9,6 +9,7 @@
 
 #include "configs/decoder.h"
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "worker/import/weight_source.h"
 
 namespace finescale {
@@ -140,8 +141,7 @@ class FileSource final : public WeightSource {
       for (std::int64_t row = 0; row < out.rows(); ++row) {
         const double value = column_[static_cast<std::size_t>(row)];
         const std::int64_t at = row * out.cols() + column;
-        out.dtype == DType::kF64 ? out.as<double>()[at] = value
-                                 : out.as<float>()[at] = static_cast<float>(value);
+        set_element(out, at, value);
       }
     }
   }

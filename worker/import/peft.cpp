@@ -45,6 +45,8 @@ class AdapterReader {
         }
       }
     }
+    adapter.vera_a = vera_a_;
+    adapter.vera_b = vera_b_;
     for (const FileTensorInfo& info : file_->tensors()) {
       if (!used_.contains(&info)) {
         throw Error(
@@ -115,6 +117,9 @@ class AdapterReader {
       }
       return change;
     }
+    if (config_.is_vera) {
+      return vera_change(module, tensor, place);
+    }
     change.a = values(module + ".lora_A.weight", &info);
     if (info == nullptr) {
       return change;
@@ -140,6 +145,67 @@ class AdapterReader {
     return change;
   }
 
+  // A matrix that both lie in the file for all modules.
+  const std::vector<double>& random_matrix(const char* name, std::vector<double>& held) {
+    if (held.empty()) {
+      const FileTensorInfo* info = file_->find(std::string("base_model.") + name);
+      const int dim = std::string_view(name) == "vera_A" ? 0 : 1;
+      if (info == nullptr || info->shape.rank != 2 || info->shape[dim] != config_.rank) {
+        throw Error(ErrorKind::kData,
+                    std::string("tensor base_model.") + name + " is missing, or not of rank " +
+                        std::to_string(config_.rank),
+                    file_->path());
+      }
+      used_.insert(info);
+      const std::int64_t count = info->shape.num_elements();
+      held.resize(static_cast<std::size_t>(count));
+      file_->read(*info, 0, count, {held.data(), DType::kF64, Shape{count}});
+    }
+    return held;
+  }
+
+  ModuleChange vera_change(const std::string& module, const LogicalShape& tensor,
+                           const FileTensor& place) {
+    ModuleChange change;
+    const FileTensorInfo* info = nullptr;
+    const std::vector<double> outer = values(module + ".vera_lambda_b", &info);
+    if (info == nullptr) {
+      return change;
+    }
+    if (info->shape.num_elements() != place.file_rows) {
+      wrong_shape(*info, Shape{place.file_rows}.text());
+    }
+    const std::vector<double> inner = values(module + ".vera_lambda_d", &info);
+    if (info == nullptr || std::ssize(inner) != config_.rank) {
+      throw Error(ErrorKind::kData,
+                  "tensor " + kRoot + module + ".vera_lambda_d is missing, or not of rank " +
+                      std::to_string(config_.rank),
+                  file_->path());
+    }
+    const std::vector<double>& a = random_matrix("vera_A", vera_a_);
+    const std::vector<double>& b = random_matrix("vera_B", vera_b_);
+    const std::int64_t rank = config_.rank;
+    const std::int64_t widest = std::ssize(a) / rank;
+    if (widest < tensor.columns || std::ssize(b) / rank < place.file_rows) {
+      throw Error(ErrorKind::kData, "vera_A or vera_B is too small for " + module, file_->path(),
+                  "does the adapter belong to this model?");
+    }
+    change.rank = config_.rank;
+    change.outer = our_rows(outer, 1, tensor, place);
+    change.inner = inner;
+    for (std::int64_t k = 0; k < rank; ++k) {
+      change.a.insert(change.a.end(), a.begin() + k * widest,
+                      a.begin() + k * widest + tensor.columns);
+    }
+    std::vector<double> whole(b.begin(), b.begin() + place.file_rows * rank);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      const auto r = static_cast<std::size_t>(rank);
+      whole[i] *= outer[i / r] * inner[i % r];
+    }
+    change.b = our_rows(whole, rank, tensor, place);
+    return change;
+  }
+
   std::vector<double> magnitude(const std::string& module, const LogicalShape& tensor,
                                 const FileTensor& place) {
     const FileTensorInfo* info = nullptr;
@@ -158,6 +224,7 @@ class AdapterReader {
   }
 
   PeftConfig config_;
+  std::vector<double> vera_a_, vera_b_;
   std::unique_ptr<SafetensorsFile> file_;
   config::ModelConfig model_;
   std::set<const FileTensorInfo*> used_;

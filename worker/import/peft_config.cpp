@@ -76,11 +76,20 @@ class Reader {
     config.base_model = get<std::string>("base_model_name_or_path", "", "a text");
     const auto type = get<std::string>("peft_type", "", "a text");
     config.is_ia3 = type == "IA3";
-    if (type != "LORA" && type != "IA3") {
-      fail("peft_type", "is \"" + type + "\"", "LORA and IA3 are supported");
+    config.is_vera = type == "VERA";
+    if (type != "LORA" && type != "IA3" && type != "VERA") {
+      fail("peft_type", "is \"" + type + "\"", "LORA, IA3 and VERA are supported");
     }
     check_unsupported();
     if (config.is_ia3) {
+      return config;
+    }
+    if (config.is_vera) {
+      config.rank = get<int>("r", 256, "a whole number from 1 to 2^20");
+      if (!get<bool>("save_projection", true, "true or false")) {
+        fail("save_projection", "is false: the random matrices are not in the file",
+             "save it with save_projection: true, or merge the adapter with PEFT");
+      }
       return config;
     }
     config.is_dora = get<bool>("use_dora", false, "true or false");

@@ -12,6 +12,7 @@ struct PeftConfig {
   std::string base_model;
   bool is_ia3 = false;
   bool is_dora = false;
+  bool is_vera = false;
   bool is_rank_stabilised = false;  // scale alpha / sqrt(r) instead of alpha / r
   int rank = 8;
   double alpha = 8;

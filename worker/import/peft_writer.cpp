@@ -38,9 +38,12 @@ nlohmann::json number(double value) {
   return is_whole ? nlohmann::json(static_cast<std::int64_t>(value)) : nlohmann::json(value);
 }
 
-enum class Kind { kLora, kDora, kIa3 };
+enum class Kind { kLora, kDora, kIa3, kVera };
 
 Kind kind_of(const ModuleChange& change) {
+  if (!change.outer.empty()) {
+    return Kind::kVera;
+  }
   return change.rank == 0 ? Kind::kIa3 : change.magnitude.empty() ? Kind::kLora : Kind::kDora;
 }
 
@@ -54,6 +57,14 @@ void add_tensors(const std::string& name, const ModuleChange& change,
     const std::int64_t count = std::ssize(factors);
     tensors.push_back(
         tensor_of(stem + ".ia3_l", input ? Shape{1, count} : Shape{count, 1}, factors));
+    return;
+  }
+  if (kind_of(change) == Kind::kVera) {
+    const auto add = [&](const char* part, const std::vector<double>& values) {
+      tensors.push_back(tensor_of(stem + part, Shape{std::ssize(values)}, values));
+    };
+    add(".vera_lambda_b", change.outer);
+    add(".vera_lambda_d", change.inner);
     return;
   }
   const std::int64_t rows = std::ssize(change.b) / change.rank;
@@ -88,6 +99,17 @@ nlohmann::ordered_json config_of(const ModuleChange& change, const std::string& 
     json["init_ia3_weights"] = true;
     return json;
   }
+  if (kind_of(change) == Kind::kVera) {
+    json["peft_type"] = "VERA";
+    json["bias"] = "none";
+    json["d_initial"] = 0.1;
+    json["init_weights"] = true;
+    json["projection_prng_key"] = 0;  // not used: the matrices are in the file
+    json["r"] = change.rank;
+    json["save_projection"] = true;
+    json["vera_dropout"] = 0.0;
+    return json;
+  }
   json["peft_type"] = "LORA";
   json["bias"] = "none";
   json["init_lora_weights"] = true;
@@ -103,6 +125,10 @@ nlohmann::ordered_json config_of(const ModuleChange& change, const std::string& 
 
 void write_peft(const Adapter& adapter, const config::ModelConfig& config, const std::string& base,
                 const std::string& directory) {
+  if (!adapter.why_apart.empty()) {
+    throw Error(ErrorKind::kConfig, adapter.why_apart + ": PEFT has no such kind", {},
+                "export --format hdf5 keeps it as it is");
+  }
   FS_CHECK(!adapter.modules.empty(), "an adapter changes something");
   std::vector<TensorToWrite> tensors;
   std::set<std::string> targets;
@@ -131,6 +157,14 @@ void write_peft(const Adapter& adapter, const config::ModelConfig& config, const
       on_inputs.insert(target);
     }
     add_tensors(name, change, tensors);
+  }
+  if (!adapter.vera_a.empty()) {
+    const std::int64_t rank = first.rank;
+    const auto add = [&](const char* name, std::int64_t rows, const std::vector<double>& values) {
+      tensors.push_back(tensor_of(name, Shape{rows, std::ssize(values) / rows}, values));
+    };
+    add("base_model.vera_A", rank, adapter.vera_a);
+    add("base_model.vera_B", std::ssize(adapter.vera_b) / rank, adapter.vera_b);
   }
   write_safetensors(directory + "/adapter_model.safetensors", std::move(tensors), StoredType::kF32);
   const nlohmann::ordered_json json = config_of(first, base, targets, on_inputs, transposed);

@@ -5,6 +5,7 @@
 // gradient. A's rows are not scaled, their lengths hardly leave where they start.
 #include <cmath>
 
+#include "core/tensor_element.h"
 #include "worker/methods/adapter_method.h"
 
 namespace finescale {
@@ -45,8 +46,7 @@ class AlloraMethod final : public AdapterMethod {
         double squares = 0;
         for (std::int64_t i = 0; i < b.cols(); ++i) {
           const std::int64_t at = static_cast<std::int64_t>(row) * b.cols() + i;
-          const double value =
-              b.dtype == DType::kF64 ? b.as<double>()[at] : double{b.as<float>()[at]};
+          const double value = element(b, at);
           squares += value * value;
         }
         factors[row] = 1 / std::sqrt(std::sqrt(squares) + floor_);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/methods/base_weights.h"
 
+#include "core/tensor_element.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/model/initialize.h"
 
@@ -13,9 +14,7 @@ std::vector<double> whole_tensor(const BaseWeights& base, int index) {
   if (is_first_copy(tensor, base.set->tensor_rank(), base.set->tensor_size())) {
     for_each_run(tensor.shape, base.set->part(index), [&](auto logical, auto local, auto count) {
       for (std::int64_t i = 0; i < count; ++i) {
-        whole[static_cast<std::size_t>(logical + i)] = part.dtype == DType::kF64
-                                                           ? part.as<double>()[local + i]
-                                                           : double{part.as<float>()[local + i]};
+        whole[static_cast<std::size_t>(logical + i)] = element(part, local + i);
       }
     });
   }

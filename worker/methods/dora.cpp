@@ -5,6 +5,7 @@
 // is made anew after every update.
 #include <cmath>
 
+#include "core/tensor_element.h"
 #include "kernels/gemm.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/methods/adapter_method.h"
@@ -23,15 +24,6 @@ AdapterPlan plan_of(const config::Dora& config) {
   return plan;
 }
 
-double element(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
-}
-
 class DoraMethod final : public AdapterMethod {
  public:
   DoraMethod(const config::Dora& config, const MethodInput& input)
@@ -47,7 +39,7 @@ class DoraMethod final : public AdapterMethod {
       for (const Rows& rows : rows_) {
         const TensorView m = adapters_.parameters().view(rows.target->factor);
         for (std::int64_t row = 0; row < rows.count; ++row) {
-          put(m, row, std::sqrt(whole[static_cast<std::size_t>(rows.begin + row)]));
+          set_element(m, row, std::sqrt(whole[static_cast<std::size_t>(rows.begin + row)]));
         }
       }
     }
@@ -63,8 +55,8 @@ class DoraMethod final : public AdapterMethod {
     sum_over_inputs(squares);
     for (const Rows& rows : rows_) {
       for (std::int64_t row = 0; row < rows.count; ++row) {
-        put(rows.target->factors->constant, row,
-            1 / std::sqrt(squares[static_cast<std::size_t>(rows.begin + row)]));
+        set_element(rows.target->factors->constant, row,
+                    1 / std::sqrt(squares[static_cast<std::size_t>(rows.begin + row)]));
       }
     }
   }

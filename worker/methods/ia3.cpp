@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // (IA)^3 (Liu et al. 2022): outputs of projections are multiplied by learned vectors, bias
 // included; of the feed-forward layer's last matrix the inputs. All start at one.
+#include "core/tensor_element.h"
 #include "worker/methods/adapter_method.h"
 
 namespace finescale {
@@ -26,7 +27,7 @@ class Ia3Method final : public AdapterMethod {
       : AdapterMethod(input, plan_of(config)) {
     ParameterSet& set = adapters_.parameters();
     for (std::int64_t i = 0; i < set.num_elements(); ++i) {
-      set.dtype() == DType::kF64 ? set.flat().as<double>()[i] = 1 : set.flat().as<float>()[i] = 1;
+      set_element(set.flat(), i, 1);
     }
   }
 };

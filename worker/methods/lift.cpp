@@ -9,6 +9,7 @@
 
 #include "configs/chosen_tensors.h"
 #include "core/random.h"
+#include "core/tensor_element.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/methods/mask_policy.h"
 #include "worker/methods/method.h"
@@ -16,15 +17,6 @@
 namespace finescale {
 
 namespace {
-
-double at(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
-}
 
 class LiftMethod final : public Method {
  public:
@@ -207,9 +199,9 @@ class LiftMethod final : public Method {
     }
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       const auto index = static_cast<std::int64_t>(i);
-      put(places, 2 * index, static_cast<double>(chosen[i] / input.cols));
-      put(places, 2 * index + 1, static_cast<double>(chosen[i] % input.cols));
-      put(values, index, whole[static_cast<std::size_t>(chosen[i])]);
+      set_element(places, 2 * index, static_cast<double>(chosen[i] / input.cols));
+      set_element(places, 2 * index + 1, static_cast<double>(chosen[i] % input.cols));
+      set_element(values, index, whole[static_cast<std::size_t>(chosen[i])]);
     }
   }
 
@@ -224,8 +216,8 @@ class LiftMethod final : public Method {
     std::int64_t old = 0;
     for (std::size_t i = 0; i < chosen.size(); ++i) {
       const auto place = [&](std::int64_t index) {
-        return static_cast<std::int64_t>(at(places, 2 * index)) * cols +
-               static_cast<std::int64_t>(at(places, 2 * index + 1));
+        return static_cast<std::int64_t>(element(places, 2 * index)) * cols +
+               static_cast<std::int64_t>(element(places, 2 * index + 1));
       };
       while (old < places.rows() && place(old) < chosen[i]) {
         ++old;

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "core/tensor_element.h"
 
 namespace finescale {
 
@@ -24,11 +25,6 @@ Placement cut_along(const ParameterSet& base, int index, int dim, int to) {
   }
   placement.dim = to;
   return placement;
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
 }
 
 }  // namespace
@@ -98,7 +94,9 @@ int LinearAdapters::declare(const ParameterSet& base, const std::vector<Part>& c
   for (const Part& part : chosen) {
     targets_.push_back({.base = part.base});
   }
-  if (plan_.rank > 0) {
+  if (plan_.is_scaled) {
+    declare_scaled(base, chosen, stacked, first_target);
+  } else if (plan_.rank > 0) {
     declare_branch(base, chosen, false, stacked, first_target);
   }
   if (plan_.has_frozen_branch) {
@@ -136,9 +134,39 @@ void LinearAdapters::declare_branch(const ParameterSet& base, const std::vector<
         set.declare(stem(base, matrix) + (frozen ? "/B0" : "/B"),
                     {base.tensor(matrix).shape[0], plan_.rank}, cut_along(base, matrix, 0, 0));
     (frozen ? stacked.frozen_b : stacked.b).push_back(b);
-    branch.parts.push_back({chosen[i].begin, chosen[i].end, {}});
+    branch.parts.push_back({chosen[i].begin, chosen[i].end, {}, {}});
     Target& target = targets_[first_target + i];
     (frozen ? target.frozen_b : target.b) = b;
+  }
+}
+
+void LinearAdapters::declare_scaled(const ParameterSet& base, const std::vector<Part>& chosen,
+                                    Stacked& stacked, std::size_t first_target) {
+  stacked.low_rank.rank = plan_.rank;
+  stacked.low_rank.scale = plan_.scale;
+  stacked.low_rank.shares_a = true;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    const int matrix = chosen[i].base;
+    Target& target = targets_[first_target + i];
+    target.d = parameters_.declare(stem(base, matrix) + "/d", {plan_.rank});
+    target.rows = parameters_.declare(stem(base, matrix) + "/b", {base.tensor(matrix).shape[0]},
+                                      cut_along(base, matrix, 0, 0));
+    stacked.bases.push_back(matrix);
+    stacked.d.push_back(target.d);
+    stacked.rows.push_back(target.rows);
+    stacked.low_rank.parts.push_back({chosen[i].begin, chosen[i].end, {}, {}});
+  }
+}
+
+void LinearAdapters::bind_scaled(const ParameterSet& base, const TensorView& a,
+                                 const TensorView& b) {
+  for (Stacked& stacked : stacks_) {
+    for (std::size_t i = 0; i < stacked.bases.size(); ++i) {  // parts of a stack read one x
+      const LocalPart& part = base.part(stacked.bases[i]);
+      stacked.low_rank.a.value = a.columns(part.offset[1], part.offset[1] + part.shape[1]);
+      stacked.low_rank.parts[i].scaled.matrix =
+          b.row_range(part.offset[0], part.offset[0] + part.shape[0]);
+    }
   }
 }
 
@@ -172,7 +200,13 @@ void LinearAdapters::bind_values(const UnitBlocks& blocks) {
   values_ = blocks;
   for (Stacked& stacked : stacks_) {
     LowRank& low_rank = stacked.low_rank;
-    if (plan_.rank > 0) {
+    for (std::size_t i = 0; i < stacked.d.size(); ++i) {
+      ScaledMatrix& scaled = low_rank.parts[i].scaled;
+      scaled.columns.value = parameters_.view_in(blocks, stacked.d[i]);
+      scaled.rows.value = parameters_.view_in(blocks, stacked.rows[i]);
+      scaled.columns.trains = scaled.rows.trains = true;
+    }
+    if (stacked.a_first >= 0) {
       low_rank.a.value = parameters_.stack_in(blocks, stacked.a_first, stacked.a_last);
       low_rank.a.trains = true;
     }
@@ -200,7 +234,12 @@ void LinearAdapters::bind_values(const UnitBlocks& blocks) {
 void LinearAdapters::bind_gradient(const UnitBlocks& blocks) {
   for (Stacked& stacked : stacks_) {
     LowRank& low_rank = stacked.low_rank;
-    if (plan_.rank > 0) {
+    for (std::size_t i = 0; i < stacked.d.size(); ++i) {
+      ScaledMatrix& scaled = low_rank.parts[i].scaled;
+      scaled.columns.gradient = parameters_.view_in(blocks, stacked.d[i]);
+      scaled.rows.gradient = parameters_.view_in(blocks, stacked.rows[i]);
+    }
+    if (stacked.a_first >= 0) {
       low_rank.a.gradient = parameters_.stack_in(blocks, stacked.a_first, stacked.a_last);
     }
     for (std::size_t i = 0; i < stacked.b.size(); ++i) {
@@ -233,8 +272,12 @@ std::vector<int> LinearAdapters::bases() const {
 
 void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPart& part,
                   const TensorView& view) {
+  fill_uniform(seed, tensor, part, view, 1 / std::sqrt(static_cast<double>(tensor.shape[1])));
+}
+
+void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPart& part,
+                  const TensorView& view, double bound) {
   const std::uint64_t stream = name_stream(tensor.name);
-  const double bound = 1 / std::sqrt(static_cast<double>(tensor.shape[1]));
   for_each_run(tensor.shape, part, [&](auto logical, auto local, auto count) {
     for (std::int64_t i = 0; i < count; ++i) {  // a number is half a block
       const auto words = philox(static_cast<std::uint64_t>(seed), Purpose::kAdapter,
@@ -242,7 +285,7 @@ void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPar
       const auto half = static_cast<std::size_t>((logical + i) % 2 * 2);
       const std::uint64_t bits = words[half] | (std::uint64_t{words[half + 1]} << 32);
       const double uniform = static_cast<double>(bits >> 11) * 0x1.0p-53;
-      put(view, local + i, (2 * uniform - 1) * bound);
+      set_element(view, local + i, (2 * uniform - 1) * bound);
     }
   });
 }
@@ -251,7 +294,7 @@ void fill_part(const std::vector<double>& whole, const LogicalTensor& tensor, co
                const TensorView& view) {
   for_each_run(tensor.shape, part, [&](auto logical, auto local, auto count) {
     for (std::int64_t i = 0; i < count; ++i) {
-      put(view, local + i, whole[static_cast<std::size_t>(logical + i)]);
+      set_element(view, local + i, whole[static_cast<std::size_t>(logical + i)]);
     }
   });
 }

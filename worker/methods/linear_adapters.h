@@ -25,12 +25,14 @@ struct AdapterPlan {
   std::string factor_name;                                // of the vectors; empty: no factors
   std::function<bool(std::string_view module)> on_input;  // its factors multiply x; null: y
   bool scales_bias = false;
+  bool is_scaled = false;  // the branch is random and frozen, its diagonals train: bind_scaled()
 };
 
 class LinearAdapters {
  public:
   // Parameters are zero and bound to memory of their own.
   LinearAdapters(const MethodInput& input, const AdapterPlan& plan);
+  ~LinearAdapters() = default;
   LinearAdapters(const LinearAdapters&) = delete;  // layers point here
   LinearAdapters& operator=(const LinearAdapters&) = delete;
 
@@ -39,6 +41,7 @@ class LinearAdapters {
     int base = -1;  // in the base's set
     int a = -1, b = -1, factor = -1;
     int frozen_a = -1, frozen_b = -1;  // in constants()
+    int d = -1, rows = -1;             // diagonals, of the columns of B and of its rows
     ColumnFactors* factors = nullptr;
     bool is_on_input = false;
   };
@@ -48,6 +51,8 @@ class LinearAdapters {
   [[nodiscard]] const ParameterSet& parameters() const noexcept { return parameters_; }
   [[nodiscard]] ParameterSet& constants() noexcept { return constants_; }
   [[nodiscard]] bool has_constants() const noexcept { return constants_.size() > 0; }
+  // The branches of all layers: the beginnings of a [rank, widest] and of b [tallest, rank].
+  void bind_scaled(const ParameterSet& base, const TensorView& a, const TensorView& b);
   void bind_values(const UnitBlocks& blocks);
   void bind_gradient(const UnitBlocks& blocks);
   [[nodiscard]] std::vector<LayerAdapters> layers() const;
@@ -66,6 +71,7 @@ class LinearAdapters {
     int a_first = -1, a_last = -1;
     int frozen_first = -1, frozen_last = -1;
     std::vector<int> b, frozen_b;
+    std::vector<int> bases, d, rows;   // of scaled parts
     std::vector<int> outputs, inputs;  // factors, in the order of those of low_rank
   };
   [[nodiscard]] std::vector<Part> targeted(const ParameterSet& base,
@@ -73,6 +79,8 @@ class LinearAdapters {
   int declare(const ParameterSet& base, const std::vector<Part>& chosen);
   void declare_branch(const ParameterSet& base, const std::vector<Part>& chosen, bool frozen,
                       Stacked& stacked, std::size_t first_target);
+  void declare_scaled(const ParameterSet& base, const std::vector<Part>& chosen, Stacked& stacked,
+                      std::size_t first_target);
   void declare_factors(const ParameterSet& base, const std::vector<Part>& chosen, Stacked& stacked,
                        std::size_t first_target);
   [[nodiscard]] const LowRank* at(int index) const {
@@ -88,8 +96,10 @@ class LinearAdapters {
   std::vector<std::array<int, 4>> layers_;  // of stacks: qkv, o, gate and up, down
 };
 
-// Element i of the whole A [r, C] takes the i-th uniform number of the tensor's stream, in
-// +-1 / sqrt(C): kaiming-uniform(a = sqrt 5).
+// Element i of the whole tensor takes the i-th uniform number of the tensor's stream, in +-bound.
+void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPart& part,
+                  const TensorView& view, double bound);
+// A [r, C] in +-1 / sqrt(C): kaiming-uniform(a = sqrt 5).
 void fill_uniform(std::int64_t seed, const LogicalTensor& tensor, const LocalPart& part,
                   const TensorView& view);
 // This rank's part of a tensor whose whole value is row-major in `whole`.

@@ -69,6 +69,8 @@ class Method {
   [[nodiscard]] virtual std::span<const std::int64_t> moved_from(int /*tensor*/) const {
     return {};
   }
+  // Of frozen matrices that follow from the seed.
+  [[nodiscard]] virtual std::size_t seeded_bytes() const { return 0; }
   // Kept of gradients for such a choice.
   [[nodiscard]] virtual std::size_t measured_bytes() const { return 0; }
   // Where trains_base(): whether this unit of the base does; upper layers only, if not all.
@@ -84,7 +86,7 @@ class Method {
 struct MethodInput {
   const ModelLayout* layout = nullptr;
   BaseWeights base;
-  std::int64_t seed = 0;  // keys fresh adapters
+  std::int64_t seed = 0;  // keys fresh adapters, and what follows from it
   bool is_fresh = true;   // false: the values will be read, nothing need be computed for them
 };
 
@@ -119,6 +121,16 @@ struct MethodInput {
 [[nodiscard]] Quantisation qlora_quantisation(const config::Qlora& config);
 [[nodiscard]] std::unique_ptr<Method> make_qlora(const config::Qlora& config,
                                                  const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_vera(const config::Vera& config,
+                                                const MethodInput& input);
+// Of VeRA: random matrices A [rank, widest] and B [tallest, rank], row-major.
+struct VeraMatrices {
+  std::vector<double> a, b;
+};
+[[nodiscard]] VeraMatrices vera_matrices(std::int64_t seed, std::int64_t rank, std::int64_t widest,
+                                         std::int64_t tallest);
+[[nodiscard]] std::unique_ptr<Method> make_bottleneck(const config::Bottleneck& config,
+                                                      const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_lift(const config::Lift& config,
                                                 const MethodInput& input);
 // selective and bitfit: of tensors that tensor_choice() names.

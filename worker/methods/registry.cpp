@@ -23,6 +23,10 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_qlora(config.qlora(), input);
     case config::Method::kLift:
       return make_lift(config.lift(), input);
+    case config::Method::kVera:
+      return make_vera(config.vera(), input);
+    case config::Method::kBottleneck:
+      return make_bottleneck(config.bottleneck(), input);
     case config::Method::KIND_NOT_SET:
       break;
   }
@@ -30,23 +34,13 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
 }
 
 double adapter_scale(const config::Method& config) {
-  switch (config.kind_case()) {
-    case config::Method::kLora:
-      return lora_scale(config.lora());
-    case config::Method::kDora:
-      return dora_scale(config.dora());
-    case config::Method::kQlora:
-      return qlora_scale(config.qlora());
-    case config::Method::kFull:
-    case config::Method::kAllora:
-    case config::Method::kIa3:
-    case config::Method::kSelective:
-    case config::Method::kBitfit:
-    case config::Method::kLift:
-    case config::Method::KIND_NOT_SET:
-      break;
+  if (config.has_lora()) {
+    return lora_scale(config.lora());
   }
-  return 1;
+  if (config.has_dora()) {
+    return dora_scale(config.dora());
+  }
+  return config.has_qlora() ? qlora_scale(config.qlora()) : 1;
 }
 
 std::optional<Quantisation> quantisation_of(const config::Method& config) {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/linear.h"
 
+#include <algorithm>
+
 #include "kernels/factors.h"
 #include "kernels/reduce.h"
 #include "kernels/row_gemm.h"
+#include "kernels/scaled_matrix.h"
 
 namespace finescale {
 
@@ -18,7 +21,7 @@ void add_branch(const Product& product, const TensorView& x, const LowRank& bran
   for (const LowRankPart& part : branch.parts) {
     product(branch.scale, projected.columns(begin, begin + branch.rank), part.b.value, 1,
             y.columns(part.row_begin, part.row_end));
-    begin += branch.rank;
+    begin += branch.shares_a ? 0 : branch.rank;
   }
 }
 
@@ -35,6 +38,36 @@ void add_branches(const Product& product, const TensorView& x, const LowRank* ad
 }
 
 }  // namespace
+
+std::int64_t LowRank::made_elements() const noexcept {
+  std::int64_t count = 0;
+  for (const LowRankPart& part : parts) {
+    count += part.scaled.matrix.num_elements();
+  }
+  return count;
+}
+
+std::int64_t LowRank::largest_part() const noexcept {
+  std::int64_t largest = 0;
+  for (const LowRankPart& part : parts) {
+    largest = std::max(largest, part.scaled.matrix.num_elements());
+  }
+  return largest;
+}
+
+LowRank with_made_parts(const Stream& stream, const LowRank& adapter, const TensorView& scratch) {
+  LowRank made = adapter;
+  std::int64_t begin = 0;
+  for (LowRankPart& part : made.parts) {
+    const ScaledMatrix& scaled = part.scaled;
+    part.b.value = TensorView(
+        scratch.as<std::byte>() + static_cast<std::size_t>(begin) * dtype_size(scratch.dtype),
+        scratch.dtype, scaled.matrix.shape);
+    scale_matrix(stream, scaled.rows.value, scaled.matrix, scaled.columns.value, part.b.value);
+    begin += scaled.matrix.num_elements();
+  }
+  return made;
+}
 
 void linear_forward(const Stream& stream, const TensorView& x, const Weight& weight,
                     const LowRank* adapter, const TensorView& projected, const TensorView& y) {

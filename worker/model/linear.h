@@ -55,12 +55,21 @@ struct Weight {
   }
 };
 
+// diag(rows) matrix diag(columns): the matrix is fixed, the diagonals train. It is made whenever it
+// is multiplied by.
+struct ScaledMatrix {
+  TensorView matrix;  // [R, C]
+  Weight rows;        // [R]
+  Weight columns;     // [C]
+};
+
 // Low-rank branch of a stacked linear: y[:, part] += scale (x A_part^T) B_part^T. Parts without an
 // adapter are absent.
 struct LowRankPart {
   std::int64_t row_begin = 0;  // rows of the stacked weight = columns of y
   std::int64_t row_end = 0;
-  Weight b;  // [rows, r]
+  Weight b;             // [rows, r]
+  ScaledMatrix scaled;  // what b is made of; without a matrix it has values of its own
 };
 // Columns [begin, end) of y or of x, each multiplied by factor * constant.
 struct ColumnFactors {
@@ -72,19 +81,36 @@ struct ColumnFactors {
 // What a method adds to a stacked linear; every member may be absent. `inputs` excludes a low-rank
 // branch.
 struct LowRank {
-  Weight a;  // [parts * r, C]: the parts' A stacked in order
+  Weight a;  // [parts * r, C]: the parts' A stacked in order; shared: [r, C]
   std::vector<LowRankPart> parts;
   std::int64_t rank = 0;
   double scale = 0;
+  bool shares_a = false;               // all parts read the same x A^T
   const LowRank* frozen = nullptr;     // another branch of the same rank, which does not train
   std::vector<ColumnFactors> inputs;   // of x
   std::vector<ColumnFactors> outputs;  // of y
   bool scales_bias = false;            // outputs multiply the bias too
 
   [[nodiscard]] bool trains() const noexcept {
-    return a.trains || (!outputs.empty() && outputs.front().factor.trains) ||
+    return a.trains || is_scaled() || (!outputs.empty() && outputs.front().factor.trains) ||
            (!inputs.empty() && inputs.front().factor.trains);
   }
+  [[nodiscard]] bool is_scaled() const noexcept {
+    return !parts.empty() && !parts.front().scaled.matrix.empty();
+  }
+  // Of what is made for its parts, and for the largest of them.
+  [[nodiscard]] std::int64_t made_elements() const noexcept;
+  [[nodiscard]] std::int64_t largest_part() const noexcept;
+};
+
+// The adapter with the B of its parts made in `scratch`, of made_elements().
+[[nodiscard]] LowRank with_made_parts(const Stream& stream, const LowRank& adapter,
+                                      const TensorView& scratch);
+
+// A small network beside the stream: x + gelu(x down^T) up^T.
+struct BranchNetwork {
+  Weight down;  // [w, C]
+  Weight up;    // [C, w]
 };
 
 // Products that are carried out together (kernels/gemm.h): as many as a layer can have, on the
@@ -107,8 +133,9 @@ class RowProducts {
 };
 
 // What a rank of the tensor group holds of a linear layer: a share of its outputs (rows of W; y is
-// whole for them) or of its inputs (columns of W; y is a sum over ranks).
-enum class Split { kOutputs, kInputs };
+// whole for them) or of its inputs (columns of W; y is a sum over ranks); or all of it, for the
+// rows that are this rank's.
+enum class Split { kOutputs, kInputs, kNone };
 
 // y = x W^T without the bias and without factors, plus the low-rank branches when there are some;
 // projected [T, parts * r] receives x A^T.

@@ -73,8 +73,11 @@ void RowExchange::reduce_scatter(const TensorView& partial, std::span<const Tens
 }
 
 void combine_statistics(RowExchange& exchange, const TensorView& statistics,
-                        const TensorView& scratch) {
+                        const TensorView& scratch, const DivergenceRule* rule) {
   exchange.all_gather_parts(statistics, scratch);
+  if (rule != nullptr) {
+    return divergence_combine(*rule, scratch, statistics);
+  }
   cross_entropy_combine(exchange.stream(), scratch, statistics);
 }
 

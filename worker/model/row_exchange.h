@@ -11,6 +11,7 @@
 
 #include "comm/group.h"
 #include "core/tensor.h"
+#include "kernels/divergence.h"
 #include "sharding/gradient_add.h"
 
 namespace finescale {
@@ -52,8 +53,9 @@ class RowExchange {
 };
 
 // Puts the statistics [R, 3] of a whole vocabulary (VocabularyPart) in the place of this rank's:
-// combined in rank order. scratch [t R, 3]. Collective over the group.
+// combined in rank order. scratch [t R, 3]. With a rule they are those of a divergence: [R, 7].
+// Collective over the group.
 void combine_statistics(RowExchange& exchange, const TensorView& statistics,
-                        const TensorView& scratch);
+                        const TensorView& scratch, const DivergenceRule* rule = nullptr);
 
 }  // namespace finescale

@@ -16,6 +16,7 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
     uploaded_.clear();
     row_ids_ = AlignedBuffer();
     dense_gradient_ = AlignedBuffer();
+    made_ = AlignedBuffer();
     memory_bytes_ = 0;
     max_tokens_ = max_tokens;
   }
@@ -69,12 +70,13 @@ TensorView Tape::allocate(std::int64_t columns, Rows rows) {
   return block_view(pool, pool.next++, columns, rows);
 }
 
-TensorView Tape::shared_block(std::int64_t columns, std::size_t slot) {
-  Pool& pool = pool_of(shared_, columns, Rows::kAll);
+TensorView Tape::shared_block(std::int64_t columns, std::size_t slot, Rows rows, bool of_branch) {
+  Pool& pool = pool_of(shared_, of_branch ? -columns : columns, rows);
   while (pool.blocks.size() <= slot) {
-    add_block(pool, max_tokens_ * columns);
+    add_block(pool,
+              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
   }
-  return block_view(pool, slot, columns, Rows::kAll);
+  return block_view(pool, slot, columns, rows);
 }
 
 TensorView Tape::shifted(const NormRule& rule, std::int64_t columns) {

@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <variant>
@@ -19,6 +20,7 @@
 #include "core/device.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
+#include "kernels/divergence.h"
 #include "worker/model/linear.h"
 #include "worker/model/parameters.h"
 #include "worker/model/pointwise.h"
@@ -92,6 +94,8 @@ class Tape {
   // The same for two branches inside a unit, always in x's memory. Forward, both branches' inputs
   // must have been made before either branch: their gradients go into one buffer.
   [[nodiscard]] Value join(Value x, Value other);
+  // x + branch in the branch's memory, where the branch is made of x itself.
+  [[nodiscard]] Value bypass(Value x, Value branch);
   [[nodiscard]] bool keeps_sum() const noexcept { return !kept_.empty(); }
   [[nodiscard]] bool training() const noexcept { return training_; }
   [[nodiscard]] bool needs_gradient(Value value) const {
@@ -109,16 +113,28 @@ class Tape {
   // qkv [T, (H + 2 K) D] -> [T, H D].
   [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape,
                                 std::span<const std::int32_t> segments);
-  [[nodiscard]] Value activation(Value x, const ActivationRule& rule);
+  // in_branch: of a network beside the stream, on the rows of its input.
+  [[nodiscard]] Value activation(Value x, const ActivationRule& rule, bool in_branch = false);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
   // sum is made on the way. head: rows [first_token, ...) of the vocabulary.
   // With `weigh`, when training: it is given the tokens' losses [T], fills weights [T] and returns
   // what the sum is; the gradient is that of the weighted losses. The head's product is made twice.
   using Weigh = std::function<double(const TensorView& losses, const TensorView& weights)>;
+  // What the loss is besides the labels' likelihood.
+  struct Terms {
+    Weigh weigh = {};
+    std::span<const double> weights = {};  // [T] of the tokens' losses, in the sum too; empty: ones
+    std::optional<TeacherRows> teacher = {};  // its scratch is the tape's
+  };
   [[nodiscard]] double cross_entropy(Value x, const Weight& head,
                                      std::span<const std::int32_t> labels, double scale,
-                                     TensorView* losses = nullptr, std::int64_t first_token = 0,
-                                     const Weigh& weigh = {});
+                                     TensorView* losses, std::int64_t first_token,
+                                     const Terms& terms);
+  [[nodiscard]] double cross_entropy(Value x, const Weight& head,
+                                     std::span<const std::int32_t> labels, double scale,
+                                     TensorView* losses = nullptr, std::int64_t first_token = 0) {
+    return cross_entropy(x, head, labels, scale, losses, first_token, Terms());
+  }
 
   // What cross_entropy was given, [T, C]; valid until begin().
   [[nodiscard]] const TensorView& scored() const { return data(scored_); }
@@ -188,6 +204,9 @@ class Tape {
   struct AddOp {
     Value x, residual, y;
   };
+  struct BypassOp {
+    Value x, branch, y;
+  };
   struct LinearOp {
     Value x, y;
     const Weight* weight;
@@ -229,8 +248,8 @@ class Tape {
     TensorView dprojected;                  // of x A^T, when there are branches
     std::unique_ptr<SharedOperand> shared;  // dy
   };
-  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, LinearOp,
-                          HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
+  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, BypassOp,
+                          LinearOp, HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
   // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
   struct Pool {
     std::vector<AlignedBuffer> blocks;
@@ -250,8 +269,9 @@ class Tape {
   [[nodiscard]] TensorView block_view(const Pool& pool, std::size_t block, std::int64_t columns,
                                       Rows rows) const;
   [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll);
-  // Overwritten by its slot's next user.
-  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0);
+  // Overwritten by its slot's next user. of_branch: in blocks of its own.
+  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0,
+                                        Rows rows = Rows::kAll, bool of_branch = false);
   [[nodiscard]] TensorView shifted(const NormRule& rule, std::int64_t columns);  // scratch of norms
   [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);     // not zeroed
   void give_back(const TensorView& buffer, Rows rows);
@@ -274,6 +294,7 @@ class Tape {
   void run_forward(const PositionsOp& op);
   void run_forward(const AddNormOp& op);
   void run_forward(const AddOp& op);
+  void run_forward(const BypassOp& op);
   void run_forward(const LinearOp& op);
   void run_forward(const HeadNormOp& op);
   void run_forward(const RopeOp& op);
@@ -292,6 +313,7 @@ class Tape {
   void run_backward(const PositionsOp& op);
   void run_backward(const AddNormOp& op);
   void run_backward(const AddOp& op);
+  void run_backward(const BypassOp& op);
   void run_backward(const LinearOp& op);
   void run_backward(const HeadNormOp& op);
   void run_backward(const RopeOp& op);
@@ -302,10 +324,16 @@ class Tape {
   void entries_backward(const TensorView& dy, const TensorView& x, const WeightRows& part);
   // products: of dx, to which the branches' are added; all are carried out.
   void low_rank_backward(WeightGradient& rest, RowProducts& products);
+  void scaled_backward(const LowRank& adapter, const LowRankPart& part, const TensorView& dy,
+                       const TensorView& projected);
   // The gradient in front of the factors of y, in a buffer to be given back.
   [[nodiscard]] TensorView factors_backward(const LinearOp& op);
   void input_backward(const LinearOp& op, const TensorView& dy, RowProducts& products);
   [[nodiscard]] TensorView multiplied_input(const LinearOp& op);
+  // The adapter as products take it: itself, or in `made` with what is made of scaled matrices.
+  [[nodiscard]] const LowRank* made_adapter(const LowRank* adapter, LowRank& made);
+  // So many elements of it, in front of those of the largest scaled part's gradient.
+  [[nodiscard]] TensorView made_scratch(const LowRank& adapter);
 
   DType dtype_;
   RowExchange exchange_;
@@ -330,6 +358,7 @@ class Tape {
   Pools shared_;
   Pools gradients_;
   AlignedBuffer shifted_;
+  AlignedBuffer made_;            // of scaled matrices, one adapter after the other
   AlignedBuffer dense_gradient_;  // of a matrix of which elements train
   std::vector<TensorView> received_;
   std::vector<std::int32_t> local_tokens_;

@@ -10,6 +10,7 @@
 #include "kernels/head_norm.h"
 #include "kernels/reduce.h"
 #include "kernels/rope.h"
+#include "kernels/scaled_matrix.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -131,11 +132,26 @@ void Tape::run_backward(const AddOp& op) {
   }
 }
 
+// The gradient of y goes on as that of the stream: what the branch adds to x's must not be in it.
+void Tape::run_backward(const BypassOp& op) {
+  if (gradient(op.y).empty()) {
+    return;
+  }
+  if (needs_gradient(op.x)) {
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kOwn);
+    copy(stream_, gradient(op.y), gradient(op.x));
+  }
+  if (needs_gradient(op.branch)) {
+    gradient(op.branch) = gradient(op.y);
+  }
+}
+
 // Branches are carried out one after the other in the same scratch; x A^T of the one that trains
 // was kept.
 void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
   const LinearOp& op = *rest.op;
-  const LowRank& adapter = *op.adapter;
+  LowRank made;
+  const LowRank& adapter = *made_adapter(op.adapter, made);
   const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
   rest.dprojected = dprojected;
   // Calls f(part, its columns of dy, of x A^T, of the gradient of that).
@@ -145,13 +161,14 @@ void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
       f(part, rest.dy.columns(part.row_begin, part.row_end),
         op.projected.columns(begin, begin + branch.rank),
         dprojected.columns(begin, begin + branch.rank));
-      begin += branch.rank;
+      begin += branch.shares_a ? 0 : branch.rank;
     }
   };
   const auto add_branch = [&](const LowRank& branch) {
     for_parts(branch, [&](const LowRankPart& part, const TensorView& dpart,
                           const TensorView& /*projected*/, const TensorView& gradient) {
-      products.add(branch.scale, dpart, part.b.value, 0, gradient);
+      const bool adds = branch.shares_a && &part != branch.parts.data();
+      products.add(branch.scale, dpart, part.b.value, adds ? 1 : 0, gradient);
     });
     if (needs_gradient(op.x)) {
       products.add(1, dprojected, branch.a.value, 1, gradient(op.x));
@@ -168,7 +185,24 @@ void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
       gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dpart, projected, 1,
            part.b.gradient);
     }
+    if (!part.scaled.matrix.empty()) {
+      scaled_backward(adapter, part, dpart, projected);
+    }
   });
+}
+
+// What the made matrix would learn, as what its diagonals learn.
+void Tape::scaled_backward(const LowRank& adapter, const LowRankPart& part, const TensorView& dy,
+                           const TensorView& projected) {
+  const ScaledMatrix& scaled = part.scaled;
+  const TensorView scratch = made_scratch(adapter);
+  const TensorView gradient(
+      scratch.as<std::byte>() +
+          static_cast<std::size_t>(adapter.made_elements()) * dtype_size(dtype_),
+      dtype_, scaled.matrix.shape);
+  gemm(stream_, Transpose::kYes, Transpose::kNo, adapter.scale, dy, projected, 0, gradient);
+  scale_matrix_gradient(stream_, gradient, scaled.rows.value, scaled.matrix, scaled.columns.value,
+                        scaled.rows.gradient, scaled.columns.gradient);
 }
 
 TensorView Tape::factors_backward(const LinearOp& op) {
@@ -193,7 +227,7 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   }
   const bool is_first = gradient(op.x).empty();  // of the operations that read x
   if (is_first && needs_gradient(op.x)) {
-    gradient(op.x) = gradient_buffer(data(op.x).cols(), Rows::kAll);
+    gradient(op.x) = gradient_buffer(data(op.x).cols(), node(op.x).rows);
   }
   if (!op.weight->quantised.empty()) {
     FS_CHECK(!has_factors, "factors of the inputs of a quantised matrix");

@@ -2,6 +2,8 @@
 // Recording and carrying out the operations.
 #include <algorithm>
 
+#include "core/tensor_element.h"
+#include "core/transfer.h"
 #include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -121,9 +123,19 @@ void Tape::run_forward(const AddOp& op) {
   add_in_place(stream_, data(op.residual), data(op.y));
 }
 
+Value Tape::bypass(Value x, Value branch) {
+  const Value y = add_value(data(branch), Rows::kOwn, needs_gradient(x) || needs_gradient(branch));
+  record(BypassOp{x, branch, y});
+  return y;
+}
+
+void Tape::run_forward(const BypassOp& op) {
+  add_in_place(stream_, data(op.x), data(op.y));
+}
+
 Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split split) {
   const bool adapter_trains = adapter != nullptr && adapter->trains();
-  const Rows rows = split == Split::kInputs ? Rows::kOwn : Rows::kAll;
+  const Rows rows = split == Split::kOutputs ? Rows::kAll : Rows::kOwn;
   const Value y = add_value(allocate(weight.value.rows(), rows), rows,
                             needs_gradient(x) || weight.trains || adapter_trains);
   TensorView projected;
@@ -148,14 +160,35 @@ TensorView Tape::multiplied_input(const LinearOp& op) {
   return scaled;
 }
 
+const LowRank* Tape::made_adapter(const LowRank* adapter, LowRank& made) {
+  if (adapter == nullptr || !adapter->is_scaled()) {
+    return adapter;
+  }
+  made = with_made_parts(stream_, *adapter, made_scratch(*adapter));
+  return &made;
+}
+
+TensorView Tape::made_scratch(const LowRank& adapter) {
+  const std::int64_t count = adapter.made_elements() + adapter.largest_part();
+  const std::size_t bytes = static_cast<std::size_t>(count) * dtype_size(dtype_);
+  if (made_.size_bytes() < bytes) {
+    memory_bytes_ += bytes - made_.size_bytes();
+    made_ = AlignedBuffer(bytes, stream_, MemoryPurpose::kActivations);
+    ++num_allocations_;
+  }
+  return {made_.data(), dtype_, Shape{count}};
+}
+
 void Tape::run_forward(const LinearOp& op) {
+  LowRank made;
+  const LowRank* const adapter = made_adapter(op.adapter, made);
   const TensorView x = multiplied_input(op);
   const TensorView& sum = op.unscaled.empty() ? data(op.y) : op.unscaled;
-  if (op.split == Split::kOutputs || !exchange_.active()) {
-    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, sum);
+  if (op.split != Split::kInputs || !exchange_.active()) {
+    linear_forward(stream_, x, *op.weight, adapter, op.projected, sum);
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    linear_forward(stream_, x, *op.weight, op.adapter, op.projected, partial);
+    linear_forward(stream_, x, *op.weight, adapter, op.projected, partial);
     sum_rows(partial, sum);
     give_back(partial, Rows::kAll);
   }
@@ -225,11 +258,13 @@ void Tape::run_forward(const AttentionOp& op) {
                     stream_.on_gpu() ? ids(op.segments) : TensorView());
 }
 
-Value Tape::activation(Value x, const ActivationRule& rule) {
+Value Tape::activation(Value x, const ActivationRule& rule, bool in_branch) {
   const std::int64_t width = data(x).cols() / rule.num_inputs();
+  const Rows rows = node(x).rows;
   const bool shared = remakes_;
-  const Value y = add_value(shared ? shared_block(width) : allocate(width), Rows::kAll,
-                            needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
+  const Value y =
+      add_value(shared ? shared_block(width, 0, rows, in_branch) : allocate(width, rows), rows,
+                needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
   record(ActivationOp{x, y, rule});
   return y;
 }
@@ -267,7 +302,7 @@ void Tape::sum_rows(const TensorView& partial, const TensorView& sum) {
 
 double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int32_t> labels,
                            double scale, TensorView* losses, std::int64_t first_token,
-                           const Weigh& weigh) {
+                           const Terms& terms) {
   const bool want = training_ && (needs_gradient(x) || head.trains);
   scored_ = x;
   const TensorView token_losses = as_vector(allocate(1));
@@ -285,14 +320,19 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   const std::int64_t most = cross_entropy_chunk_rows(vocab, dtype_, stream_.type());
   const std::int64_t chunk = stream_.on_gpu() ? std::min(most, max_tokens_) : most;
   const TensorView logits = scratch(-vocab, chunk, vocab);
+  std::optional<TeacherRows> teacher = terms.teacher;
+  if (teacher) {
+    teacher->scratch = scratch(-2 * vocab, chunk, vocab);
+  }
   VocabularyPart part;
   if (exchange_.active()) {
     part.begin = first_token;
-    const TensorView all = scratch(0, exchange_.size() * chunk, 3);
-    part.combine = [this, data = all.data](const TensorView& statistics) {
-      combine_statistics(
-          exchange_, statistics,
-          TensorView(data, statistics.dtype, Shape{exchange_.size() * statistics.rows(), 3}));
+    const std::int64_t numbers = teacher ? kDivergenceStatistics : 3;  // of a row
+    const TensorView all = scratch(teacher ? INT64_MIN : 0, exchange_.size() * chunk, numbers);
+    part.combine = [this, numbers, data = all.data, &teacher](const TensorView& statistics) {
+      const TensorView of_ranks(data, statistics.dtype,
+                                Shape{exchange_.size() * statistics.rows(), numbers});
+      combine_statistics(exchange_, statistics, of_ranks, teacher ? &teacher->rule : nullptr);
     };
   }
   if (want) {
@@ -304,18 +344,27 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
                          with_gradient ? gradient(x) : TensorView(),
                          with_gradient && head.trains ? head.gradient : TensorView(), gathered,
                          logits, exchange_.active() ? &part : nullptr,
-                         head.bias.empty() ? nullptr : &bias);
+                         head.bias.empty() ? nullptr : &bias, teacher ? &*teacher : nullptr);
   };
-  if (weigh && training_) {
+  if (terms.weigh && training_) {
     const TensorView weights = as_vector(allocate(1));
     const TensorView weighted = as_vector(allocate(1));
     fill_zero(stream_, weights);
     run(TensorView(), false, token_losses);
-    const double value = weigh(token_losses, weights);
+    const double value = terms.weigh(token_losses, weights);
     run(weights, want, weighted);
     return value;
   }
-  run(TensorView(), want, token_losses);
+  TensorView weights;
+  if (!terms.weights.empty()) {
+    weights = as_vector(allocate(1));
+    HostCopy host(stream_, weights, HostCopy::For::kWriting);
+    for (std::size_t t = 0; t < terms.weights.size(); ++t) {
+      set_element(host.view(), static_cast<std::int64_t>(t), terms.weights[t]);
+    }
+    host.commit();
+  }
+  run(weights, want, token_losses);
   if (losses != nullptr) {
     *losses = token_losses;
   }

@@ -224,15 +224,26 @@ Value Transformer::attend(Tape& tape, int index, const MicroBatch& batch, Value 
     tape.rope(qkv, rotated, attention.head_dim, batch.positions, cos_, sin_);
   }
   const Value mixed = tape.attention(qkv, attention, batch.segments);
-  return tape.linear(mixed, layer.o, adapters.o, Split::kInputs);
+  return behind(tape, tape.linear(mixed, layer.o, adapters.o, Split::kInputs),
+                adapters.behind_attention);
+}
+
+Value Transformer::behind(Tape& tape, Value x, const BranchNetwork* network) {
+  if (network == nullptr) {
+    return x;
+  }
+  const Value inner = tape.linear(x, network->down, nullptr, Split::kNone);
+  const Value active = tape.activation(inner, kBranchActivation, true);
+  return tape.bypass(x, tape.linear(active, network->up, nullptr, Split::kNone));
 }
 
 Value Transformer::feed_forward(Tape& tape, int index, Value normed) const {
   const LayerWeights& layer = layers_[static_cast<std::size_t>(index)];
   const LayerAdapters& adapters = adapters_[static_cast<std::size_t>(index)];
   const Value inner = tape.linear(normed, layer.gate_up, adapters.gate_up);
-  return tape.linear(tape.activation(inner, activation_rule(layout_->shape())), layer.down,
-                     adapters.down, Split::kInputs);
+  const Value down = tape.linear(tape.activation(inner, activation_rule(layout_->shape())),
+                                 layer.down, adapters.down, Split::kInputs);
+  return behind(tape, down, adapters.behind_mlp);
 }
 
 void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
@@ -272,9 +283,24 @@ bool Transformer::trains_layer(int index) const {
 bool Transformer::has_adapters() const {
   return std::any_of(adapters_.begin(), adapters_.end(), [](const LayerAdapters& layer) {
     return layer.qkv != nullptr || layer.o != nullptr || layer.gate_up != nullptr ||
-           layer.down != nullptr;
+           layer.down != nullptr || layer.behind_attention != nullptr ||
+           layer.behind_mlp != nullptr;
   });
 }
+
+namespace {
+
+// Those of segments as those of their tokens.
+std::vector<double> token_weights(const MicroBatch& batch) {
+  std::vector<double> weights(batch.tokens.size());
+  for (std::size_t s = 0; s + 1 < batch.segments.size(); ++s) {
+    std::fill(weights.begin() + batch.segments[s], weights.begin() + batch.segments[s + 1],
+              batch.weights[s]);
+  }
+  return weights;
+}
+
+}  // namespace
 
 // The loss makes the head's gradients on the way, so the head's backward pass begins here.
 double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta,
@@ -293,14 +319,22 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
   } else if (!own_unit) {
     tape.enter_unit(head_unit());
   }
-  Tape::Weigh weigh;
+  Tape::Terms terms;
+  std::vector<double> of_tokens;
+  if (tape.training() && !weigh_ && !batch.weights.empty()) {
+    of_tokens = token_weights(batch);
+    terms.weights = of_tokens;
+  }
   if (weigh_) {
-    weigh = [&](const TensorView& losses, const TensorView& weights) {
+    terms.weigh = [&](const TensorView& losses, const TensorView& weights) {
       return weigh_(batch, losses, weights);
     };
   }
+  if (teach_ && tape.training()) {
+    terms.teacher = teach_(batch);
+  }
   const double loss =
-      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), weigh);
+      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), terms);
   if (!trains) {
     tape.leave_unit(head_unit());
   }

@@ -26,7 +26,12 @@ struct LayerAdapters {
   const LowRank* o = nullptr;
   const LowRank* gate_up = nullptr;
   const LowRank* down = nullptr;
+  const BranchNetwork* behind_attention = nullptr;
+  const BranchNetwork* behind_mlp = nullptr;
 };
+
+// Of the networks of adapters.
+inline constexpr ActivationRule kBranchActivation = {DecoderShape::Activation::kGelu, false};
 
 struct LayerWeights {  // what the shape has not is empty
   Weight input_norm, qkv, q_norm, k_norm, o, post_norm, gate_up, down;
@@ -68,6 +73,9 @@ class Transformer {
   using Weigh = std::function<double(const MicroBatch& batch, const TensorView& losses,
                                      const TensorView& weights)>;
   void set_weigh(Weigh weigh) { weigh_ = std::move(weigh); }
+  // The teacher's part in the loss of a micro-batch when training; null: there is none.
+  using Teach = std::function<TeacherRows(const MicroBatch& batch)>;
+  void set_teach(Teach teach) { teach_ = std::move(teach); }
   // Where the next backward pass (with a head: the next forward pass too) adds the gradients of
   // what trains of the base; empty: nothing does.
   void bind_gradient(const UnitBlocks& blocks);
@@ -131,6 +139,7 @@ class Transformer {
   void make_rope_tables();
   Value attend(Tape& tape, int index, const MicroBatch& batch, Value normed) const;
   Value feed_forward(Tape& tape, int index, Value normed) const;
+  static Value behind(Tape& tape, Value x, const BranchNetwork* network);
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
   [[nodiscard]] bool has_adapters() const;
@@ -143,6 +152,7 @@ class Transformer {
   TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
   Weigh weigh_;
+  Teach teach_;
   Weight embedding_, positions_, final_norm_, head_;
   std::vector<LayerWeights> layers_;
   AlignedBuffer rope_memory_;

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "configs/schema/train.pb.h"
+#include "kernels/divergence.h"
 
 namespace finescale {
 
@@ -33,6 +35,8 @@ class Objective {
   [[nodiscard]] virtual bool needs_reference() const { return false; }
   // Whether it compares an answer with the mean of the global batch, which counts as a constant.
   [[nodiscard]] virtual bool needs_baseline() const { return false; }
+  // What it wants of a frozen teacher's distribution at the labelled tokens; nothing: no teacher.
+  [[nodiscard]] virtual std::optional<DivergenceRule> divergence() const { return std::nullopt; }
   // Of a pair; objectives of single examples have none.
   [[nodiscard]] virtual PairLoss pair_loss(const Answer& chosen, const Answer& rejected) const = 0;
 
@@ -51,6 +55,7 @@ class Objective {
 [[nodiscard]] std::unique_ptr<Objective> make_orpo(const config::Orpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_cpo(const config::Cpo& config);
 [[nodiscard]] std::unique_ptr<Objective> make_kto(const config::Kto& config);
+[[nodiscard]] std::unique_ptr<Objective> make_distill(const config::Distill& config);
 
 // log(sigmoid(x)) and its derivative sigmoid(-x), without overflow.
 [[nodiscard]] double log_sigmoid(double x);

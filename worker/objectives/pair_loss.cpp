@@ -4,16 +4,13 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/tensor_element.h"
 #include "kernels/cross_entropy.h"
 #include "worker/eval/evaluate.h"
 
 namespace finescale {
 
 namespace {
-
-double element(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
 
 Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView& losses) {
   Answer answer;
@@ -28,8 +25,7 @@ Answer answer_of(const MicroBatch& batch, std::size_t segment, const TensorView&
 
 void weigh(const MicroBatch& batch, std::size_t segment, double weight, const TensorView& weights) {
   for (std::int32_t t = batch.segments[segment]; t < batch.segments[segment + 1]; ++t) {
-    weights.dtype == DType::kF64 ? weights.as<double>()[t] = weight
-                                 : weights.as<float>()[t] = static_cast<float>(weight);
+    set_element(weights, t, weight);
   }
 }
 
@@ -54,7 +50,7 @@ std::size_t ReferenceScores::memory_bytes() const noexcept {
   return scores_.size() * kNode;
 }
 
-Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
+Baselines baselines_of(EvalModel& model, const ReferenceScores* reference,
                        const std::vector<MicroBatch>& batch, std::int64_t max_tokens) {
   const std::vector<double> losses = model.segment_losses(batch, max_tokens);
   Baselines sums;
@@ -62,7 +58,8 @@ Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
   std::size_t segment = 0;
   for (const MicroBatch& part : batch) {
     for (std::size_t s = 0; s + 2 < part.segments.size(); s += 2, segment += 2) {
-      const auto& scores = reference.of(part.examples[s]);
+      const auto scores =
+          reference == nullptr ? std::array<double, 2>{} : reference->of(part.examples[s]);
       sums.rejected += -losses[segment] - scores[0];
       sums.chosen += -losses[segment + 1] - scores[1];
       count += 1;
@@ -86,9 +83,10 @@ double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
     chosen.baseline = baselines.chosen;
     rejected.baseline = baselines.rejected;
     const PairLoss loss = objective.pair_loss(chosen, rejected);
-    sum += loss.loss;
-    weigh(batch, s, -loss.chosen, weights);
-    weigh(batch, s + 1, -loss.rejected, weights);
+    const double own = batch.weights.empty() ? 1 : batch.weights[s];
+    sum += own * loss.loss;
+    weigh(batch, s, -own * loss.chosen, weights);
+    weigh(batch, s + 1, -own * loss.rejected, weights);
   }
   return sum;
 }

@@ -38,13 +38,14 @@ struct Baselines {
   double chosen = 0;
   double rejected = 0;
 };
-// Collective over the model's mesh; the same bits on every rank.
-[[nodiscard]] Baselines baselines_of(EvalModel& model, const ReferenceScores& reference,
+// Collective over the model's mesh; the same bits on every rank. reference: null: zeros, to see how
+// long it takes.
+[[nodiscard]] Baselines baselines_of(EvalModel& model, const ReferenceScores* reference,
                                      const std::vector<MicroBatch>& batch, std::int64_t max_tokens);
 
 // Segments 2i and 2i + 1 of the batch are the chosen and the rejected answer of a pair. losses [T]:
-// of the tokens. Returns the sum over pairs and fills weights [T]: d sum / d losses. reference may
-// be null where the objective needs none.
+// of the tokens. Returns the weighted sum over pairs and fills weights [T]: d sum / d losses.
+// reference may be null where the objective needs none.
 double weigh_pairs(const Objective& objective, const ReferenceScores* reference,
                    const Baselines& baselines, const MicroBatch& batch, const TensorView& losses,
                    const TensorView& weights);

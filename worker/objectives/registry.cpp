@@ -18,6 +18,8 @@ std::unique_ptr<Objective> make_objective(const config::Objective& config) {
       return make_cpo(config.cpo());
     case config::Objective::kKto:
       return make_kto(config.kto());
+    case config::Objective::kDistill:
+      return make_distill(config.distill());
     case config::Objective::kSft:
     case config::Objective::KIND_NOT_SET:
       break;

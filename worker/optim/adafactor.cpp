@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/tensor_element.h"
 #include "kernels/bias.h"
 #include "kernels/reduce.h"
 #include "worker/optim/update_rule.h"
@@ -15,15 +16,6 @@ namespace {
 
 constexpr double kFloor = 1e-30;  // of a squared gradient: section 8, epsilon 1
 constexpr double kDecay = 0.8;    // the mean of step t forgets t^-0.8: section 7.2
-
-double get(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index] : double{view.as<float>()[index]};
-}
-
-void put(const TensorView& view, std::int64_t index, double value) {
-  view.dtype == DType::kF64 ? view.as<double>()[index] = value
-                            : view.as<float>()[index] = static_cast<float>(value);
-}
 
 bool is_factored(const Shape& shape) {
   return shape.rank == 2 && std::min(shape[0], shape[1]) > 1;
@@ -47,7 +39,7 @@ class Adafactor final : public UpdateRule {
                       std::span<const TensorView> state, const UpdateStep& step) const override {
     const double keep = 1 - std::pow(static_cast<double>(step.step), -kDecay);
     const auto mix = [keep](const TensorView& view, std::int64_t index, double value) {
-      put(view, index, keep * get(view, index) + (1 - keep) * value);
+      set_element(view, index, keep * element(view, index) + (1 - keep) * value);
     };
     const std::int64_t rows = is_factored(whole.shape) ? whole.rows() : 1;
     const std::int64_t columns = whole.num_elements() / rows;
@@ -61,21 +53,22 @@ class Adafactor final : public UpdateRule {
     }
     double squares = 0;
     for (std::int64_t i = 0; i < rows * columns; ++i) {
-      const double v = rows == 1 ? get(state[0], i)
-                                 : get(state[0], i / columns) * get(state[1], i % columns) / mean;
-      const double moved = get(whole, i) / std::sqrt(v);
+      const double v = rows == 1
+                           ? element(state[0], i)
+                           : element(state[0], i / columns) * element(state[1], i % columns) / mean;
+      const double moved = element(whole, i) / std::sqrt(v);
       squares += moved * moved;
-      put(whole, i, moved);
+      set_element(whole, i, moved);
     }
     const double size = std::sqrt(squares / static_cast<double>(rows * columns));
     for (std::int64_t i = 0; size > clip_ && i < rows * columns; ++i) {
-      put(whole, i, get(whole, i) * clip_ / size);
+      set_element(whole, i, element(whole, i) * clip_ / size);
     }
   }
 
  private:
   static double square(const TensorView& whole, std::int64_t index) {
-    return get(whole, index) * get(whole, index) + kFloor;
+    return element(whole, index) * element(whole, index) + kFloor;
   }
   template <class Mix>
   static double mix_means(const TensorView& whole, std::int64_t rows, std::int64_t columns,
@@ -90,7 +83,7 @@ class Adafactor final : public UpdateRule {
         by_column[static_cast<std::size_t>(c)] += value;
       }
       mix(state[0], row, by_row / static_cast<double>(columns));
-      mean += get(state[0], row) / static_cast<double>(rows);
+      mean += element(state[0], row) / static_cast<double>(rows);
     }
     for (std::int64_t c = 0; c < columns; ++c) {
       mix(state[1], c, by_column[static_cast<std::size_t>(c)] / static_cast<double>(rows));

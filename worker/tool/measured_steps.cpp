@@ -22,7 +22,7 @@ constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 }  // namespace
 
 MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
-                             const TrainLoader& loader)
+                             const TrainLoader& loader, const config::ModelConfig& teacher)
     : base_(make_base_model(single_.engine(), config, storage_of(train.precision()),
                             {.quantised = quantisation_of(train.method())})),
       loader_(&loader),
@@ -30,6 +30,17 @@ MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Tr
   initialize(base_, 1);
   model_ =
       std::make_unique<TrainModel>(engine_for(single_.engine(), train), base_, train, 1, loader);
+  if (const auto divergence = make_objective(train.objective())->divergence()) {
+    auto weights = std::make_shared<BaseModel>(
+        make_base_model(single_.engine(), teacher, storage_of(train.precision()), {}));
+    initialize(*weights, 2);
+    teacher_model_ = std::make_unique<MeasuredModel>(engine_for(single_.engine(), train),
+                                                     AdaptedModel{weights, {}});
+    teacher_ =
+        std::make_unique<Teacher>(teacher_model_->eval(), *divergence, loader.max_micro_batches(),
+                                  loader.max_micro_batch_tokens());
+    model_->set_teacher(teacher_.get());
+  }
 }
 
 double MeasuredSteps::seconds_per_token() {

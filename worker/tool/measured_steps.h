@@ -9,6 +9,7 @@
 
 #include "configs/schema/model.pb.h"
 #include "configs/schema/train.pb.h"
+#include "worker/measured_model.h"
 #include "worker/single_engine.h"
 #include "worker/train_model.h"
 
@@ -16,9 +17,10 @@ namespace finescale {
 
 class MeasuredSteps {
  public:
-  // Fresh weights. The loader is used by seconds_per_token and eval_seconds_per_token.
+  // Fresh weights. The loader is used by seconds_per_token and eval_seconds_per_token. teacher: of
+  // a distilling objective.
   MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
-                const TrainLoader& loader);
+                const TrainLoader& loader, const config::ModelConfig& teacher);
 
   // Median over steps, for about half a second, with the threads that are set.
   [[nodiscard]] double seconds_per_token();
@@ -29,6 +31,8 @@ class MeasuredSteps {
  private:
   SingleEngine single_;
   BaseModel base_;
+  std::unique_ptr<MeasuredModel> teacher_model_;
+  std::unique_ptr<Teacher> teacher_;
   std::unique_ptr<TrainModel> model_;
   const TrainLoader* loader_;
   double learning_rate_;

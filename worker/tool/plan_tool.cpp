@@ -225,10 +225,18 @@ class Estimator {
     return architecture(found->second.train().model());
   }
 
+  static const config::ModelSource& teacher_of(const config::TrainSpec& spec) {
+    return spec.has_teacher() ? spec.teacher() : spec.model();
+  }
+
   planner::Workload make_workload(const config::StageSpec& stage) {
     const config::TrainSpec& spec = stage.train();
     check_mesh(decoder_shape(architecture(spec.model())), stage.mesh());
     check_model_fits(architecture(spec.model()), tokenizer(spec.tokenizer()), spec.rules());
+    if (spec.has_teacher()) {
+      check_mesh(decoder_shape(architecture(spec.teacher())), stage.mesh());
+      check_teacher_fits(architecture(spec.teacher()), architecture(spec.model()), spec.rules());
+    }
     return make_workload(spec, TrainLoader(dataset(spec.data(), spec.rules(), spec.tokenizer()),
                                            spec.train(), spec.seed()));
   }
@@ -236,6 +244,10 @@ class Estimator {
     planner::Workload w = workload(spec.train(), decoder_shape(architecture(spec.model())),
                                    batch_shape(loader), static_cast<double>(loader.num_steps()));
     w.keeps_base = w.method.changes_base() && !spec.model().has_fresh();
+    if (w.teacher && spec.has_teacher()) {
+      w.teacher = model_shape(decoder_shape(architecture(spec.teacher())));
+      w.keeps_teacher = true;
+    }
     w.eval_tokens = std::max(w.eval_tokens, spec.train().eval_every() > 0 ? kEvaluationTokens : 0);
     return w;
   }
@@ -263,9 +275,10 @@ class Estimator {
   Shape& shape(const config::TrainSpec& spec, const TrainLoader& loader) {
     const config::Train& t = spec.train();
     const std::string name = key_text(architecture(spec.model())) + key_text(t.method()) +
-                             key_text(t.objective()) + key_text(t.optimizer()) +
-                             key_text(t.batch()) + std::to_string(t.micro_batch_tokens()) +
-                             key_text(spec.data()) + std::to_string(t.precision());
+                             key_text(t.objective()) + key_text(spec.teacher()) +
+                             key_text(t.optimizer()) + key_text(t.batch()) +
+                             std::to_string(t.micro_batch_tokens()) + key_text(spec.data()) +
+                             std::to_string(t.precision());
     if (const auto known = shapes_.find(name); known != shapes_.end()) {
       return known->second;
     }
@@ -292,7 +305,8 @@ class Estimator {
   }
 
   void measure(const config::TrainSpec& spec, const TrainLoader& loader, Shape& held) {
-    held.steps = std::make_unique<MeasuredSteps>(architecture(spec.model()), spec.train(), loader);
+    held.steps = std::make_unique<MeasuredSteps>(architecture(spec.model()), spec.train(), loader,
+                                                 architecture(teacher_of(spec)));
     held.seconds_per_token_alone = held.seconds_per_token = held.steps->seconds_per_token();
     if (threads_alone_ != threads_) {
       set_num_threads(threads_alone_);
@@ -340,6 +354,14 @@ class Estimator {
                          steps.tokens, steps.labels, steps.sum);
     };
     const auto of_length = [&s](std::int64_t length) { return attended(s.layout.shape(), length); };
+    const bool has_teacher = spec.train().objective().has_distill();
+    const DecoderShape teacher = decoder_shape(architecture(teacher_of(spec)));
+    const auto seen = [&](std::int64_t from, std::int64_t to, const StepTotals& steps) {
+      const auto sum =
+          loader.totals(from, to, [&](std::int64_t length) { return attended(teacher, length); })
+              .sum;
+      return has_teacher ? forward_flops(teacher, steps.tokens, steps.labels, sum) : 0;
+    };
     const std::int64_t end = spec.trunk() ? trunk_end(loader, spec.train()) : loader.num_steps();
     const std::int64_t begin = first_step(spec);
     const StepTotals steps = loader.totals(begin, end, of_length);
@@ -347,11 +369,11 @@ class Estimator {
     cost.steps = end - begin;
     cost.tokens = steps.tokens;
     cost.labels = steps.labels;
-    cost.flops = flops(steps);
+    cost.flops = flops(steps) + seen(begin, end, steps);
     if (!spec.trunk()) {
       const StepTotals whole = loader.totals(0, end, of_length);
       cost.tokens_unshared = whole.tokens;
-      cost.flops_unshared = flops(whole);
+      cost.flops_unshared = flops(whole) + seen(0, end, whole);
     }
     return cost;
   }
@@ -407,14 +429,6 @@ class Estimator {
     return cost;
   }
 
-  static double tokens_of(const Dataset& data) {
-    double tokens = 0;
-    for (std::int64_t i = 0; i < data.size(); ++i) {
-      tokens += static_cast<double>(data[i].tokens.size());
-    }
-    return tokens;
-  }
-
   Cost evaluate(const config::EvaluateSpec& spec) {
     const Shape* found = shape_of(spec.model());
     if (found == nullptr) {
@@ -433,24 +447,6 @@ class Estimator {
     }
     cost.checkpoint_bytes = 20000;
     return cost;
-  }
-
-  // The first 64 prompts of a set, and how many will be asked.
-  static std::vector<std::vector<std::int32_t>> first_prompts(const Dataset& data,
-                                                              const config::Evaluate& evaluate,
-                                                              std::int64_t* asked) {
-    std::vector<std::vector<std::int32_t>> prompts;
-    *asked = 0;
-    for (std::int64_t i = 0; i < data.size(); ++i) {
-      if (data[i].num_prompt == 0 || (evaluate.has_limit() && *asked >= evaluate.limit())) {
-        continue;
-      }
-      ++*asked;
-      if (prompts.size() < 64) {
-        prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
-      }
-    }
-    return prompts;
   }
 
   // Greedy answers of one group of 64 prompts, scaled to the set; once per shape and set.

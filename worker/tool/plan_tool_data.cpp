@@ -17,6 +17,7 @@ Example copy_of(const ExampleView& view) {
   example.learnt.assign(view.learnt.begin(), view.learnt.end());
   example.num_prompt = view.num_prompt;
   example.second = view.second;
+  example.loss_weight = view.loss_weight;
   return example;
 }
 
@@ -115,6 +116,31 @@ std::vector<Example> guessed_mixture(
     }
   }
   return examples;
+}
+
+double tokens_of(const Dataset& data) {
+  double tokens = 0;
+  for (std::int64_t i = 0; i < data.size(); ++i) {
+    tokens += static_cast<double>(data[i].tokens.size());
+  }
+  return tokens;
+}
+
+std::vector<std::vector<std::int32_t>> first_prompts(const Dataset& data,
+                                                     const config::Evaluate& evaluate,
+                                                     std::int64_t* asked) {
+  std::vector<std::vector<std::int32_t>> prompts;
+  *asked = 0;
+  for (std::int64_t i = 0; i < data.size(); ++i) {
+    if (data[i].num_prompt == 0 || (evaluate.has_limit() && *asked >= evaluate.limit())) {
+      continue;
+    }
+    ++*asked;
+    if (prompts.size() < 64) {
+      prompts.emplace_back(data[i].tokens.begin(), data[i].tokens.begin() + data[i].num_prompt);
+    }
+  }
+  return prompts;
 }
 
 }  // namespace finescale

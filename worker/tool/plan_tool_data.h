@@ -2,6 +2,7 @@
 // Data that stages of a plan will leave, guessed from what they read: for predictions only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -23,5 +24,11 @@ namespace finescale {
 [[nodiscard]] std::vector<Example> guessed_mixture(
     const config::DatasetRef& ref,
     const std::function<const Dataset&(const config::DatasetRef& input)>& dataset);
+
+[[nodiscard]] double tokens_of(const Dataset& data);
+// The first 64 prompts of a set, and how many will be asked.
+[[nodiscard]] std::vector<std::vector<std::int32_t>> first_prompts(const Dataset& data,
+                                                                   const config::Evaluate& evaluate,
+                                                                   std::int64_t* asked);
 
 }  // namespace finescale

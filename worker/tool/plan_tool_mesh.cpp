@@ -79,6 +79,7 @@ planner::BatchShape batch_shape(const TrainLoader& loader) {
   batch.context = loader.sum([](std::int64_t length) {
     return static_cast<double>(length) * static_cast<double>(length);
   }) / tokens;
+  batch.is_weighted = loader.is_weighted();
   batch.label_fraction = static_cast<double>(loader.num_labels()) / tokens;
   return batch;
 }

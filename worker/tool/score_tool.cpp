@@ -11,6 +11,7 @@
 
 #include "configs/decoder.h"
 #include "core/parallel.h"
+#include "core/tensor_element.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
 #include "worker/eval/evaluate.h"
@@ -45,11 +46,6 @@ MicroBatch pack(const std::vector<ScoredExample>& examples, std::size_t first, s
     batch.examples.push_back(static_cast<std::int64_t>(e));
   }
   return batch;
-}
-
-double value_at(const TensorView& view, std::int64_t index) {
-  return view.dtype == DType::kF64 ? view.as<double>()[index]
-                                   : static_cast<double>(view.as<float>()[index]);
 }
 
 class Scorer {
@@ -91,7 +87,7 @@ class Scorer {
       Score& score = scores[static_cast<std::size_t>(batch.examples[s])];
       score.losses.push_back(0);  // nothing stands in front of the first token
       for (std::int64_t t = batch.segments[s]; t + 1 < batch.segments[s + 1]; ++t) {
-        score.losses.push_back(value_at(losses, t));
+        score.losses.push_back(element(losses, t));
       }
       if (top_ > 0) {
         score.top = top_logits(model, batch.segments[s + 1] - 1);
@@ -116,14 +112,14 @@ class Scorer {
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + top_, order.end(),
                       [&](std::int32_t a, std::int32_t b) {
-                        const double x = value_at(logits, a);
-                        const double y = value_at(logits, b);
+                        const double x = element(logits, a);
+                        const double y = element(logits, b);
                         return x > y || (x == y && a < b);
                       });
     std::vector<std::pair<std::int32_t, double>> top;
     for (int i = 0; i < top_; ++i) {
       const std::int32_t id = order[static_cast<std::size_t>(i)];
-      top.emplace_back(id, value_at(logits, id));
+      top.emplace_back(id, element(logits, id));
     }
     return top;
   }

@@ -108,7 +108,8 @@ TEST(Memory, EveryStageOfZeroAndRecomputeNeedsLess) {
 
 TEST(Memory, FrozenWeightsHaveNoGradientsAndNoState) {
   Workload w = full(smollm2_135m());
-  w.method = {.trains_base = false, .rank = 8};
+  w.method.trains_base = false;
+  w.method.rank = 8;
   const Memory m = peak_memory(w, {}, {});
   // A of q k v o gate up down: 8 x (576 x 6 + 1536); B: 8 x (576 + 192 + 192 + 576 + 1536 + 1536 +
   // 576)

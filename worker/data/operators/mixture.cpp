@@ -18,12 +18,13 @@ namespace {
 class Stream {
  public:
   Stream(const std::vector<Row>& rows, std::string name, std::int64_t cap, bool repeats,
-         std::uint64_t seed)
+         std::uint64_t seed, double loss_weight = 1)
       : rows_(&rows),
         name_(std::move(name)),
         order_(rows.size(), seed, Purpose::kSubset),
         different_(std::min(static_cast<std::uint64_t>(cap), rows.size())),
-        repeats_(repeats) {}
+        repeats_(repeats),
+        loss_weight_(loss_weight) {}
 
   [[nodiscard]] bool is_used_up() const { return !repeats_ && taken_ >= different_; }
   [[nodiscard]] std::uint64_t different() const { return different_; }
@@ -32,6 +33,11 @@ class Stream {
   [[nodiscard]] Row next() {
     Row row = (*rows_)[order_[taken_++ % different_]];
     row["source"] = name_;
+    if (loss_weight_ != 1) {  // of a mixture of mixtures the product
+      const auto own = row.find("loss_weight");
+      const bool is_weighted = own != row.end() && own->is_number();
+      row["loss_weight"] = loss_weight_ * (is_weighted ? own->get<double>() : 1);
+    }
     return row;
   }
 
@@ -41,6 +47,7 @@ class Stream {
   Permutation order_;
   std::uint64_t different_;
   bool repeats_;
+  double loss_weight_;
   std::uint64_t taken_ = 0;
 };
 
@@ -126,7 +133,8 @@ std::vector<Row> mixed(const config::Mixture& mixture, const std::vector<std::ve
     const config::MixPart& part = mixture.parts(i);
     const auto number = static_cast<std::size_t>(i);
     streams.emplace_back(parts[number], part.data(), part.has_cap() ? part.cap() : INT64_MAX,
-                         part.repeat() && !is_separate, seed_of(seed, number + 1));
+                         part.repeat() && !is_separate, seed_of(seed, number + 1),
+                         part.loss_weight());
     ends = ends || !part.repeat();
   }
   if (is_separate) {
