@@ -67,6 +67,20 @@ void CampaignActions::carry_out(const Outbox& outbox) {
                },
                action);
   }
+  say_doomed();
+}
+
+// Of a failure near the root of a large sweep hundreds of thousands: some, and how many more.
+void CampaignActions::say_doomed() {
+  constexpr std::size_t kShown = 4;
+  for (std::size_t i = 0; i < std::min(kShown, doomed_.size()); ++i) {
+    const StageEntry& stage = *doomed_[i];
+    parts_.logger.error("{} {}: {}", stage.trial, stage.stored.label, stage.stored.error);
+  }
+  if (doomed_.size() > kShown) {
+    parts_.logger.error("{} more stages need what has failed", doomed_.size() - kShown);
+  }
+  doomed_.clear();
 }
 
 bool CampaignActions::flush() {
@@ -131,7 +145,9 @@ void CampaignActions::launch(std::int64_t id) {
 
 void CampaignActions::save(const std::string& key) {
   const StageEntry& stage = parts_.reactor.stages().at(key);
-  if (stage.stored.state == StageState::kFailed) {
+  if (stage.stored.state == StageState::kFailed && stage.stored.error_kind == kInputFailed) {
+    doomed_.push_back(&stage);
+  } else if (stage.stored.state == StageState::kFailed) {
     parts_.logger.error("{} {}: {}", stage.trial, stage.stored.label, stage.stored.error);
   } else if (!stage.stored.error.empty()) {
     parts_.logger.warn("{} {}: {} (attempt {}): will be tried again", stage.trial,
@@ -205,7 +221,8 @@ proto::CommitReply CampaignActions::publish(const proto::CommitRequest& commit) 
   when_stored([this, key, epoch = commit.epoch()] {
     crash_point("coordinator.after_commit_transaction");
     parts_.artifacts.remove_attempts(key, epoch);
-    if (parts_.status != nullptr) {
+    const bool is_done = parts_.reactor.stages().at(key).stored.state == StageState::kDone;
+    if (parts_.status != nullptr && is_done) {
       report_done(key);
     }
   });

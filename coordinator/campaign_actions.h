@@ -66,6 +66,7 @@ class CampaignActions {
  private:
   void launch(std::int64_t id);
   void save(const std::string& key);
+  void say_doomed();
   void order(const Order& action);
   [[nodiscard]] proto::NextReply run_order(const std::string& key);
   void publish(const Publish& action);
@@ -81,7 +82,8 @@ class CampaignActions {
 
   CampaignParts parts_;
   std::vector<std::function<void()>> waiting_;
-  bool is_stuck_ = false;  // the last flush failed
+  std::vector<const StageEntry*> doomed_;  // failed by their inputs in this outbox
+  bool is_stuck_ = false;                  // the last flush failed
 };
 
 }  // namespace finescale

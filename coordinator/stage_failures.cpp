@@ -63,7 +63,7 @@ void StageFailures::fail_dependents(const StageEntry& source, const std::string&
   for (StageEntry* stage : source.readers) {
     if (stage->stored.state == StageState::kPending) {
       stages_.set_state(*stage, StageState::kFailed);
-      stage->stored.error_kind = "input";
+      stage->stored.error_kind = kInputFailed;
       stage->stored.error = "its input failed: " + why;
       out.push_back(SaveStage{stage->stored.key});
       fail_dependents(*stage, why, out);

@@ -13,6 +13,9 @@
 
 namespace finescale {
 
+// The kind of error of a stage that never ran because of another's.
+inline constexpr const char* kInputFailed = "input";
+
 enum class Blame {
   kStage,    // it has used up an attempt
   kOutside,  // taken away from outside: it has not

@@ -125,9 +125,6 @@ std::vector<ContrastResult> decide(const std::vector<ContrastData>& rules) {
     if (result.p < 1 - result.data.level) {
       const Sides& s = sides[tested[k]];
       result.decision = s.for_it <= s.against ? Decision::kReproduced : Decision::kRefuted;
-    } else {
-      result.why = "p = " + number(result.p) + " with " +
-                   std::to_string(result.data.effects.size()) + " seeds";
     }
   }
   return results;

@@ -32,7 +32,7 @@ struct ContrastResult {
   double effect_size = 0;  // mean over standard deviation of the seeds (Cohen's d); 0 with one seed
   double p = 1;            // corrected for the number of rules
   Decision decision = Decision::kUndecided;
-  std::string why;  // of kUndecided
+  std::string why;  // it could not be tested; empty: p says it
 };
 
 [[nodiscard]] std::vector<ContrastResult> decide(const std::vector<ContrastData>& rules);

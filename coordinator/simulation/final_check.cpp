@@ -26,7 +26,7 @@ void FinalCheck::stage(const StoredStage& stored) {
   if (stored.state == StageState::kFailed) {
     ++failed_stages_;
     const bool may_be_tried =
-        stored.error_kind != "input" && is_retryable(error_kind_from_name(stored.error_kind));
+        stored.error_kind != kInputFailed && is_retryable(error_kind_from_name(stored.error_kind));
     if (may_be_tried && stored.attempts < max_attempts_) {
       violation(stored.key, "failed after " + std::to_string(stored.attempts) + " attempts");
     }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/campaign_core.h"
 
+#include <algorithm>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
 
 #include "tests/configs/sweep_fixture.h"
 
 namespace finescale {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::HasSubstr;
 using ::testing::Pair;
 
 // Starts nothing; a gang ends when the test says so.
@@ -48,7 +53,9 @@ class CampaignCoreTest : public SweepTest {
     CampaignBook book;
     NoAnswers answers;
     FakeClock clock;
-    std::shared_ptr<Logger> logger = make_null_logger();
+    std::ostringstream said;
+    std::shared_ptr<Logger> logger =
+        std::make_shared<Logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(said));
     std::unique_ptr<Reactor> reactor;
     std::unique_ptr<CampaignCore> core;
   };
@@ -92,6 +99,17 @@ TEST_F(CampaignCoreTest, IsNotOverBeforeWhatNobodyWaitsForIsStored) {
   EXPECT_TRUE(life->core->is_over());
   life.reset();
   EXPECT_THAT(Store(campaign_).states(), Each(Pair(testing::_, StageState::kFailed)));
+}
+
+TEST_F(CampaignCoreTest, AFailureThatManyWaitForIsSaidOnceAndCounted) {
+  live().reset();
+  set_first_stage(StageState::kFailed);
+  const std::unique_ptr<Life> life = live();
+  life->core->tick();  // the pretraining, four runs and what evaluates them
+  const std::string said = life->said.str();
+  EXPECT_THAT(said, AllOf(HasSubstr("pretrain: its input failed: tokenizer: no text"),
+                          HasSubstr("5 more stages need what has failed")));
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 5);
 }
 
 TEST_F(CampaignCoreTest, IsNotOverBeforeTheLastGangIsForgotten) {

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/tokenizers/regex.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <algorithm>
-#include <array>
 
 #include "core/error.h"
 #include "core/unique_handle.h"
+#include "worker/data/pcre.h"
 #include "worker/data/tokenizers/onig_syntax.h"
 #include "worker/data/tokenizers/unicode.h"
 
@@ -16,16 +13,6 @@ namespace finescale {
 
 namespace {
 
-struct CodeTraits {
-  using Handle = pcre2_code*;
-  static Handle invalid() noexcept { return nullptr; }
-  static void destroy(Handle handle) noexcept { pcre2_code_free(handle); }
-};
-struct MatchTraits {
-  using Handle = pcre2_match_data*;
-  static Handle invalid() noexcept { return nullptr; }
-  static void destroy(Handle handle) noexcept { pcre2_match_data_free(handle); }
-};
 struct ContextTraits {
   using Handle = pcre2_match_context*;
   static Handle invalid() noexcept { return nullptr; }
@@ -37,23 +24,13 @@ struct StackTraits {
   static void destroy(Handle handle) noexcept { pcre2_jit_stack_free(handle); }
 };
 
-std::string pcre_message(int code) {
-  std::array<PCRE2_UCHAR, 256> text{};
-  pcre2_get_error_message(code, text.data(), text.size());
-  return reinterpret_cast<const char*>(text.data());
-}
-
-PCRE2_SPTR units(std::string_view text) {
-  return reinterpret_cast<PCRE2_SPTR>(text.data());
-}
-
 constexpr std::size_t kMaxPattern = 1 << 16;  // published ones have a few hundred bytes
 
 }  // namespace
 
 struct Regex::Program {
-  UniqueHandle<CodeTraits> code;
-  UniqueHandle<MatchTraits> match;
+  PcreCode code;
+  PcreMatch match;
   UniqueHandle<StackTraits> stack;
   UniqueHandle<ContextTraits> context;
 };
@@ -91,7 +68,7 @@ void Regex::compile(const JsonNode& place) {
   int code = 0;
   PCRE2_SIZE offset = 0;
   auto made = std::make_unique<Program>();
-  made->code.reset(pcre2_compile(units(pattern), pattern.size(),
+  made->code.reset(pcre2_compile(pcre_units(pattern), pattern.size(),
                                  PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_MATCH_INVALID_UTF,
                                  &code, &offset, nullptr));
   if (!made->code) {
@@ -118,7 +95,7 @@ void Regex::find_all(std::string_view text, std::vector<Span>& out) const {
   }
   std::size_t begin = 0;
   while (begin <= text.size()) {
-    const int count = pcre2_match(program_->code.get(), units(text), text.size(), begin, 0,
+    const int count = pcre2_match(program_->code.get(), pcre_units(text), text.size(), begin, 0,
                                   program_->match.get(), program_->context.get());
     if (count == PCRE2_ERROR_NOMATCH) {
       return;
