@@ -9,19 +9,6 @@
 
 namespace finescale {
 
-namespace {
-
-// Nothing is scored: the head's product is made with the pupil's.
-std::vector<MicroBatch> without_labels(const std::vector<MicroBatch>& batch) {
-  std::vector<MicroBatch> out = batch;
-  for (MicroBatch& micro_batch : out) {
-    std::fill(micro_batch.labels.begin(), micro_batch.labels.end(), kIgnoreLabel);
-  }
-  return out;
-}
-
-}  // namespace
-
 Teacher::Teacher(EvalModel& model, const DivergenceRule& rule, std::int64_t max_micro_batches,
                  std::int64_t max_tokens)
     : model_(&model),
@@ -41,8 +28,14 @@ void Teacher::see(const std::vector<MicroBatch>& batch, std::span<const std::int
   first_ = batch.data();
   begins_.assign(batch.size(), -1);
   num_kept_ = 0;
-  const std::vector<MicroBatch> unscored = without_labels(batch);
-  model_->visit_states(unscored, mine, max_tokens_,
+  // Nothing is scored: the head's product is made with the pupil's.
+  unscored_.resize(batch.size());
+  for (const std::int64_t number : mine) {
+    const auto index = static_cast<std::size_t>(number);
+    unscored_[index] = batch[index];
+    std::fill(unscored_[index].labels.begin(), unscored_[index].labels.end(), kIgnoreLabel);
+  }
+  model_->visit_states(unscored_, mine, max_tokens_,
                        [&](std::int64_t number, const TensorView& states) {
                          const auto index = static_cast<std::size_t>(number);
                          begins_[index] = num_kept_;

@@ -38,7 +38,8 @@ class Teacher {
   DivergenceRule rule_;
   std::int64_t max_tokens_;
   std::int64_t width_;
-  AlignedBuffer states_;  // [most tokens of a rank, C] where the head is
+  AlignedBuffer states_;              // [most tokens of a rank, C] where the head is
+  std::vector<MicroBatch> unscored_;  // this rank's of the batch, in memory that stays
   const MicroBatch* first_ = nullptr;
   std::vector<std::int64_t> begins_;  // by micro-batch, rows of states_; -1: another rank's
   std::int64_t num_kept_ = 0;
