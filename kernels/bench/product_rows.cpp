@@ -66,7 +66,8 @@ void add_entries(const Model& m) {
   auto a = arrays(Shape{2 * m.F, m.C}, Shape{count, 2}, Shape{count, 1});
   Random random(2, Purpose::kTest);
   for (std::int64_t i = 0; i < count; ++i) {
-    (*a)[1].view().as<float>()[2 * i] = static_cast<float>(2 * m.F * i / count);
+    const std::int64_t row = 2 * m.F * i / count;
+    (*a)[1].view().as<float>()[2 * i] = static_cast<float>(row);
     (*a)[1].view().as<float>()[2 * i + 1] =
         static_cast<float>(random.below(static_cast<std::uint64_t>(m.C)));
   }
