@@ -13,6 +13,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "core/ended_children.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -149,7 +150,7 @@ std::int64_t GangProcesses::start(const GangLaunch& launch, std::vector<std::str
     throw Error(ErrorKind::kLaunch,
                 std::string("cannot start ") + program + ": " + std::strerror(code));
   }
-  gangs_[launch.gang] = {pid, true, launch.log_file};
+  gangs_[launch.gang] = {.pid = pid, .is_child = true, .log_file = launch.log_file};
   return pid;
 }
 
@@ -165,27 +166,46 @@ bool GangProcesses::adopt(const GangLaunch& launch, std::int64_t pid) {
   if (text.str().find(wanted) == std::string::npos) {
     return false;
   }
-  gangs_[launch.gang] = {static_cast<pid_t>(pid), false, {}};
+  gangs_[launch.gang] = {.pid = static_cast<pid_t>(pid), .is_child = false, .log_file = {}};
   return true;
 }
 
 std::vector<GangExit> GangProcesses::ended() {
   std::vector<GangExit> out;
   for (auto it = gangs_.begin(); it != gangs_.end();) {
-    const auto& [pid, is_child, log_file] = it->second;
+    const Process& process = it->second;
     int status = 0;
-    const bool gone = is_child ? ::waitpid(pid, &status, WNOHANG) == pid : ::kill(pid, 0) != 0;
+    const bool gone = process.is_child ? ::waitpid(process.pid, &status, WNOHANG) == process.pid
+                                       : ::kill(process.pid, 0) != 0;
     if (!gone) {
       ++it;
       continue;
     }
-    const int code = !is_child           ? -1
+    const int code = !process.is_child   ? -1
                      : WIFEXITED(status) ? WEXITSTATUS(status)
                                          : 128 + WTERMSIG(status);
-    out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of_log(log_file))});
+    out.push_back({it->first, code, code == 0 ? "" : exit_reason(end_of_log(process.log_file))});
     it = gangs_.erase(it);
   }
   return out;
+}
+
+void GangProcesses::kill_left_over(double patience_s) {
+  constexpr double kBetweenLooks = 0.5;
+  const double now = clock_.now();
+  if (now - looked_at_s_ < kBetweenLooks) {
+    return;
+  }
+  looked_at_s_ = now;
+  for (auto& [gang, process] : gangs_) {
+    if (!all_children_ended(process.pid)) {
+      process.left_over_since_s = -1;
+    } else if (process.left_over_since_s < 0) {
+      process.left_over_since_s = now;
+    } else if (now - process.left_over_since_s >= patience_s) {
+      ::kill(-process.pid, SIGKILL);
+    }
+  }
 }
 
 void GangProcesses::signal(std::int64_t gang, int signal) const {

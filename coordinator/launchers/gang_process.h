@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "coordinator/launchers/launcher.h"
+#include "core/clock.h"
 
 namespace finescale {
 
@@ -39,6 +40,9 @@ class GangProcesses {
   bool adopt(const GangLaunch& launch, std::int64_t pid);
   // Those that ended since the last call. Does not block.
   std::vector<GangExit> ended();
+  // Kills what has stood `patience_s` or longer without anything left to stand for: all that it
+  // started has ended. ended() then tells of it.
+  void kill_left_over(double patience_s);
   // To the whole session of the gang's process.
   void signal(std::int64_t gang, int signal) const;
 
@@ -46,8 +50,11 @@ class GangProcesses {
   struct Process {
     int pid;
     bool is_child;
-    std::string log_file;  // of a child
+    std::string log_file;           // of a child
+    double left_over_since_s = -1;  // on clock_
   };
+  SystemClock clock_;
+  double looked_at_s_ = 0;  // for what is left over
   std::map<std::int64_t, Process> gangs_;
 };
 

@@ -12,6 +12,10 @@ namespace finescale {
 
 namespace {
 
+// Open MPI 4.1's mpirun may wait for itself for ever when its ranks are gone (PMIx_server_finalize
+// joins a thread that needs a lock that nobody gives back).
+constexpr double kEndSeconds = 5;
+
 class Mpirun final : public Launcher {
  public:
   explicit Mpirun(const config::Mpirun& config) : config_(config) {}
@@ -36,7 +40,11 @@ class Mpirun final : public Launcher {
   bool adopt(const GangLaunch& launch, std::int64_t pid) override {
     return processes_.adopt(launch, pid);
   }
-  std::vector<GangExit> ended() override { return processes_.ended(); }
+
+  std::vector<GangExit> ended() override {
+    processes_.kill_left_over(kEndSeconds);
+    return processes_.ended();
+  }
 
   // mpirun and, through their death signal, its ranks.
   void kill(std::int64_t gang) override { processes_.signal(gang, SIGKILL); }

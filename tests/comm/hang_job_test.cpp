@@ -1,51 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 // Jobs of four processes that hang or die: who is named, with which exit code and how soon they
 // end.
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
 
+#include "core/ended_children.h"
+
 namespace finescale {
 namespace {
 
+const std::vector<std::string> kEnvironment = {
+    "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+    "OMPI_MCA_rmaps_base_oversubscribe=1", "OMPI_MCA_mpi_yield_when_idle=1",
+    "OMPI_MCA_hwloc_base_binding_policy=none"};
+
 struct Ending {
   int exit_code = -1;
-  double seconds = 0;
+  double seconds = 0;  // until no rank was left
   std::string output;
+  bool is_mpiruns = false;  // mpirun failed at its own end
 };
 
-Ending run_once(const std::string& way, int victim) {
-  const std::string command =
-      std::string("env " FINESCALE_MPI_ENVIRONMENT " timeout -s KILL 50 " FINESCALE_MPIEXEC
-                  " -n 4 " FINESCALE_HANG_VICTIM) +
-      " " + way + " " + std::to_string(victim) + " 2>&1";
-  const auto begin = std::chrono::steady_clock::now();
-  Ending ending;
-  std::FILE* const pipe = popen(command.c_str(), "r");
-  EXPECT_NE(pipe, nullptr);
-  std::array<char, 512> part{};
-  while (std::fgets(part.data(), part.size(), pipe) != nullptr) {
-    ending.output += part.data();
+// Standard output and errors of the job, into a file; -1 when it cannot be started.
+pid_t start(std::vector<std::string> arguments, const std::string& output) {
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, output.c_str(),
+                                   O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) {
+    pointers.push_back(argument.data());
   }
-  const int status = pclose(pipe);
-  ending.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  ending.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int code = posix_spawn(&pid, pointers[0], &files, nullptr, pointers.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  return code == 0 ? pid : -1;
+}
+
+std::string text_of(const std::string& file) {
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
+}
+
+// Open MPI 4.1's mpirun sometimes crashes, or waits for itself for ever, in PMIx_server_finalize
+// when its ranks are gone. Then the job's exit code is lost and nothing is said about ours.
+Ending run_once(const std::string& way, int victim) {
+  const std::string output = testing::TempDir() + "hang_job." + std::to_string(getpid());
+  Ending ending;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  std::vector<std::string> arguments = {"/usr/bin/env"};  // becomes mpirun
+  arguments.insert(arguments.end(), kEnvironment.begin(), kEnvironment.end());
+  arguments.insert(arguments.end(), {FINESCALE_MPIEXEC, "-n", "4", FINESCALE_HANG_VICTIM, way,
+                                     std::to_string(victim)});
+  const pid_t pid = start(arguments, output);
+  if (pid < 0) {
+    ADD_FAILURE() << FINESCALE_MPIEXEC << " cannot be started";
+    return ending;
+  }
+  int status = 0;
+  double ranks_gone_s = -1;
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!all_children_ended(pid)) {
+      ranks_gone_s = -1;
+    } else if (ranks_gone_s < 0) {
+      ranks_gone_s = seconds();
+    }
+    ending.is_mpiruns = ranks_gone_s >= 0 && seconds() > ranks_gone_s + 5;
+    if (ending.is_mpiruns || seconds() > 50) {
+      kill(pid, SIGKILL);
+    }
+  }
+  ending.seconds = ranks_gone_s >= 0 ? ranks_gone_s : seconds();
+  ending.output = text_of(output);
+  ending.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  ending.is_mpiruns =
+      ending.is_mpiruns ||
+      (ending.exit_code == 139 && ending.output.find("PMIx_server_finalize") != std::string::npos);
   return ending;
 }
 
-// Open MPI 4.1's mpirun sometimes crashes itself when its ranks are gone (PMIx_server_finalize) and
-// with it the job's exit code: such a job says nothing of ours and is run again.
 Ending run_job(const std::string& way, int victim) {
   Ending ending = run_once(way, victim);
-  for (int again = 0; again < 3 && ending.exit_code == 139 &&
-                      ending.output.find("PMIx_server_finalize") != std::string::npos;
-       ++again) {
+  for (int again = 0; again < 3 && ending.is_mpiruns; ++again) {
     ending = run_once(way, victim);
   }
   return ending;

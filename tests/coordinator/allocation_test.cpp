@@ -135,5 +135,29 @@ TEST(GangProcesses, OnlyTheGangItselfIsAdopted) {
   EXPECT_EQ(ended[0].code, 128 + SIGKILL);
 }
 
+// As an mpirun that waits for itself after its ranks.
+TEST(GangProcesses, WhatIsLeftOverIsKilled) {
+  GangLaunch launch;
+  launch.log_file = testing::TempDir() + "left_over.log";
+  GangProcesses gangs;
+  launch.gang = 1;
+  gangs.start(launch, {find_program("sh"), "-c", "true & exec sleep 60"}, gang_environment(launch));
+  launch.gang = 2;
+  const std::int64_t works =
+      gangs.start(launch, {find_program("sh"), "-c", "true & sleep 60 & exec sleep 60"},
+                  gang_environment(launch));
+  std::vector<GangExit> ended;
+  for (int i = 0; i < 1000 && ended.empty(); ++i) {
+    gangs.kill_left_over(1);
+    ended = gangs.ended();
+    ::usleep(10000);
+  }
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].gang, 1);
+  EXPECT_EQ(ended[0].code, 128 + SIGKILL);
+  EXPECT_EQ(::kill(static_cast<pid_t>(works), 0), 0);
+  gangs.signal(2, SIGKILL);
+}
+
 }  // namespace
 }  // namespace finescale
