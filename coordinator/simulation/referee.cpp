@@ -105,9 +105,14 @@ void Referee::accepted(const std::string& key) {
   }
 }
 
-void Referee::went_on(const std::string& key, std::int64_t lease) {
-  if (lease < stages_[key].lease) {
-    violation(key, "a gang was told to go on under an older lease");
+bool Referee::is_over(const std::string& key, std::int64_t lease) {
+  const Seen& stage = stages_[key];
+  return lease != stage.lease || stage.state != StageState::kRunning;
+}
+
+void Referee::went_on(const std::string& key, bool was_over) {
+  if (was_over) {
+    violation(key, "a gang was told to go on although its lease is over");
   }
 }
 

@@ -46,7 +46,10 @@ class Referee {
   void started(std::int64_t epoch);
   void ordered(const std::string& key, const proto::NextReply& order);
   void accepted(const std::string& key);
-  void went_on(const std::string& key, std::int64_t lease);  // a heartbeat was answered so
+  // A heartbeat was answered so. Answers wait for a commit, so the lease may have ended meanwhile;
+  // `was_over`: when the heartbeat came.
+  void went_on(const std::string& key, bool was_over);
+  [[nodiscard]] bool is_over(const std::string& key, std::int64_t lease);
   // A gang will: what it has not begun. That is no attempt.
   void gives_back(const std::string& key, std::int64_t lease);
   void kept(const std::string& key, std::int64_t lease);  // its lease, at a registration

@@ -130,6 +130,7 @@ class SimulatedCluster : public Launcher, public AnswerSink {
     std::int64_t lease = 0;
     std::int64_t epoch = 0;            // of the coordinator that is called
     std::vector<std::string> commits;  // stages, part by part; "": not begun
+    bool was_over = false;             // the lease, when the coordinator heard it
   };
   enum class What {
     kWake,
@@ -178,6 +179,7 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   void fail(Gang& gang);
   [[nodiscard]] bool meets(Fault fault, const Gang& gang);
   void judge(const Call& call, const RpcReply& reply);
+  void judge_unheard(std::uint64_t request, const RpcReply& reply);
   void judge_registration(const Call& call, const proto::RegisterReply& reply);
   void arrive(Event& event, std::optional<RpcRequest>& call);
   void save_progress(Gang& gang);
@@ -195,8 +197,9 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   Referee& referee_;
   std::vector<Event> events_;  // a heap, the next one in front
   std::map<std::int64_t, Gang> gangs_;
-  std::map<std::uint64_t, Call> calls_;  // open ones
-  std::set<std::uint64_t> older_calls_;  // to a coordinator before: they must be refused
+  std::map<std::uint64_t, Call> calls_;     // open ones
+  std::map<std::uint64_t, Call> repeated_;  // calls that came twice: nobody hears the answer
+  std::set<std::uint64_t> older_calls_;     // to a coordinator before: they must be refused
   std::vector<GangExit> exits_;
   std::int64_t epoch_ = 0;  // of the coordinator; 0: there is none
   double up_since_ = 0;

@@ -83,7 +83,8 @@ void SimulatedCluster::send(Gang& gang, RpcMessage message, double timeout) {
     again.gang = gang.id;
     again.epoch = gang.epoch;
     again.call = std::make_unique<RpcRequest>(*event.call);
-    again.call->id = ++num_calls_;  // nobody hears its answer
+    again.call->id = ++num_calls_;
+    repeated_[again.call->id] = calls_[gang.call];
     push(kLatency * (2 + 1000 * faults_.random().uniform()), std::move(again));
   }
   if (!meets(Fault::kLose, gang)) {
@@ -116,7 +117,7 @@ void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
                  },
                  [&](const proto::HeartbeatReply& m) {
                    if (m.action() == proto::HeartbeatReply::GO_ON && !call.key.empty()) {
-                     referee_.went_on(call.key, call.lease);
+                     referee_.went_on(call.key, call.was_over);
                    }
                  },
                  [&](const proto::CommitReply& m) {
@@ -131,6 +132,16 @@ void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
                  [](const auto&) {},
              },
              reply);
+}
+
+// Nobody hears this answer, but it must be right: what it grants is granted.
+void SimulatedCluster::judge_unheard(std::uint64_t request, const RpcReply& reply) {
+  const auto call = repeated_.extract(request);
+  if (std::holds_alternative<proto::NextReply>(reply)) {
+    judge({}, reply);
+  } else if (std::holds_alternative<proto::HeartbeatReply>(reply) && !call.empty()) {
+    judge(call.mapped(), reply);
+  }
 }
 
 void SimulatedCluster::judge_registration(const Call& call, const proto::RegisterReply& reply) {
@@ -154,9 +165,7 @@ void SimulatedCluster::answer(std::uint64_t request, RpcReply reply) {
     referee_.violation("coordinator", "heard a call to an earlier one");
   }
   if (found == calls_.end()) {
-    if (const auto* next = std::get_if<proto::NextReply>(&reply)) {  // of a call that came twice
-      judge({}, *next);
-    }
+    judge_unheard(request, reply);
     return;
   }
   judge(found->second, reply);
@@ -183,8 +192,11 @@ void SimulatedCluster::arrive(Event& event, std::optional<RpcRequest>& call) {
   if (event.epoch != epoch_) {
     calls_.erase(event.call->id);
     older_calls_.insert(event.call->id);
-  } else if (calls_.contains(event.call->id)) {
+  } else if (const auto found = calls_.find(event.call->id); found != calls_.end()) {
     gangs_.at(event.gang).spoke_at = clock_.now();
+    found->second.was_over = referee_.is_over(found->second.key, found->second.lease);
+  } else if (const auto again = repeated_.find(event.call->id); again != repeated_.end()) {
+    again->second.was_over = referee_.is_over(again->second.key, again->second.lease);
   }
   call = std::move(*event.call);
 }
