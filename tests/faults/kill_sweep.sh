@@ -100,24 +100,40 @@ if [ "$tier" = full ]; then
   done
 fi
 
-instants=200
-[ "$tier" = quick ] && instants=4
-for i in $(seq "$instants"); do
-  out=instant-$i
-  # A gang of two ranks for the last two victims: both must be there to be killed.
-  shape=("${one_rank[@]}")
-  [ $((i % 4)) -ge 2 ] && shape=("${two_ranks[@]}")
-  setsid "$finescale" run sweep.yaml --set output="$out" "${shape[@]}" >"$out.log" 2>&1 &
-  pid=$!
-  sleep "$(awk -v i="$i" 'BEGIN { srand(100 + i); print 0.3 + rand() * 1.8 }')"
-  case $((i % 4)) in
-    0) kind=coordinator victim=$pid ;;
-    1) kind=mpirun victim=$(pgrep -f "mpirun.*$work/$out " | head -1) ;;
-    2) kind=leader victim=$(ranks_of "$out" leader | head -1) ;;
-    3) kind="other rank" victim=$(ranks_of "$out" other | head -1) ;;
+victim_of() {  # victim_of KIND DIR COORDINATOR
+  case $1 in
+    coordinator) echo "$3" ;;
+    mpirun) pgrep -f "mpirun.*$work/$2 " | head -1 ;;
+    *) ranks_of "$2" "$1" | head -1 ;;
   esac
-  killed=missed
-  [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null && killed=killed
+}
+
+# Up to five kills of one sweep, which goes on in between, as long as it has work.
+instants=200 killed=0 sweeps=0
+[ "$tier" = quick ] && instants=4
+while [ "$killed" -lt "$instants" ]; do
+  sweeps=$((sweeps + 1))
+  out=instants-$sweeps
+  kinds=(coordinator mpirun leader) shape=("${one_rank[@]}")
+  # A gang of two ranks for the other one: both must be there to be killed.
+  [ $((sweeps % 2)) -eq 1 ] || { kinds=(other leader coordinator mpirun) shape=("${two_ranks[@]}"); }
+  pid='' hits=()
+  while [ ${#hits[@]} -lt 5 ] && [ "$killed" -lt "$instants" ]; do
+    if [ -z "$pid" ] || ! kill -0 "$pid" 2>/dev/null; then
+      [ -z "$pid" ] || ! wait "$pid" || break
+      setsid "$finescale" run sweep.yaml --set output="$out" "${shape[@]}" >>"$out.log" 2>&1 &
+      pid=$!
+    fi
+    kind=${kinds[$((killed % ${#kinds[@]}))]}
+    sleep "$(awk -v i="$killed.$sweeps" 'BEGIN { srand(100 * i); print 0.3 + rand() * 1.8 }')"
+    victim=$(victim_of "$kind" "$out" "$pid")
+    if [ -n "$victim" ] && kill -9 "$victim" 2>/dev/null; then
+      killed=$((killed + 1))
+      hits+=("$kind")
+    elif ! kill -0 "$pid" 2>/dev/null; then
+      break
+    fi
+  done
   wait "$pid"
   code=$?
   again=0
@@ -126,7 +142,7 @@ for i in $(seq "$instants"); do
     code=$?
     again=$((again + 1))
   done
-  check "instant $i ($kind $killed, $again more runs)" "$out"
+  check "kill $killed of $instants (${hits[*]:-none}; $again more runs)" "$out"
 done
 say "$failures failures"
 [ $failures -eq 0 ]
