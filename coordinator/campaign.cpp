@@ -6,17 +6,17 @@
 
 #include <algorithm>
 #include <csignal>
-#include <filesystem>
 #include <limits>
 #include <optional>
 #include <set>
+#include <vector>
 
-#include "comm/rpc/address.h"
 #include "comm/rpc/endpoint.h"
 #include "comm/rpc/server.h"
 #include "coordinator/campaign_book.h"
 #include "coordinator/campaign_core.h"
 #include "coordinator/campaign_status.h"
+#include "coordinator/coordinator_claim.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/reactor.h"
 #include "core/clock.h"
@@ -56,10 +56,9 @@ class CampaignLoop {
         reactor_(reactor_options(options.sweep.resources(), book.epoch())),
         status_(options.sweep.name(), book, reactor_, clock_.now(), options.live_line, logger),
         core_({options.sweep, book, reactor_, launcher, artifacts, answers_, &status_, clock_,
-               logger}) {
-    write_address(book.directory(), {endpoint.host, server_.port(), token, book.epoch(), ::getpid(),
-                                     host_name(), endpoint.client});
-  }
+               logger}),
+        claim_(book.directory(), {endpoint.host, server_.port(), token, book.epoch(), ::getpid(),
+                                  host_name(), endpoint.client}) {}
 
   int run() {
     core_.start();
@@ -69,7 +68,7 @@ class CampaignLoop {
     const int code = loop();
     const bool is_done = code == 0 && reactor_.all_settled();
     status_.publish(is_done ? "done" : code == 1 ? "failed" : "interrupted", clock_.now(), true);
-    std::filesystem::remove(book_.directory() + "/coordinator.json");
+    claim_.give_up();
     status_.end_line();
     return code;
   }
@@ -86,6 +85,7 @@ class CampaignLoop {
         core_.gang_ended(exit);
       }
       core_.tick();
+      claim_.require();
       const bool is_stored = core_.flush();
       status_.publish("running", clock_.now(), false);
       if (const std::optional<int> code = exit_code_now(); code && is_stored) {
@@ -125,7 +125,9 @@ class CampaignLoop {
   }
 
   void handle_requests() {
-    for (RpcRequest& request : server_.take(reactor_.stopping() ? 0.05 : 0.1)) {
+    std::vector<RpcRequest> requests = server_.take(reactor_.stopping() ? 0.05 : 0.1);
+    claim_.require();  // a stopped coordinator wakes up in the middle of anything
+    for (RpcRequest& request : requests) {
       if (const auto* message = std::get_if<proto::ControlRequest>(&request.message)) {
         server_.answer(request.id, control(*message));
       } else {
@@ -175,6 +177,7 @@ class CampaignLoop {
   Reactor reactor_;
   CampaignStatus status_;
   CampaignCore core_;
+  CoordinatorClaim claim_;
   double stop_deadline_ = std::numeric_limits<double>::infinity();
   bool stop_requested_ = false;
 };

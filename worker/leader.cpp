@@ -103,6 +103,10 @@ std::string Leader::enroll_once() {
     return "the coordinator refuses this gang: " + reply.why();
   }
   const std::scoped_lock lock(mutex_);
+  if (client_ != nullptr && address->epoch != enrolled_epoch_) {
+    client_->hang_up();  // a coordinator that was stopped keeps a caller waiting
+  }
+  enrolled_epoch_ = address->epoch;
   client_ = std::move(client);
   if (!key_.empty() && !reply.keep_lease()) {
     word_ = Word::kAbandon;

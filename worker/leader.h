@@ -78,6 +78,7 @@ class Leader {
   // of the old one.
   std::shared_ptr<CoordinatorClient> client_;
   CoordinatorAddress address_;
+  std::int64_t enrolled_epoch_ = 0;  // of the coordinator behind client_
   std::string key_;
   std::int64_t epoch_ = 0;
   std::int64_t number_ = 0;  // of the last call for work

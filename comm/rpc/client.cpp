@@ -2,6 +2,8 @@
 #include "comm/rpc/client.h"
 
 #include <chrono>
+#include <mutex>
+#include <set>
 
 #include <grpcpp/grpcpp.h>
 
@@ -64,6 +66,32 @@ Error call_failed(const grpc::Status& status, const std::string& target) {
 struct CoordinatorClient::Impl {
   std::unique_ptr<proto::Coordinator::Stub> stub;
   std::string target;
+  std::mutex mutex;  // of what follows
+  std::set<grpc::ClientContext*> under_way;
+  bool has_hung_up = false;
+
+  // Keeps a call where hang_up() finds it.
+  class UnderWay {
+   public:
+    UnderWay(Impl& client, grpc::ClientContext& call) : client_(client), call_(call) {
+      const std::scoped_lock lock(client_.mutex);
+      if (client_.has_hung_up) {
+        throw Error(ErrorKind::kComm,
+                    "coordinator at " + client_.target + ": there is another one");
+      }
+      client_.under_way.insert(&call_);
+    }
+    ~UnderWay() {
+      const std::scoped_lock lock(client_.mutex);
+      client_.under_way.erase(&call_);
+    }
+    UnderWay(const UnderWay&) = delete;
+    UnderWay& operator=(const UnderWay&) = delete;
+
+   private:
+    Impl& client_;
+    grpc::ClientContext& call_;
+  };
 
   template <class Reply, class Request>
   Reply call(grpc::Status (proto::Coordinator::Stub::*method)(grpc::ClientContext*, const Request&,
@@ -72,6 +100,7 @@ struct CoordinatorClient::Impl {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() +
                          std::chrono::milliseconds(static_cast<long>(deadline * 1000)));
+    const UnderWay under_way_now(*this, context);
     Reply reply;
     const grpc::Status status = ((*stub).*method)(&context, request, &reply);
     if (!status.ok()) {
@@ -114,6 +143,14 @@ proto::FailReply CoordinatorClient::fail(const proto::FailRequest& request, doub
 proto::ControlReply CoordinatorClient::control(const proto::ControlRequest& request,
                                                double deadline) {
   return impl_->call(&proto::Coordinator::Stub::Control, request, deadline);
+}
+
+void CoordinatorClient::hang_up() {
+  const std::scoped_lock lock(impl_->mutex);
+  impl_->has_hung_up = true;
+  for (grpc::ClientContext* call : impl_->under_way) {
+    call->TryCancel();
+  }
 }
 
 }  // namespace finescale

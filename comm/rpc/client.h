@@ -41,6 +41,8 @@ class CoordinatorClient {
   [[nodiscard]] proto::CommitReply commit(const proto::CommitRequest& request, double deadline);
   [[nodiscard]] proto::FailReply fail(const proto::FailRequest& request, double deadline);
   [[nodiscard]] proto::ControlReply control(const proto::ControlRequest& request, double deadline);
+  // Ends calls under way and to come with kComm: another coordinator has been found. Any thread.
+  void hang_up();
 
  private:
   struct Impl;

@@ -13,8 +13,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/ended_children.h"
 #include "core/error.h"
+#include "core/process_state.h"
 
 namespace finescale {
 
@@ -155,7 +155,7 @@ std::int64_t GangProcesses::start(const GangLaunch& launch, std::vector<std::str
 }
 
 bool GangProcesses::adopt(const GangLaunch& launch, std::int64_t pid) {
-  if (pid <= 0 || ::kill(static_cast<pid_t>(pid), 0) != 0) {
+  if (!is_running(static_cast<pid_t>(pid))) {
     return false;
   }
   std::ifstream in("/proc/" + std::to_string(pid) + "/cmdline", std::ios::binary);
@@ -176,7 +176,7 @@ std::vector<GangExit> GangProcesses::ended() {
     const Process& process = it->second;
     int status = 0;
     const bool gone = process.is_child ? ::waitpid(process.pid, &status, WNOHANG) == process.pid
-                                       : ::kill(process.pid, 0) != 0;
+                                       : !is_running(process.pid);
     if (!gone) {
       ++it;
       continue;

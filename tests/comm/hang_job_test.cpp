@@ -16,7 +16,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/ended_children.h"
+#include "core/process_state.h"
 
 namespace finescale {
 namespace {

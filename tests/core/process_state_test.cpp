@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/ended_children.h"
+#include "core/process_state.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -37,12 +37,25 @@ void end(pid_t pid) {
   waitpid(pid, nullptr, 0);
 }
 
-TEST(EndedChildren, NoneAreNotAll) {
+TEST(ProcessState, WhatNobodyWaitedForDoesNotRun) {
+  EXPECT_TRUE(is_running(getpid()));
+  EXPECT_FALSE(is_running(0));
+  EXPECT_FALSE(is_running(-1));
+  const pid_t ends = start_child(0);
+  siginfo_t info{};
+  ASSERT_EQ(waitid(P_PID, static_cast<id_t>(ends), &info, WEXITED | WNOWAIT), 0);
+  EXPECT_FALSE(is_running(ends));
+  EXPECT_EQ(kill(ends, 0), 0);
+  end(ends);
+  EXPECT_FALSE(is_running(ends));
+}
+
+TEST(ProcessState, NoChildrenAreNotAll) {
   EXPECT_FALSE(all_children_ended(getpid()));
   EXPECT_FALSE(all_children_ended(-1));
 }
 
-TEST(EndedChildren, AllMustHaveEnded) {
+TEST(ProcessState, AllChildrenMustHaveEnded) {
   const pid_t lives = start_child(60);
   const pid_t ends = start_child(0);
   siginfo_t info{};
