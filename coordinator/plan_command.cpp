@@ -16,6 +16,7 @@
 #include "configs/mesh_plan.h"
 #include "configs/overlap.h"
 #include "configs/parse.h"
+#include "configs/ranges.h"
 #include "coordinator/plan_schedule.h"
 #include "core/error.h"
 
@@ -162,12 +163,16 @@ std::string plan_request(const Plan& plan, const config::Resources& resources,
       written = written_fields(stage.mesh());
     }
   }
-  return nlohmann::json{{"stages", stages},
-                        {"threads", threads},
-                        {"threads_alone", alone},
-                        {"written", written},
-                        {"ranks", resources.ranks_per_gang()},
-                        {"memory_per_rank", memory_of_rank(resources, site.memory_bytes)}}
+  return nlohmann::json{
+      {"stages", stages},
+      {"threads", threads},
+      {"threads_alone", alone},
+      {"written", written},
+      {"ranks", resources.ranks_per_gang()},
+      {"device",
+       enum_word(*config::DeviceKind_descriptor()->FindValueByNumber(resources.device()))},
+      {"memory_stated", resources.has_memory_per_rank()},
+      {"memory_per_rank", memory_of_rank(resources, site.memory_bytes)}}
       .dump();
 }
 

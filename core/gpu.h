@@ -23,7 +23,8 @@ struct GpuInfo {
   int major = 0;  // compute capability
   int minor = 0;
   std::size_t memory_bytes = 0;
-  std::string why_not;  // this build cannot use it; empty: it can
+  bool has_nvlink = false;  // to every other GPU that this process sees
+  std::string why_not;      // this build cannot use it; empty: it can
 };
 
 struct GpuSurvey {

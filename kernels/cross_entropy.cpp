@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cross_entropy.h"
 
-#include <algorithm>
-
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
-
-std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype,
-                                      DeviceType device) noexcept {
-  if (device == DeviceType::kCuda) {
-    // 1 GiB: with fewer rows the products wait for the head and its gradient.
-    const std::int64_t elements =
-        (std::int64_t{1} << 30) / static_cast<std::int64_t>(dtype_size(dtype));
-    return std::clamp<std::int64_t>(elements / vocab_size, 512, 16384);
-  }
-  // 2 MiB of logits stay in the L2 of current servers; below 128 rows the products wait for the
-  // head and its gradient, which they read and write once a chunk.
-  const std::int64_t elements =
-      (std::int64_t{2} << 20) / static_cast<std::int64_t>(dtype_size(dtype));
-  return std::clamp<std::int64_t>(elements / vocab_size, 128, 1024);
-}
 
 void linear_cross_entropy(const Stream& stream, const TensorView& x, const TensorView& weight,
                           const TensorView& labels, const TensorView& weights, double scale,

@@ -15,11 +15,6 @@ namespace finescale {
 
 constexpr std::int32_t kIgnoreLabel = -100;
 
-// Rows per chunk: on the CPU such that chunk x V logits stay in cache, on a GPU such that the
-// products of a chunk keep it busy.
-[[nodiscard]] std::int64_t cross_entropy_chunk_rows(std::int64_t vocab_size, DType dtype,
-                                                    DeviceType device = DeviceType::kCpu) noexcept;
-
 // A vocabulary cut over ranks: weight and logits hold the rows [begin, begin + V) of it, and no
 // rank ever holds all logits of a token.
 struct VocabularyPart {

@@ -38,7 +38,18 @@ std::int64_t neighbours(const std::vector<RankPlace>& places, std::int64_t ranks
                        [&](const RankPlace& other) { return other.host == place.host; });
 }
 
+bool every_rank_has_one(const std::vector<RankPlace>& places) {
+  return std::all_of(places.begin(), places.end(), [&](const RankPlace& place) {
+    return neighbours(places, std::ssize(places), place) <= place.num_gpus;
+  });
+}
+
 }  // namespace
+
+bool works_on_gpus(Group& world, const std::string& device) {
+  return device != "cpu" &&
+         (device == "cuda" || every_rank_has_one(places_of(world, survey_gpus())));
+}
 
 std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device, std::int64_t gang,
                                    Logger& logger) {
@@ -46,10 +57,7 @@ std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device, std:
     return nullptr;
   }
   const std::vector<RankPlace> places = places_of(world, survey_gpus());
-  const auto has_its_own = [&](const RankPlace& place) {
-    return neighbours(places, std::ssize(places), place) <= place.num_gpus;
-  };
-  if (device == "auto" && !std::all_of(places.begin(), places.end(), has_its_own)) {
+  if (device == "auto" && !every_rank_has_one(places)) {
     return nullptr;
   }
   const RankPlace& mine = places[static_cast<std::size_t>(world.rank())];

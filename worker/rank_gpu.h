@@ -18,4 +18,8 @@ namespace finescale {
 [[nodiscard]] std::unique_ptr<Gpu> open_rank_gpu(Group& world, const std::string& device,
                                                  std::int64_t gang, Logger& logger);
 
+// Whether ranks of this world will be given GPUs, or fail for want of them. Collective over the
+// world.
+[[nodiscard]] bool works_on_gpus(Group& world, const std::string& device);
+
 }  // namespace finescale

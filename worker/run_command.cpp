@@ -159,7 +159,7 @@ class RunCommand {
       }
       const bool is_auto = run.mesh().choice() == config::MESH_CHOICE_AUTO;
       *run.mutable_mesh() = settle_mesh(world_, threads, parse_bytes(memory).value_or(0),
-                                        expand_run(run, hash).stages);
+                                        device_word(run), expand_run(run, hash).stages);
       if (is_auto) {
         logger_->info("mesh: {}",
                       flow_value(run, *config::Run::descriptor()->FindFieldByName("mesh")));

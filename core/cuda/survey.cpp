@@ -42,7 +42,20 @@ void explain_none(cudaError_t code, GpuSurvey& survey) {
   }
 }
 
-GpuInfo describe(int index) {
+// Atomic operations reach another GPU's memory by NVLink and not by PCIe.
+bool has_nvlink(int index, int count) {
+  for (int other = 0; other < count; ++other) {
+    int atomics = 0;
+    if (other != index && (cudaDeviceGetP2PAttribute(&atomics, cudaDevP2PAttrNativeAtomicSupported,
+                                                     index, other) != cudaSuccess ||
+                           atomics == 0)) {
+      return false;
+    }
+  }
+  return count > 1;
+}
+
+GpuInfo describe(int index, int count) {
   GpuInfo info;
   info.index = index;
   cudaDeviceProp properties{};
@@ -54,6 +67,7 @@ GpuInfo describe(int index) {
   info.major = properties.major;
   info.minor = properties.minor;
   info.memory_bytes = properties.totalGlobalMem;
+  info.has_nvlink = has_nvlink(index, count);
   if (!runs_on(FINESCALE_CUDA_ARCHS, info.major, info.minor)) {
     info.why_not = "this build has no code for " + architecture_name(info.major, info.minor) +
                    " (it was built for " FINESCALE_CUDA_ARCHS ")";
@@ -78,7 +92,7 @@ GpuSurvey survey_gpus() noexcept {
     }
     bool any = false;
     for (int index = 0; index < count; ++index) {
-      survey.gpus.push_back(describe(index));
+      survey.gpus.push_back(describe(index, count));
       any = any || survey.gpus.back().why_not.empty();
     }
     if (!any) {

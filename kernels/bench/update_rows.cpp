@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 
 #include "core/device.h"
+#include "core/logits_chunk.h"
 #include "kernels/adamw.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
@@ -23,7 +24,7 @@ void add_embedding_and_head(const Model& m) {
     tokens->push_back(static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(m.V))));
   }
   const TensorView ids(tokens->data(), DType::kI32, Shape{m.T});
-  const std::int64_t rows = cross_entropy_chunk_rows(m.V, DType::kF32);
+  const std::int64_t rows = logits_chunk_rows(m.V, sizeof(float), false, m.T);
   auto a = arrays(Shape{m.T, m.C}, Shape{m.V, m.C}, Shape{m.T}, Shape{m.T, m.C}, Shape{m.V, m.C},
                   Shape{m.T, m.C}, Shape{rows, m.V});
   add("embedding_forward" + at, {0, size(2 * m.T * m.C)},

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/logits_chunk.h"
+
 namespace finescale::planner {
 
 namespace {
@@ -70,8 +72,17 @@ double layer_activations(const Workload& workload, int tensor) {
          w.branches * (w.own + 2 * w.branch);
 }
 
+std::int64_t logits_rows(const Workload& workload, const Plan& plan, std::int64_t tokens,
+                         bool on_gpu) {
+  return workload.logits_rows > 0
+             ? workload.logits_rows
+             : logits_chunk_rows(workload.model.vocab / plan.axes.tensor,
+                                 static_cast<std::int64_t>(workload.bytes.activation), on_gpu,
+                                 tokens);
+}
+
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
-                           std::int64_t tokens, bool training) {
+                           std::int64_t tokens, bool training, bool on_gpu) {
   const int t = plan.axes.tensor;
   const Widths w(workload, t);
   const double layer = layer_activations(workload, t);
@@ -109,11 +120,7 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   elements.activations = (kept + head + pool) * static_cast<double>(tokens);
   if (piece.has_head) {
     const double vocab = static_cast<double>(workload.model.vocab) / t;
-    // 2 MiB of logits, at least 128 and at most 1024 rows.
-    const double rows =
-        workload.logits_rows > 0
-            ? static_cast<double>(workload.logits_rows)
-            : std::clamp(2097152.0 / workload.bytes.activation / vocab, 128.0, 1024.0);
+    const auto rows = static_cast<double>(logits_rows(workload, plan, tokens, on_gpu));
     const bool has_teacher = training && workload.teacher;  // its logits, and longer statistics
     elements.logits =
         rows * (vocab * (has_teacher ? 2 : 1) + (t > 1 ? (has_teacher ? 7 : 3) * t : 0));

@@ -24,6 +24,10 @@ struct TapeElements {
 // Of a tape for micro-batches of at most `tokens`. An evaluation keeps no more than a layer.
 [[nodiscard]] TapeElements tape_elements(const Workload& workload, const Plan& plan,
                                          const PieceShape& piece, std::int64_t tokens,
-                                         bool training);
+                                         bool training, bool on_gpu);
+
+// Rows of a chunk of logits of the vocabulary's part on one rank.
+[[nodiscard]] std::int64_t logits_rows(const Workload& workload, const Plan& plan,
+                                       std::int64_t tokens, bool on_gpu);
 
 }  // namespace finescale::planner

@@ -44,6 +44,7 @@ struct Machine {
   // 2e9 shared by two ranks. What the system keeps of the file in memory is faster.
   double disk_bandwidth = 1e9;
 
+  [[nodiscard]] bool has_device() const noexcept { return host_link > 0; }
   [[nodiscard]] double gemm_rate(double rows) const;
   // Of a group of `size` ranks that lie `stride` apart. A ring through nodes with k of its ranks in
   // each has k links out of a node.

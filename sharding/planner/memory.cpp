@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sharding/planner/activations.h"
+#include "sharding/planner/gpu_scratch.h"
 #include "sharding/reducer_memory.h"
 
 namespace finescale::planner {
@@ -41,7 +42,7 @@ class Piece {
         int index)
       : w_(w),
         plan_(plan),
-        is_host_apart_(machine.host_link > 0),
+        is_host_apart_(machine.has_device()),
         ranks_(plan.axes.replicas()),
         has_embedding_(index == 0),
         has_head_(index + 1 == plan.pieces()) {
@@ -200,6 +201,11 @@ class Piece {
         memory.weights -= static_cast<double>(frozen_matrices() - looked_up) * w_.bytes.weight;
       }
     }
+    if (is_host_apart_ && plan_.zero < 3) {  // of what trains, for a step
+      memory.weights += static_cast<double>(num_layers_ * model().layer_matrices(tensor()) +
+                                            (has_head_ ? head() : 0) - frozen_matrices()) *
+                        w_.bytes.rounded;
+    }
     if (!model().learned_positions) {  // rotary tables, of whole heads at most
       memory.base += 4.0 * static_cast<double>(model().positions * model().head_dim);
     }
@@ -288,7 +294,12 @@ class Piece {
     }
     PieceShape shape{static_cast<double>(num_layers_), has_embedding_, has_head_};
     shape.frozen_layers = has_embedding_ ? num_frozen_ : 0;  // of others the gradient goes on
-    const TapeElements tape = tape_elements(w_, plan, shape, tokens, training);
+    const TapeElements tape = tape_elements(w_, plan, shape, tokens, training, is_host_apart_);
+    if (is_host_apart_) {
+      memory.activations += count * gpu_tape_ids(tokens);
+      memory.scratch =
+          std::max(memory.scratch, gpu_operation_scratch(w_, plan, shape, tokens, training));
+    }
     memory.activations += count * tape.activations * w_.bytes.activation;
     if (training && has_places()) {  // the whole gradient of one matrix
       memory.activations += count * w_.method.choice->dense / tensor() * w_.bytes.gradient;
@@ -346,7 +357,7 @@ void add_teacher(const Workload& w, const Plan& plan, const Machine& machine, in
 Memory memory_of_stage(const Workload& w, const Plan& plan, const Pieces& pieces,
                        const Machine& machine, int stage) {
   Memory memory;
-  const bool packs = w.bytes.rounded > 0 && machine.host_link == 0;
+  const bool packs = w.bytes.rounded > 0 && !machine.has_device();
   memory.base = machine.base_bytes + (packs ? kPackedOperand : 0);
   const std::int64_t window = most_in_flight(pieces.schedule.actions.front(), 0);
   for (int chunk = 0; chunk < plan.interleave; ++chunk) {

@@ -18,12 +18,13 @@ struct Memory {
   double optimizer = 0;      // moments and master weights
   double activations = 0;    // of the micro-batches in flight and of an evaluation
   double logits = 0;         // chunks of the head
+  double scratch = 0;        // of a device's kernels, for the time of one operation
   double communication = 0;  // staging of collectives
   double snapshot = 0;       // of a checkpoint on its way to the file
   double base = 0;           // of a started worker
   [[nodiscard]] double total() const noexcept {
-    return weights + gather + gradients + optimizer + activations + logits + communication +
-           snapshot + base;
+    return weights + gather + gradients + optimizer + activations + logits + scratch +
+           communication + snapshot + base;
   }
 };
 

@@ -2,6 +2,7 @@
 // Recording and carrying out the operations.
 #include <algorithm>
 
+#include "core/logits_chunk.h"
 #include "core/tensor_element.h"
 #include "core/transfer.h"
 #include "kernels/bias.h"
@@ -317,8 +318,8 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
     }
     return TensorView(pool.blocks[0].data(), dtype_, Shape{rows, columns});
   };
-  const std::int64_t most = cross_entropy_chunk_rows(vocab, dtype_, stream_.type());
-  const std::int64_t chunk = stream_.on_gpu() ? std::min(most, max_tokens_) : most;
+  const std::int64_t chunk = logits_chunk_rows(vocab, static_cast<std::int64_t>(dtype_size(dtype_)),
+                                               stream_.on_gpu(), max_tokens_);
   const TensorView logits = scratch(-vocab, chunk, vocab);
   std::optional<TeacherRows> teacher = terms.teacher;
   if (teacher) {

@@ -12,6 +12,7 @@
 #include "checkpoint/checkpoint.h"
 #include "comm/group.h"
 #include "configs/canonical.h"
+#include "configs/gpu_support.h"
 #include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "core/parallel.h"
@@ -24,6 +25,7 @@
 #include "worker/objectives/pair_loss.h"
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_data.h"
+#include "worker/tool/plan_tool_gpu.h"
 #include "worker/tool/plan_tool_machine.h"
 #include "worker/tool/plan_tool_mesh.h"
 #include "worker/trunk.h"
@@ -57,6 +59,8 @@ class Estimator {
     set_num_threads(threads_);
     question_.ranks = request.value("ranks", 1);
     question_.memory_per_rank = request.value("memory_per_rank", 0.0);
+    question_.memory_is_stated = request.value("memory_stated", question_.memory_per_rank > 0);
+    device_ = request.value("device", "cpu");
     measure_ = request.value("measure", true);
     for (const nlohmann::json& text : request.at("stages")) {
       config::StageSpec spec;
@@ -78,7 +82,9 @@ class Estimator {
         workloads_.push_back(make_workload(spec));
       }
     }
-    mesh_ = answer_mesh(question_, workloads_, probe_machine(threads_));
+    mesh_ = answer_mesh(
+        question_, workloads_,
+        machine_of_ranks(device(), question_.ranks, products(), probe_machine(threads_)));
     if (!measure_) {
       return nlohmann::json{{"mesh", nlohmann::json::parse(mesh_json(mesh_))}}.dump();
     }
@@ -118,6 +124,22 @@ class Estimator {
   }
 
  private:
+  // With `auto` a stage that GPUs cannot do runs on the CPU; one of them makes the plan the CPU's.
+  [[nodiscard]] std::string device() const {
+    const bool fits = std::none_of(specs_.begin(), specs_.end(), [](const auto& one) {
+      return one.second.has_train() && gpu_fault(one.second.train().train()).has_value();
+    });
+    return device_ == "auto" && !fits ? "cpu" : device_;
+  }
+  [[nodiscard]] Products products() const {
+    return std::any_of(specs_.begin(), specs_.end(),
+                       [](const auto& one) {
+                         return one.second.train().train().precision() == config::PRECISION_BF16;
+                       })
+               ? Products::kBf16
+               : Products::kF32;
+  }
+
   // A tokenizer that a prepare stage of this plan will leave is trained here; its time is that
   // stage's.
   const Tokenizer& tokenizer(const config::TokenizerSource& source) {
@@ -252,8 +274,12 @@ class Estimator {
     return w;
   }
 
-  // Steps are timed on one rank: where its memory is short, the planner's figures must do.
+  // Steps are timed on one rank of the CPU: where its memory is short, and for GPUs, the planner's
+  // figures must do.
   bool can_measure(const planner::Workload& w) const {
+    if (mesh_.machine.has_device()) {
+      return false;
+    }
     const double one = planner::peak_memory(w, {}, mesh_.machine).total();
     return one <= kMeasuredMemoryPart * mesh_.machine.memory_per_rank * question_.ranks;
   }
@@ -467,6 +493,7 @@ class Estimator {
   MeshQuestion question_;
   MeshAnswer mesh_;
   bool measure_ = true;
+  std::string device_;
   std::vector<planner::Workload> workloads_;                // of the train stages, in order
   std::map<std::string, config::ModelConfig> checkpoints_;  // by path, and of model files
   int threads_ = 1;

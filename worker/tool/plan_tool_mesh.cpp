@@ -3,10 +3,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "configs/canonical.h"
 #include "core/error.h"
+#include "worker/rank_gpu.h"
 #include "worker/tool/plan_tool.h"
 
 namespace finescale {
@@ -45,15 +48,11 @@ nlohmann::ordered_json row_json(const planner::MeshRow& row) {
                                  {"reason", row.reason}};
   if (row.verdict != planner::Verdict::kIllegal) {
     json["memory_bytes"] = m.total();
-    json["memory"] = {{"weights", m.weights},
-                      {"gather", m.gather},
-                      {"gradients", m.gradients},
-                      {"optimizer", m.optimizer},
-                      {"activations", m.activations},
-                      {"logits", m.logits},
-                      {"communication", m.communication},
-                      {"snapshot", m.snapshot},
-                      {"base", m.base}};
+    json["memory"] = {{"weights", m.weights},         {"gather", m.gather},
+                      {"gradients", m.gradients},     {"optimizer", m.optimizer},
+                      {"activations", m.activations}, {"logits", m.logits},
+                      {"scratch", m.scratch},         {"communication", m.communication},
+                      {"snapshot", m.snapshot},       {"base", m.base}};
     json["step_seconds"] = row.time.total();
     json["communication_share"] = row.time.communication_share();
     json["sent_bytes"] = {{"replica", row.time.replica_bytes},
@@ -84,10 +83,19 @@ planner::BatchShape batch_shape(const TrainLoader& loader) {
   return batch;
 }
 
+double memory_of(const MeshQuestion& question, const planner::Machine& machine) {
+  if (machine.has_device()) {
+    return question.memory_is_stated && question.memory_per_rank > 0
+               ? std::min(question.memory_per_rank, machine.memory_per_rank)
+               : machine.memory_per_rank;
+  }
+  return question.memory_per_rank > 0 ? question.memory_per_rank
+                                      : machine_memory() / question.ranks;
+}
+
 MeshAnswer answer_mesh(const MeshQuestion& question, std::span<const planner::Workload> workloads,
                        planner::Machine machine) {
-  machine.memory_per_rank =
-      question.memory_per_rank > 0 ? question.memory_per_rank : machine_memory() / question.ranks;
+  machine.memory_per_rank = memory_of(question, machine);
   MeshAnswer answer;
   if (question.mesh.choice() == config::MESH_CHOICE_AUTO) {
     answer.table =
@@ -120,7 +128,8 @@ std::string mesh_json(const MeshAnswer& answer) {
   return nlohmann::ordered_json{{"mesh", canonical_text(answer.mesh)},
                                 {"fits", answer.fits},
                                 {"machine",
-                                 {{"memory_per_rank", machine.memory_per_rank},
+                                 {{"name", machine.name},
+                                  {"memory_per_rank", machine.memory_per_rank},
                                   {"gemm_flops_per_s", machine.gemm.back().flops_per_s},
                                   {"memory_bandwidth", machine.memory_bandwidth},
                                   {"link_bandwidth", machine.inside.bandwidth},
@@ -130,15 +139,14 @@ std::string mesh_json(const MeshAnswer& answer) {
 }
 
 config::Mesh settle_mesh(Group& world, int threads, double memory_per_rank,
-                         const std::vector<config::StageSpec>& stages) {
+                         const std::string& device, const std::vector<config::StageSpec>& stages) {
+  const char* const place = works_on_gpus(world, device) ? "cuda" : "cpu";
   std::string text;
   std::string problem;
   if (world.rank() == 0) {
-    nlohmann::json request = {{"stages", nlohmann::json::array()},
-                              {"threads", threads},
-                              {"ranks", world.size()},
-                              {"memory_per_rank", memory_per_rank},
-                              {"measure", false}};
+    nlohmann::json request = {
+        {"stages", nlohmann::json::array()},  {"threads", threads}, {"ranks", world.size()},
+        {"memory_per_rank", memory_per_rank}, {"device", place},    {"measure", false}};
     for (const config::StageSpec& stage : stages) {
       request["stages"].push_back(canonical_text(stage));
       if (stage.has_train()) {

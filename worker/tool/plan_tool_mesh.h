@@ -16,7 +16,8 @@ namespace finescale {
 struct MeshQuestion {
   config::Mesh mesh;  // given, or `choice: auto`
   int ranks = 1;
-  double memory_per_rank = 0;  // 0: this machine's memory / ranks
+  double memory_per_rank = 0;     // 0: this machine's memory / ranks, or the GPU's
+  bool memory_is_stated = false;  // by the user: else a GPU's own counts
 };
 struct MeshAnswer {
   config::Mesh mesh;  // concrete; the smallest one when none fits
@@ -33,9 +34,10 @@ struct MeshAnswer {
 // What the data make of a train stage.
 [[nodiscard]] planner::BatchShape batch_shape(const TrainLoader& loader);
 
-// The mesh of these stages, concrete. Throws kConfig when none fits or the model forbids the given
-// one. Rank 0 decides. Collective over the world.
+// The mesh of these stages on this device (resources.device), concrete. Throws kConfig when none
+// fits or the model forbids the given one. Rank 0 decides. Collective over the world.
 [[nodiscard]] config::Mesh settle_mesh(Group& world, int threads, double memory_per_rank,
+                                       const std::string& device,
                                        const std::vector<config::StageSpec>& stages);
 
 }  // namespace finescale

@@ -33,6 +33,7 @@ struct MachineSettings {
   int driver_version = 13000;
   int major = 8;
   int minor = 0;
+  bool has_nvlink = false;                            // between all of them
   std::size_t memory_bytes = std::size_t{256} << 20;  // of each GPU
   Pace pace = Pace::kLate;
   std::uint64_t seed = 1;

@@ -67,6 +67,17 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, int from, int to) {
+  const std::scoped_lock lock(machine().mutex);
+  const int devices = machine().settings.devices;
+  if (from == to || from < 0 || to < 0 || from >= devices || to >= devices ||
+      attribute != cudaDevP2PAttrNativeAtomicSupported) {
+    return said(cudaErrorInvalidDevice);
+  }
+  *value = static_cast<int>(machine().settings.has_nvlink);
+  return cudaSuccess;
+}
+
 cudaError_t cudaSetDevice(int device) {
   const std::scoped_lock lock(machine().mutex);
   if (device < 0 || device >= machine().settings.devices) {

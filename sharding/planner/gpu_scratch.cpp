@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sharding/planner/gpu_scratch.h"
+
+#include <algorithm>
+
+namespace finescale::planner {
+
+namespace {
+
+// Rows of a part of the sum that is a norm's weight gradient (kernels/cuda: kFusedRows).
+constexpr double kNormPartRows = 8;
+// Squares are summed in blocks of f32 to one f64 each (kernels/cuda: kNormBlock).
+constexpr double kSquaresOfBlock = 256;
+// Heads that tensor cores work on; others are not copied.
+constexpr std::int64_t kHeadPack = 8;
+constexpr std::int64_t kWidestHead = 128;
+
+struct Columns {
+  Columns(const Workload& w, int tensor)
+      : hidden(static_cast<double>(w.model.hidden)),
+        query(static_cast<double>(w.model.query()) / tensor),
+        key(static_cast<double>(w.model.local_key(tensor))),
+        inner(static_cast<double>(w.model.intermediate) / tensor),
+        gates(static_cast<double>(w.model.matrices_of_inner() - 1) * inner),
+        heads(static_cast<double>(w.model.heads) / tensor) {}
+  double hidden, query, key, inner, gates, heads;
+};
+
+// Both operands of a layer's largest product; the gradient of the output serves two.
+double of_products(const Workload& w, const Plan& plan, const Columns& c, double tokens) {
+  const double widest = std::max(
+      {c.hidden + c.query + 2 * c.key, c.query + c.hidden, c.hidden + c.gates, c.inner + c.hidden});
+  const double matrix =  // which comes and goes
+      plan.zero == 3 ? c.hidden * std::max({c.query + 2 * c.key, c.gates, c.inner}) : 0;
+  return w.bytes.rounded * (tokens * widest + matrix);
+}
+
+double of_attention(const Workload& w, const Columns& c, double tokens, bool training) {
+  const bool on_tensor_cores =
+      w.bytes.rounded > 0 && w.model.head_dim % kHeadPack == 0 && w.model.head_dim <= kWidestHead;
+  const double copies = on_tensor_cores ? (training ? 2 : 1) * c.query + 2 * c.key : 0;
+  const double delta = training ? c.heads * sizeof(float) : 0;
+  return tokens * (copies * w.bytes.rounded + delta);
+}
+
+// Places, labels and losses of the scored rows; a chunk of the state and, for its gradient, of the
+// logits.
+double of_head(const Workload& w, const Plan& plan, const Columns& c, std::int64_t tokens,
+               bool training) {
+  const double vocab = static_cast<double>(w.model.vocab) / plan.axes.tensor;
+  const auto rows = static_cast<double>(logits_rows(w, plan, tokens, true));
+  const double lists = 2 * sizeof(std::int32_t) +
+                       (w.batch.is_weighted || w.weighs_tokens ? 2 : 1) * w.bytes.activation;
+  const double statistics = plan.axes.tensor > 1 ? 6 * w.bytes.activation * rows : 0;
+  const double matrix = plan.zero == 3 ? vocab * c.hidden : 0;
+  return static_cast<double>(tokens) * lists + statistics +
+         w.bytes.rounded * (rows * (c.hidden + (training ? vocab : 0)) + matrix);
+}
+
+}  // namespace
+
+double gpu_tape_ids(std::int64_t tokens) {
+  return 3 * static_cast<double>((tokens + 1) * static_cast<std::int64_t>(sizeof(std::int32_t)));
+}
+
+double gpu_operation_scratch(const Workload& w, const Plan& plan, const PieceShape& piece,
+                             std::int64_t tokens, bool training) {
+  const Columns columns(w, plan.axes.tensor);
+  const auto all = static_cast<double>(tokens);
+  double most =
+      std::max(of_products(w, plan, columns, all), of_attention(w, columns, all, training));
+  if (piece.has_head) {
+    most = std::max(most, of_head(w, plan, columns, tokens, training));
+  }
+  if (training && w.method.trains_base) {
+    const double trained = static_cast<double>(w.method.trained(w.model, plan.axes.tensor)) /
+                           (plan.zero > 0 ? plan.axes.shard : 1) / plan.axes.pipeline;
+    most = std::max({most, all / kNormPartRows * columns.hidden * w.bytes.activation,
+                     trained / kSquaresOfBlock * sizeof(double)});
+  }
+  return most;
+}
+
+}  // namespace finescale::planner
