@@ -3,6 +3,7 @@
 // ever called.
 #include "core/error.h"
 #include "core/gpu.h"
+#include "core/gpu_range.h"
 
 namespace finescale {
 
@@ -69,6 +70,8 @@ void Gpu::clear(void* /*device*/, std::size_t /*pitch*/, std::size_t /*row_bytes
 void Gpu::synchronize() {
   unreachable();
 }
+void GpuRange::open(const char* /*name*/, std::int64_t /*index*/) noexcept {}
+void GpuRange::close() noexcept {}
 GpuLibrary& Gpu::library(std::type_index /*type*/, const MakeLibrary& /*make*/) {
   unreachable();
 }

@@ -63,6 +63,7 @@ class Loop {
   std::optional<double> take_step(std::int64_t num_steps) {
     const Clock::time_point begin = Clock::now();
     const TraceStep step(trace(), progress_.step + 1);
+    const GpuRange range(parts_.model->stream(), "step", progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
     const double scale = 1.0 / parts_.model->num_terms(batch_);
     parts_.model->begin_step(progress_.step + 1);

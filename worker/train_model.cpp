@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/gpu_range.h"
 #include "sharding/ordered_reduce.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/optim/average.h"
@@ -80,6 +81,7 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
 }
 
 double TrainModel::gradient_norm() {
+  const GpuRange range(engine_.stream, "gradient norm");
   ExactSum total;
   for (const auto& piece : pieces_) {
     piece->owned().sum_over_copies();
@@ -90,6 +92,7 @@ double TrainModel::gradient_norm() {
 }
 
 void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
+  const GpuRange range(engine_.stream, "update", step);
   for (const auto& piece : pieces_) {
     piece->update(engine_.stream, {step, learning_rate, norm});
   }
@@ -101,6 +104,7 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
 }
 
 double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {
+  const GpuRange range(engine_.stream, "forward and backward");
   if (objective_->needs_baseline() && !baselines_) {
     baselines_ = baselines_of(*eval_, reference_, batch.micro_batches, max_tokens_);
   }

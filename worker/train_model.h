@@ -52,6 +52,7 @@ class TrainModel {
   void update(std::int64_t step, double learning_rate, double norm);
 
   [[nodiscard]] EvalModel& eval() noexcept { return *eval_; }
+  [[nodiscard]] const Stream& stream() const noexcept { return engine_.stream; }
   [[nodiscard]] const ModelLayout& layout() const noexcept {
     return pieces_.front()->base().layout;
   }

@@ -22,6 +22,7 @@ GpuChannel::Ticket NcclChannel::send(std::span<const std::byte> bytes) {
   const Ticket ticket = free_.back();
   free_.pop_back();
   world_->refuse_aborted();
+  const GpuRange range = world_->range("send");
   stream_.begin();
   NCCL_CHECK(world_->rank(),
              nccl().send(bytes.data(), bytes.size(), ncclInt8, 1, comm_, stream_.get()));
@@ -36,6 +37,7 @@ void NcclChannel::wait(Ticket ticket) {
 
 void NcclChannel::receive(std::span<std::byte> bytes) {
   world_->refuse_aborted();
+  const GpuRange range = world_->range("receive");
   stream_.begin();
   NCCL_CHECK(world_->rank(),
              nccl().receive(bytes.data(), bytes.size(), ncclInt8, 0, comm_, stream_.get()));

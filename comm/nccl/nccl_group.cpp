@@ -63,6 +63,7 @@ class NcclGroup final : public Group {
       host_->do_broadcast(data, size_bytes, root);
       return;
     }
+    const GpuRange range = world_->range("broadcast");
     world_->begin();
     NCCL_CHECK(rank(),
                nccl().broadcast(data, data, size_bytes, ncclInt8, root, comm_, world_->stream()));
@@ -88,6 +89,7 @@ class NcclGroup final : public Group {
 
   void exchange(std::span<const std::span<const std::byte>> send,
                 std::span<const std::span<std::byte>> receive) {
+    const GpuRange range = world_->range("exchange");
     world_->begin();
     Together together(rank());
     for (int peer = 0; peer < size(); ++peer) {
@@ -123,6 +125,7 @@ class NcclGroup final : public Group {
     for (std::size_t r = 0; r + 1 < offsets_bytes.size(); ++r) {
       is_even = is_even && offsets_bytes[r + 1] - offsets_bytes[r] == part.size();
     }
+    const GpuRange range = world_->range("all-gather");
     world_->begin();
     if (is_even) {
       NCCL_CHECK(rank(), nccl().all_gather(part.data(), whole.data() + offsets_bytes[0],

@@ -8,6 +8,7 @@
 #include "comm/nccl/nccl_library.h"
 #include "core/cuda/handles.h"
 #include "core/gpu.h"
+#include "core/gpu_range.h"
 
 namespace finescale {
 
@@ -49,7 +50,8 @@ class NcclWorld {
   void add(ncclComm_t comm) { comms_.push_back(comm); }
   // Unless it was aborted; `stream` is where its calls were enqueued.
   void destroy(ncclComm_t comm, const NcclStream& stream) noexcept;
-  // Around collectives.
+  // For the time lines of profilers.
+  [[nodiscard]] GpuRange range(const char* name) const { return {gpu_->stream(), name}; }
   void begin();
   void end() { collectives_.end(); }
   void refuse_aborted() const;

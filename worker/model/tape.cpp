@@ -226,12 +226,14 @@ void Tape::run_backward(const EnterOp& op) {
   if (op.backward && hooks_ != nullptr && hooks_->leave) {
     hooks_->leave(op.unit, true);
   }
+  range_.reset();
 }
 
 void Tape::run_backward(const LeaveOp& op) {
   if (!op.backward) {
     return;
   }
+  range_.emplace(stream_, "unit backward", op.unit);
   if (!op.opened && hooks_ != nullptr && hooks_->enter) {
     hooks_->enter(op.unit, true);
   }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/gpu_range.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
 #include "kernels/divergence.h"
@@ -350,10 +351,11 @@ class Tape {
   Value input_ = kNoValue;
   Value scored_ = kNoValue;
   Value output_ = kNoValue;
-  std::size_t unit_op_ = 0;     // the last EnterOp
-  std::size_t unit_value_ = 0;  // values of its unit begin here
-  bool again_ = false;          // activations of the unit being recorded will be made again
-  TensorView kept_;             // for the next add(), empty: in place
+  std::size_t unit_op_ = 0;        // the last EnterOp
+  std::optional<GpuRange> range_;  // of the unit in the backward pass
+  std::size_t unit_value_ = 0;     // values of its unit begin here
+  bool again_ = false;             // activations of the unit being recorded will be made again
+  TensorView kept_;                // for the next add(), empty: in place
   Pools activations_;
   Pools shared_;
   Pools gradients_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/gpu_range.h"
 #include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
@@ -253,6 +254,7 @@ void Transformer::forward_layer(Tape& tape, int index, const MicroBatch& batch, 
   const NormRule norm = norm_rule(shape);
   // Below the first weight that trains nothing is kept: no backward pass comes by.
   const bool is_frozen = !trains_layer(index) && !has_adapters() && !tape.needs_gradient(delta);
+  const GpuRange range(options_.stream, "layer forward", layout_->layer_unit(index));
   tape.enter_unit(layout_->layer_unit(index), shape.hidden_size, is_frozen);
   const Value normed = tape.add_norm(delta, stream, layer.input_norm, norm, &stream);
   if (shape.parallel_residual) {
