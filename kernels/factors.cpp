@@ -22,6 +22,21 @@ void scale_columns(const Stream& stream, const TensorView& x, const TensorView& 
   }
 }
 
+void add_scaled_columns(const Stream& stream, const TensorView& x, const TensorView& factor,
+                        const TensorView& y) {
+  const KernelSpan span(stream, [&] {
+    return KernelCall{
+        "add_scaled_columns", {y.rows(), y.cols()}, 0, bytes_of(x, factor) + 2 * bytes_of(y)};
+  });
+  switch (stream.type()) {
+    case DeviceType::kCpu:
+      cpu::add_scaled_columns(stream, x, factor, y);
+      return;
+    case DeviceType::kCuda:
+      no_kernel("add_scaled_columns");
+  }
+}
+
 void scale_columns_gradient(const Stream& stream, const TensorView& dy, const TensorView& x,
                             const TensorView& constant, const TensorView& dfactor) {
   const KernelSpan span(stream, [&] {

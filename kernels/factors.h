@@ -15,6 +15,10 @@ namespace finescale {
 void scale_columns(const Stream& stream, const TensorView& x, const TensorView& factor,
                    const TensorView& constant, const TensorView& y);
 
+// y [T, C] += x [T, C] with column c times factor [C].
+void add_scaled_columns(const Stream& stream, const TensorView& x, const TensorView& factor,
+                        const TensorView& y);
+
 // dfactor [C] += constant * sum over T of dy x, [T, C] both, in blocks of 64 rows: the order
 // depends on T only.
 void scale_columns_gradient(const Stream& stream, const TensorView& dy, const TensorView& x,

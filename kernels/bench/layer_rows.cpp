@@ -8,6 +8,7 @@
 #include "kernels/attention.h"
 #include "kernels/bias.h"
 #include "kernels/cached_attention.h"
+#include "kernels/factors.h"
 #include "kernels/gelu.h"
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
@@ -81,6 +82,8 @@ void add_other_norms_and_pointwise(const Model& m) {
       [=] { bias_add(Stream(), (*n)[2].view(), (*n)[1].view()); });
   add("bias_gradient" + at, {tokens * d(m.C), size(m.T * m.C)},
       [=] { bias_gradient(Stream(), (*n)[1].view(), (*n)[3].view()); });
+  add("add_scaled_columns" + at, {2 * tokens * d(m.C), size(3 * m.T * m.C)},
+      [=] { add_scaled_columns(Stream(), (*n)[0].view(), (*n)[2].view(), (*n)[1].view()); });
   auto s = arrays(Shape{m.T, 2 * m.F}, Shape{m.T, m.F}, Shape{m.T, 2 * m.F}, Shape{m.T, m.F});
   for (const auto& [kind, word] : {std::pair{Gelu::kTanh, "tanh"}, {Gelu::kErf, "erf"}}) {
     add(std::string("gelu_forward_") + word + at, {14 * tokens * d(m.F), size(2 * m.T * m.F)},

@@ -50,6 +50,7 @@ decltype(finescale::bias_add) bias_add;
 decltype(finescale::bias_gradient) bias_gradient;
 decltype(finescale::affine_in_place) affine_in_place;
 decltype(finescale::scale_columns) scale_columns;
+decltype(finescale::add_scaled_columns) add_scaled_columns;
 decltype(finescale::scale_columns_gradient) scale_columns_gradient;
 decltype(finescale::scale_row_steps) scale_row_steps;
 decltype(finescale::gelu_forward) gelu_forward;

@@ -48,6 +48,25 @@ void scale_rows_of(const TensorView& x, const TensorView& factor, const TensorVi
   }
 }
 
+template <class T>
+void add_scaled_rows_of(const TensorView& x, const TensorView& factor, const TensorView& y,
+                        std::int64_t begin, std::int64_t end) {
+  const hn::ScalableTag<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+  const auto width = static_cast<std::size_t>(y.cols());
+  for (std::int64_t t = begin; t < end; ++t) {
+    const T* from = x.as<T>() + t * x.row_stride;
+    T* to = y.as<T>() + t * y.row_stride;
+    for (std::size_t c = 0; c < width; c += lanes) {
+      const std::size_t left = width - c;
+      const auto f = load_some(d, factor.as<T>() + c, left, T(0));
+      const auto sum =
+          hn::MulAdd(load_some(d, from + c, left, T(0)), f, load_some(d, to + c, left, T(0)));
+      store_some(d, sum, to + c, left);
+    }
+  }
+}
+
 // A vector of columns at a time, so that the sums are multiplied before they are added.
 template <class T>
 void column_products(const TensorView& dy, const TensorView& x, const TensorView& constant,
@@ -99,6 +118,12 @@ void scale(const TensorView& x, const TensorView& factor, const TensorView& cons
                          : scale_rows_of<float>(x, factor, constant, y, begin, end);
 }
 
+void add_scaled(const TensorView& x, const TensorView& factor, const TensorView& y,
+                std::int64_t begin, std::int64_t end) {
+  y.dtype == DType::kF64 ? add_scaled_rows_of<double>(x, factor, y, begin, end)
+                         : add_scaled_rows_of<float>(x, factor, y, begin, end);
+}
+
 void gradient(const TensorView& dy, const TensorView& x, const TensorView& constant,
               const TensorView& dfactor, std::int64_t begin, std::int64_t end) {
   dy.dtype == DType::kF64 ? column_products<double>(dy, x, constant, dfactor, begin, end)
@@ -119,6 +144,7 @@ HWY_AFTER_NAMESPACE();
 namespace finescale::cpu {
 
 HWY_EXPORT(scale);
+HWY_EXPORT(add_scaled);
 HWY_EXPORT(gradient);
 HWY_EXPORT(steps);
 
@@ -128,6 +154,15 @@ void scale_columns(const Stream& /*stream*/, const TensorView& x, const TensorVi
   parallel_for(y.rows(), 1 + kGrainElements / (y.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(scale)(x, factor, constant, y, begin, end);
+               });
+}
+
+void add_scaled_columns(const Stream& /*stream*/, const TensorView& x, const TensorView& factor,
+                        const TensorView& y) {
+  ensure_isa();
+  parallel_for(y.rows(), 1 + kGrainElements / (y.cols() + 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(add_scaled)(x, factor, y, begin, end);
                });
 }
 

@@ -47,6 +47,23 @@ TEST_P(Factors, ColumnsAreMultipliedAndTheGradientIsTheSumOfProducts) {
   }
 }
 
+TEST_P(Factors, ScaledColumnsAreAdded) {
+  for (const auto& [rows, width] : {std::pair{1, 1}, {5, 7}, {64, 75}, {3, 1030}}) {
+    Tensor x(dtype(), rows, width, 3);
+    Tensor factor(dtype(), 0, width);
+    Tensor y(dtype(), rows, width, 5);
+    x.random(1);
+    factor.random(2);
+    y.random(3);
+    const Tensor begun = y;
+    add_scaled_columns(stream_, x.view(), factor.view(), y.view());
+    EXPECT_LT(
+        error_of(y, [&](auto t, auto c) { return begun.at(t, c) + x.at(t, c) * factor.at(c); }),
+        tolerance(dtype()));
+    EXPECT_TRUE(y.gaps_untouched());
+  }
+}
+
 // A range of a matrix that begins and ends within rows.
 TEST_P(Factors, StepsAreMultipliedByRow) {
   for (const std::int64_t columns : {1, 3, 8, 33}) {
@@ -77,6 +94,7 @@ TEST_P(Factors, ThreadsChangeNoBit) {
     x.random(1);
     scale_columns_gradient(stream_, x.view(), x.view(), TensorView(), factor.view());
     scale_columns(stream_, x.view(), factor.view(), factor.view(), x.view());
+    add_scaled_columns(stream_, x.view(), factor.view(), x.view());
     Tensor flat(dtype(), 0, 60000);
     Tensor start(dtype(), 0, 60000);
     scale_row_steps(stream_, start.random(3).view(), flat.random(2).view(), rows.random(4).view(),
