@@ -197,14 +197,15 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   const auto beta = static_cast<T>(task.beta);
   const bool is_plain = alpha == T(1) && beta == T(0);
   HWY_ALIGN T sums[6 * kColumns];
-  // Tiles of about the same size: eight rows are twice four, not six and two.
+  // Tiles of about the same size: 32 rows are four times five and twice six, not five times six and
+  // two, since a low tile takes nearly as long.
   const std::int64_t all = block.row_end - block.row_begin;
   const std::int64_t tiles = (all + kTileRows - 1) / kTileRows;
-  const std::int64_t height = (all + tiles - 1) / tiles;
   const std::int64_t width = (block.col_end - block.col_begin + kColumns - 1) / kColumns;
   NextRows next(task, block, (tiles - 1) * width);
-  for (std::int64_t m = block.row_begin; m < block.row_end; m += height) {
-    const auto rows = static_cast<int>(std::min(height, block.row_end - m));
+  for (std::int64_t t = 0; t < tiles; ++t) {
+    const std::int64_t m = block.row_begin + all * t / tiles;
+    const auto rows = static_cast<int>(block.row_begin + all * (t + 1) / tiles - m);
     for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
       const std::int64_t columns = std::min(kColumns, block.col_end - n);
       const T* w[kColumns];
@@ -218,7 +219,7 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
       const std::int64_t stride = is_direct ? task.y.row_stride : kColumns;
       const std::int64_t ahead = kColumns * task.w.row_stride;
       // Only the first tile finds W in memory; the others in the cache.
-      if (m == block.row_begin) {
+      if (t == 0) {
         any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, to, stride);
       } else {
         next.fetch();
@@ -250,6 +251,19 @@ constexpr std::int64_t kBlockRows = 96;          // of x: with a panel of W they
 constexpr std::int64_t kPanelBytes = 128 << 10;  // of W
 constexpr std::int64_t kAlone = std::int64_t{1} << 15;  // multiply-adds; waking a thread costs more
 
+// Panels of W: small enough for the cache, several for every thread, and as many for one as for
+// another.
+std::int64_t panels_of(std::int64_t cols, std::int64_t inner, std::size_t element,
+                       std::int64_t threads) {
+  const std::int64_t row_bytes =
+      std::max<std::int64_t>(1, inner * static_cast<std::int64_t>(element));
+  const std::int64_t most = std::max(kColumns, kPanelBytes / row_bytes);  // rows of W
+  const std::int64_t least = threads == 1 ? 1 : 4 * threads;
+  const std::int64_t panels = std::max((cols + most - 1) / most, least);
+  const std::int64_t even = (panels + threads - 1) / threads * threads;
+  return std::min(even, (cols + kColumns - 1) / kColumns);
+}
+
 }  // namespace
 
 void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const TensorView& w,
@@ -268,26 +282,23 @@ void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const
     HWY_DYNAMIC_DISPATCH(multiply)(task, {0, rows, 0, cols});
     return;
   }
-  const auto whole_tiles = [](std::int64_t n) {
-    return std::max(kColumns, (n + kColumns - 1) / kColumns * kColumns);
+  const std::int64_t threads = num_threads();
+  const std::int64_t panels = panels_of(cols, inner, dtype_size(w.dtype), threads);
+  const std::int64_t tiles = (cols + kColumns - 1) / kColumns;
+  const auto begin_of = [=](std::int64_t panel) {
+    return std::min(tiles * panel / panels * kColumns, cols);
   };
-  // Small enough for the cache, and enough pieces for every thread.
-  const std::int64_t row_bytes = inner * static_cast<std::int64_t>(dtype_size(w.dtype));
-  const std::int64_t panel =
-      whole_tiles(std::min(kPanelBytes / std::max<std::int64_t>(row_bytes, 1),
-                           cols / (std::int64_t{4} * num_threads())));
-  const std::int64_t panels = (cols + panel - 1) / panel;
   const std::int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
   const std::int64_t items = panels * blocks;
-  const std::int64_t threads = num_threads();
   parallel_items(items, [&](std::int64_t item) {
     const std::int64_t row = item % blocks * kBlockRows;
-    const std::int64_t col = item / blocks * panel;
-    RowGemmBlock block = {row, std::min(row + kBlockRows, rows), col, std::min(col + panel, cols)};
-    const std::int64_t next = std::min(item + threads, items - 1) / blocks * panel;
-    if (next != col) {
-      block.next_begin = next;
-      block.next_end = std::min(next + panel, cols);
+    const std::int64_t panel = item / blocks;
+    RowGemmBlock block = {row, std::min(row + kBlockRows, rows), begin_of(panel),
+                          begin_of(panel + 1)};
+    const std::int64_t next = std::min(item + threads, items - 1) / blocks;
+    if (next != panel) {
+      block.next_begin = begin_of(next);
+      block.next_end = begin_of(next + 1);
     }
     HWY_DYNAMIC_DISPATCH(multiply)(task, block);
   });
