@@ -31,9 +31,13 @@ struct CachedTask {
   TensorView q, out;
   std::int64_t offset = 0;
   const CachedToken* tokens = nullptr;
-  std::int64_t begin = 0;  // tokens of the tile
-  std::int64_t end = 0;
-  std::int64_t kv_head = 0;
+  const std::int64_t* tiles = nullptr;  // begins of the tiles, and the end of the last
+};
+
+// A key/value head of tokens [begin, end).
+struct CachedItem {
+  std::int64_t begin, end, kv_head;
+  std::int64_t next, next_head;  // last token of the item after it, -1: none
 };
 
 constexpr std::int64_t kVectorPad = 16;  // the widest vector of f32
@@ -76,90 +80,148 @@ void softmax(T* scores, std::int64_t first, std::int64_t count, std::int64_t col
   }
 }
 
-constexpr int kVectors = 4;  // of positions or of the head, side by side: they hide the latency
+constexpr int kVectors = 4;  // of sums of a query: they hide the latency of a multiply-add
+// Queries side by side: their sums, a vector of the cache and a factor fill the registers.
+constexpr int kMostQueries = HWY_MAX_BYTES >= 64 ? 4 : 3;
 
-// s[i][j] += q[i][c] times column c of the keys.
-template <int kQueries, class T, class V>
-HWY_INLINE void add_products(const T* const* q, std::int64_t c, const T* column,
-                             V (&s)[kQueries][kVectors]) {
-  const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-#pragma GCC unroll 4
-  for (int j = 0; j < kVectors; ++j) {
-    const V key = hn::LoadU(d, column + j * lanes);
-#pragma GCC unroll 4
-    for (int i = 0; i < kQueries; ++i) {
-      s[i][j] = hn::MulAdd(hn::Set(d, q[i][c]), key, s[i][j]);
-    }
-  }
-}
-
-// scores[i][n] = factor q[i] . key n for kQueries rows and the positions of one page.
-template <int kQueries, class T>
-void page_scores(const T* const* q, const T* keys, std::int64_t width, T factor, T* scores,
-                 std::int64_t stride) {
+// scores[i][n] = factor q[i] . key n for kQueries rows and kCount vectors of a page's positions.
+// `next`: what is read after this page, on its way meanwhile.
+template <int kQueries, int kCount, class T>
+HWY_INLINE void score_vectors(const T* const* q, const T* keys, const T* next, std::int64_t width,
+                              T factor, T* scores, std::int64_t stride) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t n = 0; n < kCachePage; n += kVectors * lanes) {
-    V s[kQueries][kVectors];
-    for (auto& row : s) {
-      for (auto& sum : row) {
-        sum = hn::Zero(d);
-      }
-    }
-    for (std::int64_t c = 0; c < width; ++c) {
-      add_products<kQueries>(q, c, keys + c * kCachePage + n, s);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < kQueries; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) {
-        hn::StoreU(hn::Mul(s[i][j], hn::Set(d, factor)), d, scores + i * stride + n + j * lanes);
-      }
-    }
-  }
-}
-
-// Positions [begin, end) of a sequence's pages, values at `values` elements from a page's begin.
-struct Span {
-  std::int64_t begin, end;
-  void* const* pages;
-  std::int64_t values;
-};
-
-// Sums over positions of p[i][n] times kBlock vectors of the values' columns from `column` on.
-template <int kQueries, int kBlock, class T>
-void combine(const T* p, std::int64_t stride, const Span& span, std::int64_t width,
-             std::int64_t column, T* const* out) {
-  const hn::ScalableTag<T> d;
-  using V = hn::Vec<decltype(d)>;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  V s[kQueries][kBlock];
+  V s[kQueries][kCount];
   for (auto& row : s) {
     for (auto& sum : row) {
       sum = hn::Zero(d);
     }
   }
-  for (std::int64_t n = span.begin; n < span.end; ++n) {
-    const T* value = static_cast<const T*>(span.pages[n / kCachePage]) + span.values +
-                     n % kCachePage * width + column;
+  for (std::int64_t c = 0; c < width; ++c) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kBlock; ++j) {
-      const auto left = static_cast<std::size_t>(width - column - j * lanes);
-      const V v = load_some(d, value + j * lanes, left, T(0));
+    for (int j = 0; j < kCount; ++j) {
+      const V key = hn::LoadU(d, keys + c * kCachePage + j * lanes);
+      __builtin_prefetch(next + c * kCachePage + j * lanes, 0, 2);
 #pragma GCC unroll 4
       for (int i = 0; i < kQueries; ++i) {
-        s[i][j] = hn::MulAdd(hn::Set(d, p[i * stride + n]), v, s[i][j]);
+        s[i][j] = hn::MulAdd(hn::Set(d, q[i][c]), key, s[i][j]);
       }
     }
   }
 #pragma GCC unroll 4
   for (int i = 0; i < kQueries; ++i) {
 #pragma GCC unroll 4
+    for (int j = 0; j < kCount; ++j) {
+      hn::StoreU(hn::Mul(s[i][j], hn::Set(d, factor)), d, scores + i * stride + j * lanes);
+    }
+  }
+}
+
+// Of the first `count` positions of a page; those behind them, whose keys are not there yet, are
+// read for no more than a vector or two.
+template <int kQueries, class T>
+void page_scores(const T* const* q, const T* keys, const T* next, std::int64_t width, T factor,
+                 std::int64_t count, T* scores, std::int64_t stride) {
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  for (std::int64_t n = 0; n < count; n += kVectors * lanes) {
+    if (count - n > 2 * lanes) {
+      score_vectors<kQueries, kVectors>(q, keys + n, next + n, width, factor, scores + n, stride);
+    } else if (count - n > lanes) {
+      score_vectors<kQueries, 2>(q, keys + n, next + n, width, factor, scores + n, stride);
+    } else {
+      score_vectors<kQueries, 1>(q, keys + n, next + n, width, factor, scores + n, stride);
+    }
+  }
+}
+
+// Positions [begin, end) of a sequence's pages, a head's keys and values at so many elements from a
+// page's begin; and the same of the head that is next.
+template <class T>
+struct Span {
+  std::int64_t begin, end;
+  void* const* pages;
+  std::int64_t keys, values;
+  void* const* next_pages;
+  std::int64_t next_keys, next_values;
+  std::int64_t next_end;
+
+  [[nodiscard]] const T* page(std::int64_t n) const {
+    return static_cast<const T*>(pages[n / kCachePage]);
+  }
+  // Where the next head has no such page: this one.
+  [[nodiscard]] const T* next(std::int64_t n, std::int64_t ours, std::int64_t theirs) const {
+    return n < next_end ? static_cast<const T*>(next_pages[n / kCachePage]) + theirs
+                        : page(n) + ours;
+  }
+};
+
+// s[i] += p[i] times kBlock vectors of a position's values, of which `left` elements remain.
+template <int kQueries, int kBlock, class T, class V>
+HWY_INLINE void add_values(const T* p, std::int64_t stride, const T* value, const T* next,
+                           std::size_t left, V (&s)[kQueries][kVectors], int chain) {
+  const hn::ScalableTag<T> d;
+  const std::size_t lanes = hn::Lanes(d);
+#pragma GCC unroll 4
+  for (int j = 0; j < kBlock; ++j) {
+    const std::size_t at = static_cast<std::size_t>(j) * lanes;
+    __builtin_prefetch(next + at, 0, 2);
+    const V v = kBlock > 1 ? hn::LoadU(d, value + at) : load_some(d, value + at, left - at, T(0));
+#pragma GCC unroll 4
+    for (int i = 0; i < kQueries; ++i) {
+      V& sum = s[i][chain * kBlock + j];
+      sum = hn::MulAdd(hn::Set(d, p[i * stride]), v, sum);
+    }
+  }
+}
+
+// Sums over positions of p[i][n] times kBlock vectors of the values' columns from `column` on.
+// Narrow blocks have several chains of sums, position n in chain n % kChains.
+template <int kQueries, int kBlock, class T>
+void combine(const T* p, std::int64_t stride, const Span<T>& span, std::int64_t width,
+             std::int64_t column, T* const* out) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const std::size_t lanes = hn::Lanes(d);
+  constexpr int kChains = kVectors / kBlock;
+  const auto left = static_cast<std::size_t>(width - column);
+  V s[kQueries][kVectors];
+  for (auto& row : s) {
+    for (auto& sum : row) {
+      sum = hn::Zero(d);
+    }
+  }
+  for (std::int64_t page = span.begin; page < span.end; page += kCachePage) {
+    const T* value = span.page(page) + span.values + column;
+    const T* next = span.next(page, span.values, span.next_values) + column;
+    const std::int64_t end = std::min(page + kCachePage, span.end);
+    std::int64_t n = page;
+    for (; n + kChains <= end; n += kChains) {
+#pragma GCC unroll 4
+      for (int chain = 0; chain < kChains; ++chain, value += width, next += width) {
+        add_values<kQueries, kBlock>(p + n + chain, stride, value, next, left, s, chain);
+      }
+    }
+#pragma GCC unroll 4
+    for (int chain = 0; chain < kChains - 1; ++chain, value += width, next += width) {
+      if (n + chain < end) {
+        add_values<kQueries, kBlock>(p + n + chain, stride, value, next, left, s, chain);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < kQueries; ++i) {
+#pragma GCC unroll 4
+    for (int half = kVectors / 2; half >= kBlock; half /= 2) {
+#pragma GCC unroll 4
+      for (int j = 0; j < half; ++j) {
+        s[i][j] = hn::Add(s[i][j], s[i][j + half]);
+      }
+    }
+#pragma GCC unroll 4
     for (int j = 0; j < kBlock; ++j) {
-      const auto left = static_cast<std::size_t>(width - column - j * lanes);
-      store_some(d, s[i][j], out[i] + column + j * lanes, left);
+      const std::size_t at = static_cast<std::size_t>(j) * lanes;
+      store_some(d, s[i][j], out[i] + column + at, left - at);
     }
   }
 }
@@ -174,13 +236,39 @@ struct Queries {
   std::int64_t stride = 0;
 };
 
+// Without positions. The next head's are on their way once for an item.
+template <class T>
+Span<T> span_of(const CachedTask& task, const CachedItem& item, bool is_first) {
+  const std::int64_t head = task.shape->head_dim * kCachePage;
+  const std::int64_t keys = task.offset + item.kv_head * head;
+  const std::int64_t values = keys + task.shape->num_kv_heads * head;
+  Span<T> span{.begin = 0,
+               .end = 0,
+               .pages = task.tokens[item.begin].pages,
+               .keys = keys,
+               .values = values,
+               .next_pages = nullptr,
+               .next_keys = keys,
+               .next_values = values,
+               .next_end = 0};
+  if (is_first && item.next >= 0) {
+    const CachedToken& token = task.tokens[item.next];
+    const std::int64_t by = (item.next_head - item.kv_head) * head;
+    span.next_pages = token.pages;
+    span.next_keys += by;
+    span.next_values += by;
+    span.next_end = token.position + 1;
+  }
+  return span;
+}
+
 template <int kQueries, class T>
-void attend(const CachedTask& task, std::int64_t first, Queries<T>& queries) {
+void attend(const CachedTask& task, const CachedItem& item, std::int64_t first,
+            Queries<T>& queries) {
   const auto at = static_cast<std::size_t>(first);
   const std::int64_t width = task.shape->head_dim;
-  const std::int64_t keys = task.offset + task.kv_head * width * kCachePage;
-  Span span{queries.count[at], 0, task.tokens[task.begin].pages,
-            keys + task.shape->num_kv_heads * width * kCachePage};
+  Span<T> span = span_of<T>(task, item, first == 0);
+  span.begin = queries.count[at];
   for (std::size_t i = at; i < at + kQueries; ++i) {
     span.begin = std::min(span.begin, first_key(*task.shape, queries.count[i] - 1));
     span.end = std::max(span.end, queries.count[i]);
@@ -188,9 +276,10 @@ void attend(const CachedTask& task, std::int64_t first, Queries<T>& queries) {
   span.begin = span.begin / kCachePage * kCachePage;
   T* scores = queries.scores.data() + first * queries.stride;
   for (std::int64_t n = span.begin; n < span.end; n += kCachePage) {
-    page_scores<kQueries>(queries.q.data() + at,
-                          static_cast<const T*>(span.pages[n / kCachePage]) + keys, width,
-                          static_cast<T>(task.shape->scale), scores + n, queries.stride);
+    page_scores<kQueries>(queries.q.data() + at, span.page(n) + span.keys,
+                          span.next(n, span.keys, span.next_keys), width,
+                          static_cast<T>(task.shape->scale), std::min(kCachePage, span.end - n),
+                          scores + n, queries.stride);
   }
   for (int i = 0; i < kQueries; ++i) {
     T* row = scores + i * queries.stride;
@@ -201,18 +290,21 @@ void attend(const CachedTask& task, std::int64_t first, Queries<T>& queries) {
     std::fill(row + columns, row + std::max(columns, span.end), T(0));
   }
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+  T* const* out = queries.out.data() + at;
   std::int64_t column = 0;
-  for (; column + (kVectors - 1) * lanes < width; column += kVectors * lanes) {
-    combine<kQueries, kVectors>(scores, queries.stride, span, width, column,
-                                queries.out.data() + at);
+  for (; width - column >= kVectors * lanes; column += kVectors * lanes) {
+    combine<kQueries, kVectors>(scores, queries.stride, span, width, column, out);
+  }
+  for (; width - column >= 2 * lanes; column += 2 * lanes) {
+    combine<kQueries, 2>(scores, queries.stride, span, width, column, out);
   }
   for (; column < width; column += lanes) {
-    combine<kQueries, 1>(scores, queries.stride, span, width, column, queries.out.data() + at);
+    combine<kQueries, 1>(scores, queries.stride, span, width, column, out);
   }
 }
 
 template <class T>
-void attend_tile(const CachedTask& task) {
+void attend_tile(const CachedTask& task, const CachedItem& item) {
   thread_local Queries<T> queries;  // grown and kept: no allocation in the steady state
   const std::int64_t group = task.shape->num_heads / task.shape->num_kv_heads;
   const std::int64_t width = task.shape->head_dim;
@@ -220,10 +312,10 @@ void attend_tile(const CachedTask& task) {
   queries.out.clear();
   queries.count.clear();
   std::int64_t longest = 0;
-  for (std::int64_t t = task.begin; t < task.end; ++t) {
+  for (std::int64_t t = item.begin; t < item.end; ++t) {
     const std::int64_t count = task.tokens[t].position + 1;
     longest = std::max(longest, count);
-    for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
+    for (std::int64_t head = item.kv_head * group; head < (item.kv_head + 1) * group; ++head) {
       queries.q.push_back(task.q.as<T>() + t * task.q.row_stride + head * width);
       queries.out.push_back(task.out.as<T>() + t * task.out.row_stride + head * width);
       queries.count.push_back(count);
@@ -233,19 +325,19 @@ void attend_tile(const CachedTask& task) {
   queries.stride = (longest + kCachePage - 1) / kCachePage * kCachePage;
   queries.scores.resize(
       std::max(queries.scores.size(), static_cast<std::size_t>(total * queries.stride)));
-  for (std::int64_t first = 0; first < total; first += 4) {
+  for (std::int64_t first = 0; first < total; first += kMostQueries) {
     switch (total - first) {
       case 1:
-        attend<1>(task, first, queries);
+        attend<1>(task, item, first, queries);
         break;
       case 2:
-        attend<2>(task, first, queries);
+        attend<2>(task, item, first, queries);
         break;
       case 3:  // as many heads share keys and values in SmolLM2
-        attend<3>(task, first, queries);
+        attend<3>(task, item, first, queries);
         break;
       default:
-        attend<4>(task, first, queries);
+        attend<kMostQueries>(task, item, first, queries);
     }
   }
 }
@@ -271,8 +363,18 @@ void store_rows(const AttentionShape& shape, const TensorView& k, const TensorVi
   }
 }
 
-void attend_any(const CachedTask& task) {
-  task.q.dtype == DType::kF64 ? attend_tile<double>(task) : attend_tile<float>(task);
+// Items [begin, end): the heads of the first tile, of the second, ...
+void attend_items(const CachedTask& task, std::int64_t begin, std::int64_t end) {
+  const std::int64_t heads = task.shape->num_kv_heads;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::int64_t* tile = task.tiles + i / heads;
+    const bool same_tile = (i + 1) % heads != 0;
+    CachedItem item = {tile[0], tile[1], i % heads, -1, (i + 1) % heads};
+    if (i + 1 < end) {
+      item.next = tile[same_tile ? 1 : 2] - 1;
+    }
+    task.q.dtype == DType::kF64 ? attend_tile<double>(task, item) : attend_tile<float>(task, item);
+  }
 }
 
 void store_any(const AttentionShape& shape, const TensorView& k, const TensorView& v,
@@ -289,13 +391,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace finescale::cpu {
 
-HWY_EXPORT(attend_any);
+HWY_EXPORT(attend_items);
 HWY_EXPORT(store_any);
 
 namespace {
 
 constexpr std::int64_t kTileTokens = 8;   // a page in the nearest cache then serves 8 and more rows
 constexpr std::int64_t kAlone = 1 << 15;  // multiply-adds; below, waking a thread costs more
+constexpr std::int64_t kTake = 1 << 14;   // of a take of items at least: counting them is shared
 
 }  // namespace
 
@@ -326,28 +429,25 @@ void cached_attention(const Stream& /*stream*/, const AttentionShape& shape, con
     }
     work += (tokens[static_cast<std::size_t>(t)].position + 1) * q.cols();
   }
-  const auto tiles = static_cast<std::int64_t>(begins.size());
+  const std::int64_t items = static_cast<std::int64_t>(begins.size()) * shape.num_kv_heads;
   begins.push_back(count);
-  const std::int64_t* tile_begins = begins.data();
-  const auto run = [&](std::int64_t item) {
-    const std::int64_t* tile = tile_begins + item / shape.num_kv_heads;
-    HWY_DYNAMIC_DISPATCH(attend_any)
-    (CachedTask{.shape = &shape,
-                .q = q,
-                .out = out,
-                .offset = offset,
-                .tokens = tokens.data(),
-                .begin = tile[0],
-                .end = tile[1],
-                .kv_head = item % shape.num_kv_heads});
-  };
-  if (work <= kAlone) {
-    for (std::int64_t item = 0; item < tiles * shape.num_kv_heads; ++item) {
-      run(item);
-    }
+  const CachedTask task = {.shape = &shape,
+                           .q = q,
+                           .out = out,
+                           .offset = offset,
+                           .tokens = tokens.data(),
+                           .tiles = begins.data()};
+  if (work <= kAlone || num_threads() == 1) {
+    HWY_DYNAMIC_DISPATCH(attend_items)(task, 0, items);
     return;
   }
-  parallel_items(tiles * shape.num_kv_heads, run);
+  // Some for each take, but enough takes for every thread.
+  const std::int64_t threads = num_threads();
+  const std::int64_t worth = items * kTake / std::max(work, kTake);
+  const std::int64_t some = std::max(std::int64_t{1}, std::min(items / (8 * threads), worth));
+  parallel_items((items + some - 1) / some, [&](std::int64_t i) {
+    HWY_DYNAMIC_DISPATCH(attend_items)(task, i * some, std::min((i + 1) * some, items));
+  });
 }
 
 }  // namespace finescale::cpu
