@@ -5,10 +5,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <vector>
 
+#include "core/tensor.h"
 #include "kernels/cached_attention.h"
-#include "worker/model/parameters.h"
 
 namespace finescale {
 
@@ -27,12 +29,20 @@ class KvCache {
     return held_[static_cast<std::size_t>(sequence)].data();
   }
   [[nodiscard]] std::int64_t offset(int layer) const noexcept { return layer * layer_elements_; }
-  [[nodiscard]] std::size_t memory_bytes() const noexcept { return memory_.size() * page_bytes_; }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept {
+    return memory_.size() * block_pages_ * page_bytes_;
+  }
 
  private:
+  void add_block();
+
+  struct Free {
+    void operator()(void* memory) const noexcept { std::free(memory); }
+  };
   std::int64_t layer_elements_;
   std::size_t page_bytes_;
-  std::vector<AlignedBuffer> memory_;
+  std::size_t block_pages_;  // that are allocated at once
+  std::vector<std::unique_ptr<void, Free>> memory_;
   std::vector<void*> free_;
   std::vector<std::vector<void*>> held_;  // by sequence
 };
