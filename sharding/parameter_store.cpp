@@ -155,6 +155,10 @@ const UnitBlocks& ParameterStore::blocks() const {
   return impl_->blocks;
 }
 
+bool ParameterStore::gathers() const noexcept {
+  return impl_->gathers;
+}
+
 void ParameterStore::acquire(int unit, int next) {
   Impl& self = *impl_;
   if (!self.gathers) {

@@ -40,6 +40,7 @@ class ParameterStore {
   // place is not gathered again. Collective over shard at stage 3, else no-ops.
   void acquire(int unit, int next);
   void release(int unit);
+  [[nodiscard]] bool gathers() const noexcept;  // whether these two do anything
 
   // What this rank updates: the whole unit at stage 0, its shard's range above, as the reducer's.
   [[nodiscard]] UnitRange owned_range(int unit) const;

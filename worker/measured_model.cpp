@@ -16,6 +16,7 @@ UnitHooks hooks_of(BasePiece& piece) {
     piece.store.acquire(unit, unit < last ? unit + 1 : -1);
   };
   hooks.leave = [&piece](int unit, bool /*backward*/) { piece.store.release(unit); };
+  hooks.gathers = piece.store.gathers();
   return hooks;
 }
 

@@ -176,6 +176,7 @@ void Trainable::make_model(const Engine& engine) {
   }
   options.hooks.enter = [this](int unit, bool backward) { enter(unit, backward); };
   options.hooks.leave = [this](int unit, bool backward) { leave(unit, backward); };
+  options.hooks.gathers = base_->store.gathers();
   model_ = std::make_unique<Transformer>(base_->layout, base_->weights, base_->store.blocks(),
                                          std::move(options));
   model_->set_trains([this](int tensor) { return method_->trains_tensor(tensor); });

@@ -94,8 +94,8 @@ TEST(Generate, BlocksOfAPromptHaveTheBitsOfSingleTokens) {
   }
 }
 
-TEST(Generate, LogitsOfABlockAreTheForwardPass) {
-  Whole whole({}, DType::kF64);
+// A block of which only the last row's logits are wanted.
+void expect_logits_of_forward_pass(Whole& whole) {
   DecoderBatch batch;
   MicroBatch same;
   Random random(1, Purpose::kTest);
@@ -127,6 +127,22 @@ TEST(Generate, LogitsOfABlockAreTheForwardPass) {
   }
 }
 
+TEST(Generate, LogitsOfABlockAreTheForwardPass) {
+  Whole llama({}, DType::kF64);
+  expect_logits_of_forward_pass(llama);
+  for (const std::string& family : model_test::other_families()) {
+    SCOPED_TRACE(family);
+    Whole whole({.tied = family != "phi", .family = family}, DType::kF64);
+    expect_logits_of_forward_pass(whole);
+  }
+}
+
+// B between diagonals is not made for tokens; x A^T and what is added are multiplied instead.
+TEST(Generate, LogitsOfScaledAdaptersAreTheForwardPass) {
+  Whole whole({.vera = true}, DType::kF64);
+  expect_logits_of_forward_pass(whole);
+}
+
 TEST(Generate, ThreadsChangeNothing) {
   Whole whole;
   Generator generator(*whole.eval);
@@ -135,6 +151,23 @@ TEST(Generate, ThreadsChangeNothing) {
   set_num_threads(3);
   EXPECT_EQ(tokens_of(generator.run(prompts(), sampled())), one);
   set_num_threads(1);
+}
+
+// Enough sequences for each thread to take some through the layers by itself.
+TEST(Generate, PartsOfAPassHaveTheBitsOfTheWhole) {
+  for (const std::string family : {"llama", "gemma", "phi", "gpt_neox_sequential"}) {
+    SCOPED_TRACE(family);
+    Whole whole({.kv_heads = family == "llama" ? 2 : 4, .tied = family != "phi", .family = family});
+    Generator generator(*whole.eval);
+    GenerationOptions options = sampled();
+    set_num_threads(1);
+    const auto one = tokens_of(generator.run(prompts(80), options));
+    for (const int threads : {2, 3, 5}) {
+      set_num_threads(threads);
+      EXPECT_EQ(tokens_of(generator.run(prompts(80), options)), one) << threads << " threads";
+    }
+    set_num_threads(1);
+  }
 }
 
 TEST(Generate, EndsForEveryReason) {

@@ -26,6 +26,7 @@ struct Shape4 {
   bool lora = false;
   int layers = 3;
   std::string family = "llama";
+  bool vera = false;
 };
 
 template <class M>
@@ -134,18 +135,21 @@ struct Held {
     initialize_weights(layout, 3, weights);
     perturb(weights, 0.1);
     config::Method config;
-    if (shape.lora) {
+    const bool has_adapters = shape.lora || shape.vera;
+    if (shape.vera) {
+      config.mutable_vera()->set_rank(3);
+    } else if (shape.lora) {
       config.mutable_lora()->set_rank(3);
     } else {
       config.mutable_full();
     }
     method = make_method(config, layout, weights, 7);
-    if (shape.lora) {
+    if (has_adapters) {
       perturb(method->trainable(), 0.2);  // B away from zero, else A has no gradient
     }
     model = std::make_unique<Transformer>(layout, weights, std::move(options));
     model->set_adapters(method->adapters());
-    model->set_trains(!shape.lora);
+    model->set_trains(!has_adapters);
     memory = AlignedBuffer(method->trainable().flat().size_bytes());
     method->trainable().split(
         TensorView(memory.data(), dtype, Shape{method->trainable().num_elements()}), gradient);

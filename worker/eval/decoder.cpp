@@ -2,31 +2,56 @@
 #include "worker/eval/decoder.h"
 
 #include <algorithm>
-#include <cstring>
-#include <utility>
 
 #include "core/error.h"
-#include "kernels/bias.h"
-#include "kernels/cached_attention.h"
+#include "core/parallel.h"
 #include "kernels/embedding.h"
-#include "kernels/head_norm.h"
 #include "kernels/reduce.h"
-#include "kernels/rope.h"
-#include "kernels/row_gemm.h"
 #include "worker/model/pointwise.h"
 
 namespace finescale {
 
 namespace {
 
+// Parts of a pass: small models stay in the nearer caches, and their kernels take less time than
+// threads need to meet. Others come from memory for each part, so that parts must have rows enough
+// for the arithmetic to take longer (32: 6 GB/s a thread).
+constexpr std::size_t kNearBytes = std::size_t{4} << 20;
+constexpr std::int64_t kNearRows = 16;
+constexpr std::int64_t kFarRows = 32;
+constexpr std::int64_t kMostParts = 64;
+
 TensorView as_view(std::span<const std::int32_t> ids) {  // read only
   return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
           Shape{static_cast<std::int64_t>(ids.size())}};
 }
 
+// What the widest of a model's low-rank branches need.
+struct AdapterWidths {
+  std::int64_t projected = 1;
+  std::int64_t scaled_down = 0;
+  std::int64_t scaled_up = 0;
+  bool has_inputs = false;
+
+  void see(const LowRank& adapter) {
+    has_inputs = has_inputs || !adapter.inputs.empty();
+    if (adapter.parts.empty()) {
+      return;
+    }
+    projected = std::max(projected, adapter.a.value.rows());
+    if (!adapter.is_scaled()) {
+      return;
+    }
+    scaled_down = std::max(scaled_down, adapter.rank);
+    for (const LowRankPart& part : adapter.parts) {
+      scaled_up = std::max(scaled_up, part.row_end - part.row_begin);
+    }
+  }
+};
+
 // The first `rows` rows of a buffer.
-void cut(TensorView& view, std::int64_t rows) {
-  view.shape = view.shape.rank == 1 ? Shape{rows} : Shape{rows, view.cols()};
+void cut_rows(TensorView& view, std::int64_t rows) {
+  view.shape = Shape{rows, view.cols()};
 }
 
 // Candidates [t, B, 2] (logit, token) of all ranks: ranks hold ascending tokens, so the first of
@@ -70,6 +95,7 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
   }
   FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
            "text is generated in f32");
+  look_at_weights();
   make_buffers(limits);
 }
 
@@ -81,63 +107,79 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
   const std::int64_t query = std::int64_t{a.num_heads} * a.head_dim;
   const std::int64_t key = std::int64_t{a.num_kv_heads} * a.head_dim;
   const std::int64_t inner = shape.intermediate_size / exchange_.size();
-  std::int64_t widest = 1;
-  std::int64_t made = 0;
+  const std::int64_t rows = limits.rows;
+  for (TensorView* view : {&buffers_.state, &buffers_.delta, &buffers_.residual, &buffers_.branch,
+                           &buffers_.normed, &buffers_.second}) {
+    *view = make(rows, width);
+  }
+  buffers_.qkv = make(rows, query + 2 * key);
+  buffers_.mixed = make(rows, query);
+  buffers_.gate_up = make(rows, activation_rule(shape).num_inputs() * inner);
+  buffers_.inner = make(rows, inner);
+  buffers_.statistics = make(rows, norm_rule(shape).num_statistics());
+  buffers_.head_rstd = make(rows, a.num_heads);
+  make_adapter_buffers(rows);
+  shifted_ = make(norm_rule(shape).offset == 0 ? 1 : kMostParts, width);
+  for (int other = 1; other < exchange_.size(); ++other) {
+    received_.push_back(make(exchange_.most_rows(rows), width));
+  }
+  if (layout.part().has_head) {
+    make_output_buffers(limits.outputs);
+  }
+}
+
+void Decoder::look_at_weights() {
+  const UnitHooks& hooks = model_->hooks();
+  may_cut_ = !exchange_.active() && !(hooks.enter && hooks.gathers);
+  for (int i = 0; i < model_->layout().num_layers(); ++i) {
+    const LayerWeights& layer = model_->layer(i);
+    for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
+      weight_bytes_ += weight->value.size_bytes();
+      may_cut_ = may_cut_ && weight->quantised.empty();  // each part would make it whole again
+    }
+  }
+  if (model_->layout().part().has_head) {
+    weight_bytes_ += model_->head().value.size_bytes();
+  }
+}
+
+void Decoder::make_adapter_buffers(std::int64_t rows) {
+  AdapterWidths widths;
   std::int64_t branch = 0;
-  bool has_factors = false;
   for (const LayerAdapters& adapters : model_->adapters()) {
     for (const LowRank* adapter : {adapters.qkv, adapters.o, adapters.gate_up, adapters.down}) {
-      if (adapter != nullptr && !adapter->parts.empty()) {
-        widest = std::max(widest, adapter->a.value.rows());
-        made = std::max(made, adapter->made_elements());
+      if (adapter != nullptr) {
+        widths.see(*adapter);
       }
-      has_factors = has_factors || (adapter != nullptr && !adapter->inputs.empty());
     }
     for (const BranchNetwork* network : {adapters.behind_attention, adapters.behind_mlp}) {
       branch = std::max(branch, network == nullptr ? 0 : network->down.value.rows());
     }
   }
-  state_ = make(limits.rows, width);
-  delta_ = make(limits.rows, width);
-  residual_ = make(limits.rows, width);
-  branch_ = make(limits.rows, width);
-  normed_ = make(limits.rows, width);
-  second_ = make(limits.rows, width);
-  qkv_ = make(limits.rows, query + 2 * key);
-  mixed_ = make(limits.rows, query);
-  gate_up_ = make(limits.rows, activation_rule(shape).num_inputs() * inner);
-  inner_ = make(limits.rows, inner);
-  projected_ = make(limits.rows, widest);  // x A^T of the widest adapter; cut to what is needed
+  buffers_.projected = make(rows, widths.projected);
+  if (widths.scaled_up > 0) {
+    buffers_.scaled_down = make(rows, widths.scaled_down);
+    buffers_.scaled_up = make(rows, widths.scaled_up);
+  }
+  if (widths.has_inputs) {
+    buffers_.multiplied = make(
+        rows, std::max({buffers_.normed.cols(), buffers_.mixed.cols(), buffers_.inner.cols()}));
+  }
   if (branch > 0) {
-    branch_inner_ = make(limits.rows, branch);
-    branch_active_ = make(limits.rows, branch);
-    branch_out_ = make(limits.rows, width);
+    buffers_.branch_inner = make(rows, branch);
+    buffers_.branch_active = make(rows, branch);
+    buffers_.branch_out = make(rows, buffers_.normed.cols());
   }
-  if (made > 0) {
-    made_ = make(1, made);
-  }
-  if (has_factors) {
-    multiplied_ = make(limits.rows, std::max({width, query, inner}));
-  }
-  statistics_ = make(limits.rows, norm_rule(shape).num_statistics());
-  head_rstd_ = make(limits.rows, a.num_heads);
-  shifted_ = TensorView(make(1, width).data, model_->weights().dtype(), Shape{width});
-  for (int other = 1; other < exchange_.size(); ++other) {
-    received_.push_back(make(exchange_.most_rows(limits.rows), width));
-  }
-  tokens_.reserve(static_cast<std::size_t>(limits.rows));
-  places_.reserve(static_cast<std::size_t>(limits.rows));
-  if (!layout.part().has_head) {
-    return;
-  }
+}
+
+void Decoder::make_output_buffers(std::int64_t outputs) {
   const std::int64_t vocabulary = model_->head().value.rows();
-  chosen_ = make(limits.outputs, width);
-  logits_ = make(limits.outputs, vocabulary);
+  buffers_.logits = make(outputs, vocabulary);
   if (exchange_.active()) {
-    candidates_ = make(limits.outputs, 2);
-    all_candidates_ = make(exchange_.size() * limits.outputs, 2);
-    all_logits_ = make(exchange_.size() * limits.outputs, vocabulary);
-    whole_logits_ = make(limits.outputs, exchange_.size() * vocabulary);
+    candidates_ = make(outputs, 2);
+    all_candidates_ = make(exchange_.size() * outputs, 2);
+    all_logits_ = make(exchange_.size() * outputs, vocabulary);
+    whole_logits_ = make(outputs, exchange_.size() * vocabulary);
   }
 }
 
@@ -149,237 +191,116 @@ TensorView Decoder::make(std::int64_t rows, std::int64_t columns) {
 
 void Decoder::begin(const DecoderBatch& batch) {
   batch_ = &batch;
-  const auto rows = static_cast<std::int64_t>(batch.tokens.size());
-  const auto outputs = static_cast<std::int64_t>(batch.outputs.size());
-  for (TensorView* view : {&state_, &delta_, &residual_, &branch_, &normed_, &second_, &qkv_,
-                           &mixed_, &gate_up_, &inner_, &projected_, &statistics_}) {
-    cut(*view, rows);
-  }
-  if (model_->layout().part().has_head) {
-    cut(chosen_, outputs);
-    cut(logits_, outputs);
-  }
   tokens_ = batch.tokens;
+  if (exchange_.active() && model_->layout().part().has_embedding) {
+    for (std::int32_t& token : tokens_) {
+      const std::int64_t row = token - model_->first_token();
+      token = row >= 0 && row < model_->embedding().value.rows() ? static_cast<std::int32_t>(row)
+                                                                 : kNoRow;
+    }
+  }
   places_.clear();
   for (std::size_t r = 0; r < batch.tokens.size(); ++r) {
     cache_.reserve(batch.sequences[r], batch.positions[r] + 1);
     places_.push_back({cache_.pages(batch.sequences[r]), batch.positions[r]});
   }
-}
-
-void Decoder::sum_over_ranks(const TensorView& y) {
-  if (exchange_.active()) {
-    exchange_.reduce_scatter(y, received_, exchange_.own(y));
-    exchange_.all_gather(y);
+  output_places_.clear();
+  for (const std::int32_t row : batch.outputs) {
+    output_places_.push_back(places_[static_cast<std::size_t>(row)]);
   }
+  rows_ = cut(0, static_cast<std::int64_t>(batch.tokens.size()), 0);
 }
 
-void Decoder::embed(const TensorView& y) {
-  const Weight& table = model_->embedding();
-  if (exchange_.active()) {
-    for (std::int32_t& token : tokens_) {
-      const std::int64_t row = token - model_->first_token();
-      token = row >= 0 && row < table.value.rows() ? static_cast<std::int32_t>(row) : kNoRow;
+DecoderRows Decoder::cut(std::int64_t begin, std::int64_t end, std::int64_t part) const {
+  DecoderRows rows = buffers_;
+  const auto from = static_cast<std::size_t>(begin);
+  const auto count = static_cast<std::size_t>(end - begin);
+  rows.first = begin;
+  rows.tokens = std::span(tokens_).subspan(from, count);
+  rows.positions = std::span(batch_->positions).subspan(from, count);
+  rows.places = std::span(places_).subspan(from, count);
+  rows.for_each([&](TensorView& view) {
+    if (!view.empty()) {
+      view = view.row_range(begin, end);
     }
+  });
+  const TensorView shifted = shifted_.row_range(shifted_.rows() == 1 ? 0 : part, shifted_.rows());
+  rows.shifted = TensorView(shifted.data, shifted.dtype, Shape{shifted.cols()});
+  const std::vector<std::int32_t>& outputs = batch_->outputs;
+  const auto first = std::lower_bound(outputs.begin(), outputs.end(), begin) - outputs.begin();
+  const auto last = std::lower_bound(outputs.begin(), outputs.end(), end) - outputs.begin();
+  const auto first_output = static_cast<std::size_t>(first);
+  const auto num_outputs = static_cast<std::size_t>(last - first);
+  rows.outputs = std::span(outputs).subspan(first_output, num_outputs);
+  rows.output_places = std::span(output_places_).subspan(first_output, num_outputs);
+  if (!rows.logits.empty()) {
+    rows.logits = rows.logits.row_range(first, last);
   }
-  embedding_forward(stream_, as_view(tokens_), table.value, y);
-  sum_over_ranks(y);
-  if (model_->layout().shape().embedding_scale != 1) {
-    affine_in_place(stream_, model_->layout().shape().embedding_scale, 0, y);
-  }
+  return rows;
 }
 
-void Decoder::add_positions(const TensorView& y) {
-  embedding_forward(stream_, as_view(batch_->positions), model_->positions().value, branch_);
-  add_in_place(stream_, branch_, y);
-}
-
-void Decoder::linear(const TensorView& x, const Weight& weight, const LowRank* adapter,
-                     const TensorView& y, Split split) {
-  TensorView input = x;
-  TensorView projected;
-  if (adapter != nullptr && !adapter->parts.empty()) {
-    projected =
-        TensorView(projected_.data, projected_.dtype, Shape{x.rows(), adapter->a.value.rows()});
-  }
-  if (adapter != nullptr && !adapter->inputs.empty()) {
-    input = TensorView(multiplied_.data, multiplied_.dtype, Shape{x.rows(), x.cols()});
-    multiply_columns(stream_, adapter->inputs, x, input);
-  }
-  if (adapter != nullptr && adapter->is_scaled()) {
-    const LowRank of_pass = with_made_parts(stream_, *adapter, made_);
-    linear_forward_by_rows(stream_, input, weight, &of_pass, projected, y);
-  } else {
-    linear_forward_by_rows(stream_, input, weight, adapter, projected, y);
-  }
-  if (split == Split::kInputs) {
-    sum_over_ranks(y);
-  }
-  const bool has_outputs = adapter != nullptr && !adapter->outputs.empty();
-  const bool scales_bias = has_outputs && adapter->scales_bias;
-  if (!weight.bias.empty() && scales_bias) {
-    bias_add(stream_, weight.bias, y);
-  }
-  if (has_outputs) {
-    multiply_columns(stream_, adapter->outputs, y, y);
-  }
-  if (!weight.bias.empty() && !scales_bias) {
-    bias_add(stream_, weight.bias, y);
-  }
-}
-
-void Decoder::add_branch(const BranchNetwork* network, const TensorView& y) {
-  if (network == nullptr) {
+void Decoder::make_parts() {
+  const auto rows = static_cast<std::int64_t>(places_.size());
+  const std::int64_t threads = num_threads();
+  part_ends_.assign(1, rows);
+  const bool is_near = weight_bytes_ <= kNearBytes;
+  const std::int64_t parts = std::min(
+      is_near ? std::max(rows / kNearRows, std::min(threads, 2 * rows / kNearRows)) : threads,
+      kMostParts);
+  if (!may_cut_ || threads == 1 || parts < 2 || rows < parts * (is_near ? 1 : kFarRows)) {
     return;
   }
-  for (TensorView* view : {&branch_inner_, &branch_active_, &branch_out_}) {
-    cut(*view, y.rows());
-  }
-  row_gemm(stream_, 1, y, network->down.value, 0, branch_inner_);
-  activation_forward(stream_, kBranchActivation, branch_inner_, branch_active_);
-  row_gemm(stream_, 1, branch_active_, network->up.value, 0, branch_out_);
-  add_in_place(stream_, branch_out_, y);
-}
-
-void Decoder::norm(const TensorView& x, const TensorView& residual, const Weight& weight,
-                   const TensorView& y) {
-  norm_forward(stream_, norm_rule(model_->layout().shape()), x, residual, weight, shifted_, y,
-               statistics_);
-}
-
-// Keeps the new keys and values.
-void Decoder::attend(int index, const TensorView& normed, const TensorView& y) {
-  const LayerWeights& weights = model_->layer(index);
-  const LayerAdapters& adapters = model_->adapters()[static_cast<std::size_t>(index)];
-  const DecoderShape& shape = model_->layout().shape();
-  const AttentionShape attention = model_->layout().attention(index);
-  const std::int64_t query = std::int64_t{attention.num_heads} * attention.head_dim;
-  const std::int64_t key = std::int64_t{attention.num_kv_heads} * attention.head_dim;
-  const TensorView q = qkv_.columns(0, query);
-  const TensorView k = qkv_.columns(query, query + key);
-  linear(normed, weights.qkv, adapters.qkv, qkv_, Split::kOutputs);
-  if (shape.qk_norm) {
-    const auto scales = [&](int heads) {
-      return TensorView(head_rstd_.data, head_rstd_.dtype, Shape{qkv_.rows(), heads});
-    };
-    head_norm_forward(stream_, q, weights.q_norm.value, shape.norm_eps, q,
-                      scales(attention.num_heads));
-    head_norm_forward(stream_, k, weights.k_norm.value, shape.norm_eps, k,
-                      scales(attention.num_kv_heads));
-  }
-  if (shape.has_rotation()) {
-    rope_apply(stream_, qkv_.columns(0, query + key), attention.head_dim,
-               as_view(batch_->positions), model_->rope_cos(), model_->rope_sin(), false);
-  }
-  cache_store(stream_, attention, k, qkv_.columns(query + key, query + 2 * key), places_,
-              cache_.offset(index));
-  cached_attention(stream_, attention, q, places_, cache_.offset(index), mixed_);
-  linear(mixed_, weights.o, adapters.o, y, Split::kInputs);
-  add_branch(adapters.behind_attention, y);
-}
-
-void Decoder::feed_forward(int index, const TensorView& normed, const TensorView& y) {
-  const LayerWeights& weights = model_->layer(index);
-  const LayerAdapters& adapters = model_->adapters()[static_cast<std::size_t>(index)];
-  linear(normed, weights.gate_up, adapters.gate_up, gate_up_, Split::kOutputs);
-  activation_forward(stream_, activation_rule(model_->layout().shape()), gate_up_, inner_);
-  linear(inner_, weights.down, adapters.down, y, Split::kInputs);
-  add_branch(adapters.behind_mlp, y);
-}
-
-void Decoder::layer(int index, TensorView& delta, TensorView& residual) {
-  const LayerWeights& weights = model_->layer(index);
-  const DecoderShape& shape = model_->layout().shape();
-  norm(delta, index == 0 ? TensorView() : residual, weights.input_norm, normed_);
-  std::swap(delta, residual);  // the sum is the new residual stream
-  if (shape.parallel_residual) {
-    if (!shape.shared_norm) {
-      norm(residual, TensorView(), weights.post_norm, second_);
+  std::vector<std::int64_t>& ends = part_ends_;
+  ends.clear();
+  std::int64_t largest = 0;
+  for (std::int64_t row = 1; row <= rows; ++row) {
+    const auto at = static_cast<std::size_t>(row);
+    const std::int64_t begin = ends.empty() ? 0 : ends.back();
+    const bool may_end = row == rows || batch_->sequences[at] != batch_->sequences[at - 1];
+    if (may_end && row * parts >= rows * (std::ssize(ends) + 1)) {
+      largest = std::max(largest, row - begin);
+      ends.push_back(row);
     }
-    attend(index, normed_, delta);
-    feed_forward(index, shape.shared_norm ? normed_ : second_, branch_);
-    add_in_place(stream_, branch_, delta);
-    return;
   }
-  attend(index, normed_, delta);
-  norm(delta, residual, weights.post_norm, normed_);
-  std::swap(delta, residual);
-  feed_forward(index, normed_, delta);
+  // Else threads would wait for the one with the longest prompt.
+  if (largest * std::min(parts, threads) > rows + rows / (is_near ? 4 : 16)) {
+    ends.assign(1, rows);
+  }
 }
 
 void Decoder::pass() {
-  const ModelLayout& layout = model_->layout();
-  TensorView delta = delta_;
-  TensorView residual = residual_;
-  const auto with_unit = [&](int unit, const auto& body) {
-    const UnitHooks& hooks = model_->hooks();
-    if (hooks.enter) {
-      hooks.enter(unit, false);
-    }
-    body();
-    if (hooks.leave) {
-      hooks.leave(unit, false);
-    }
-  };
-  if (layout.part().has_embedding) {
-    with_unit(0, [&] { embed(delta); });
-    if (layout.has_positions()) {
-      with_unit(layout.positions_unit(), [&] { add_positions(delta); });
-    }
-  } else {
-    copy(stream_, state_, delta);
-  }
-  for (int i = 0; i < layout.num_layers(); ++i) {
-    with_unit(layout.layer_unit(i), [&] { layer(i, delta, residual); });
-  }
-  if (!layout.part().has_head) {
-    copy(stream_, delta, state_);
-    add_in_place(stream_, residual, state_);
+  make_parts();
+  if (part_ends_.size() == 1) {
+    DecoderRows rows = rows_;
+    layers().run(stream_, rows);
     return;
   }
-  const bool own_unit = model_->head_unit() == layout.final_unit();
-  with_unit(layout.final_unit(), [&] {
-    norm(delta, residual, model_->final_norm(), normed_);
-    if (own_unit) {
-      make_logits();
-    }
+  parallel_items(std::ssize(part_ends_), [this](std::int64_t part) {
+    const OneThread alone;
+    const auto at = static_cast<std::size_t>(part);
+    DecoderRows rows = cut(part == 0 ? 0 : part_ends_[at - 1], part_ends_[at], part);
+    layers().run(stream_, rows);
   });
-  if (!own_unit) {
-    with_unit(model_->head_unit(), [&] { make_logits(); });
-  }
-}
-
-void Decoder::make_logits() {
-  const std::size_t row_bytes =
-      static_cast<std::size_t>(chosen_.cols()) * dtype_size(chosen_.dtype);
-  for (std::size_t s = 0; s < batch_->outputs.size(); ++s) {
-    const TensorView from = normed_.row_range(batch_->outputs[s], batch_->outputs[s] + 1);
-    std::memcpy(static_cast<std::byte*>(chosen_.data) + s * row_bytes, from.data, row_bytes);
-  }
-  row_gemm(stream_, 1, chosen_, model_->head().value, 0, logits_);
-  if (!model_->head().bias.empty()) {
-    bias_add(stream_, model_->head().bias, logits_);
-  }
 }
 
 void Decoder::choose(std::span<std::int32_t> best) {
-  argmax_rows(stream_, logits_, as_view(best));
+  argmax_rows(stream_, rows_.logits, as_view(best));
   if (!exchange_.active() || best.empty()) {
     return;
   }
   const bool f64 = candidates_.dtype == DType::kF64;
   const auto count = static_cast<std::int64_t>(best.size());
-  cut(candidates_, count);
-  cut(all_candidates_, exchange_.size() * count);
+  cut_rows(candidates_, count);
+  cut_rows(all_candidates_, exchange_.size() * count);
   for (std::int64_t s = 0; s < count; ++s) {
     const std::int32_t index = best[static_cast<std::size_t>(s)];
-    const std::int64_t at = s * logits_.row_stride + index;
+    const std::int64_t at = s * rows_.logits.row_stride + index;
     const auto token = index + model_->first_token();  // exact below 2^24, also in f32
     if (f64) {
-      candidates_.as<double>()[2 * s] = logits_.as<double>()[at];
+      candidates_.as<double>()[2 * s] = rows_.logits.as<double>()[at];
       candidates_.as<double>()[2 * s + 1] = static_cast<double>(token);
     } else {
-      candidates_.as<float>()[2 * s] = logits_.as<float>()[at];
+      candidates_.as<float>()[2 * s] = rows_.logits.as<float>()[at];
       candidates_.as<float>()[2 * s + 1] = static_cast<float>(token);
     }
   }
@@ -390,15 +311,15 @@ void Decoder::choose(std::span<std::int32_t> best) {
 
 TensorView Decoder::logits() {
   if (!exchange_.active()) {
-    return logits_;
+    return rows_.logits;
   }
-  const std::int64_t count = logits_.rows();
-  cut(all_logits_, exchange_.size() * count);
-  cut(whole_logits_, count);
-  exchange_.all_gather_parts(logits_, all_logits_);
+  const std::int64_t count = rows_.logits.rows();
+  cut_rows(all_logits_, exchange_.size() * count);
+  cut_rows(whole_logits_, count);
+  exchange_.all_gather_parts(rows_.logits, all_logits_);
   for (int rank = 0; rank < exchange_.size(); ++rank) {
     copy(stream_, all_logits_.row_range(rank * count, (rank + 1) * count),
-         whole_logits_.columns(rank * logits_.cols(), (rank + 1) * logits_.cols()));
+         whole_logits_.columns(rank * rows_.logits.cols(), (rank + 1) * rows_.logits.cols()));
   }
   return whole_logits_;
 }

@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "worker/eval/decoder_rows.h"
 #include "worker/eval/kv_cache.h"
 #include "worker/model/row_exchange.h"
 #include "worker/model/transformer.h"
@@ -40,7 +41,7 @@ class Decoder {
   // Through the layers of this piece: hidden state in (but with the embedding), hidden state out
   // (but with the head). Collective over the tensor group.
   void pass();
-  [[nodiscard]] const TensorView& state() const noexcept { return state_; }  // [R, C]
+  [[nodiscard]] const TensorView& state() const noexcept { return rows_.state; }  // [R, C]
   // With the head, after pass: the likeliest next token of each output row, the lowest id of
   // equals. Collective over the tensor group.
   void choose(std::span<std::int32_t> best);
@@ -54,38 +55,36 @@ class Decoder {
 
  private:
   [[nodiscard]] TensorView make(std::int64_t rows, std::int64_t columns);
+  void look_at_weights();
   void make_buffers(const DecoderLimits& limits);
-  void embed(const TensorView& y);
-  void add_positions(const TensorView& y);
-  void layer(int index, TensorView& delta, TensorView& residual);
-  void attend(int index, const TensorView& normed, const TensorView& y);
-  void feed_forward(int index, const TensorView& normed, const TensorView& y);
-  void linear(const TensorView& x, const Weight& weight, const LowRank* adapter,
-              const TensorView& y, Split split);
-  // y += the network's answer to it.
-  void add_branch(const BranchNetwork* network, const TensorView& y);
-  void norm(const TensorView& x, const TensorView& residual, const Weight& weight,
-            const TensorView& y);
-  void sum_over_ranks(const TensorView& y);
-  void make_logits();
+  void make_adapter_buffers(std::int64_t rows);
+  void make_output_buffers(std::int64_t outputs);
+  // Rows [begin, end) of the pass in hand, as part number `part`.
+  [[nodiscard]] DecoderRows cut(std::int64_t begin, std::int64_t end, std::int64_t part) const;
+  // Cuts the pass between sequences; one part where parts may not go through by themselves, or had
+  // better not.
+  void make_parts();
+  [[nodiscard]] DecoderLayers layers() {
+    return DecoderLayers(*model_, cache_, exchange_, received_);
+  }
 
   const Transformer* model_;
   RowExchange exchange_;
   Stream stream_;
   KvCache cache_;
   std::vector<AlignedBuffer> memory_;
-  // Activations: as many rows as the pass has.
-  TensorView state_, delta_, residual_, branch_, normed_, second_, qkv_, mixed_, gate_up_, inner_,
-      projected_, multiplied_, made_, branch_inner_, branch_active_, branch_out_, statistics_,
-      head_rstd_;
-  TensorView shifted_;          // [C]
-  TensorView chosen_, logits_;  // output rows
+  DecoderRows buffers_;  // of as many rows as a pass may have
+  DecoderRows rows_;     // of the pass in hand
+  TensorView shifted_;   // [parts, C]
   std::vector<TensorView> received_;
   TensorView candidates_;  // [outputs, 2]: this rank's best logit and its token
   TensorView all_candidates_, all_logits_, whole_logits_;
   const DecoderBatch* batch_ = nullptr;
+  std::size_t weight_bytes_ = 0;      // that a pass reads
+  bool may_cut_ = false;              // whether parts of a pass need not meet
   std::vector<std::int32_t> tokens_;  // rows of this rank's part of the embedding
-  std::vector<CachedToken> places_;
+  std::vector<CachedToken> places_, output_places_;
+  std::vector<std::int64_t> part_ends_;
 };
 
 }  // namespace finescale

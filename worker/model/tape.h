@@ -38,6 +38,8 @@ constexpr Value kNoValue = -1;
 // it.
 struct UnitHooks {
   std::function<void(int unit, bool backward)> enter, leave;
+  // Whether values come and go. Else a forward pass may call from several threads, in any order.
+  bool gathers = true;
 };
 
 // What the backward pass makes again instead of keeping it, with the same bits. kSelective: outputs
