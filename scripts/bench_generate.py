@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Generation speed beside transformers' generate: the same weights, prompts, greedy choice and threads, in turn on the same machine.
 
-  scripts/bench_generate.py [--python EXE] [--smollm2 DIR] [--threads 2] [--rounds 3] [--isa avx2|avx512]
+  scripts/bench_generate.py [--python EXE] [--smollm2 DIR] [--threads 2] [--rounds 3] [--isa avx2|avx512] [--batch 1|64] [--models NAMES]
 
 DIR is a Hugging Face directory of SmolLM2-135M; without it only `tiny` is measured, a random model of the preset's shape that the script
 makes. EXE is a Python with torch, transformers and tokenizers. Prints medians of new tokens per second (prompts' time included, loading
@@ -114,7 +114,11 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--isa")
+    parser.add_argument("--batch", type=int, help="only the rows of this many prompts")
+    parser.add_argument("--models", default="tiny,smollm2-135m")
     options = parser.parse_args()
+    for name, cases in CASES.items():
+        CASES[name] = [c for c in cases if options.batch in (None, c[0])] if name in options.models.split(",") else []
     bandwidth, sgemm = machine(options)
     print(f"{options.threads} threads, memory {bandwidth:.1f} GB/s\n")
     print("| model | batch | prompt | new | ours tok/s | transformers tok/s | ratio | tokens equal | of memory | of sgemm at 64 |")
@@ -123,7 +127,7 @@ def main():
         tiny = os.path.join(work, "tiny")
         run([options.python, "-c", MAKE_TINY, tiny])
         sides = [Side(options, "tiny", tiny, work)] + ([Side(options, "smollm2-135m", options.smollm2, work)] if options.smollm2 else [])
-        for side in sides:
+        for side in (s for s in sides if s.requests):
             rounds = [(side.ours(), side.peer()) for _ in range(options.rounds)]
             for i, (batch, length, new) in enumerate(CASES[side.name]):
                 ours = [batch * new / a[i]["seconds"] for a, _ in rounds]
