@@ -48,9 +48,9 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace {
 
-// Rows of a tile: 24 sums, 4 vectors of W and one of x fill AVX-512's 32 registers; half as many
-// registers take 8 sums, which is what hides the latency of two multiply-adds per cycle.
-constexpr int kTileRows = HWY_MAX_BYTES >= 64 ? 6 : 2;
+// Rows of a tile: 24 sums, 4 vectors of W and one of x fill AVX-512's 32 registers; 12 sums, 3 of x
+// and one of W fill AVX2's 16.
+constexpr int kTileRows = HWY_MAX_BYTES >= 64 ? 6 : 3;
 
 // to[i] = sum of the lanes of vector i, for four vectors at once: three shuffles and adds instead
 // of a tree for each. The order of additions is part of the result, so every sum goes through here.
@@ -83,6 +83,48 @@ HWY_INLINE void sums_of_lanes(D d, const V* v, T* to) {
   }
 }
 
+// s[i][j] += x[i] w[j] for the vector of K at k, where x points.
+template <int kRows, bool kFetch, class T, class V>
+HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w, std::int64_t k,
+                             std::int64_t ahead, V (&s)[kRows][kColumns]) {
+  const hn::ScalableTag<T> d;
+  if constexpr (HWY_MAX_BYTES < 64) {  // a row of W at a time: all of them would not fit
+    V left[kRows];
+#pragma GCC unroll 3
+    for (int i = 0; i < kRows; ++i) {
+      left[i] = hn::LoadU(d, x + i * stride);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) {
+      const V right = hn::LoadU(d, w[j] + k);
+      if constexpr (kFetch) {
+        hwy::Prefetch(w[j] + k + ahead);
+      }
+#pragma GCC unroll 3
+      for (int i = 0; i < kRows; ++i) {
+        s[i][j] = hn::MulAdd(left[i], right, s[i][j]);
+      }
+    }
+    return;
+  }
+  V right[kColumns];
+#pragma GCC unroll 4
+  for (int j = 0; j < kColumns; ++j) {
+    right[j] = hn::LoadU(d, w[j] + k);
+    if constexpr (kFetch) {
+      hwy::Prefetch(w[j] + k + ahead);
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < kRows; ++i) {
+    const V left = hn::LoadU(d, x + i * stride);
+#pragma GCC unroll 4
+    for (int j = 0; j < kColumns; ++j) {
+      s[i][j] = hn::MulAdd(left, right[j], s[i][j]);
+    }
+  }
+}
+
 // sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. `ahead` is the
 // distance to the rows of W that come next: fetched meanwhile, since rows are too short for the
 // hardware to see them.
@@ -102,22 +144,7 @@ HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::in
   }
   std::int64_t k = 0;
   for (; k + lanes <= inner; k += lanes) {
-    V right[kColumns];
-#pragma GCC unroll 4
-    for (int j = 0; j < kColumns; ++j) {
-      right[j] = hn::LoadU(d, w[j] + k);
-      if constexpr (kFetch) {
-        hwy::Prefetch(w[j] + ahead + k);
-      }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const V left = hn::LoadU(d, x + i * stride + k);
-#pragma GCC unroll 4
-      for (int j = 0; j < kColumns; ++j) {
-        s[i][j] = hn::MulAdd(left, right[j], s[i][j]);
-      }
-    }
+    add_products<kRows, kFetch>(x + k, stride, w, k, ahead, s);
   }
   if (k < inner) {
     const auto left_over = static_cast<std::size_t>(inner - k);
@@ -138,25 +165,6 @@ HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::in
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
     sums_of_lanes(d, s[i], sums + i * to);
-  }
-}
-
-template <bool kFetch, class T>
-void any_tile(int rows, const T* x, std::int64_t stride, const T* const* w, std::int64_t inner,
-              std::int64_t ahead, T* sums, std::int64_t to) {
-  switch (rows) {
-    case 1:
-      return tile<1, kFetch>(x, stride, w, inner, ahead, sums, to);
-    case 2:
-      return tile<2, kFetch>(x, stride, w, inner, ahead, sums, to);
-    case 3:
-      return tile<3, kFetch>(x, stride, w, inner, ahead, sums, to);
-    case 4:
-      return tile<4, kFetch>(x, stride, w, inner, ahead, sums, to);
-    case 5:
-      return tile<5, kFetch>(x, stride, w, inner, ahead, sums, to);
-    default:
-      return tile<6, kFetch>(x, stride, w, inner, ahead, sums, to);
   }
 }
 
@@ -190,45 +198,69 @@ class NextRows {
   std::int64_t part_;
 };
 
-template <class T>
-void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
+// Rows [m, m + kRows) of the block. Only the block's first tiles find W in memory, and fetch; the
+// others find it in the cache.
+template <int kRows, bool kFetch, class T>
+void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, std::int64_t m,
+                  NextRows& next) {
   const std::int64_t inner = task.x.cols();
+  const std::int64_t stride = task.w.row_stride;
   const auto alpha = static_cast<T>(task.alpha);
   const auto beta = static_cast<T>(task.beta);
   const bool is_plain = alpha == T(1) && beta == T(0);
-  HWY_ALIGN T sums[6 * kColumns];
+  const T* const x = task.x.as<T>() + m * task.x.row_stride;
+  T* const y = task.y.as<T>() + m * task.y.row_stride;
+  HWY_ALIGN T sums[kRows * kColumns];
+  for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
+    const std::int64_t columns = std::min(kColumns, block.col_end - n);
+    const T* const first = task.w.as<T>() + n * stride;
+    const T* const w[kColumns] = {first, first + std::min<std::int64_t>(1, columns - 1) * stride,
+                                  first + std::min<std::int64_t>(2, columns - 1) * stride,
+                                  first + (columns - 1) * stride};
+    const bool is_direct = is_plain && columns == kColumns;
+    if (!kFetch) {
+      next.fetch();
+    }
+    tile<kRows, kFetch>(x, task.x.row_stride, w, inner, kColumns * stride, is_direct ? y + n : sums,
+                        is_direct ? task.y.row_stride : kColumns);
+    for (int i = 0; i < kRows && !is_direct; ++i) {
+      combine(sums + i * kColumns, columns, alpha, beta, y + i * task.y.row_stride + n);
+    }
+  }
+}
+
+template <bool kFetch, class T>
+void any_row_of_tiles(std::int64_t rows, const RowGemmTask& task, const RowGemmBlock& block,
+                      std::int64_t m, NextRows& next) {
+  switch (rows) {
+    case 1:
+      return row_of_tiles<1, kFetch, T>(task, block, m, next);
+    case 2:
+      return row_of_tiles<2, kFetch, T>(task, block, m, next);
+    case 3:
+      return row_of_tiles<3, kFetch, T>(task, block, m, next);
+    case 4:
+      return row_of_tiles<4, kFetch, T>(task, block, m, next);
+    case 5:
+      return row_of_tiles<5, kFetch, T>(task, block, m, next);
+    default:
+      return row_of_tiles<6, kFetch, T>(task, block, m, next);
+  }
+}
+
+template <class T>
+void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   // Tiles of about the same size: 32 rows are four times five and twice six, not five times six and
   // two, since a low tile takes nearly as long.
   const std::int64_t all = block.row_end - block.row_begin;
   const std::int64_t tiles = (all + kTileRows - 1) / kTileRows;
   const std::int64_t width = (block.col_end - block.col_begin + kColumns - 1) / kColumns;
   NextRows next(task, block, (tiles - 1) * width);
-  for (std::int64_t t = 0; t < tiles; ++t) {
-    const std::int64_t m = block.row_begin + all * t / tiles;
-    const auto rows = static_cast<int>(block.row_begin + all * (t + 1) / tiles - m);
-    for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
-      const std::int64_t columns = std::min(kColumns, block.col_end - n);
-      const T* w[kColumns];
-      for (std::int64_t j = 0; j < kColumns; ++j) {
-        w[j] = task.w.as<T>() + std::min(n + j, block.col_end - 1) * task.w.row_stride;
-      }
-      const T* x = task.x.as<T>() + m * task.x.row_stride;
-      T* const y = task.y.as<T>() + m * task.y.row_stride + n;
-      const bool is_direct = is_plain && columns == kColumns;
-      T* const to = is_direct ? y : sums;
-      const std::int64_t stride = is_direct ? task.y.row_stride : kColumns;
-      const std::int64_t ahead = kColumns * task.w.row_stride;
-      // Only the first tile finds W in memory; the others in the cache.
-      if (t == 0) {
-        any_tile<true>(rows, x, task.x.row_stride, w, inner, ahead, to, stride);
-      } else {
-        next.fetch();
-        any_tile<false>(rows, x, task.x.row_stride, w, inner, ahead, to, stride);
-      }
-      for (int i = 0; i < rows && !is_direct; ++i) {
-        combine(sums + i * kColumns, columns, alpha, beta, y + i * task.y.row_stride);
-      }
-    }
+  any_row_of_tiles<true, T>(all / tiles, task, block, block.row_begin, next);
+  for (std::int64_t t = 1; t < tiles; ++t) {
+    const std::int64_t begin = all * t / tiles;
+    any_row_of_tiles<false, T>(all * (t + 1) / tiles - begin, task, block, block.row_begin + begin,
+                               next);
   }
 }
 
