@@ -44,12 +44,14 @@ bool keeps_verifier(const config::Operator& change) {
            (change.has_relabel() && change.relabel().column() == "response"));
 }
 
-config::DatasetRef DatasetRefs::leaf(const config::Dataset& dataset, config::TaskPart part) const {
+config::DatasetRef DatasetRefs::leaf(const config::Dataset& dataset, const std::string& label,
+                                     config::TaskPart part) const {
   config::DatasetRef ref;
   for (const std::string& path : dataset.path()) {
     *ref.add_files() = file_(path);
   }
   if (dataset.has_task()) {
+    ref.set_label(label);
     *ref.mutable_task() = dataset.task();
     if (!dataset.task().has_part()) {
       ref.mutable_task()->set_part(part);
@@ -101,7 +103,7 @@ config::DatasetRef DatasetRefs::dataset(const config::Dataset& dataset, const st
                                         config::TaskPart part) const {
   config::DatasetRef source = dataset.has_from()    ? named(dataset.from(), part)
                               : dataset.has_stage() ? stage_data_(dataset.stage())
-                                                    : leaf(dataset, part);
+                                                    : leaf(dataset, label, part);
   if (!dataset.has_mix() && dataset.apply().empty()) {
     return source;  // the same data by another name
   }
@@ -143,7 +145,11 @@ config::DatasetRef DatasetRefs::eval_set(const config::EvalSet& set) const {
     }
     plain.set_format(set.format());
     plain.set_text_unit(set.text_unit());
-    ref = leaf(plain, config::TASK_PART_HELD_OUT);
+    int place = 0;
+    while (place < data_.eval_size() && data_.eval(place).name() != set.name()) {
+      ++place;
+    }
+    ref = leaf(plain, "data.eval[" + std::to_string(place) + "]", config::TASK_PART_HELD_OUT);
   } else {
     ref = pool();
     ref.set_held_out_part(true);

@@ -30,7 +30,7 @@ class DatasetRefs {
   [[nodiscard]] config::DatasetRef eval_set(const config::EvalSet& set) const;
 
  private:
-  [[nodiscard]] config::DatasetRef leaf(const config::Dataset& dataset,
+  [[nodiscard]] config::DatasetRef leaf(const config::Dataset& dataset, const std::string& label,
                                         config::TaskPart part) const;
   void add_mixture(const config::Mixture& mix, config::TaskPart part,
                    config::DatasetRef& ref) const;

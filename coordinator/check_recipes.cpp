@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/check_recipes.h"
 
-#include <algorithm>
 #include <map>
 
 #include <nlohmann/json.hpp>
@@ -93,17 +92,8 @@ class RecipeCheck {
     try {
       return ask_worker_tool("data", request);
     } catch (const Error& error) {
-      if (!error.where().starts_with("data.") && !error.where().starts_with("base.")) {
-        throw;
-      }
-      throw Error(error.kind(), error.where() + ": " + error.message(), place(error.where()),
-                  error.hint());
+      throw at_written_place(error, file_);
     }
-  }
-
-  // "data.sets.x.apply[1].top:example 3" is at data.sets.x.apply[1].top, or what holds it.
-  [[nodiscard]] std::string place(const std::string& path) const {
-    return written_at(file_, path.substr(0, path.find(':')));
   }
 
   void check(const std::string& stage, const Wanted& wanted, const config::DatasetRef& ref,
@@ -115,24 +105,7 @@ class RecipeCheck {
     throw Error(ErrorKind::kConfig,
                 stage + "." + name + " is " + std::to_string(wanted.examples) + ", but " +
                     ref.label() + " has " + std::to_string(examples) + " examples",
-                place(written_field(stage, wanted.field)), "ask for fewer");
-  }
-
-  // Where the sweep file says how many: its axis, else the stage.
-  [[nodiscard]] std::string written_field(const std::string& stage,
-                                          const std::string& field) const {
-    const std::string axis = stage + field.substr(field.find('.'));
-    const bool is_varied = std::any_of(sweep_.axes().begin(), sweep_.axes().end(),
-                                       [&](const config::Axis& a) { return a.path() == axis; });
-    if (is_varied) {
-      return "axes." + axis;
-    }
-    for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
-      if (sweep_.trial().stages(i).name() == stage) {
-        return "trial.stages[" + std::to_string(i) + "]." + field;
-      }
-    }
-    return "trial";
+                written_at(file_, written_field(sweep_, stage, wanted.field)), "ask for fewer");
   }
 
   const config::Sweep& sweep_;

@@ -16,11 +16,11 @@ CheckedSweep check_sweep(const std::string& file, const std::vector<Override>& o
   checked.sweep = load_sweep(file, overrides);
   checked.directory = std::filesystem::absolute(checked.sweep.output()).lexically_normal().string();
   if (!std::filesystem::exists(checked.directory + "/store.sqlite")) {
-    CheckedData data = check_data(checked.sweep);
+    CheckedData data = check_data(checked.sweep, file);
     check_base_model(checked.sweep);
     // A combination of axis values that does not go together is found by planning.
     const Plan plan = make_plan(checked.sweep, [](const std::string& path) { return path; }, {});
-    check_budgets(plan, checked.sweep, data);
+    check_budgets(plan, checked.sweep, data, file);
     checked.found = std::move(data.found);
     for (std::string& found : check_recipes(plan, checked.sweep, file)) {
       checked.found.push_back(std::move(found));

@@ -183,7 +183,7 @@ std::string ask_plan_tool(const std::string& sweep_file, const std::string& requ
     return ask_worker_tool("plan", request);
   } catch (const Error& error) {
     if (!error.where().starts_with("mesh")) {
-      throw;
+      throw at_written_place(error, sweep_file);
     }
     throw Error(error.kind(), error.message(), written_at(sweep_file, error.where()), error.hint());
   }

@@ -46,7 +46,7 @@ std::vector<config::Task> all_tasks() {
 
 std::vector<RawExample> drawn(const config::Task& task) {
   std::vector<RawExample> examples;
-  draw_examples(task, [&](RawExample&& example, std::int64_t) {
+  draw_examples(task, "data.train.task.examples", [&](RawExample&& example, std::int64_t) {
     examples.push_back(std::move(example));
     return true;
   });
@@ -124,6 +124,7 @@ TEST(Tasks, AnExhaustedTaskSaysHowMuchThereIs) {
     FAIL() << "there are 52 problems";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kConfig);
+    EXPECT_EQ(error.where(), "data.train.task.examples");
     EXPECT_NE(std::string(error.message()).find("different problems"), std::string::npos);
   }
 }

@@ -152,7 +152,8 @@ const char* read_file(const std::string& path, const config::DatasetRef& ref, Fi
 void draw_task(const config::DatasetRef& ref,
                const std::function<void(RawExample&&, std::int64_t index)>& take) {
   const std::int64_t limit = ref.has_limit() ? ref.limit() : INT64_MAX;
-  draw_examples(ref.task(), [&](RawExample&& example, std::int64_t index) {
+  const std::string where = ref.label().empty() ? "" : ref.label() + ".task.examples";
+  draw_examples(ref.task(), where, [&](RawExample&& example, std::int64_t index) {
     take(std::move(example), index);
     return index < limit;
   });

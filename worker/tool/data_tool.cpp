@@ -38,6 +38,7 @@ nlohmann::json check(const nlohmann::json& file, config::OnBadExample on_bad) {
     parse_canonical(file.at("ref").get<std::string>(), ref);
   } else if (file.contains("task")) {
     parse_canonical(file.at("task").get<std::string>(), *ref.mutable_task());
+    ref.set_label(file.value("label", ""));
   } else {
     ref.add_files()->set_path(file.at("path"));
   }

@@ -46,7 +46,7 @@ config::TaskPart part_of_split(const std::string& split) {
   return word % kHeldOutOneIn == 0 ? config::TASK_PART_HELD_OUT : config::TASK_PART_TRAIN;
 }
 
-void draw_examples(const config::Task& config,
+void draw_examples(const config::Task& config, const std::string& where,
                    const std::function<bool(RawExample&& example, std::int64_t index)>& take) {
   const std::unique_ptr<Task> task = make_task(config);
   const config::TaskPart part = config.has_part() ? config.part() : config::TASK_PART_TRAIN;
@@ -62,7 +62,7 @@ void draw_examples(const config::Task& config,
                     "task " + task_name(config) + " has about " + std::to_string(seen.size()) +
                         " different problems of this part, and examples is " +
                         std::to_string(config.examples()),
-                    {}, "ask for fewer, or for a larger task");
+                    where, "ask for fewer, or for a larger task");
       }
       continue;
     }

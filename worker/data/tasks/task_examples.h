@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "configs/schema/task.pb.h"
 #include "worker/data/raw_example.h"
@@ -15,8 +16,9 @@ namespace finescale {
 [[nodiscard]] config::TaskPart part_of_split(const std::string& split);
 
 // Calls take(example, index from 1) until it has `examples` of them or take says enough (false).
-// Throws kConfig when the task has fewer different problems than that.
-void draw_examples(const config::Task& config,
+// Throws kConfig, at `where` of the sweep file, when the task has fewer different problems than
+// that.
+void draw_examples(const config::Task& config, const std::string& where,
                    const std::function<bool(RawExample&& example, std::int64_t index)>& take);
 
 }  // namespace finescale
