@@ -188,21 +188,62 @@ void draw_axes(SvgPicture& picture, const PlotFrame& frame, bool with_y_labels) 
   picture.close_group();
 }
 
-void draw_end_labels(SvgPicture& picture, double x, double top, double bottom,
-                     std::vector<EndLabel> labels) {
-  constexpr double kLineHeight = 18;  // of the 14-unit labels
-  std::stable_sort(labels.begin(), labels.end(),
-                   [](const EndLabel& a, const EndLabel& b) { return a.y < b.y; });
+namespace {
+
+constexpr double kLabelLine = 15;         // of the 14-unit labels
+constexpr std::size_t kLabelLength = 22;  // characters of a line
+
+double label_height(const std::vector<std::string>& lines) {
+  return kLabelLine * static_cast<double>(lines.size()) + 3;
+}
+
+// As many lines for each as fit into the height together.
+std::vector<std::vector<std::string>> label_lines(const std::vector<EndLabel>& labels,
+                                                  double height) {
+  std::vector<std::vector<std::string>> lines;
+  for (std::size_t most = 4; most > 0; --most) {
+    lines.clear();
+    double needed = 0;
+    for (const EndLabel& label : labels) {
+      lines.push_back(wrapped_text(label.text, kLabelLength, most));
+      needed += label_height(lines.back());
+    }
+    if (needed <= height) {
+      break;
+    }
+  }
+  return lines;
+}
+
+// Middles of the labels: each where it is wanted, or beside its neighbours.
+std::vector<double> label_places(const std::vector<EndLabel>& labels,
+                                 const std::vector<std::vector<std::string>>& lines, double top,
+                                 double bottom) {
   std::vector<double> place;
-  for (const EndLabel& label : labels) {
-    const double wanted = std::clamp(label.y, top, bottom);
-    place.push_back(place.empty() ? wanted : std::max(wanted, place.back() + kLineHeight));
+  std::vector<double> reach;  // above and below the middle
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    reach.push_back(label_height(lines[i]) / 2);
+    const double wanted = std::clamp(labels[i].y, top, bottom);
+    place.push_back(i == 0 ? std::max(wanted, top + reach[i] - kLabelLine / 2)
+                           : std::max(wanted, place[i - 1] + reach[i - 1] + reach[i]));
   }
   // What was pushed below the frame pushes back up.
   for (std::size_t i = place.size(); i-- > 0;) {
-    const double limit = i + 1 == place.size() ? bottom : place[i + 1] - kLineHeight;
+    const double limit = i + 1 == place.size() ? bottom - reach[i] + kLabelLine / 2 + 1.5
+                                               : place[i + 1] - reach[i + 1] - reach[i];
     place[i] = std::min(place[i], limit);
   }
+  return place;
+}
+
+}  // namespace
+
+void draw_end_labels(SvgPicture& picture, double x, double top, double bottom,
+                     std::vector<EndLabel> labels) {
+  std::stable_sort(labels.begin(), labels.end(),
+                   [](const EndLabel& a, const EndLabel& b) { return a.y < b.y; });
+  const auto lines = label_lines(labels, bottom - top + kLabelLine);
+  const std::vector<double> place = label_places(labels, lines, top, bottom);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     const EndLabel& label = labels[i];
     picture.open_group(label.css_class);
@@ -213,7 +254,11 @@ void draw_end_labels(SvgPicture& picture, double x, double top, double bottom,
       picture.marker(x + 6, place[i], 4.5, label.shape, "filled");
       text_x += 16;
     }
-    picture.text(text_x, place[i] + 4.5, label.text, "label");
+    double y = place[i] + 4.5 - kLabelLine * static_cast<double>(lines[i].size() - 1) / 2;
+    for (const std::string& line : lines[i]) {
+      picture.text(text_x, y, line, "label");
+      y += kLabelLine;
+    }
     picture.close_group();
   }
 }

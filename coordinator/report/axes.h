@@ -58,7 +58,10 @@ struct EndLabel {
   std::string css_class;
   int shape = -2;  // of the marker before the text; -2: none
 };
-// Names at x, moved apart vertically so that they do not overlap, with thin leaders.
+// Names at x, long ones in several lines, moved apart vertically so that they do not overlap, with
+// thin leaders. They take kLabelWidth from x on.
+inline constexpr double kLabelWidth = 214;
+inline constexpr double kLabelCharacter = 8.4;  // of a label's text, in a wide font
 void draw_end_labels(SvgPicture& picture, double x, double top, double bottom,
                      std::vector<EndLabel> labels);
 

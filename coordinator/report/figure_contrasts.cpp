@@ -13,6 +13,7 @@ namespace finescale {
 namespace {
 
 constexpr double kWidth = 880, kLeft = 250, kRight = 24, kTop = 20, kRow = 44;
+constexpr std::size_t kNameLength = 27;  // of a line in front of kLeft
 
 // Where on its line a value lies; ratios by their logarithm.
 class RowScale {
@@ -42,7 +43,12 @@ class RowScale {
 };
 
 void draw_row(SvgPicture& picture, const ContrastResult& result, double y) {
-  picture.text(kLeft - 14, y + 4, shortened_text(result.data.name, 30), "label", TextAnchor::kEnd);
+  const std::vector<std::string> lines = wrapped_text(result.data.name, kNameLength, 2);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const double middle = static_cast<double>(lines.size() - 1) / 2;
+    picture.text(kLeft - 14, y + 4 + 15 * (static_cast<double>(i) - middle), lines[i], "label",
+                 TextAnchor::kEnd);
+  }
   if (result.data.effects.empty()) {
     picture.text(kLeft, y + 4, "no result", "note");
     return;

@@ -12,7 +12,7 @@ namespace finescale {
 
 namespace {
 
-constexpr double kTop = 40, kPanelHeight = 300, kLeft = 74, kGap = 30, kWidth = 880;
+constexpr double kLegendRow = 20, kPanelHeight = 300, kLeft = 74, kGap = 30, kWidth = 880;
 
 struct CostPoint {
   const ReportGroup* group = nullptr;
@@ -103,21 +103,47 @@ void draw_panel(SvgPicture& picture, const PlotFrame& frame, const ReportData& d
   }
 }
 
-void draw_legend(SvgPicture& picture, const ReportData& data) {
+struct LegendEntry {
+  const ReportGroup* group;  // null: the frontier
+  std::string name;
+  double x, y;
+};
+
+// In rows from the top on; a name is cut where it alone is wider than the picture.
+std::vector<LegendEntry> make_legend(const ReportData& data) {
+  std::vector<LegendEntry> entries;
   double x = kLeft;
+  double y = 17;
+  const auto add = [&](const ReportGroup* group, const std::string& name) {
+    const double width = 30 + kLabelCharacter * static_cast<double>(name.size());
+    if (x > kLeft && x + width > kWidth) {
+      x = kLeft;
+      y += kLegendRow;
+    }
+    entries.push_back({group, name, x, y});
+    x += width;
+  };
   for (const ReportGroup& group : data.groups) {
-    const std::string name = shortened_text(group.name, 24);
-    if (group.means.empty() || x + 24 + 7.4 * static_cast<double>(name.size()) > kWidth - 190) {
+    if (!group.means.empty()) {
+      add(&group, shortened_text(group.name, 90));
+    }
+  }
+  add(nullptr, "efficient frontier");
+  return entries;
+}
+
+void draw_legend(SvgPicture& picture, const std::vector<LegendEntry>& entries) {
+  for (const auto& [group, name, x, y] : entries) {
+    if (group == nullptr) {
+      picture.polyline({{x, y}, {x + 22, y}}, "frontier");
+      picture.text(x + 28, y + 4.5, name, "note");
       continue;
     }
-    picture.open_group(group.css_class());
-    picture.marker(x + 6, 17, 5, group.shape(), "filled");
-    picture.text(x + 17, 21.5, name, "label");
+    picture.open_group(group->css_class());
+    picture.marker(x + 6, y, 5, group->shape(), "filled");
+    picture.text(x + 17, y + 4.5, name, "label");
     picture.close_group();
-    x += 40 + 7.4 * static_cast<double>(name.size());
   }
-  picture.polyline({{x, 17}, {x + 22, 17}}, "frontier");
-  picture.text(x + 28, 21.5, "efficient frontier", "note");
 }
 
 // "full at 100, 400; lora rank 8 at 1,600".
@@ -166,11 +192,13 @@ Figure make_cost_figure(const ReportData& data) {
   if (panels.empty()) {
     return {"", "No costs were recorded for finished trials: loss cannot be drawn against cost."};
   }
-  SvgPicture picture("figure-cost", kWidth, kTop + kPanelHeight + 58,
+  const std::vector<LegendEntry> legend = make_legend(data);
+  const double top = legend.back().y + 23;
+  SvgPicture picture("figure-cost", kWidth, top + kPanelHeight + 58,
                      data.metric_name + " against cost",
                      "One marker per method and budget; the efficient frontier joins those that no "
                      "other beats in both cost and loss.");
-  draw_legend(picture, data);
+  draw_legend(picture, legend);
   const double width = (kWidth - kLeft - 20 - kGap * static_cast<double>(panels.size() - 1)) /
                        static_cast<double>(panels.size());
   std::string caption = "<b>" + html_escape(capitalised(data.metric_name)) +
@@ -188,7 +216,7 @@ Figure make_cost_figure(const ReportData& data) {
     frame.x_title = panels[i].first->title;
     frame.y_title = i == 0 ? data.metric_title : "";
     frame.x_text = panels[i].first->ticks;
-    frame.place(kLeft + static_cast<double>(i) * (width + kGap), kTop, width, kPanelHeight);
+    frame.place(kLeft + static_cast<double>(i) * (width + kGap), top, width, kPanelHeight);
     draw_axes(picture, frame, i == 0);
     draw_panel(picture, frame, data, panels[i].second);
     caption += std::string(" On the frontier in ") + panels[i].first->name + ": " +

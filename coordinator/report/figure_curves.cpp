@@ -15,7 +15,7 @@ constexpr std::size_t kMaxPanels = 4;
 constexpr std::size_t kMaxCurves = 3;    // per panel: smallest, middle and largest budget
 constexpr std::size_t kMaxPoints = 400;  // drawn per curve; more than the pixels of a panel
 constexpr std::size_t kSmoothing = 40;   // half window = points / this
-constexpr double kPanelTop = 34, kPanelHeight = 250, kLeft = 74, kGap = 18;
+constexpr double kPanelTop = 49, kPanelHeight = 250, kLeft = 74, kGap = 18;
 
 struct Curve {
   double budget = 0;
@@ -91,7 +91,12 @@ Panel make_panel(const ReportGroup& group) {
 void draw_panel(SvgPicture& picture, const PlotFrame& frame, const Panel& panel) {
   picture.open_group(panel.group->css_class());
   picture.marker(frame.left + 7, frame.top - 15, 5, panel.group->shape(), "filled");
-  picture.text(frame.left + 18, frame.top - 10, shortened_text(panel.group->name, 30), "label");
+  const auto length = static_cast<std::size_t>((frame.width - 18) / kLabelCharacter);
+  const std::vector<std::string> lines = wrapped_text(panel.group->name, length, 2);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    picture.text(frame.left + 18, frame.top - 10 - 15 * static_cast<double>(lines.size() - 1 - i),
+                 lines[i], "label");
+  }
   picture.open_clipped(frame.left, frame.top, frame.width + 2, frame.height);
   const auto line = [&](const Curve& curve, const std::vector<double>& values) {
     SvgPoints points;

@@ -68,7 +68,7 @@ PlotFrame make_frame(const ReportData& data, const Extent& extent) {
   frame.y = AxisScale::covering(ys, 0.06);
   frame.x_title = data.x_title;
   frame.y_title = data.metric_title;
-  frame.place(74, 44, kWidth - 74 - 190, kHeight - 44 - 62);
+  frame.place(74, 44, kWidth - 74 - 16 - kLabelWidth, kHeight - 44 - 62);
   return frame;
 }
 
@@ -101,7 +101,7 @@ void draw_crossovers(SvgPicture& picture, const PlotFrame& frame, const Study& s
 
 // Losses fall to the right, so there is room at the bottom left and at the top right.
 void label_crossovers(SvgPicture& picture, const PlotFrame& frame, const Study& study) {
-  double bottom_y = frame.bottom() - 46;
+  double bottom_y = frame.bottom() - 62;
   double top_y = frame.top + 18;
   for (const Crossover& crossover : study.crossovers) {
     if (!frame.x.contains(crossover.at)) {
@@ -111,13 +111,12 @@ void label_crossovers(SvgPicture& picture, const PlotFrame& frame, const Study& 
     const TextAnchor anchor = on_left ? TextAnchor::kStart : TextAnchor::kEnd;
     const double x = frame.x(crossover.at) + (on_left ? 8 : -8);
     const double y = on_left ? bottom_y : top_y;
-    (on_left ? bottom_y : top_y) += on_left ? -38 : 38;
+    (on_left ? bottom_y : top_y) += on_left ? -54 : 54;
     picture.text(x, y, "crossover at D = " + typeset_count(crossover.at), "note halo strong",
                  anchor);
-    picture.text(x, y + 16,
-                 shortened_text(crossover.a, 22) + " better below, " +
-                     shortened_text(crossover.b, 22) + " above",
-                 "note halo", anchor);
+    picture.text(x, y + 16, "better below: " + shortened_text(crossover.a, 36), "note halo",
+                 anchor);
+    picture.text(x, y + 32, "above: " + shortened_text(crossover.b, 36), "note halo", anchor);
   }
 }
 
@@ -290,8 +289,8 @@ Figure make_law_figure(const ReportData& data) {
       line = {{frame.x(group.means.back().x), frame.y(group.means.back().mean)}};
     }
     if (!line.empty()) {
-      labels.push_back({line.back().first, line.back().second, shortened_text(group.name, 22),
-                        group.css_class(), group.shape()});
+      labels.push_back(
+          {line.back().first, line.back().second, group.name, group.css_class(), group.shape()});
     }
   }
   draw_end_labels(picture, frame.right() + 16, frame.top, frame.bottom(), labels);

@@ -86,7 +86,7 @@ void draw(SvgPicture& picture, const PlotFrame& frame, const Tuning& tuning) {
     const TunedPoint& best = group.points[group.best];
     picture.text(frame.x(best.value), frame.y(best.loss) + 22, typeset_number(best.value, 3),
                  "note halo strong", TextAnchor::kMiddle);
-    labels.push_back({line.back().first, line.back().second, shortened_text(group.group->name, 22),
+    labels.push_back({line.back().first, line.back().second, group.group->name,
                       group.group->css_class(), group.group->shape()});
   }
   draw_end_labels(picture, frame.right() + 16, frame.top, frame.bottom(), labels);
@@ -139,7 +139,7 @@ Figure make_tuning_figure(const ReportData& data) {
   frame.x_title = field;
   frame.y_title = data.metric_title;
   frame.x_text = TickText::kPowerOfTen;
-  frame.place(74, 20, kWidth - 74 - 190, kHeight - 20 - 58);
+  frame.place(74, 20, kWidth - 74 - 16 - kLabelWidth, kHeight - 20 - 58);
   SvgPicture picture("figure-tuning", kWidth, kHeight, data.metric_name + " against " + field,
                      "One line per method over the values tried; the best is filled.");
   draw_axes(picture, frame);

@@ -56,12 +56,68 @@ void set_titles(ReportData& data) {
 
 }  // namespace
 
+namespace {
+
+// The brace that closes the one at `open`; text in quotes is passed over.
+std::size_t closing_brace(const std::string& value, std::size_t open) {
+  int depth = 0;
+  bool is_quoted = false;
+  for (std::size_t i = open; i < value.size(); ++i) {
+    if (value[i] == '\\' && is_quoted) {
+      ++i;
+    } else if (value[i] == '"') {
+      is_quoted = !is_quoted;
+    } else if (!is_quoted) {
+      depth += value[i] == '{' ? 1 : value[i] == '}' ? -1 : 0;
+      if (depth == 0) {
+        return i;
+      }
+    }
+  }
+  return std::string::npos;
+}
+
+// Braces that say nothing: not in a list, and nothing but others' ends follows them.
+std::vector<bool> idle_braces(const std::string& value) {
+  std::vector<bool> idle(value.size(), false);
+  int lists = 0;
+  bool is_quoted = false;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '\\' && is_quoted) {
+      ++i;
+    } else if (value[i] == '"') {
+      is_quoted = !is_quoted;
+    } else if (!is_quoted) {
+      lists += value[i] == '[' ? 1 : value[i] == ']' ? -1 : 0;
+      const std::size_t end =
+          value[i] == '{' && lists == 0 ? closing_brace(value, i) : std::string::npos;
+      if (end != std::string::npos && value.find_first_not_of("} ", end + 1) == std::string::npos) {
+        idle[i] = idle[end] = true;
+      }
+    }
+  }
+  return idle;
+}
+
+}  // namespace
+
 std::string axis_value_text(const std::string& value) {
+  const std::vector<bool> idle = idle_braces(value);
   std::string out;
-  for (const char c : value) {
-    if (c == '{' || c == '}' || c == ':' || c == '"' || c == ' ') {
-      out += out.empty() || out.back() == ' ' ? "" : " ";
+  bool is_quoted = false;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const char c = value[i];
+    if (c == '"') {
+      is_quoted = !is_quoted;
+    } else if (is_quoted) {  // a text of the user's
+      i += c == '\\' && i + 1 < value.size() ? 1 : 0;
+      out += value[i];
+    } else if (idle[i] || c == ':' || c == ' ') {
+      out += out.empty() || out.back() == ' ' || out.back() == '{' ? "" : " ";
     } else {
+      if (c == '}' && !out.empty() && out.back() == ' ') {
+        out.pop_back();
+      }
       out += c;
     }
   }

@@ -214,6 +214,31 @@ std::string shortened_text(const std::string& text, std::size_t length) {
   return characters <= length ? text : text.substr(0, cut) + kEllipsis;
 }
 
+std::vector<std::string> wrapped_text(const std::string& text, std::size_t length,
+                                      std::size_t most_lines) {
+  std::vector<std::string> lines;
+  std::string rest = text;
+  while (lines.size() + 1 < most_lines) {
+    std::size_t characters = 0;
+    std::size_t end = 0;  // byte offset behind `length` characters
+    for (; end < rest.size(); ++end) {
+      const bool begins = (static_cast<unsigned char>(rest[end]) & 0xC0U) != 0x80U;
+      if (begins && ++characters > length) {
+        break;
+      }
+    }
+    if (end == rest.size()) {
+      break;
+    }
+    const std::size_t space = rest.rfind(' ', end);
+    const bool has_space = space != std::string::npos && space > 0;
+    lines.push_back(rest.substr(0, has_space ? space : end));
+    rest = rest.substr(has_space ? space + 1 : end);
+  }
+  lines.push_back(shortened_text(rest, length));
+  return lines;
+}
+
 std::string capitalised(std::string text) {
   if (!text.empty() && text.front() >= 'a' && text.front() <= 'z') {
     text.front() = static_cast<char>(text.front() - 'a' + 'A');

@@ -29,6 +29,10 @@ namespace finescale {
 [[nodiscard]] std::string typeset_plural(double count, const std::string& noun);
 // At most `length` characters, the rest replaced by an ellipsis; never cuts inside a character.
 [[nodiscard]] std::string shortened_text(const std::string& text, std::size_t length);
+// Lines of at most `length` characters, broken between words where that is possible; what is left
+// after `most_lines` of them is cut as by shortened_text.
+[[nodiscard]] std::vector<std::string> wrapped_text(const std::string& text, std::size_t length,
+                                                    std::size_t most_lines);
 // "loss" -> "Loss".
 [[nodiscard]] std::string capitalised(std::string text);
 // Relative error of a loss from a root mean square deviation of its logarithm.

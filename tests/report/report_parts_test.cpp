@@ -146,6 +146,42 @@ TEST(RowGroup, IsTheAxesWithoutBudgetAndSeed) {
   EXPECT_EQ(row_x(row, "other"), std::nullopt);
 }
 
+TEST(AxisValueText, KeepsTheBracesThatSaySomething) {
+  EXPECT_EQ(axis_value_text("{full: {}}"), "full");
+  EXPECT_EQ(axis_value_text("{selective: {parameters: [q_proj, v_proj], layers: [1]}}"),
+            "selective parameters [q_proj, v_proj], layers [1]");
+  EXPECT_EQ(axis_value_text("{batch: {tokens: 4096}, schedule: {wsd: {decay: 0.2}}}"),
+            "batch {tokens 4096}, schedule wsd decay 0.2");
+  EXPECT_EQ(axis_value_text("[{mix: {parts: {a: 1}}}, {k_shot: {shots: 2}}]"),
+            "[{mix {parts {a 1}}}, {k_shot {shots 2}}]");
+  EXPECT_EQ(axis_value_text("{template: {prompt: \"Q: {prompt} \\\"A\\\":\"}}"),
+            "template prompt Q: {prompt} \"A\":");
+}
+
+TEST(WrappedText, BreaksBetweenWords) {
+  EXPECT_THAT(wrapped_text("lora rank 8", 22, 3), ElementsAre("lora rank 8"));
+  EXPECT_THAT(wrapped_text("selective parameters [q_proj, v_proj], layers [1, 2]", 22, 4),
+              ElementsAre("selective parameters", "[q_proj, v_proj],", "layers [1, 2]"));
+  EXPECT_THAT(wrapped_text("abcdefgh ij", 5, 3), ElementsAre("abcde", "fgh", "ij"));
+  EXPECT_THAT(wrapped_text("one two three", 5, 2), ElementsAre("one", "two \xE2\x80\xA6"));
+}
+
+TEST(EndLabels, LongNamesTakeLines) {
+  SvgPicture picture("p", 400, 200, "t", "d");
+  const std::string name = "selective parameters [q_proj, v_proj], layers [1, 2]";
+  draw_end_labels(picture, 150, 0, 180, {{40, 20, name, "s0", 0}, {40, 22, name, "s1", 1}});
+  const std::string svg = picture.finish();
+  EXPECT_EQ(XmlCheck(svg).fault(), "");
+  std::vector<double> heights;
+  for (std::size_t at = 0; (at = svg.find("<text", at)) != std::string::npos; ++at) {
+    heights.push_back(std::stod(svg.substr(svg.find(" y=\"", at) + 4)));
+  }
+  ASSERT_EQ(heights.size(), 6U);  // nothing was cut
+  EXPECT_TRUE(std::is_sorted(heights.begin(), heights.end()));
+  EXPECT_GE(heights[3] - heights[2], 17.9);
+  EXPECT_EQ(svg.find("\xE2\x80\xA6"), std::string::npos);
+}
+
 TEST(BudgetMeans, AreOverSeeds) {
   const ReportInput input = fixture_input();
   const ReportData data = make_report_data(input);
