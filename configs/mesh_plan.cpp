@@ -124,7 +124,9 @@ planner::ModelShape model_shape(const DecoderShape& model) {
 bool reads_base(const config::Method& method) {
   const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
   return !is_plain_lora && !method.has_ia3() && !method.has_allora() && !method.has_vera() &&
-         !method.has_bottleneck();
+         !method.has_bottleneck() && !method.has_prefix_tuning() &&
+         !(method.has_prompt_tuning() &&
+           method.prompt_tuning().prompt_tuning_init() == config::PROMPT_TUNING_INIT_RANDOM);
 }
 
 planner::Workload workload(const config::Train& train, const DecoderShape& model,

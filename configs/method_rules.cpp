@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "configs/chosen_tensors.h"
+#include "configs/method_shape.h"
 
 namespace finescale {
 
@@ -63,12 +65,41 @@ int smaller_side(const DecoderShape& model, std::string_view module) {
 
 }  // namespace
 
+namespace {
+
+void check_prefix(const config::Train& train, const std::string& path, const RuleReport& report) {
+  const config::PrefixTuning& prefix = train.method().prefix_tuning();
+  const std::string field = path + ".method.prefix_tuning.encoder_hidden_size";
+  report.require(!prefix.has_encoder_hidden_size() || prefix.prefix_projection(), field,
+                 field + " needs prefix_projection: true");
+}
+
+void check_prompt(const config::Train& train, const std::string& path, const RuleReport& report) {
+  const config::PromptTuning& prompt = train.method().prompt_tuning();
+  const std::string field = path + ".method.prompt_tuning.";
+  const bool has_text = prompt.has_prompt_tuning_init_text();
+  const bool has_ids = prompt.prompt_tuning_init_ids_size() > 0;
+  report.require(!has_text || !has_ids, field + "prompt_tuning_init_ids",
+                 field + "prompt_tuning_init_ids excludes prompt_tuning_init_text");
+  const char* const given = has_text ? "prompt_tuning_init_text" : "prompt_tuning_init_ids";
+  const bool is_text = prompt.prompt_tuning_init() == config::PROMPT_TUNING_INIT_TEXT;
+  report.require(is_text || !(has_text || has_ids), field + given,
+                 field + given + " needs prompt_tuning_init: text");
+  report.require(!is_text || has_text || has_ids, field + "prompt_tuning_init",
+                 field + "prompt_tuning_init: text has no text",
+                 "give prompt_tuning_init_text, or prompt_tuning_init_ids");
+}
+
+}  // namespace
+
 void check_method(const config::Train& train, const std::string& path, const RuleReport& report) {
   const Adapters adapters = adapters_of(train.method());
   const std::string field = path + ".method." + adapters.kind + ".target_modules";
   for (const std::string& module : adapters.modules) {
     report.require_known(kModules, module, field);
   }
+  check_prompt(train, path, report);
+  check_prefix(train, path, report);
   const std::string refresh = path + ".method.lift.refresh";
   const bool is_refreshed = train.method().lift().has_refresh();
   report.require(!is_refreshed || train.keep() != config::KEEP_BEST, refresh,
@@ -83,6 +114,44 @@ void check_method(const config::Train& train, const std::string& path, const Rul
       !moves || train.optimizer_state() == config::OPTIMIZER_STATE_FULL, path + ".optimizer_state",
       path + ".optimizer_state must be full: state moves from element to element of a mask",
       "leave it out: the state is small");
+}
+
+bool is_beside_weights(const config::Method& method) {
+  return method.has_bottleneck() || num_virtual_tokens(method) > 0;
+}
+
+std::optional<MethodFault> virtual_token_fault(const config::Method& method,
+                                               const DecoderShape& model, std::int64_t max_length) {
+  const std::int64_t count = num_virtual_tokens(method);
+  const std::int64_t all = count + max_length;
+  const auto number = [](std::int64_t value) { return std::to_string(value); };
+  if (count == 0) {
+    return std::nullopt;
+  }
+  if (all > model.max_positions) {
+    return MethodFault{"is " + number(count) + ", with data.max_length " + number(max_length) +
+                           " more than the model's " + number(model.max_positions) + " positions",
+                       "lower one of them"};
+  }
+  for (int layer = 0; layer < model.num_layers; ++layer) {
+    if (const int window = model.window_of_layer(layer); window > 0 && window < all) {
+      return MethodFault{"is " + number(count) + ", with data.max_length " + number(max_length) +
+                             " more than the model's window of " + number(window) +
+                             " tokens: not all would see them",
+                         "lower data.max_length, or choose another method"};
+    }
+  }
+  return std::nullopt;
+}
+
+void check_positions(const config::Train& train, const DecoderShape& model, std::int64_t max_length,
+                     const std::string& path, const RuleReport& report) {
+  const std::string field =
+      path + (train.method().has_prompt_tuning() ? ".method.prompt_tuning.num_virtual_tokens"
+                                                 : ".method.prefix_tuning.num_virtual_tokens");
+  if (const auto fault = virtual_token_fault(train.method(), model, max_length)) {
+    report.fail(field, field + " " + fault->message, fault->hint);
+  }
 }
 
 bool needs_reference(const config::Objective& objective) {
@@ -164,6 +233,14 @@ void check_method_fits(const config::Train& train, const DecoderShape& model,
   report.require(last <= model.num_layers, path + ".method.full.last_layers",
                  path + ".method.full.last_layers is " + std::to_string(last) +
                      ", must be <= " + std::to_string(model.num_layers) + ", the model's layers");
+  const config::PromptTuning& prompt = train.method().prompt_tuning();
+  for (int i = 0; i < prompt.prompt_tuning_init_ids_size(); ++i) {
+    const std::string ids = path + ".method.prompt_tuning.prompt_tuning_init_ids";
+    report.require(prompt.prompt_tuning_init_ids(i) < model.vocab_size,
+                   ids + "[" + std::to_string(i) + "]",
+                   ids + ": " + std::to_string(prompt.prompt_tuning_init_ids(i)) + ", must be < " +
+                       std::to_string(model.vocab_size) + ", the model's tokens");
+  }
   const Adapters adapters = adapters_of(train.method());
   if (adapters.kind.empty()) {
     return;
@@ -190,6 +267,12 @@ void check_method_on_mesh(const config::Train& train, const DecoderShape& model,
                           const RuleReport& report) {
   const std::optional<TensorChoice> choice = tensor_choice(train.method());
   const bool trains_table = choice && is_chosen(*choice, "model.embed_tokens.weight");
+  const bool is_projected = train.method().prefix_tuning().prefix_projection();
+  const std::string projection = path + ".method.prefix_tuning.prefix_projection";
+  report.require(!is_projected || mesh.pipeline() == 1, projection,
+                 projection + " makes the keys of all layers in one network: mesh.pipeline is " +
+                     std::to_string(mesh.pipeline()) + ", must be 1",
+                 "leave it out: keys and values train themselves");
   report.require(!trains_table || !model.tied || mesh.pipeline() == 1, path + ".method",
                  path + ".method trains the embedding, which is also the head: mesh.pipeline is " +
                      std::to_string(mesh.pipeline()) + ", must be 1",

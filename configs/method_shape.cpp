@@ -141,6 +141,18 @@ planner::Choice choice_of(const config::Method& method, const DecoderShape& mode
 
 }  // namespace
 
+namespace {
+
+// Of a prefix's network; 0: there is none.
+std::int64_t encoder_width(const config::PrefixTuning& config, const DecoderShape& model) {
+  if (!config.prefix_projection()) {
+    return 0;
+  }
+  return config.has_encoder_hidden_size() ? config.encoder_hidden_size() : model.key();
+}
+
+}  // namespace
+
 planner::MethodShape method_shape(const config::Method& method, const DecoderShape& model) {
   planner::MethodShape shape;
   switch (method.kind_case()) {
@@ -169,6 +181,18 @@ planner::MethodShape method_shape(const config::Method& method, const DecoderSha
       shape.targets = {};
       shape.branch_width = method.bottleneck().width();
       shape.branches = method.bottleneck().place() == config::BOTTLENECK_PLACE_BOTH ? 2 : 1;
+      break;
+    case config::Method::kPromptTuning:
+      shape.trains_base = false;
+      shape.targets = {};
+      shape.virtual_tokens = method.prompt_tuning().num_virtual_tokens();
+      shape.virtual_rows = true;
+      break;
+    case config::Method::kPrefixTuning:
+      shape.trains_base = false;
+      shape.targets = {};
+      shape.virtual_tokens = method.prefix_tuning().num_virtual_tokens();
+      shape.encoder_width = encoder_width(method.prefix_tuning(), model);
       break;
     case config::Method::kIa3:
       shape.trains_base = false;
@@ -208,6 +232,27 @@ void add_branches(const planner::MethodShape& shape, const DecoderShape& model,
   }
 }
 
+void add_virtual_tokens(const planner::MethodShape& shape, const DecoderShape& model,
+                        std::vector<LogicalShape>& tensors) {
+  if (shape.virtual_rows) {
+    tensors.push_back({"model.embed_prompt", shape.virtual_tokens, model.hidden_size});
+    return;
+  }
+  if (const std::int64_t width = shape.encoder_width; width > 0) {
+    const std::int64_t rows = 2 * std::int64_t{model.num_layers} * model.key();
+    tensors.push_back({"model.embed_prefix", shape.virtual_tokens, model.key()});
+    tensors.push_back({"model.embed_prefix", width, model.key()});
+    tensors.push_back({"model.embed_prefix", width, 0});
+    tensors.push_back({"model.embed_prefix", rows, width});
+    tensors.push_back({"model.embed_prefix", rows, 0});
+    return;
+  }
+  for (int i = 0; i < 2 * model.num_layers && shape.virtual_tokens > 0; ++i) {
+    tensors.push_back({"model.layers." + std::to_string(i / 2) + ".prefix", shape.virtual_tokens,
+                       std::int64_t{model.key()}});
+  }
+}
+
 // What an adapter method puts on a matrix.
 void add_adapters(const LogicalShape& matrix, const planner::MethodShape& shape,
                   std::vector<LogicalShape>& tensors) {
@@ -241,6 +286,7 @@ std::vector<LogicalShape> updated_tensors(const config::Method& method, const De
   const auto chosen = trained_tensors(method, model);
   std::vector<LogicalShape> tensors;
   add_branches(shape, model, tensors);
+  add_virtual_tokens(shape, model, tensors);
   for (const LogicalShape& tensor : chosen ? *chosen : logical_tensors(model)) {
     if (method.has_lift()) {
       tensors.push_back({tensor.name, lift_count(method.lift(), tensor.rows, tensor.columns), 0});
@@ -262,6 +308,13 @@ std::vector<LogicalShape> updated_tensors(const config::Method& method, const De
 }
 
 }  // namespace
+
+std::int64_t num_virtual_tokens(const config::Method& method) {
+  if (method.has_prompt_tuning()) {
+    return method.prompt_tuning().num_virtual_tokens();
+  }
+  return method.has_prefix_tuning() ? method.prefix_tuning().num_virtual_tokens() : 0;
+}
 
 double whole_elements(const config::Train& train, const DecoderShape& model) {
   const bool is_muon = train.optimizer().has_muon();

@@ -11,6 +11,8 @@ namespace finescale {
 // Throws kConfig when the method trains nothing of the model.
 [[nodiscard]] planner::MethodShape method_shape(const config::Method& method,
                                                 const DecoderShape& model);
+// Virtual tokens that the method puts in front of every example: they take positions of the model.
+[[nodiscard]] std::int64_t num_virtual_tokens(const config::Method& method);
 // Elements that an update rule has of whole tensors, on every rank: the largest of them, of muon
 // its next values and two squares of the smaller side, of adafactor means of rows and columns of
 // all.

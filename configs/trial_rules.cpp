@@ -175,6 +175,7 @@ void TrialRules::check_methods_fit(const DecoderShape& model) const {
   for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
     const config::Train& train = sweep_.trial().stages(i).train();
     check_method_fits(train, model, stage_path(i) + ".train", *this);
+    check_positions(train, model, sweep_.data().max_length(), stage_path(i) + ".train", *this);
     check_method_on_mesh(train, model, sweep_.mesh(), stage_path(i) + ".train", *this);
     check_patterns_fit(sweep_.trial().stages(i).transform(), model, stage_path(i) + ".transform",
                        *this);
@@ -307,9 +308,11 @@ void TrialRules::check_transform_input(const config::Stage& stage, const StageLi
     require(model >= 0 || is_base_trained, path, path + ".transform changes untrained weights",
             "give base.model or base.pretrain, or name train stages in from");
     const bool has_network =
-        model >= 0 && sweep_.trial().stages(model).train().method().has_bottleneck();
+        model >= 0 && is_beside_weights(sweep_.trial().stages(model).train().method());
     require(!has_network, path,
-            path + ".transform changes weights, and a bottleneck adapter is a network beside them",
+            path +
+                ".transform changes weights, and its method's adapter is a network or virtual "
+                "tokens beside them, no change of a matrix",
             "name stages of other methods");
   }
   check_transform(stage.transform(), static_cast<int>(link.models.size()), path + ".transform",

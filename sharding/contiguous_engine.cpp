@@ -25,7 +25,8 @@ class ContiguousEngine final : public GradientEngine {
         arena_(parts_.memory.stream, MemoryPurpose::kGradients) {
     FS_CHECK(parts_.dtype == DType::kF32 || parts_.dtype == DType::kF64,
              "gradients are f32 or f64");
-    FS_CHECK(size_ > 0 && parts_.max_micro_batches > 0, "nothing to sum");
+    // A piece of a pipeline may have nothing that trains: its sums are empty.
+    FS_CHECK(size_ >= 0 && parts_.max_micro_batches > 0, "nothing to sum");
     const ReducerMemory memory =
         contiguous_memory(parts_.plan, parts_.group->rank(), parts_.max_micro_batches);
     arena_.reserve(static_cast<std::size_t>(needs_.own_buffers) *

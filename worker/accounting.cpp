@@ -37,9 +37,11 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
                sum_attended;
   }
   const bool trains_base = method.has_full();
+  const auto virtual_tokens = static_cast<double>(num_virtual_tokens(method));
+  const double multiplied_adapters =  // virtual tokens are attended to
+      trains_base || virtual_tokens > 0 ? 0 : static_cast<double>(adapter_parameters);
   const double passes = trains_base ? 6 : 4;
-  double per_token =
-      passes * parameters + (trains_base ? 0 : 6.0 * static_cast<double>(adapter_parameters));
+  double per_token = passes * parameters + 6.0 * multiplied_adapters;
   if (method.has_vera()) {  // random matrices beside few parameters
     const planner::ModelShape model = model_shape(shape);
     per_token =
@@ -58,7 +60,8 @@ double train_flops(const ModelLayout& layout, const config::Method& method,
   }
   return static_cast<double>(tokens) * per_token +
          static_cast<double>(labels) * head_passes * head +
-         attention * static_cast<double>(shape.query()) * sum_attended;
+         attention * static_cast<double>(shape.query()) *
+             (sum_attended + 2 * virtual_tokens * static_cast<double>(tokens));
 }
 
 double forward_flops(const DecoderShape& shape, std::int64_t tokens, std::int64_t labels,

@@ -18,7 +18,8 @@ namespace finescale {
 // base trains: tokens x 6 P + labels x 6 V C; frozen: tokens x (4 P + 6 P_adapter) + labels x 4 V
 // C. Both: 6 L H D times the sum of attended() over the examples. last_layers: the others go
 // forward only, 2 P and a third of attention; a tied head is frozen with its embedding. Chosen
-// tensors: what is multiplied, see backward_work.
+// tensors: what is multiplied, see backward_work. Virtual tokens: the pairs of every token with
+// them besides; their own way through the layers is not counted, they are no tokens of a batch.
 [[nodiscard]] double train_flops(const ModelLayout& layout, const config::Method& method,
                                  std::int64_t adapter_parameters, std::int64_t tokens,
                                  std::int64_t labels, double sum_attended);

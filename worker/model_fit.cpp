@@ -4,6 +4,7 @@
 #include <string>
 
 #include "configs/decoder.h"
+#include "configs/method_rules.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -22,6 +23,14 @@ void check_model_fits(const config::ModelConfig& model, const Tokenizer& tokeniz
                     ", must be <= the model's " + std::to_string(shape.max_positions) +
                     " positions",
                 "data.max_length", "set data.max_length");
+  }
+}
+
+void check_virtual_tokens(const config::Method& method, const config::ModelConfig& model,
+                          const config::DataRules& rules) {
+  if (const auto fault = virtual_token_fault(method, decoder_shape(model), rules.max_length())) {
+    throw Error(ErrorKind::kConfig, "num_virtual_tokens " + fault->message, "train.method",
+                fault->hint);
   }
 }
 

@@ -12,6 +12,9 @@ namespace finescale {
 // than the model's positions.
 void check_model_fits(const config::ModelConfig& model, const Tokenizer& tokenizer,
                       const config::DataRules& rules);
+// The same with what the method puts in front of every example.
+void check_virtual_tokens(const config::Method& method, const config::ModelConfig& model,
+                          const config::DataRules& rules);
 // The same when a teacher has another vocabulary than its pupil, or too few positions.
 void check_teacher_fits(const config::ModelConfig& teacher, const config::ModelConfig& pupil,
                         const config::DataRules& rules);

@@ -14,6 +14,7 @@
 #include "worker/measured_model.h"
 #include "worker/model_fit.h"
 #include "worker/precision.h"
+#include "worker/prompt_text.h"
 #include "worker/train_loop.h"
 #include "worker/trunk.h"
 
@@ -102,10 +103,12 @@ class TrainStage {
       base_ = copy_.get();
     }
     check_model_fits(base_->config, *tokenizer_, spec_.rules());
+    check_virtual_tokens(spec_.train().method(), base_->config, spec_.rules());
     check_data(*objective, *data_);
     loader_ = std::make_unique<TrainLoader>(*data_, spec_.train(), spec_.seed());
     end_ = spec_.trunk() ? trunk_end(*loader_, spec_.train()) : loader_->num_steps();
-    model_ = std::make_unique<TrainModel>(engine_, *base_, spec_.train(), spec_.seed(), *loader_);
+    model_ = std::make_unique<TrainModel>(
+        engine_, *base_, with_prompt_ids(spec_.train(), *tokenizer_), spec_.seed(), *loader_);
     if (!model_->method().changes_base() && base_->key.empty()) {
       throw Error(ErrorKind::kConfig, "an adapter needs a trained base", "base",
                   "give base.model or base.pretrain");

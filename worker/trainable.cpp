@@ -98,8 +98,17 @@ void Trainable::update(const Stream& stream, const UpdateStep& step) {
 UnitEvents Trainable::training_events() const {
   const ModelLayout& layout = base_->layout;
   if (!method_->trains_base()) {
-    return method_->changes_base() ? unit_events(layout, backward_units())
-                                   : unit_events(layout, Trains::kAdapters);
+    if (method_->changes_base()) {
+      return unit_events(layout, backward_units());
+    }
+    // Something of the method in front of the layers: then gradients go on to there.
+    const bool trains_front =
+        layout.part().has_embedding && method_->trainable().units().front().size() > 0;
+    const bool has_rows = method_->adapters().virtual_tokens.go_through;
+    return trains_front
+               ? unit_events(layout, BackwardUnits{.positions = has_rows && layout.has_positions(),
+                                                   .embedding = true})
+               : unit_events(layout, Trains::kAdapters);
   }
   int first = 0;  // layer that trains
   while (first < layout.num_layers() && !method_->trains_unit(layout.layer_unit(first))) {

@@ -12,6 +12,7 @@
 #include "kernels/gelu.h"
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
+#include "kernels/prefix_attention.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -121,6 +122,23 @@ void add_attention(const Model& m) {
     attention_backward(Stream(), shape, (*a)[3].view(), part(0, 0), part(0, 1), part(0, 2),
                        (*a)[1].view(), (*a)[2].view(), *segments, part(4, 0), part(4, 1),
                        part(4, 2));
+  });
+  // Keys and values of 20 virtual tokens; the second [T, 20] and [T, H] are scratch and sums.
+  constexpr std::int64_t kPrefix = 20;
+  auto p = arrays(Shape{kPrefix, 2 * m.C}, Shape{m.T, kPrefix}, Shape{m.T, kPrefix},
+                  Shape{m.T, m.H}, Shape{kPrefix, 2 * m.C});
+  const auto half = [=](std::size_t which, std::int64_t i) {
+    return (*p)[which].view().columns(i * m.C, (i + 1) * m.C);
+  };
+  const double seen = 2 * 2 * d(m.T) * d(kPrefix) * d(m.C);
+  add("prefix_attention_forward" + at, {seen, size(3 * m.T * m.C)}, [=] {
+    prefix_attention_forward(Stream(), shape, part(0, 0), half(0, 0), half(0, 1), (*p)[1].view(),
+                             (*a)[1].view(), (*a)[2].view());
+  });
+  add("prefix_attention_backward" + at, {2.5 * seen, size(4 * m.T * m.C)}, [=] {
+    prefix_attention_backward(Stream(), shape, (*a)[3].view(), part(0, 0), half(0, 0), half(0, 1),
+                              (*a)[2].view(), (*p)[3].view(), (*p)[1].view(), (*p)[2].view(),
+                              {part(4, 0), half(4, 0), half(4, 1)});
   });
 }
 

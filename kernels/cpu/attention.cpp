@@ -23,6 +23,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/math-inl.h"
+#include "kernels/prefix_attention.h"
 
 #ifndef FINESCALE_ATTENTION_TASK
 #define FINESCALE_ATTENTION_TASK
@@ -33,6 +34,7 @@ struct AttentionTask {
   const AttentionShape* shape = nullptr;
   TensorView q, k, v, out, lse;
   TensorView dout, dq, dk, dv;  // backward only
+  TensorView delta;             // empty: it follows from the segment
   std::int64_t begin = 0;       // segment
   std::int64_t end = 0;
   int kv_head = 0;
@@ -69,6 +71,7 @@ struct Tile {
   const T* dout[kMostLanes];
   T* out[kMostLanes];  // or dq
   T lse[kMostLanes];
+  T delta[kMostLanes];
   std::int64_t head, first, rows, low, high;
 };
 
@@ -100,6 +103,7 @@ Tile<T> tile_of(const AttentionTask& task, std::int64_t head, std::int64_t first
     // exp(s - inf) = 0: a lane without a query weighs nothing.
     tile.lse[i] =
         there && backward ? rows_of<T>(task.lse, row, head)[0] : std::numeric_limits<T>::infinity();
+    tile.delta[i] = there && !task.delta.empty() ? rows_of<T>(task.delta, row, head)[0] : T(0);
   }
   return tile;
 }
@@ -223,6 +227,9 @@ void backward_tile(const AttentionTask& task, const Tile<T>& tile, AttentionScra
                 hn::StoreU(dp, d, ds + (n - tile.low) * lanes);
                 delta = hn::MulAdd(hn::LoadU(d, p + (n - tile.low) * lanes), dp, delta);
               });
+  if (!task.delta.empty()) {  // more than the segment was seen
+    delta = hn::LoadU(d, tile.delta);
+  }
   for (std::int64_t n = 0; n < tile.high - tile.low; ++n) {
     const auto weight = hn::Mul(hn::LoadU(d, p + n * lanes), scale);
     hn::StoreU(hn::Mul(weight, hn::Sub(hn::LoadU(d, ds + n * lanes), delta)), d, ds + n * lanes);
@@ -296,6 +303,7 @@ void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, co
                                       .dq = {},
                                       .dk = {},
                                       .dv = {},
+                                      .delta = {},
                                       .begin = segments[segment],
                                       .end = segments[segment + 1],
                                       .kv_head = static_cast<int>(item % kv_heads)};
@@ -303,32 +311,62 @@ void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, co
                  });
 }
 
+namespace {
+
+// `whole`: of all segments and heads.
+void run_backward(const AttentionTask& whole, std::span<const std::int32_t> segments) {
+  ensure_isa();
+  const std::int64_t kv_heads = whole.shape->num_kv_heads;
+  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
+                 [&](std::int64_t item) {
+                   const auto segment = static_cast<std::size_t>(item / kv_heads);
+                   AttentionTask task = whole;
+                   task.begin = segments[segment];
+                   task.end = segments[segment + 1];
+                   task.kv_head = static_cast<int>(item % kv_heads);
+                   HWY_DYNAMIC_DISPATCH(backward)(task);
+                 });
+}
+
+}  // namespace
+
 void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
                         const TensorView& dout, const TensorView& q, const TensorView& k,
                         const TensorView& v, const TensorView& out, const TensorView& lse,
                         std::span<const std::int32_t> segments, const TensorView& dq,
                         const TensorView& dk, const TensorView& dv,
                         const TensorView& /*on_device*/) {
-  ensure_isa();
-  const std::int64_t kv_heads = shape.num_kv_heads;
-  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
-                 [&](std::int64_t item) {
-                   const auto segment = static_cast<std::size_t>(item / kv_heads);
-                   AttentionTask task{.shape = &shape,
-                                      .q = q,
-                                      .k = k,
-                                      .v = v,
-                                      .out = out,
-                                      .lse = lse,
-                                      .dout = dout,
-                                      .dq = dq,
-                                      .dk = dk,
-                                      .dv = dv,
-                                      .begin = segments[segment],
-                                      .end = segments[segment + 1],
-                                      .kv_head = static_cast<int>(item % kv_heads)};
-                   HWY_DYNAMIC_DISPATCH(backward)(task);
-                 });
+  AttentionTask task;
+  task.shape = &shape;
+  task.q = q;
+  task.k = k;
+  task.v = v;
+  task.out = out;
+  task.lse = lse;
+  task.dout = dout;
+  task.dq = dq;
+  task.dk = dk;
+  task.dv = dv;
+  run_backward(task, segments);
+}
+
+void attention_backward_given(const Stream& /*stream*/, const AttentionShape& shape,
+                              const TensorView& dout, const TensorView& q, const TensorView& k,
+                              const TensorView& v, const TensorView& lse, const TensorView& delta,
+                              std::span<const std::int32_t> segments, const TensorView& dq,
+                              const TensorView& dk, const TensorView& dv) {
+  AttentionTask task;
+  task.shape = &shape;
+  task.q = q;
+  task.k = k;
+  task.v = v;
+  task.lse = lse;
+  task.dout = dout;
+  task.dq = dq;
+  task.dk = dk;
+  task.dv = dv;
+  task.delta = delta;
+  run_backward(task, segments);
 }
 
 }  // namespace finescale::cpu

@@ -17,6 +17,7 @@
 #include "kernels/layernorm.h"
 #include "kernels/lion.h"
 #include "kernels/packed_moments.h"
+#include "kernels/prefix_attention.h"
 #include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
@@ -66,6 +67,10 @@ decltype(finescale::embedding_gather_gradient) embedding_gather_gradient;
 decltype(finescale::add_rows) add_rows;
 decltype(finescale::attention_forward) attention_forward;
 decltype(finescale::attention_backward) attention_backward;
+decltype(finescale::attention_backward_given) attention_backward_given;
+decltype(finescale::attention_delta) attention_delta;
+decltype(finescale::prefix_attention_forward) prefix_attention_forward;
+decltype(finescale::prefix_attention_backward) prefix_attention_backward;
 decltype(finescale::cache_store) cache_store;
 decltype(finescale::cached_attention) cached_attention;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;

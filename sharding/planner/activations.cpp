@@ -32,6 +32,7 @@ struct Widths {
     multiplied = w.method.inputs[6] ? inner : 0;
     branch = static_cast<double>(w.method.branch_width) / t;
     branches = w.method.branches;
+    seen = static_cast<double>(w.method.virtual_tokens);
   }
   double all, own, norm, query, key, inner, heads;
   double low;           // x A^T of all targets
@@ -40,6 +41,7 @@ struct Widths {
   double branch = 0;    // inside a network beside the stream, and how many a layer has
   double branches = 0;
   double multiplied = 0;  // inputs behind theirs
+  double seen = 0;        // virtual tokens that every token sees
 };
 
 // Buffers for gradients of activations and for what others send, by width; a block goes from one
@@ -50,7 +52,7 @@ double backward_pool(const Widths& w, int tensor) {
                   // one sum of all rows; the stream, a norm's output, what the other ranks send
                   : w.all + (tensor + 1) * w.own + w.query;
   return stream + (w.query + 2 * w.key) + w.inner + w.low + w.scaled + w.multiplied + w.branch +
-         (w.branches > 0 && tensor > 1 ? w.own : 0);
+         (w.branches > 0 && tensor > 1 ? w.own : 0) + (w.seen > 0 ? 2 * w.seen + w.heads : 0);
 }
 
 }  // namespace
@@ -114,10 +116,11 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
       head = 0;
       break;
   }
-  const double pool =
-      training ? backward_pool(w, t) : w.multiplied + (t > 1 ? w.all + (t - 1) * w.own : 0);
+  const double pool = training ? backward_pool(w, t)
+                               : w.multiplied + w.seen + (t > 1 ? w.all + (t - 1) * w.own : 0);
   TapeElements elements;
-  elements.activations = (kept + head + pool) * static_cast<double>(tokens);
+  elements.activations =
+      (kept + head + pool) * static_cast<double>(tokens + workload.method.rows());
   if (piece.has_head) {
     const double vocab = static_cast<double>(workload.model.vocab) / t;
     const auto rows = static_cast<double>(logits_rows(workload, plan, tokens, on_gpu));

@@ -125,7 +125,8 @@ class Piece {
           size(choice->final), 0);
     }
     if (!w_.method.trains_base) {
-      return units(0, 0, w_.method.adapters_of_layer(model(), tensor()), 0, 0, true);
+      return units(w_.method.prompt_elements(model()), 0,
+                   w_.method.adapters_of_layer(model(), tensor()), 0, 0, true);
     }
     if (!trains_table()) {  // nor a tied head
       return units(0, 0, model().layer(tensor()), model().norm(), head(), true);

@@ -64,7 +64,8 @@ class Model {
   // Elements of the first stage, which holds the embedding.
   [[nodiscard]] double trained() const {
     return local_layers(0) * trained_layer() +
-           (w_.method.trains_base ? static_cast<double>(m_.embedding(axes_.tensor)) : 0);
+           static_cast<double>(w_.method.trains_base ? m_.embedding(axes_.tensor)
+                                                     : w_.method.prompt_elements(m_));
   }
   [[nodiscard]] double held() const {
     return local_layers(0) * static_cast<double>(m_.layer(axes_.tensor)) +
@@ -72,10 +73,12 @@ class Model {
   }
 
   [[nodiscard]] double gemm_seconds(double elements) const {  // of one pass over the matrices
-    return 2 * tokens_ * elements / machine_.gemm_rate(tokens_);
+    const double rows = tokens_ + static_cast<double>(w_.method.rows());
+    return 2 * rows * elements / machine_.gemm_rate(rows);
   }
   [[nodiscard]] double attention_seconds() const {  // forward, causal
-    return 2 * tokens_ * w_.batch.context * static_cast<double>(m_.query()) / axes_.tensor /
+    const double seen = w_.batch.context + 2 * static_cast<double>(w_.method.virtual_tokens);
+    return 2 * tokens_ * seen * static_cast<double>(m_.query()) / axes_.tensor /
            machine_.attention_flops_per_s;
   }
   // One micro-batch after the other through all stages, the slowest of which counts.

@@ -43,7 +43,8 @@ std::int64_t MethodShape::trained(const ModelShape& model, int tensor) const {
   if (choice) {
     return choice->elements(model, tensor);
   }
-  return trains_base ? model.parameters() : model.layers * adapters_of_layer(model, tensor);
+  return trains_base ? model.parameters()
+                     : model.layers * adapters_of_layer(model, tensor) + prompt_elements(model);
 }
 
 std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor) const {
@@ -51,7 +52,9 @@ std::int64_t MethodShape::adapters_of_layer(const ModelShape& model, int tensor)
     return 0;
   }
   const std::array<Sides, 7> modules = modules_of(model, tensor);
-  std::int64_t elements = branch_width * model.hidden * 2 * branches;
+  std::int64_t elements =
+      branch_width * model.hidden * 2 * branches +
+      (virtual_rows || encoder_width > 0 ? 0 : virtual_tokens * 2 * model.local_key(tensor));
   for (std::size_t i = 0; i < modules.size(); ++i) {
     if (is_scaled) {
       elements += targets[i] && modules[i].out > 0 ? rank + modules[i].out : 0;
@@ -86,6 +89,9 @@ std::int64_t MethodShape::projected_columns() const noexcept {
 }
 
 double MethodShape::forward_products(const ModelShape& model, int tensor) const {
+  if (virtual_tokens > 0) {  // they are attended to
+    return 0;
+  }
   if (!is_scaled) {
     return static_cast<double>(adapters_of_layer(model, tensor) +
                                constants_of_layer(model, tensor));
@@ -104,6 +110,9 @@ double MethodShape::forward_products(const ModelShape& model, int tensor) const 
 
 // Of a branch that trains forward, for its input, and for itself; A of a scaled one is left out.
 double MethodShape::products(const ModelShape& model) const {
+  if (virtual_tokens > 0) {
+    return 0;
+  }
   if (!is_scaled) {
     return 3.0 * static_cast<double>(adapters_of_layer(model)) +
            2.0 * static_cast<double>(constants_of_layer(model));
@@ -124,7 +133,9 @@ std::int64_t MethodShape::random_elements(const ModelShape& model) const {
     widest = std::max(widest, targets[i] ? modules[i].in : 0);
     tallest = std::max(tallest, targets[i] ? modules[i].out : 0);
   }
-  return rank * (widest + tallest);
+  const std::int64_t made =  // and the network's inner values, with their gradients
+      encoder_width > 0 ? 2 * virtual_tokens * (encoder_width + 2 * model.layers * model.key()) : 0;
+  return rank * (widest + tallest) + made;
 }
 
 std::int64_t MethodShape::made_elements(const ModelShape& model, int tensor) const {
@@ -236,7 +247,8 @@ double useful_flops(const Workload& w) {
   const auto frozen = static_cast<double>(w.method.frozen_layers(m));  // 2 instead of 6
   const double per_token =
       (passes * layers - 4 * frozen) * static_cast<double>(m.layer_matrices()) + 2 * adapters +
-      (6 * layers - 4 * frozen) * static_cast<double>(m.query()) * w.batch.context;
+      (6 * layers - 4 * frozen) * static_cast<double>(m.query()) *
+          (w.batch.context + 2 * static_cast<double>(w.method.virtual_tokens));
   const double head = w.method.last_layers > 0 && m.tied ? 4 : passes;
   return teacher_flops(w) + w.batch.tokens * (per_token + w.batch.label_fraction * head *
                                                               static_cast<double>(m.embedding()));

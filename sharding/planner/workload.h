@@ -110,7 +110,10 @@ struct MethodShape {
   bool is_scaled = false;         // the branch is random and common to all, its diagonals train
   std::int64_t branch_width = 0;  // of networks behind the sublayers of a layer
   int branches = 0;
-  double block_bytes = 0;  // of 64 elements of a layer's matrices; 0: these are whole
+  std::int64_t virtual_tokens = 0;  // in front of every segment; their keys and values train
+  bool virtual_rows = false;        // instead their embeddings: a micro-batch has so many rows more
+  std::int64_t encoder_width = 0;   // or a network that makes them, of this width inside; 0: none
+  double block_bytes = 0;           // of 64 elements of a layer's matrices; 0: these are whole
   std::array<bool, 7> targets = {true, true, true, true, true, true, true};
   std::array<bool, 7> outputs = {};  // whose outputs, and whose inputs, are multiplied by vectors
   std::array<bool, 7> inputs = {};
@@ -138,6 +141,16 @@ struct MethodShape {
   [[nodiscard]] std::int64_t projected_columns() const noexcept;
   // With block_bytes: of the matrices of a layer on one tensor rank.
   [[nodiscard]] double quantised_bytes(const ModelShape& model, int tensor = 1) const;
+  // What trains of virtual tokens in front of the layers: embeddings, and the network behind them;
+  // whole on every tensor rank.
+  [[nodiscard]] std::int64_t prompt_elements(const ModelShape& model) const noexcept {
+    const std::int64_t embeddings = virtual_tokens * (virtual_rows ? model.hidden : model.key());
+    const std::int64_t network =
+        encoder_width * (model.key() + 1) + 2 * model.layers * model.key() * (encoder_width + 1);
+    return virtual_rows ? embeddings : encoder_width > 0 ? embeddings + network : 0;
+  }
+  // Rows of a micro-batch besides its tokens.
+  [[nodiscard]] std::int64_t rows() const noexcept { return virtual_rows ? virtual_tokens : 0; }
   // What trains of the whole model.
   [[nodiscard]] std::int64_t trained(const ModelShape& model, int tensor = 1) const;
   // The base's values change.

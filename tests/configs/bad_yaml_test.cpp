@@ -45,7 +45,8 @@ TEST_F(BadYaml, KeysAndKinds) {
        "sweep.yaml:9:3: unknown key data.max_lenght, did you mean max_length?"},
       {12, "    - train: {method: lara}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"lara\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck, did you mean lora?"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck, "
+       "prompt_tuning, prefix_tuning, did you mean lora?"},
       {12, "    - train: {method: {lora: {rnak: 4}}}",
        "sweep.yaml:12:31: unknown key trial.stages[0].train.method.lora.rnak, did you mean rank?"},
       {12, "    - train: {method: {full: {}, lora: {}}}",
@@ -53,7 +54,8 @@ TEST_F(BadYaml, KeysAndKinds) {
        "trial.stages[0].train.method.full: give one of them"},
       {12, "    - train: {method: 4}",
        "sweep.yaml:12:23: trial.stages[0].train.method is \"4\", must be one of full, lora, "
-       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck"},
+       "dora, allora, ia3, selective, bitfit, qlora, lift, vera, bottleneck, "
+       "prompt_tuning, prefix_tuning"},
       {12, "    - train: {method: [lora]}",
        "sweep.yaml:12:23: trial.stages[0].train.method is a list, must be a mapping"},
       {12, "    - train: {batch: {tokens: 4, examples: 4}}",
@@ -181,6 +183,23 @@ TEST_F(BadYaml, RulesBetweenFields) {
       {12, "    - train: {method: {full: {last_layers: 3}}}",
        "sweep.yaml:12:44: trial.stages[0].train.method.full.last_layers is 3, must be <= 2, the "
        "model's layers"},
+      {12, "    - train: {method: {prompt_tuning: {num_virtual_tokens: 2040}}}",
+       "sweep.yaml:12:60: trial.stages[0].train.method.prompt_tuning.num_virtual_tokens is 2040, "
+       "with data.max_length 64 more than the model's 2048 positions"},
+      {12, "    - train: {method: {prompt_tuning: {prompt_tuning_init: text}}}",
+       "sweep.yaml:12:60: trial.stages[0].train.method.prompt_tuning.prompt_tuning_init: text has "
+       "no text"},
+      {12, "    - train: {method: {prompt_tuning: {prompt_tuning_init_text: hello}}}",
+       "sweep.yaml:12:65: trial.stages[0].train.method.prompt_tuning.prompt_tuning_init_text needs "
+       "prompt_tuning_init: text"},
+      {12,
+       "    - train: {method: {prompt_tuning: {prompt_tuning_init: text, prompt_tuning_init_ids: "
+       "[1, 600]}}}",
+       "sweep.yaml:12:94: trial.stages[0].train.method.prompt_tuning.prompt_tuning_init_ids: 600, "
+       "must be < 512, the model's tokens"},
+      {12, "    - train: {method: {prefix_tuning: {encoder_hidden_size: 8}}}",
+       "sweep.yaml:12:61: trial.stages[0].train.method.prefix_tuning.encoder_hidden_size needs "
+       "prefix_projection: true"},
       {12, "    - train: {method: {selective: {parameters: [q_prj]}}}",
        "sweep.yaml:12:49: trial.stages[0].train.method.selective.parameters: the model has no "
        "tensor q_prj, "

@@ -113,6 +113,13 @@ inline void choose(const Kind& kind, Message& oneof) {
       chosen->GetReflection()->AddString(chosen, names, name);
     }
   }
+  if (const FieldDescriptor* count = type.FindFieldByName("num_virtual_tokens"); count != nullptr) {
+    chosen->GetReflection()->SetInt32(chosen, count, 3);
+  }
+  if (const FieldDescriptor* ids = type.FindFieldByName("prompt_tuning_init_ids"); ids != nullptr) {
+    chosen->GetReflection()->AddInt32(chosen, ids, 9);
+    chosen->GetReflection()->AddInt32(chosen, ids, 4);
+  }
   if (kind.adjust) {
     kind.adjust(*chosen);
   }
@@ -312,6 +319,17 @@ class TrainedRun {
   std::unique_ptr<TrainModel> model;
   std::vector<double> losses;  // and norms
 };
+
+// Everything that a run trains: values by path, where they lie.
+inline std::vector<CheckpointTensor> trained(TrainModel& model) {
+  std::vector<CheckpointTensor> values;
+  for (CheckpointTensor& tensor : model.owned_for_reading(false)) {
+    if (tensor.path.starts_with("/model/") || tensor.path.starts_with("/adapter/")) {
+      values.push_back(std::move(tensor));
+    }
+  }
+  return values;
+}
 
 // All numbers of a checkpoint, in double precision, by path.
 inline std::map<std::string, std::vector<double>> numbers_of(const std::string& path) {

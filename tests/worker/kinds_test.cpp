@@ -11,33 +11,17 @@
 
 #include <gtest/gtest.h>
 
-#include "configs/canonical.h"
 #include "configs/mesh_plan.h"
 #include "configs/schema/options.pb.h"
 #include "core/error.h"
 #include "core/files.h"
-#include "kernels/cross_entropy.h"
 #include "sharding/planner/memory.h"
 #include "tests/worker/kind_fixture.h"
 #include "worker/base_model.h"
-#include "worker/checkpoint_tensors.h"
-#include "worker/eval/generate.h"
-#include "worker/import/adapter.h"
 #include "worker/tool/measured_steps.h"
 
 namespace finescale::kind_test {
 namespace {
-
-// Everything that a run trains: values by path, where they lie.
-std::vector<CheckpointTensor> trained(TrainModel& model) {
-  std::vector<CheckpointTensor> values;
-  for (CheckpointTensor& tensor : model.owned_for_reading(false)) {
-    if (tensor.path.starts_with("/model/") || tensor.path.starts_with("/adapter/")) {
-      values.push_back(std::move(tensor));
-    }
-  }
-  return values;
-}
 
 std::string bytes_of(const std::vector<CheckpointTensor>& tensors) {
   std::string bytes;
@@ -229,6 +213,11 @@ TEST_P(Kinds, EveryMeshIsTheRunOfOneRank) {
       EXPECT_THROW((void)left_by(choice, spread), Error);
       continue;
     }
+    if (spread.mesh.pipeline > 1 &&
+        GetParam().method.name.find("prefix_projection") != std::string::npos) {
+      EXPECT_THROW((void)left_by(choice, spread), Error);
+      continue;
+    }
     if (spread.mesh.tensor == 1) {
       const Left got = left_by(GetParam(), spread);
       EXPECT_TRUE(got.losses == alone.losses);
@@ -332,104 +321,6 @@ TEST(KindsOfObjectives, AreTimedBeforeTheyRun) {
     const TrainLoader loader(data, train, 1);
     MeasuredSteps steps(small_model(false), train, loader, small_model(false));
     EXPECT_GT(steps.seconds_per_token(), 0);
-  }
-}
-
-std::vector<MicroBatch> some_tokens() {
-  MicroBatch batch;
-  batch.tokens = {5, 17, 3, 40, 21, 8};
-  batch.labels = {17, 3, 40, 21, 8, kIgnoreLabel};
-  batch.positions = {0, 1, 2, 3, 4, 5};
-  batch.segments = {0, 6};
-  batch.examples = {0};
-  batch.num_labels = 5;
-  return {batch};
-}
-
-// An adapter as a stage leaves it, on the weights that it was trained on.
-std::unique_ptr<WeightSource> merged(TrainedRun& run, const Choice& choice,
-                                     const std::string& directory) {
-  const auto single = make_single_group();
-  std::vector<CheckpointTensor> base;
-  for (const auto& piece : run.base->pieces) {
-    for (CheckpointTensor& tensor : kept_tensors("/model", piece->weights, piece->store)) {
-      tensor.writes = true;
-      base.push_back(std::move(tensor));
-    }
-  }
-  CheckpointState state;
-  state.model_text = canonical_text(small_model(choice.biased));
-  write_checkpoint(*single, directory + "/base.h5", state, base);
-  config::StageSpec spec;
-  *spec.mutable_train()->mutable_train() = run.train;
-  spec.mutable_train()->set_seed(1);
-  state.stage_text = canonical_text(spec);
-  write_checkpoint(*single, directory + "/own.h5", state,
-                   run.model->share_for_writing(false, false));
-  run.model->have_written();
-  return with_adapter(make_checkpoint_source(directory + "/base.h5"),
-                      read_own_adapter(directory + "/own.h5"));
-}
-
-TEST(KindsOfMethods, MergedAdaptersGiveTheSameModel) {
-  const std::string directory =
-      testing::TempDir() + "finescale_merged_" + std::to_string(::getpid());
-  make_directories(directory);
-  for (const Kind& method : methods()) {
-    SCOPED_TRACE(method.name);
-    Choice choice = {.method = method};
-    choice.biased = !fits(choice);
-    const auto single = make_single_group();
-    TrainedRun run(*single, choice);
-    if (run.model->method().changes_base() || quantisation_of(run.train.method())) {
-      continue;
-    }
-    perturb(trained(*run.model), 0.1);
-    run.model->have_read();
-    if (run.train.method().has_bottleneck()) {
-      EXPECT_THROW((void)merged(run, choice, directory), Error);
-      continue;
-    }
-    auto model = std::make_shared<BaseModel>(make_base_model(
-        run.engine, small_model(choice.biased), storage_of(choice.precision), BaseForm()));
-    read_base(*merged(run, choice, directory), *model);
-    MeasuredModel whole(run.engine, {model, {}});
-    const double wanted = run.model->eval().segment_losses(some_tokens(), 8).front();
-    EXPECT_NEAR(whole.eval().segment_losses(some_tokens(), 8).front(), wanted, 1e-4);
-  }
-  std::filesystem::remove_all(directory);
-}
-
-// The token that decoding adds is the one that a forward pass finds likeliest.
-TEST(KindsOfMethods, GenerateAsTheyMeasure) {
-  for (const Kind& method : methods()) {
-    SCOPED_TRACE(method.name);
-    Choice choice = {.method = method};
-    choice.biased = !fits(choice);
-    const auto single = make_single_group();
-    TrainedRun run(*single, choice);
-    perturb(trained(*run.model), 0.1);
-    run.model->have_read();
-    if (run.model->method().changes_base() && !run.model->method().trains_base()) {
-      run.model->method().values_changed();  // what trains is a copy
-    }
-    const std::vector<std::int32_t> prompt = {5, 17, 3, 40, 21};
-    std::vector<MicroBatch> batches;
-    for (std::int32_t token = 0; token < kVocab; ++token) {
-      MicroBatch batch;
-      batch.tokens = prompt;
-      batch.labels.assign(prompt.size(), kIgnoreLabel);
-      batch.labels.back() = token;
-      batch.positions = {0, 1, 2, 3, 4};
-      batch.segments = {0, 5};
-      batch.examples = {0};
-      batch.num_labels = 1;
-      batches.push_back(std::move(batch));
-    }
-    const std::vector<double> losses = run.model->eval().segment_losses(batches, 8);
-    const auto likeliest = std::min_element(losses.begin(), losses.end()) - losses.begin();
-    const auto answer = Generator(run.model->eval()).greedy({prompt}, 1, -1);
-    EXPECT_EQ(answer.at(0).at(0), likeliest);
   }
 }
 

@@ -93,7 +93,7 @@ TEST(Accounting, IsWhatWasPlanned) {
   llama.set_num_heads(2);
   llama.set_vocab_size(16);
   const ModelLayout layout(model);
-  std::vector<config::Method> methods(5);
+  std::vector<config::Method> methods(8);
   methods[0].mutable_full();
   methods[1].mutable_lora()->set_rank(3);
   methods[2].mutable_lora()->set_init(config::LORA_INIT_PISSA);
@@ -102,6 +102,9 @@ TEST(Accounting, IsWhatWasPlanned) {
   methods[3].mutable_vera()->add_target_modules("v_proj");
   methods[3].mutable_vera()->add_target_modules("down_proj");
   methods[4].mutable_bottleneck()->set_width(3);
+  methods[5].mutable_prompt_tuning()->set_num_virtual_tokens(4);
+  methods[6].mutable_prefix_tuning()->set_num_virtual_tokens(4);
+  methods[7].mutable_prefix_tuning()->set_prefix_projection(true);
   for (const config::Method& method : methods) {
     config::Train train;
     *train.mutable_method() = method;

@@ -13,14 +13,14 @@ import tempfile
 try:
     import h5py
     import torch
-    from peft import IA3Config, LoraConfig, VeraConfig, get_peft_model
+    from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptTuningConfig, VeraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 except ImportError as error:
     print("skipped:", error)
     sys.exit(77)
 
 TOLERANCE = 2e-4  # relative to the largest element of a tensor, f32 on both sides
-VOCAB, STEPS, BATCH = 96, 3, 4
+VOCAB, STEPS, BATCH, LAYERS = 96, 3, 4, 2
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 KINDS = {
     "lora": ("{lora: {rank: 4, alpha: 6}}", LoraConfig(r=4, lora_alpha=6, target_modules=ALL)),
@@ -30,6 +30,10 @@ KINDS = {
     "ia3": ("ia3", IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"])),
     "vera": ("{vera: {rank: 6, target_modules: [q_proj, v_proj, o_proj, up_proj, down_proj]}}",
              VeraConfig(r=6, target_modules=["q_proj", "v_proj", "o_proj", "up_proj", "down_proj"])),
+    "prompt": ("{prompt_tuning: {num_virtual_tokens: 5}}", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)),
+    "prefix": ("{prefix_tuning: {num_virtual_tokens: 5}}", PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)),
+    "projected": ("{prefix_tuning: {num_virtual_tokens: 5, prefix_projection: true, encoder_hidden_size: 12}}",
+                  PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5, prefix_projection=True, encoder_hidden_size=12)),
 }
 PARTS = {"lora_A": "A", "lora_B": "B", "lora_magnitude_vector": "M", "ia3_l": "L", "vera_lambda_b": "b", "vera_lambda_d": "d"}
 SEED, ADAPTER = 1, 2  # of the stage; Purpose::kAdapter
@@ -59,6 +63,19 @@ def random_matrix(name, shape):
     return torch.tensor(values).reshape(shape)
 
 
+def ours(file, group, theirs):
+    """What our file has of a parameter of PEFT's."""
+    encoder = {"embedding.weight": "E", "transform.0.weight": "W1", "transform.0.bias": "b1", "transform.2.weight": "W2",
+               "transform.2.bias": "b2"}
+    if not theirs.startswith("prompt_encoder"):
+        return torch.from_numpy(file[f"{group}/{our_name(theirs)}"][()])
+    for stem in ("model.embed_prompt", "model.embed_prefix"):
+        if f"{group}/{stem}" in file:
+            return torch.from_numpy(file[f"{group}/{stem}/{encoder[theirs.split('.', 2)[2]]}"][()])
+    parts = [file[f"{group}/model.layers.{layer}.self_attn.prefix/{part}"][()] for layer in range(LAYERS) for part in "KV"]
+    return torch.cat([torch.from_numpy(part) for part in parts], 1)
+
+
 def our_name(theirs):
     """base_model.model.model.layers.0.mlp.up_proj.lora_A.default.weight: model.layers.0.mlp.up_proj/A"""
     module, part = theirs.removeprefix("base_model.model.").rsplit(next(f".{p}." for p in PARTS if f".{p}." in theirs), 1)[0], \
@@ -81,7 +98,7 @@ def check(name, directory, binary):
         trained = {key: value for key, value in model.named_parameters() if value.requires_grad}
         with torch.no_grad():
             for key, value in trained.items():
-                value.copy_(torch.from_numpy(file["adapter/" + our_name(key)][()]).reshape(value.shape))
+                value.copy_(ours(file, "adapter", key).reshape(value.shape))
         for key, value in model.named_buffers():
             if key.endswith(("vera_A.default", "vera_B.default")):
                 value.copy_(random_matrix("vera/A" if "vera_A" in key else "vera/B", tuple(value.shape)))
@@ -90,15 +107,16 @@ def check(name, directory, binary):
         total = 0
         for ids in batch:
             tokens = torch.tensor([ids])
-            total = total + torch.nn.functional.cross_entropy(model(input_ids=tokens).logits[0, :-1], tokens[0, 1:], reduction="sum")
+            logits = model(input_ids=tokens).logits[0, -len(ids):]  # behind those of virtual tokens
+            total = total + torch.nn.functional.cross_entropy(logits[:-1], tokens[0, 1:], reduction="sum")
         loss = total / labels
         loss.backward()
         assert abs(loss.item() - answer["losses"][STEPS - 1]) < 1e-5 * loss.item(), (name, loss.item(), answer["losses"])
         for key, value in trained.items():
-            ours = torch.from_numpy(file["gradient/" + our_name(key)][()]).reshape(value.shape)
+            found = ours(file, "gradient", key).reshape(value.shape)
             largest = value.grad.abs().max().item()
             assert largest > 0, key
-            worst = max(worst, (ours - value.grad).abs().max().item() / largest)
+            worst = max(worst, (found - value.grad).abs().max().item() / largest)
     print(f"{name}: {len(trained)} tensors, largest relative difference of gradients {worst:.1e}")
     assert worst < TOLERANCE, name
 
@@ -106,7 +124,7 @@ def check(name, directory, binary):
 torch.manual_seed(1)
 torch.set_num_threads(1)
 with tempfile.TemporaryDirectory() as place:
-    LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    LlamaForCausalLM(LlamaConfig(vocab_size=VOCAB, hidden_size=32, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4,
                                  num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.2,
                                  tie_word_embeddings=False)).save_pretrained(f"{place}/base")
     with open(f"{place}/base/tokenizer.json", "w") as file:  # a model has one; the sequences are ids

@@ -86,9 +86,10 @@ void DecoderBatch::add(std::int32_t token, std::int32_t position, std::int32_t s
 
 Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     : model_(&model),
+      prefix_(limits.sequences),
       exchange_(model.tensor_group(), model.stream()),
       cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
-             limits.sequences, limits.positions) {
+             limits.sequences + 1, limits.positions + model.virtual_tokens().count) {
   if (model.stream().on_gpu()) {
     throw Error(ErrorKind::kDevice, "text is generated on the CPU only", {},
                 "use resources.device: cpu for a sweep that generates or scores answers");
@@ -96,7 +97,33 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
   FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
            "text is generated in f32");
   look_at_weights();
-  make_buffers(limits);
+  DecoderLimits most = limits;
+  most.rows = std::max(limits.rows, model.virtual_tokens().rows());
+  make_buffers(most);
+  keep_prefix();
+}
+
+// Keys and values that are parameters of the layers.
+void Decoder::keep_prefix() {
+  const VirtualTokens& tokens = model_->virtual_tokens();
+  if (tokens.count == 0) {
+    return;
+  }
+  if (tokens.encoder != nullptr) {
+    tokens.encoder->forward(stream_);
+  }
+  cache_.reserve(prefix_, tokens.count);
+  places_.clear();
+  for (std::int32_t position = 0; position < tokens.count; ++position) {
+    places_.push_back({cache_.pages(prefix_), position});
+  }
+  for (int i = 0; i < model_->layout().num_layers(); ++i) {
+    const PrefixKeys* const prefix = model_->adapters()[static_cast<std::size_t>(i)].prefix;
+    if (prefix != nullptr) {
+      cache_store(stream_, model_->layout().attention(i), prefix->k.value, prefix->v.value, places_,
+                  cache_.offset(i));
+    }
+  }
 }
 
 void Decoder::make_buffers(const DecoderLimits& limits) {
@@ -190,6 +217,24 @@ TensorView Decoder::make(std::int64_t rows, std::int64_t columns) {
 }
 
 void Decoder::begin(const DecoderBatch& batch) {
+  const std::int64_t count = model_->virtual_tokens().count;
+  for (std::size_t r = 0; count > 0 && r < batch.tokens.size(); ++r) {
+    if (batch.positions[r] == 0) {
+      cache_.begin_as(batch.sequences[r], prefix_, count);
+    }
+  }
+  take(batch, count);
+}
+
+void Decoder::begin_virtual() {
+  virtual_batch_.clear();
+  for (std::int32_t i = 0; i < model_->virtual_tokens().rows(); ++i) {
+    virtual_batch_.add(kNoRow, i, prefix_);
+  }
+  take(virtual_batch_, 0);
+}
+
+void Decoder::take(const DecoderBatch& batch, std::int64_t first_position) {
   batch_ = &batch;
   tokens_ = batch.tokens;
   if (exchange_.active() && model_->layout().part().has_embedding) {
@@ -200,9 +245,11 @@ void Decoder::begin(const DecoderBatch& batch) {
     }
   }
   places_.clear();
+  positions_.clear();
   for (std::size_t r = 0; r < batch.tokens.size(); ++r) {
-    cache_.reserve(batch.sequences[r], batch.positions[r] + 1);
-    places_.push_back({cache_.pages(batch.sequences[r]), batch.positions[r]});
+    positions_.push_back(batch.positions[r] + static_cast<std::int32_t>(first_position));
+    cache_.reserve(batch.sequences[r], positions_.back() + 1);
+    places_.push_back({cache_.pages(batch.sequences[r]), positions_.back()});
   }
   output_places_.clear();
   for (const std::int32_t row : batch.outputs) {
@@ -217,8 +264,11 @@ DecoderRows Decoder::cut(std::int64_t begin, std::int64_t end, std::int64_t part
   const auto count = static_cast<std::size_t>(end - begin);
   rows.first = begin;
   rows.tokens = std::span(tokens_).subspan(from, count);
-  rows.positions = std::span(batch_->positions).subspan(from, count);
+  rows.positions = std::span(positions_).subspan(from, count);
   rows.places = std::span(places_).subspan(from, count);
+  if (batch_ == &virtual_batch_ && model_->layout().part().has_embedding) {
+    rows.prompt = model_->virtual_tokens().embeddings->value.row_range(begin, end);
+  }
   rows.for_each([&](TensorView& view) {
     if (!view.empty()) {
       view = view.row_range(begin, end);

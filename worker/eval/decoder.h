@@ -36,8 +36,11 @@ class Decoder {
   // The model must outlive it.
   Decoder(const Transformer& model, const DecoderLimits& limits);
 
-  // Takes the tokens of the next pass; `batch` must stay until it is over.
+  // Takes the tokens of the next pass; `batch` must stay until it is over. Positions count from the
+  // first token of the caller's: virtual tokens are in front of it.
   void begin(const DecoderBatch& batch);
+  // The pass of virtual tokens that go through the layers, before all others.
+  void begin_virtual();
   // Through the layers of this piece: hidden state in (but with the embedding), hidden state out
   // (but with the head). Collective over the tensor group.
   void pass();
@@ -56,6 +59,8 @@ class Decoder {
  private:
   [[nodiscard]] TensorView make(std::int64_t rows, std::int64_t columns);
   void look_at_weights();
+  void take(const DecoderBatch& batch, std::int64_t first_position);
+  void keep_prefix();
   void make_buffers(const DecoderLimits& limits);
   void make_adapter_buffers(std::int64_t rows);
   void make_output_buffers(std::int64_t outputs);
@@ -69,6 +74,7 @@ class Decoder {
   }
 
   const Transformer* model_;
+  int prefix_;  // the sequence that holds the virtual tokens' keys and values
   RowExchange exchange_;
   Stream stream_;
   KvCache cache_;
@@ -80,8 +86,10 @@ class Decoder {
   TensorView candidates_;  // [outputs, 2]: this rank's best logit and its token
   TensorView all_candidates_, all_logits_, whole_logits_;
   const DecoderBatch* batch_ = nullptr;
-  std::size_t weight_bytes_ = 0;      // that a pass reads
-  bool may_cut_ = false;              // whether parts of a pass need not meet
+  std::size_t weight_bytes_ = 0;  // that a pass reads
+  bool may_cut_ = false;          // whether parts of a pass need not meet
+  DecoderBatch virtual_batch_;
+  std::vector<std::int32_t> positions_;
   std::vector<std::int32_t> tokens_;  // rows of this rank's part of the embedding
   std::vector<CachedToken> places_, output_places_;
   std::vector<std::int64_t> part_ends_;

@@ -62,6 +62,9 @@ void DecoderLayers::sum_over_ranks(const TensorView& y) const {
 void DecoderLayers::embed(const Stream& stream, const DecoderRows& rows) const {
   embedding_forward(stream, as_view(rows.tokens), model_->embedding().value, rows.delta);
   sum_over_ranks(rows.delta);
+  if (!rows.prompt.empty()) {
+    copy(stream, rows.prompt, rows.delta);
+  }
   if (model_->layout().shape().embedding_scale != 1) {
     affine_in_place(stream, model_->layout().shape().embedding_scale, 0, rows.delta);
   }

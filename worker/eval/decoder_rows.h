@@ -20,6 +20,7 @@ struct DecoderRows {
   std::span<const std::int32_t> tokens;        // [R], rows of this rank's part of the embedding
   std::span<const std::int32_t> positions;     // [R]
   std::span<const CachedToken> places;         // [R]
+  TensorView prompt;                           // [R, C] instead of embeddings: virtual tokens
   std::span<const std::int32_t> outputs;       // [O], rows of the pass, ascending
   std::span<const CachedToken> output_places;  // [O]
   TensorView state;                            // hidden state of a piece that begins or ends inside

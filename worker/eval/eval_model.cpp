@@ -111,7 +111,7 @@ void EvalModel::visit_states(
     const std::int64_t index = mine[static_cast<std::size_t>(round)];
     (void)forward(batches[static_cast<std::size_t>(index)], max_tokens, round);
     if (pieces_.back().model->layout().part().has_head) {
-      visit(index, tapes_.back().scored());
+      visit(index, pieces_.back().model->scored(tapes_.back()));
     }
   }
 }

@@ -24,6 +24,7 @@ class Generation {
         tokenizer_(tokenizer),
         hooks_(hooks),
         shape_(&model.pieces().front().model->layout().shape()),
+        positions_(model.pieces().front().model->num_positions()),
         answers_(prompts.size()) {
     std::int64_t longest = 0;
     for (const auto& prompt : prompts) {
@@ -37,8 +38,7 @@ class Generation {
         model, DecoderLimits{.rows = rows_,
                              .outputs = sequences,
                              .sequences = static_cast<int>(sequences),
-                             .positions = std::min<std::int64_t>(longest + options.max_new,
-                                                                 shape_->max_positions)});
+                             .positions = std::min(longest + options.max_new, positions_)});
   }
 
   std::vector<Generated> run() {
@@ -64,7 +64,7 @@ class Generation {
   void fill_slots() {
     for (std::unique_ptr<Sequence>& slot : slots_) {
       while (slot == nullptr && asked_ < prompts_.size()) {
-        slot = std::make_unique<Sequence>(asked_, prompts_[asked_], options_, shape_->max_positions,
+        slot = std::make_unique<Sequence>(asked_, prompts_[asked_], options_, positions_,
                                           shape_->vocab_size, tokenizer_);
         ++asked_;
         if (slot->finished()) {
@@ -156,6 +156,7 @@ class Generation {
   const Tokenizer* tokenizer_;
   const GenerationHooks& hooks_;
   const DecoderShape* shape_;
+  std::int64_t positions_;  // of a sequence
   std::vector<Generated> answers_;
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::int64_t rows_ = 0;

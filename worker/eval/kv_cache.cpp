@@ -2,6 +2,7 @@
 #include "worker/eval/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "core/aligned_memory.h"
@@ -52,6 +53,14 @@ void KvCache::reserve(int sequence, std::int64_t positions) {
     }
     pages.push_back(free_.back());
     free_.pop_back();
+  }
+}
+
+void KvCache::begin_as(int sequence, int other, std::int64_t positions) {
+  reserve(sequence, positions);
+  const std::int64_t count = (positions + kCachePage - 1) / kCachePage;
+  for (std::int64_t page = 0; page < count; ++page) {  // whole: what lies behind is written anew
+    std::memcpy(pages(sequence)[page], pages(other)[page], page_bytes_);
   }
 }
 

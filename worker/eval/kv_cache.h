@@ -23,6 +23,8 @@ class KvCache {
   // Room for positions [0, positions) of a sequence. Throws kResource when memory is short.
   void reserve(int sequence, std::int64_t positions);
   void release(int sequence);
+  // A sequence that holds nothing begins with positions [0, positions) of another.
+  void begin_as(int sequence, int other, std::int64_t positions);
 
   // Stays where it is while the sequence grows.
   [[nodiscard]] void* const* pages(int sequence) const {

@@ -30,6 +30,10 @@ class PieceDecoders {
   [[nodiscard]] std::size_t cache_bytes() const;
 
  private:
+  // `begin` gives each decoder its rows, `end` has the last one.
+  void pass(const std::function<void(Decoder& decoder)>& begin,
+            const std::function<void(Decoder& last)>& end);
+
   PieceLinks links_;
   Group* pipeline_;
   std::vector<std::unique_ptr<Decoder>> decoders_;

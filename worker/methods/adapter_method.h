@@ -18,7 +18,7 @@ class AdapterMethod : public Method {
     adapters_.bind_gradient(blocks);
     return kFrozen;
   }
-  [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return adapters_.layers(); }
+  [[nodiscard]] ModelAdapters adapters() const override { return {adapters_.layers()}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/adapter"; }
   [[nodiscard]] bool trains_base() const override { return false; }
 

@@ -59,13 +59,13 @@ class BottleneckMethod final : public Method {
     }
     return kFrozen;
   }
-  [[nodiscard]] std::vector<LayerAdapters> adapters() const override {
-    std::vector<LayerAdapters> all;
+  [[nodiscard]] ModelAdapters adapters() const override {
+    ModelAdapters all;
     for (const auto& [attention, mlp] : layers_) {
       LayerAdapters layer;
       layer.behind_attention = at(attention);
       layer.behind_mlp = at(mlp);
-      all.push_back(layer);
+      all.layers.push_back(layer);
     }
     return all;
   }

@@ -27,7 +27,7 @@ class FullMethod final : public Method {
   [[nodiscard]] ParameterSet& trainable() override { return *base_; }
   void bind_values(const UnitBlocks& /*blocks*/) override {}  // the model is given them
   const UnitBlocks& bind_gradient(const UnitBlocks& blocks) override { return blocks; }
-  [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
+  [[nodiscard]] ModelAdapters adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return true; }
   [[nodiscard]] bool trains_tensor(int tensor) const override {

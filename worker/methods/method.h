@@ -43,7 +43,7 @@ class Method {
   virtual const UnitBlocks& bind_gradient(const UnitBlocks& blocks) = 0;
   // Adapters the model must use, also for evaluation; empty when the base itself carries the
   // change.
-  [[nodiscard]] virtual std::vector<LayerAdapters> adapters() const = 0;
+  [[nodiscard]] virtual ModelAdapters adapters() const = 0;
   // For the update that follows; of a tensor of trainable().
   [[nodiscard]] virtual StepScale step_scale(int /*tensor*/) const { return {}; }
   // Group of the checkpoint that holds the trainable tensors: "/model" or "/adapter".
@@ -131,6 +131,10 @@ struct VeraMatrices {
                                          std::int64_t tallest);
 [[nodiscard]] std::unique_ptr<Method> make_bottleneck(const config::Bottleneck& config,
                                                       const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_prompt_tuning(const config::PromptTuning& config,
+                                                         const MethodInput& input);
+[[nodiscard]] std::unique_ptr<Method> make_prefix_tuning(const config::PrefixTuning& config,
+                                                         const MethodInput& input);
 [[nodiscard]] std::unique_ptr<Method> make_lift(const config::Lift& config,
                                                 const MethodInput& input);
 // selective and bitfit: of tensors that tensor_choice() names.

@@ -27,6 +27,10 @@ std::unique_ptr<Method> make_method(const config::Method& config, const MethodIn
       return make_vera(config.vera(), input);
     case config::Method::kBottleneck:
       return make_bottleneck(config.bottleneck(), input);
+    case config::Method::kPromptTuning:
+      return make_prompt_tuning(config.prompt_tuning(), input);
+    case config::Method::kPrefixTuning:
+      return make_prefix_tuning(config.prefix_tuning(), input);
     case config::Method::KIND_NOT_SET:
       break;
   }

@@ -52,7 +52,7 @@ class SelectiveMethod final : public Method {
   [[nodiscard]] const std::vector<TensorGradient>* gradients() const override {
     return &gradients_;
   }
-  [[nodiscard]] std::vector<LayerAdapters> adapters() const override { return {}; }
+  [[nodiscard]] ModelAdapters adapters() const override { return {}; }
   [[nodiscard]] const char* checkpoint_group() const override { return "/model"; }
   [[nodiscard]] bool trains_base() const override { return false; }
   [[nodiscard]] bool changes_base() const override { return true; }

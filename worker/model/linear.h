@@ -113,6 +113,12 @@ struct BranchNetwork {
   Weight up;    // [C, w]
 };
 
+// Keys and values that every token sees in front of its segment.
+struct PrefixKeys {
+  Weight k;  // [P, K D], not rotated
+  Weight v;  // [P, K D]
+};
+
 // Products that are carried out together (kernels/gemm.h): as many as a layer can have, on the
 // stack.
 class RowProducts {

@@ -7,6 +7,7 @@
 // work on all rows. Letters: T tokens, C model width, F feed-forward width, V vocabulary.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,9 +23,11 @@
 #include "core/tensor.h"
 #include "kernels/attention.h"
 #include "kernels/divergence.h"
+#include "worker/data/batch.h"
 #include "worker/model/linear.h"
 #include "worker/model/parameters.h"
 #include "worker/model/pointwise.h"
+#include "worker/model/prefix_encoder.h"
 #include "worker/model/row_exchange.h"
 
 namespace finescale {
@@ -82,9 +85,11 @@ class Tape {
   // Hidden state of the piece in front: this rank's rows [own, C], to be filled by the caller.
   Value input(std::int64_t columns);
   [[nodiscard]] Value input_value() const noexcept { return input_; }
-  // weight: rows [first_token, ...) of the vocabulary; its rows are multiplied by `scale`.
+  // weight: rows [first_token, ...) of the vocabulary; its rows are multiplied by `scale`. prompt
+  // [P, C]: the first P tokens are none of the vocabulary (kNoRow), their rows are its; null: none.
   [[nodiscard]] Value embedding(std::span<const std::int32_t> tokens, const Weight& weight,
-                                std::int64_t first_token = 0, double scale = 1);
+                                std::int64_t first_token = 0, double scale = 1,
+                                const Weight* prompt = nullptr);
   // x plus the rows of learned positions, in x's memory.
   [[nodiscard]] Value add_positions(Value x, std::span<const std::int32_t> positions,
                                     const Weight& weight);
@@ -109,13 +114,18 @@ class Tape {
   // RMSNorm of every head of q and k in qkv [T, (H + 2 K) D]; v as it is.
   [[nodiscard]] Value head_norm(Value qkv, const AttentionShape& shape, const Weight& q,
                                 const Weight& k, double eps);
+  // Keys and values of virtual tokens, made here and now. Their gradients are complete when the
+  // layers behind have been gone through backward.
+  void encode(PrefixEncoder& encoder);
   // Rotates heads of head_dim in the first `columns` columns of x in place, each as far as the
   // tables go.
   void rope(Value x, std::int64_t columns, std::int64_t head_dim,
             std::span<const std::int32_t> positions, const TensorView& cos, const TensorView& sin);
-  // qkv [T, (H + 2 K) D] -> [T, H D].
+  // qkv [T, (H + 2 K) D] -> [T, H D]. Every token sees `prefix` besides (null: none), and those
+  // behind the first `seen_rows` see these: a segment of its own that all others continue.
   [[nodiscard]] Value attention(Value qkv, const AttentionShape& shape,
-                                std::span<const std::int32_t> segments);
+                                std::span<const std::int32_t> segments,
+                                const PrefixKeys* prefix = nullptr, std::int64_t seen_rows = 0);
   // in_branch: of a network beside the stream, on the rows of its input.
   [[nodiscard]] Value activation(Value x, const ActivationRule& rule, bool in_branch = false);
   // Sum of the labelled tokens' losses (f64, fixed order). When training, the gradient of scale x
@@ -138,6 +148,9 @@ class Tape {
                                      TensorView* losses = nullptr, std::int64_t first_token = 0) {
     return cross_entropy(x, head, labels, scale, losses, first_token, Terms());
   }
+
+  // The micro-batch as the model runs it, where that is not the caller's; kept for the passes.
+  [[nodiscard]] MicroBatch& own_batch() noexcept { return own_batch_; }
 
   // What cross_entropy was given, [T, C]; valid until begin().
   [[nodiscard]] const TensorView& scored() const { return data(scored_); }
@@ -192,6 +205,10 @@ class Tape {
     std::span<const std::int32_t> tokens;  // relative to the rows of the weight
     const Weight* weight;
     double scale;
+    const Weight* prompt;
+  };
+  struct EncodeOp {
+    PrefixEncoder* encoder;
   };
   struct PositionsOp {
     Value x, y;
@@ -238,6 +255,13 @@ class Tape {
     AttentionShape shape;
     std::span<const std::int32_t> segments;
     TensorView lse;
+    const PrefixKeys* prefix;
+    std::int64_t seen_rows;
+  };
+  // What the tokens from row `first` on see besides their segments; without keys: nothing.
+  struct Seen {
+    std::int64_t first = 0;
+    TensorView k, v;
   };
   struct ActivationOp {
     Value x, y;
@@ -251,8 +275,8 @@ class Tape {
     TensorView dprojected;                  // of x A^T, when there are branches
     std::unique_ptr<SharedOperand> shared;  // dy
   };
-  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, PositionsOp, AddNormOp, AddOp, BypassOp,
-                          LinearOp, HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
+  using Op = std::variant<EnterOp, LeaveOp, EmbeddingOp, EncodeOp, PositionsOp, AddNormOp, AddOp,
+                          BypassOp, LinearOp, HeadNormOp, RopeOp, AttentionOp, ActivationOp>;
   // Blocks for [max_tokens, columns], handed out in order of use and kept: one list per width.
   struct Pool {
     std::vector<AlignedBuffer> blocks;
@@ -294,6 +318,7 @@ class Tape {
   void run_forward(const EnterOp& op);
   void run_forward(const LeaveOp& op);
   void run_forward(const EmbeddingOp& op);
+  void run_forward(const EncodeOp& op);
   void run_forward(const PositionsOp& op);
   void run_forward(const AddNormOp& op);
   void run_forward(const AddOp& op);
@@ -303,6 +328,17 @@ class Tape {
   void run_forward(const RopeOp& op);
   void run_forward(const AttentionOp& op);
   void run_forward(const ActivationOp& op);
+  [[nodiscard]] Seen seen_by(const AttentionOp& op) const;
+  void prefix_backward(const AttentionOp& op, const Seen& seen);
+  // Calls f(rows of the prompt, rows of a value that they are) for those that this rank owns.
+  template <class Visit>
+  void with_prompt_rows(const TensorView& prompt, const TensorView& rows, Visit&& f) const {
+    const std::int64_t first = exchange_.begin(tokens_, exchange_.rank());
+    const std::int64_t end = std::min(prompt.rows(), first + rows.rows());
+    if (first < end) {
+      f(prompt.row_range(first, end), rows.row_range(0, end - first));
+    }
+  }
   void make_again(Value value);  // its data, when they were not kept
   // Whether a layer's weights wait for these data, not kept, to be made again; and their gradients.
   [[nodiscard]] bool is_awaited(Value value) const;
@@ -313,6 +349,7 @@ class Tape {
   void run_backward(const EnterOp& op);
   void run_backward(const LeaveOp& op);
   void run_backward(const EmbeddingOp& op);
+  void run_backward(const EncodeOp& op);
   void run_backward(const PositionsOp& op);
   void run_backward(const AddNormOp& op);
   void run_backward(const AddOp& op);
@@ -370,6 +407,7 @@ class Tape {
   std::vector<Uploaded> uploaded_;
   std::size_t num_uploaded_ = 0;  // since begin()
   EmbeddingRows embedding_rows_;
+  MicroBatch own_batch_;
   std::int64_t num_allocations_ = 0;
   std::size_t memory_bytes_ = 0;
 };

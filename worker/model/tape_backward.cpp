@@ -8,6 +8,7 @@
 #include "kernels/factors.h"
 #include "kernels/gemm.h"
 #include "kernels/head_norm.h"
+#include "kernels/prefix_attention.h"
 #include "kernels/reduce.h"
 #include "kernels/rope.h"
 #include "kernels/scaled_matrix.h"
@@ -34,12 +35,20 @@ void Tape::backward() {
 }
 
 void Tape::run_backward(const EmbeddingOp& op) {
-  if (gradient(op.y).empty() || !op.weight->trains) {
+  if (gradient(op.y).empty()) {
     return;
   }
   TensorView dy = gradient(op.y);
   if (op.scale != 1) {  // nobody else reads it any more
     affine_in_place(stream_, op.scale, 0, dy);
+  }
+  if (op.prompt != nullptr && op.prompt->trains) {
+    with_prompt_rows(op.prompt->gradient, dy, [this](const TensorView& to, const TensorView& from) {
+      add_in_place(stream_, from, to);
+    });
+  }
+  if (!op.weight->trains) {
+    return;
   }
   if (exchange_.active()) {
     dy = gradient_buffer(data(op.y).cols(), Rows::kAll);
@@ -59,6 +68,10 @@ void Tape::run_backward(const EmbeddingOp& op) {
   const TensorView found(row_ids_.data(), DType::kI32, {tokens_});
   const std::int64_t count = embedding_gather_gradient(stream_, tokens, dy, found, dy);
   embedding_rows_ = {TensorView(row_ids_.data(), DType::kI32, {count}), dy.row_range(0, count)};
+}
+
+void Tape::run_backward(const EncodeOp& op) {
+  op.encoder->backward(stream_);
 }
 
 // Each rank's rows make a part of the sum over ranks.
@@ -390,6 +403,11 @@ void Tape::run_backward(const AttentionOp& op) {
   }
   const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
   const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  if (const Seen seen = seen_by(op); !seen.k.empty()) {
+    prefix_backward(op, seen);
+    release_gradient(op.y);
+    return;
+  }
   const TensorView& x = data(op.qkv);
   gradient(op.qkv) = gradient_buffer(x.cols(), Rows::kAll);
   const TensorView& dx = gradient(op.qkv);
@@ -399,6 +417,43 @@ void Tape::run_backward(const AttentionOp& op) {
                      dx.columns(query, query + key), dx.columns(query + key, query + 2 * key),
                      stream_.on_gpu() ? ids(op.segments) : TensorView());
   release_gradient(op.y);
+}
+
+// The segments' part first: it overwrites what the prefix adds to.
+void Tape::prefix_backward(const AttentionOp& op, const Seen& seen) {
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView& x = data(op.qkv);
+  const TensorView& dy = gradient(op.y);
+  const TensorView delta = gradient_buffer(op.shape.num_heads, Rows::kAll);
+  attention_delta(stream_, op.shape, dy, data(op.y), delta);
+  const auto behind = [&](const TensorView& rows) { return rows.row_range(seen.first, tokens_); };
+  PrefixGradients gradients;
+  if (op.prefix != nullptr) {
+    gradients = {{}, op.prefix->k.gradient, op.prefix->v.gradient};
+  }
+  if (needs_gradient(op.qkv)) {
+    gradient(op.qkv) = gradient_buffer(x.cols(), Rows::kAll);
+    const TensorView& dx = gradient(op.qkv);
+    attention_backward_given(
+        stream_, op.shape, dy, x.columns(0, query), x.columns(query, query + key),
+        x.columns(query + key, query + 2 * key), op.lse, delta, op.segments, dx.columns(0, query),
+        dx.columns(query, query + key), dx.columns(query + key, query + 2 * key));
+    gradients.dq = behind(dx.columns(0, query));
+    if (op.seen_rows > 0) {
+      const TensorView rows = dx.row_range(0, op.seen_rows);
+      gradients.dk = rows.columns(query, query + key);
+      gradients.dv = rows.columns(query + key, query + 2 * key);
+    }
+  }
+  const TensorView weights = gradient_buffer(seen.k.rows(), Rows::kAll);
+  const TensorView dweights = gradient_buffer(seen.k.rows(), Rows::kAll);
+  prefix_attention_backward(stream_, op.shape, behind(dy), behind(x.columns(0, query)), seen.k,
+                            seen.v, behind(op.lse), behind(delta), behind(weights),
+                            behind(dweights), gradients);
+  for (const TensorView& buffer : {dweights, weights, delta}) {
+    give_back(buffer, Rows::kAll);
+  }
 }
 
 void Tape::run_backward(const ActivationOp& op) {

@@ -2,6 +2,7 @@
 // Recording and carrying out the operations.
 #include <algorithm>
 
+#include "core/error.h"
 #include "core/logits_chunk.h"
 #include "core/tensor_element.h"
 #include "core/transfer.h"
@@ -9,6 +10,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/head_norm.h"
+#include "kernels/prefix_attention.h"
 #include "kernels/reduce.h"
 #include "kernels/rope.h"
 #include "worker/model/tape.h"
@@ -34,8 +36,9 @@ Value Tape::input(std::int64_t columns) {
 }
 
 Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight,
-                      std::int64_t first_token, double scale) {
-  const Value y = add_value(allocate(weight.value.cols(), Rows::kOwn), Rows::kOwn, weight.trains);
+                      std::int64_t first_token, double scale, const Weight* prompt) {
+  const Value y = add_value(allocate(weight.value.cols(), Rows::kOwn), Rows::kOwn,
+                            weight.trains || (prompt != nullptr && prompt->trains));
   if (exchange_.active()) {
     local_tokens_.clear();
     for (const std::int32_t token : tokens) {
@@ -45,7 +48,7 @@ Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight
     }
     tokens = local_tokens_;
   }
-  record(EmbeddingOp{y, tokens, &weight, scale});
+  record(EmbeddingOp{y, tokens, &weight, scale, prompt});
   return y;
 }
 
@@ -58,9 +61,24 @@ void Tape::run_forward(const EmbeddingOp& op) {
     sum_rows(partial, data(op.y));
     give_back(partial, Rows::kAll);
   }
+  if (op.prompt != nullptr) {
+    with_prompt_rows(
+        op.prompt->value, data(op.y),
+        [this](const TensorView& from, const TensorView& to) { copy(stream_, from, to); });
+  }
   if (op.scale != 1) {
     affine_in_place(stream_, op.scale, 0, data(op.y));
   }
+}
+
+// The value stands for the weights, which have a backward pass in this unit.
+void Tape::encode(PrefixEncoder& encoder) {
+  (void)add_value(TensorView(), Rows::kAll, true);
+  record(EncodeOp{&encoder});
+}
+
+void Tape::run_forward(const EncodeOp& op) {
+  op.encoder->forward(stream_);
 }
 
 Value Tape::add_positions(Value x, std::span<const std::int32_t> positions, const Weight& weight) {
@@ -242,12 +260,29 @@ void Tape::run_forward(const RopeOp& op) {
 }
 
 Value Tape::attention(Value qkv, const AttentionShape& shape,
-                      std::span<const std::int32_t> segments) {
+                      std::span<const std::int32_t> segments, const PrefixKeys* prefix,
+                      std::int64_t seen_rows) {
+  FS_CHECK(prefix == nullptr || seen_rows == 0, "virtual tokens are rows or keys, not both");
   const std::int64_t query = std::int64_t{shape.num_heads} * shape.head_dim;
-  const Value y = add_value(allocate(query), Rows::kAll, needs_gradient(qkv));
+  const Value y = add_value(allocate(query), Rows::kAll,
+                            needs_gradient(qkv) || (prefix != nullptr && prefix->k.trains));
   const TensorView lse = allocate(shape.num_heads);
-  record(AttentionOp{qkv, y, shape, segments, lse});
+  record(AttentionOp{qkv, y, shape, segments, lse, prefix, seen_rows});
   return y;
+}
+
+Tape::Seen Tape::seen_by(const AttentionOp& op) const {
+  if (op.prefix != nullptr) {
+    return {0, op.prefix->k.value, op.prefix->v.value};
+  }
+  if (op.seen_rows == 0) {
+    return {};
+  }
+  const std::int64_t query = std::int64_t{op.shape.num_heads} * op.shape.head_dim;
+  const std::int64_t key = std::int64_t{op.shape.num_kv_heads} * op.shape.head_dim;
+  const TensorView rows = data(op.qkv).row_range(0, op.seen_rows);
+  return {op.seen_rows, rows.columns(query, query + key),
+          rows.columns(query + key, query + 2 * key)};
 }
 
 void Tape::run_forward(const AttentionOp& op) {
@@ -257,6 +292,15 @@ void Tape::run_forward(const AttentionOp& op) {
   attention_forward(stream_, op.shape, x.columns(0, query), x.columns(query, query + key),
                     x.columns(query + key, query + 2 * key), op.segments, data(op.y), op.lse,
                     stream_.on_gpu() ? ids(op.segments) : TensorView());
+  const Seen seen = seen_by(op);
+  if (seen.k.empty()) {
+    return;
+  }
+  const auto behind = [&](const TensorView& rows) { return rows.row_range(seen.first, tokens_); };
+  const TensorView scores = gradient_buffer(seen.k.rows(), Rows::kAll);
+  prefix_attention_forward(stream_, op.shape, behind(x.columns(0, query)), seen.k, seen.v,
+                           behind(scores), behind(data(op.y)), behind(op.lse));
+  give_back(scores, Rows::kAll);
 }
 
 Value Tape::activation(Value x, const ActivationRule& rule, bool in_branch) {

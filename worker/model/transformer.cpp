@@ -2,10 +2,13 @@
 #include "worker/model/transformer.h"
 
 #include <algorithm>
+#include <numeric>
+#include <string>
 
 #include "core/error.h"
 #include "core/gpu_range.h"
 #include "core/transfer.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
 
@@ -201,9 +204,37 @@ int Transformer::head_unit() const noexcept {
   return weights_->unit_of(layout_->head().first);
 }
 
+// Virtual tokens that go through the layers are a segment of their own, at the beginning.
+void Transformer::put_in_front(const MicroBatch& batch, MicroBatch& longer) const {
+  const auto rows = static_cast<std::size_t>(virtual_.rows());
+  const auto count = static_cast<std::int32_t>(virtual_.count);
+  longer.tokens.assign(rows, kNoRow);
+  longer.tokens.insert(longer.tokens.end(), batch.tokens.begin(), batch.tokens.end());
+  longer.labels.assign(rows, kIgnoreLabel);
+  longer.labels.insert(longer.labels.end(), batch.labels.begin(), batch.labels.end());
+  longer.positions.resize(rows);
+  std::iota(longer.positions.begin(), longer.positions.end(), 0);
+  for (const std::int32_t position : batch.positions) {
+    if (position >= num_positions()) {
+      throw Error(ErrorKind::kData,
+                  "an example is longer than the " + std::to_string(num_positions()) +
+                      " positions that virtual tokens leave",
+                  {}, "lower data.max_length or num_virtual_tokens");
+    }
+    longer.positions.push_back(position + count);
+  }
+  longer.segments.assign(static_cast<std::size_t>(rows > 0), 0);
+  for (const std::int32_t offset : batch.segments) {
+    longer.segments.push_back(offset + static_cast<std::int32_t>(rows));
+  }
+}
+
 TensorView Transformer::begin(Tape& tape, const MicroBatch& batch, std::int64_t max_tokens,
                               bool training) {
-  tape.begin(batch.num_tokens(), max_tokens, training);
+  tape.begin(batch.num_tokens() + virtual_.rows(), max_tokens + virtual_.rows(), training);
+  if (virtual_.count > 0) {
+    put_in_front(batch, tape.own_batch());
+  }
   if (layout_->part().has_embedding) {
     return {};
   }
@@ -224,7 +255,8 @@ Value Transformer::attend(Tape& tape, int index, const MicroBatch& batch, Value 
         std::int64_t{attention.num_heads + attention.num_kv_heads} * attention.head_dim;
     tape.rope(qkv, rotated, attention.head_dim, batch.positions, cos_, sin_);
   }
-  const Value mixed = tape.attention(qkv, attention, batch.segments);
+  const Value mixed =
+      tape.attention(qkv, attention, batch.segments, adapters.prefix, virtual_.rows());
   return behind(tape, tape.linear(mixed, layer.o, adapters.o, Split::kInputs),
                 adapters.behind_attention);
 }
@@ -283,23 +315,30 @@ bool Transformer::trains_layer(int index) const {
 }
 
 bool Transformer::has_adapters() const {
-  return std::any_of(adapters_.begin(), adapters_.end(), [](const LayerAdapters& layer) {
-    return layer.qkv != nullptr || layer.o != nullptr || layer.gate_up != nullptr ||
-           layer.down != nullptr || layer.behind_attention != nullptr ||
-           layer.behind_mlp != nullptr;
-  });
+  return virtual_.count > 0 ||
+         std::any_of(adapters_.begin(), adapters_.end(), [](const LayerAdapters& layer) {
+           return layer.qkv != nullptr || layer.o != nullptr || layer.gate_up != nullptr ||
+                  layer.down != nullptr || layer.behind_attention != nullptr ||
+                  layer.behind_mlp != nullptr;
+         });
 }
 
 namespace {
 
-// Those of segments as those of their tokens.
-std::vector<double> token_weights(const MicroBatch& batch) {
-  std::vector<double> weights(batch.tokens.size());
+// Those of segments as those of their tokens, behind so many others.
+std::vector<double> token_weights(const MicroBatch& batch, std::int64_t first) {
+  std::vector<double> weights(static_cast<std::size_t>(first) + batch.tokens.size());
+  const auto begin = weights.begin() + first;
   for (std::size_t s = 0; s + 1 < batch.segments.size(); ++s) {
-    std::fill(weights.begin() + batch.segments[s], weights.begin() + batch.segments[s + 1],
-              batch.weights[s]);
+    std::fill(begin + batch.segments[s], begin + batch.segments[s + 1], batch.weights[s]);
   }
   return weights;
+}
+
+// A vector without its first elements.
+TensorView from_element(const TensorView& vector, std::int64_t first) {
+  return {vector.as<std::byte>() + static_cast<std::size_t>(first) * dtype_size(vector.dtype),
+          vector.dtype, Shape{vector.num_elements() - first}};
 }
 
 }  // namespace
@@ -324,19 +363,24 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
   Tape::Terms terms;
   std::vector<double> of_tokens;
   if (tape.training() && !weigh_ && !batch.weights.empty()) {
-    of_tokens = token_weights(batch);
+    of_tokens = token_weights(batch, virtual_.rows());
     terms.weights = of_tokens;
   }
   if (weigh_) {
     terms.weigh = [&](const TensorView& losses, const TensorView& weights) {
-      return weigh_(batch, losses, weights);
+      return weigh_(batch, from_element(losses, virtual_.rows()),
+                    from_element(weights, virtual_.rows()));
     };
   }
   if (teach_ && tape.training()) {
     terms.teacher = teach_(batch);
   }
+  const auto& labels = virtual_.count > 0 ? tape.own_batch().labels : batch.labels;
   const double loss =
-      tape.cross_entropy(last, head_, batch.labels, scale, token_losses, first_token(), terms);
+      tape.cross_entropy(last, head_, labels, scale, token_losses, first_token(), terms);
+  if (token_losses != nullptr) {
+    *token_losses = from_element(*token_losses, virtual_.rows());
+  }
   if (!trains) {
     tape.leave_unit(head_unit());
   }
@@ -345,27 +389,36 @@ double Transformer::forward_head(Tape& tape, const MicroBatch& batch, double sca
 
 double Transformer::forward(Tape& tape, const MicroBatch& batch, double scale,
                             TensorView* token_losses) {
+  const MicroBatch& run = virtual_.count > 0 ? tape.own_batch() : batch;
   Value delta = tape.input_value();
   Value stream = kNoValue;
   if (layout_->part().has_embedding) {
     tape.enter_unit(0);
-    delta =
-        tape.embedding(batch.tokens, embedding_, first_token(), layout_->shape().embedding_scale);
+    delta = tape.embedding(run.tokens, embedding_, first_token(), layout_->shape().embedding_scale,
+                           virtual_.embeddings);
+    if (virtual_.encoder != nullptr) {
+      tape.encode(*virtual_.encoder);
+    }
     tape.leave_unit(0);
   }
   if (layout_->has_positions()) {
     tape.enter_unit(layout_->positions_unit());
-    delta = tape.add_positions(delta, batch.positions, positions_);
+    delta = tape.add_positions(delta, run.positions, positions_);
     tape.leave_unit(layout_->positions_unit());
   }
   for (int i = 0; i < layout_->num_layers(); ++i) {
-    forward_layer(tape, i, batch, delta, stream);
+    forward_layer(tape, i, run, delta, stream);
   }
   if (layout_->part().has_head) {
     return forward_head(tape, batch, scale, delta, stream, token_losses);
   }
   tape.set_output(stream == kNoValue ? delta : tape.add(delta, stream));
   return 0;
+}
+
+TensorView Transformer::scored(const Tape& tape) const {
+  const TensorView& all = tape.scored();
+  return all.row_range(virtual_.rows(), all.rows());
 }
 
 const TensorView& Transformer::output(const Tape& tape) const {

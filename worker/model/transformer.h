@@ -28,6 +28,25 @@ struct LayerAdapters {
   const LowRank* down = nullptr;
   const BranchNetwork* behind_attention = nullptr;
   const BranchNetwork* behind_mlp = nullptr;
+  const PrefixKeys* prefix = nullptr;  // of the virtual tokens
+};
+
+// Learned tokens in front of every segment: all tokens see them, and their positions begin behind
+// them. Either they go through the layers, once for a whole micro-batch, or each layer has their
+// keys and values.
+struct VirtualTokens {
+  std::int64_t count = 0;
+  bool go_through = false;
+  const Weight* embeddings = nullptr;  // [count, C] where the embedding is; with go_through
+  PrefixEncoder* encoder = nullptr;    // makes the keys and values; null: they are parameters
+  // Rows that a micro-batch has more.
+  [[nodiscard]] std::int64_t rows() const noexcept { return go_through ? count : 0; }
+};
+
+// What a method puts beside the base's weights.
+struct ModelAdapters {
+  std::vector<LayerAdapters> layers;  // one entry per layer, or none at all
+  VirtualTokens virtual_tokens = {};
 };
 
 // Of the networks of adapters.
@@ -58,10 +77,10 @@ class Transformer {
   Transformer(const Transformer&) = delete;  // tapes point here
   Transformer& operator=(const Transformer&) = delete;
 
-  // One entry per layer, or none at all.
-  void set_adapters(std::vector<LayerAdapters> adapters) {
-    adapters_ = std::move(adapters);
+  void set_adapters(ModelAdapters adapters) {
+    adapters_ = std::move(adapters.layers);
     adapters_.resize(static_cast<std::size_t>(layout_->num_layers()));
+    virtual_ = adapters.virtual_tokens;
   }
   // Which tensors of the base train; before the first forward pass of a training step.
   void set_trains(const std::function<bool(int tensor)>& trains);
@@ -100,6 +119,8 @@ class Transformer {
   // The loss, 0 without the head. Collective over the tensor group.
   double forward(Tape& tape, const MicroBatch& batch, double scale,
                  TensorView* token_losses = nullptr);
+  // What was in front of the head, by token of the batch; see Tape::scored.
+  [[nodiscard]] TensorView scored(const Tape& tape) const;
   // Hidden state for the next piece; valid until the tape's backward pass.
   [[nodiscard]] const TensorView& output(const Tape& tape) const;
   // Where its gradient belongs before backward(), empty with the head.
@@ -120,6 +141,11 @@ class Transformer {
   [[nodiscard]] const TensorView& rope_cos() const noexcept { return cos_; }
   [[nodiscard]] const TensorView& rope_sin() const noexcept { return sin_; }
   [[nodiscard]] const std::vector<LayerAdapters>& adapters() const noexcept { return adapters_; }
+  [[nodiscard]] const VirtualTokens& virtual_tokens() const noexcept { return virtual_; }
+  // That a segment may take.
+  [[nodiscard]] std::int64_t num_positions() const noexcept {
+    return layout_->shape().max_positions - virtual_.count;
+  }
   [[nodiscard]] const LayerWeights& layer(int index) const {
     return layers_[static_cast<std::size_t>(index)];
   }
@@ -139,18 +165,20 @@ class Transformer {
   void make_rope_tables();
   Value attend(Tape& tape, int index, const MicroBatch& batch, Value normed) const;
   Value feed_forward(Tape& tape, int index, Value normed) const;
+  void put_in_front(const MicroBatch& batch, MicroBatch& longer) const;
   static Value behind(Tape& tape, Value x, const BranchNetwork* network);
   void forward_layer(Tape& tape, int index, const MicroBatch& batch, Value& delta,
                      Value& stream) const;
   [[nodiscard]] bool has_adapters() const;
   [[nodiscard]] bool trains_layer(int index) const;
-  double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta, Value stream,
-                      TensorView* token_losses) const;
+  [[nodiscard]] double forward_head(Tape& tape, const MicroBatch& batch, double scale, Value delta,
+                                    Value stream, TensorView* token_losses) const;
 
   const ModelLayout* layout_;
   const ParameterSet* weights_;
   TransformerOptions options_;
   std::vector<LayerAdapters> adapters_;
+  VirtualTokens virtual_;
   Weigh weigh_;
   Teach teach_;
   Weight embedding_, positions_, final_norm_, head_;

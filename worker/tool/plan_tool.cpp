@@ -23,6 +23,7 @@
 #include "worker/import/open_model.h"
 #include "worker/model_fit.h"
 #include "worker/objectives/pair_loss.h"
+#include "worker/prompt_text.h"
 #include "worker/tool/measured_steps.h"
 #include "worker/tool/plan_tool_data.h"
 #include "worker/tool/plan_tool_gpu.h"
@@ -255,6 +256,7 @@ class Estimator {
     const config::TrainSpec& spec = stage.train();
     check_mesh(decoder_shape(architecture(spec.model())), stage.mesh());
     check_model_fits(architecture(spec.model()), tokenizer(spec.tokenizer()), spec.rules());
+    check_virtual_tokens(spec.train().method(), architecture(spec.model()), spec.rules());
     if (spec.has_teacher()) {
       check_mesh(decoder_shape(architecture(spec.teacher())), stage.mesh());
       check_teacher_fits(architecture(spec.teacher()), architecture(spec.model()), spec.rules());
@@ -331,8 +333,9 @@ class Estimator {
   }
 
   void measure(const config::TrainSpec& spec, const TrainLoader& loader, Shape& held) {
-    held.steps = std::make_unique<MeasuredSteps>(architecture(spec.model()), spec.train(), loader,
-                                                 architecture(teacher_of(spec)));
+    held.steps = std::make_unique<MeasuredSteps>(
+        architecture(spec.model()), with_prompt_ids(spec.train(), tokenizer(spec.tokenizer())),
+        loader, architecture(teacher_of(spec)));
     held.seconds_per_token_alone = held.seconds_per_token = held.steps->seconds_per_token();
     if (threads_alone_ != threads_) {
       set_num_threads(threads_alone_);
