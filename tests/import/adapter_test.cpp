@@ -207,7 +207,13 @@ TEST_F(PeftAdapter, RefusesWhatItCannotHonour) {
   expect_refused({{"lora_bias", true}}, tensors, "lora_bias");
   expect_refused({{"bias", "all"}}, tensors, "bias");
   expect_refused({{"init_lora_weights", "pissa"}}, tensors, "init_lora_weights");
-  expect_refused({{"peft_type", "PREFIX_TUNING"}}, tensors, "PREFIX_TUNING");
+  expect_refused({{"peft_type", "P_TUNING"}}, tensors, "P_TUNING");
+  expect_refused({{"peft_type", "PROMPT_TUNING"}}, tensors, "prompt_embeddings is missing");
+  expect_refused({{"peft_type", "PROMPT_TUNING"}},
+                 {made_up_tensor("prompt_embeddings", {3, 31}, 1)},
+                 "is [3, 31], must have 32 columns");
+  expect_refused({{"peft_type", "PREFIX_TUNING"}, {"num_transformer_submodules", 2}}, tensors,
+                 "num_transformer_submodules");
   expect_refused({{"rank_pattern", {{"^model.*q_proj", 2}}}}, tensors, "rank_pattern");
   expect_refused({{"r", "two"}}, tensors, "r must be");
   expect_refused({{"r", 4}}, tensors, "must be [4, 32]");
@@ -218,6 +224,20 @@ TEST_F(PeftAdapter, RefusesWhatItCannotHonour) {
                  "changes no matrix");
   expect_refused(nlohmann::json::object(), low_rank("lm_head"),
                  "changes no matrix");  // tied: it is the embedding
+}
+
+TEST_F(PeftAdapter, VirtualTokensAreNoChangeOfWeights) {
+  write_adapter({{"peft_type", "PROMPT_TUNING"}},
+                {made_up_tensor("prompt_embeddings", {3, 32}, 1)});
+  const Adapter adapter = read_peft(directory_, tiny_llama(true));
+  EXPECT_EQ(adapter.method.prompt_tuning().num_virtual_tokens(), 3);
+  EXPECT_EQ(adapter.apart.at("model.embed_prompt/E").values.at(33), stored(33, 1));
+  try {
+    (void)with_adapter(std::make_unique<MadeUpWeights>(tiny_llama(true)), adapter);
+    FAIL() << "merged";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("cannot be merged"), std::string::npos);
+  }
 }
 
 TEST_F(PeftAdapter, FindsTheBaseThatItNames) {

@@ -12,7 +12,7 @@ import sys
 
 try:
     import torch
-    from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
+    from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, PromptTuningConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 except ImportError as error:
     print("skipped:", error)
@@ -39,7 +39,7 @@ def compare(name, model, scores):
     worst = 0.0
     for ids, score in zip(examples, scores):
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids])).logits[0].float()
+            logits = model(input_ids=torch.tensor([ids])).logits[0, -len(ids):].float()  # behind those of virtual tokens
         logprobs = torch.log_softmax(logits, -1)
         for t in range(1, len(ids)):
             worst = max(worst, abs(logprobs[t - 1, ids[t]].item() - score["logprobs"][t]))
@@ -53,6 +53,9 @@ base = AutoModelForCausalLM.from_pretrained("hf", dtype=torch.float32).eval()
 compare("hf", base, ours("hf"))
 compare("merged", AutoModelForCausalLM.from_pretrained("merged", dtype=torch.float32).eval(), ours("merged"))
 compare("peft", PeftModel.from_pretrained(base, "peft").eval(), ours("peft"))
+for name in ("peft-prompt_tuning", "peft-prefix_tuning", "peft-prefix_projection"):
+    own = AutoModelForCausalLM.from_pretrained("hf", dtype=torch.float32)
+    compare(name, PeftModel.from_pretrained(own, name).eval(), ours(name))
 
 # Made by PEFT, with values far from those that it begins with.
 torch.manual_seed(1)
@@ -61,6 +64,9 @@ kinds = {
     "patterns": LoraConfig(r=4, lora_alpha=8, use_rslora=True, target_modules=["q_proj", "v_proj", "gate_proj"],
                            rank_pattern={"v_proj": 2}, alpha_pattern={"layers.1.self_attn.q_proj": 3}),
     "ia3": IA3Config(target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"]),
+    "prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=7),
+    "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=6),
+    "projected": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=6, prefix_projection=True, encoder_hidden_size=8),
 }
 for name, config in kinds.items():
     adapted = get_peft_model(AutoModelForCausalLM.from_pretrained("hf", dtype=torch.float32), config).eval()

@@ -95,6 +95,41 @@ must "$finescale" run s/four.yaml --set output=four
 read -r _ merged_loss <<<"$(trial four '')"
 close "$merged_loss" "$lora_loss" "base.adapter"
 
+# Adapters that are no change of matrices: computed beside the weights, wherever they are read.
+cat >s/beside.yaml <<YAML
+name: beside
+base: {model: ../hf}
+data: {train: data/train.jsonl, eval: [{name: held_out, path: data/eval.jsonl}], max_length: 58}
+trial: {stages: [{train: {$train}}, {evaluate: {metrics: [loss, exact_match], max_new_tokens: 4}}]}
+axes:
+  train.method:
+    - {bottleneck: {width: 4}}
+    - {prompt_tuning: {num_virtual_tokens: 5, prompt_tuning_init: text, prompt_tuning_init_text: a word}}
+    - {prefix_tuning: {num_virtual_tokens: 6}}
+    - {prefix_tuning: {num_virtual_tokens: 3, prefix_projection: true}}
+resources: {threads_per_rank: 1}
+YAML
+must "$finescale" run s/beside.yaml --set output=beside
+for kind in bottleneck prompt_tuning 'num_virtual_tokens: 6' prefix_projection; do
+  read -r id its_loss <<<"$(trial beside "$kind")"
+  name=${kind/num_virtual_tokens: 6/prefix_tuning}
+  close "$(loss "beside:$id")" "$its_loss" "$name"
+  must "$finescale" generate "beside:$id" --prompt "a word" --max-new 4
+  printf 'a word\n' | "$finescale" chat "beside:$id" --max-new 4 >last.log 2>&1 || fail "chat with $name: $(cat last.log)"
+  must "$finescale" export beside "$id" --to "kept-$name" --format hdf5
+  close "$(loss "kept-$name")" "$its_loss" "$name as hdf5"
+  refused 'cannot be merged' "$finescale" export beside "$id" --to x --format hf --merge
+  if [ "$name" = bottleneck ]; then
+    refused 'PEFT has no such kind' "$finescale" export beside "$id" --to x --format peft
+  else
+    must "$finescale" export beside "$id" --to "peft-$name" --format peft
+    close "$(loss "peft-$name")" "$its_loss" "$name as PEFT"
+    refused 'cannot be merged' "$finescale" plan s/two.yaml --set base.adapter="$work/peft-$name"
+  fi
+done
+refused 's/beside.yaml:8:' "$finescale" plan s/beside.yaml --set data.max_length=60
+refused 'mesh.pipeline is 2' "$finescale" plan s/beside.yaml --set mesh.pipeline=2 --set resources.ranks_per_gang=2
+
 # What a user gets wrong.
 refused 'does not exist' "$finescale" score none --data s/data/eval.jsonl
 refused 'cannot be read' "$finescale" score hf --data none.jsonl

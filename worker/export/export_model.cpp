@@ -69,7 +69,8 @@ void export_peft(OpenedModel& model, const std::string& directory) {
   }
   write_peft(*model.adapter, model.config, base, directory);
   const Adapter again = read_peft(directory, model.config);
-  if (again.modules.size() != model.adapter->modules.size()) {
+  if (again.modules.size() != model.adapter->modules.size() ||
+      again.apart.empty() != model.adapter->apart.empty()) {
     throw Error(ErrorKind::kIo, "what was read back is not what was written", directory,
                 "check the disk");
   }

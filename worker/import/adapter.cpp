@@ -9,6 +9,7 @@
 #include "comm/group.h"
 #include "configs/canonical.h"
 #include "configs/decoder.h"
+#include "configs/method_rules.h"
 #include "core/error.h"
 #include "core/tensor_element.h"
 #include "worker/methods/method.h"
@@ -26,8 +27,10 @@ class MergedSource final : public WeightSource {
   MergedSource(std::unique_ptr<WeightSource> base, Adapter adapter)
       : base_(std::move(base)), adapter_(std::move(adapter)) {
     if (!adapter_.why_apart.empty()) {
-      throw Error(ErrorKind::kConfig, adapter_.why_apart + ": it cannot be merged", {},
-                  "evaluate, generate and score stages of a sweep use it as it is");
+      throw Error(
+          ErrorKind::kConfig, adapter_.why_apart + ": it cannot be merged", {},
+          "generate, chat, score and the stages of a sweep use it as it is; export --format "
+          "hdf5 keeps it");
     }
     for (const LogicalShape& tensor : logical_tensors(decoder_shape(base_->config()))) {
       columns_[tensor.name] = tensor.columns;
@@ -190,11 +193,7 @@ void add_vera(const config::TrainSpec& made_by, const config::ModelConfig& model
   adapter.vera_b = std::move(random.b);
 }
 
-struct Part {
-  Shape shape;
-  std::vector<double> values;
-};
-using Parts = std::map<std::string, Part>;  // of a module: A, B, ...
+using Parts = std::map<std::string, WholeTensor>;  // of a module: A, B, ...
 
 // scale: of the low-rank part.
 ModuleChange change_of(const std::string& module, Parts& parts, double scale) {
@@ -228,6 +227,14 @@ ModuleChange change_of(const std::string& module, Parts& parts, double scale) {
 
 }  // namespace
 
+std::string why_apart(const config::Method& method) {
+  if (method.has_bottleneck()) {
+    return "a bottleneck adapter is a network of its own, with an activation inside, and no change "
+           "of a matrix";
+  }
+  return is_beside_weights(method) ? "virtual tokens are no change of a matrix" : "";
+}
+
 Adapter read_own_adapter(const std::string& checkpoint) {
   const auto group = make_single_group();
   CheckpointReader reader(*group, checkpoint);
@@ -235,8 +242,12 @@ Adapter read_own_adapter(const std::string& checkpoint) {
   parse_canonical(reader.state().stage_text, made_by);
   const config::Method& method = made_by.train().train().method();
   Adapter adapter;
-  if (method.has_bottleneck()) {
-    adapter.why_apart = "a bottleneck adapter is a network of its own, no change of a matrix";
+  adapter.why_apart = why_apart(method);
+  if (!adapter.why_apart.empty()) {
+    adapter.method = method;
+    for (const LogicalTensor& tensor : reader.tensors("/adapter")) {
+      adapter.apart[tensor.name] = {tensor.shape, read_whole(reader, tensor)};
+    }
     return adapter;
   }
   std::map<std::string, Parts> modules;

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "configs/schema/train.pb.h"
+#include "core/tensor.h"
 #include "worker/import/weight_source.h"
 
 namespace finescale {
@@ -26,12 +28,21 @@ struct ModuleChange {
   std::vector<double> outer, inner;
 };
 
+struct WholeTensor {
+  Shape shape;
+  std::vector<double> values;  // row-major
+};
+
 struct Adapter {
-  std::string why_apart;               // what forbids it to be merged or to leave; empty: nothing
-  std::vector<double> vera_a, vera_b;  // [rank, widest], [tallest, rank]; empty: no VeRA
+  std::string why_apart;  // what forbids it to be merged: `apart` holds it; empty: nothing
+  config::Method method;  // with why_apart: computes it
+  std::map<std::string, WholeTensor> apart;     // the method's tensors, by name
+  std::vector<double> vera_a, vera_b;           // [rank, widest], [tallest, rank]; empty: no VeRA
   std::map<std::string, ModuleChange> modules;  // model.layers.0.self_attn.q_proj
 };
 
+// Why what a method learns is no change of matrices; empty: it is one.
+[[nodiscard]] std::string why_apart(const config::Method& method);
 // The adapter that a stage of ours left, with the scale that its method gives it.
 [[nodiscard]] Adapter read_own_adapter(const std::string& checkpoint);
 

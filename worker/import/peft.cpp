@@ -233,6 +233,10 @@ class AdapterReader {
 }  // namespace
 
 Adapter read_peft(const std::string& directory, const config::ModelConfig& config) {
+  const PeftConfig peft = read_peft_config(directory + "/adapter_config.json");
+  if (peft.is_prompt || peft.is_prefix) {
+    return read_peft_tokens(directory, peft.is_prefix, config);
+  }
   return AdapterReader(directory, config).read();
 }
 

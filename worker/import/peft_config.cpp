@@ -77,11 +77,19 @@ class Reader {
     const auto type = get<std::string>("peft_type", "", "a text");
     config.is_ia3 = type == "IA3";
     config.is_vera = type == "VERA";
-    if (type != "LORA" && type != "IA3" && type != "VERA") {
-      fail("peft_type", "is \"" + type + "\"", "LORA, IA3 and VERA are supported");
+    config.is_prompt = type == "PROMPT_TUNING";
+    config.is_prefix = type == "PREFIX_TUNING";
+    const bool has_tokens = config.is_prompt || config.is_prefix;
+    if (type != "LORA" && type != "IA3" && type != "VERA" && !has_tokens) {
+      fail("peft_type", "is \"" + type + "\"",
+           "LORA, IA3, VERA, PROMPT_TUNING and PREFIX_TUNING are supported");
     }
     check_unsupported();
-    if (config.is_ia3) {
+    if (has_tokens && get<int>("num_transformer_submodules", 1, "a whole number") != 1) {
+      fail("num_transformer_submodules", "is not 1",
+           "only models without an encoder are supported");
+    }
+    if (config.is_ia3 || has_tokens) {
       return config;
     }
     if (config.is_vera) {

@@ -13,6 +13,8 @@ struct PeftConfig {
   bool is_ia3 = false;
   bool is_dora = false;
   bool is_vera = false;
+  bool is_prompt = false;           // prompt tuning
+  bool is_prefix = false;           // prefix tuning
   bool is_rank_stabilised = false;  // scale alpha / sqrt(r) instead of alpha / r
   int rank = 8;
   double alpha = 8;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/formats/safetensors_writer.h"
+#include "configs/method_shape.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "worker/import/peft.h"
@@ -125,6 +126,10 @@ nlohmann::ordered_json config_of(const ModuleChange& change, const std::string& 
 
 void write_peft(const Adapter& adapter, const config::ModelConfig& config, const std::string& base,
                 const std::string& directory) {
+  if (num_virtual_tokens(adapter.method) > 0) {
+    write_peft_tokens(adapter, config, base, directory);
+    return;
+  }
   if (!adapter.why_apart.empty()) {
     throw Error(ErrorKind::kConfig, adapter.why_apart + ": PEFT has no such kind", {},
                 "export --format hdf5 keeps it as it is");

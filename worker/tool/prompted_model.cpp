@@ -10,6 +10,7 @@
 #include "worker/data/chat_format.h"
 #include "worker/data/end_tokens.h"
 #include "worker/data/tokenizer_file.h"
+#include "worker/tool/adapted_model.h"
 
 namespace finescale {
 
@@ -56,12 +57,8 @@ PromptedModel::PromptedModel(const std::string& path) {
   tokenizer_ = std::make_shared<const Tokenizer>(
       Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
   open_form(opened);
-  const std::unique_ptr<WeightSource> weights = merged_weights(opened);
-  AdaptedModel model;
-  model.base = std::make_shared<BaseModel>(
-      make_base_model(engine_.engine(), weights->config(), DType::kF32));
-  read_base(*weights, *model.base);
-  model_ = std::make_unique<MeasuredModel>(engine_.engine(), std::move(model));
+  model_ =
+      std::make_unique<MeasuredModel>(engine_.engine(), adapted_model(engine_.engine(), opened));
 }
 
 void PromptedModel::open_form(const OpenedModel& opened) {
@@ -103,7 +100,7 @@ void PromptedModel::open_chat(const config::DataRules& rules, const SideFiles& f
 }
 
 std::int64_t PromptedModel::max_positions() const {
-  return model_->eval().pieces().front().model->layout().shape().max_positions;
+  return model_->eval().pieces().front().model->num_positions();
 }
 
 std::vector<std::int32_t> PromptedModel::prompt_tokens(const std::string& prompt, bool raw) const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A model that a command was given by name, on this process alone: weights with the adapter merged
-// in, tokenizer, and how it wants to be asked. No MPI.
+// in or beside them, tokenizer, and how it wants to be asked. No MPI.
 #pragma once
 
 #include <cstdint>

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "configs/decoder.h"
+#include "configs/method_shape.h"
 #include "core/parallel.h"
 #include "core/tensor_element.h"
 #include "kernels/cross_entropy.h"
@@ -17,6 +18,7 @@
 #include "worker/eval/evaluate.h"
 #include "worker/measured_model.h"
 #include "worker/single_engine.h"
+#include "worker/tool/adapted_model.h"
 #include "worker/tool/score_data.h"
 
 namespace finescale {
@@ -50,13 +52,9 @@ MicroBatch pack(const std::vector<ScoredExample>& examples, std::size_t first, s
 
 class Scorer {
  public:
-  Scorer(WeightSource& weights, int top)
-      : base_(std::make_shared<BaseModel>(
-            make_base_model(single_.engine(), weights.config(), DType::kF32))),
-        top_(std::min(top, decoder_shape(weights.config()).vocab_size)) {
-    read_base(weights, *base_);
-    measured_ = std::make_unique<MeasuredModel>(single_.engine(), AdaptedModel{base_, {}});
-  }
+  Scorer(OpenedModel& model, int top)
+      : measured_(single_.engine(), adapted_model(single_.engine(), model)),
+        top_(std::min(top, decoder_shape(model.config).vocab_size)) {}
 
   std::vector<Score> run(const std::vector<ScoredExample>& examples) {
     std::vector<Score> scores(examples.size());
@@ -80,7 +78,7 @@ class Scorer {
 
  private:
   void score(const MicroBatch& batch, std::int64_t largest, std::vector<Score>& scores) {
-    Transformer& model = *measured_->eval().pieces().front().model;
+    Transformer& model = *measured_.eval().pieces().front().model;
     TensorView losses;
     (void)model.forward_loss(batch, largest, &losses);
     for (std::size_t s = 0; s < batch.examples.size(); ++s) {
@@ -98,7 +96,7 @@ class Scorer {
   // Largest first; of equal ones the lower token.
   std::vector<std::pair<std::int32_t, double>> top_logits(const Transformer& model,
                                                           std::int64_t row) {
-    const TensorView state = model.tape().scored().row_range(row, row + 1);
+    const TensorView state = model.scored(model.tape()).row_range(row, row + 1);
     const TensorView& head = model.head().value;
     logits_.resize(static_cast<std::size_t>(head.rows()));
     const TensorView logits(logits_.data(), state.dtype, Shape{1, head.rows()});
@@ -125,8 +123,7 @@ class Scorer {
   }
 
   SingleEngine single_;
-  std::shared_ptr<BaseModel> base_;
-  std::unique_ptr<MeasuredModel> measured_;
+  MeasuredModel measured_;
   int top_;
   std::vector<float> logits_;
 };
@@ -161,10 +158,11 @@ std::string score_model(OpenedModel& model, const ScoreOptions& options) {
   set_num_threads(options.threads > 0 ? options.threads
                                       : static_cast<int>(std::thread::hardware_concurrency()));
   const DecoderShape shape = decoder_shape(model.config);
+  const auto taken =
+      model.adapter ? static_cast<int>(num_virtual_tokens(model.adapter->method)) : 0;
   const std::vector<ScoredExample> examples = read_score_data(
-      options.data, model.tokenizer, model.rules, shape.vocab_size, shape.max_positions);
-  const std::unique_ptr<WeightSource> weights = merged_weights(model);
-  const std::vector<Score> scores = Scorer(*weights, options.top).run(examples);
+      options.data, model.tokenizer, model.rules, shape.vocab_size, shape.max_positions - taken);
+  const std::vector<Score> scores = Scorer(model, options.top).run(examples);
   double total = 0;
   std::int64_t count = 0;
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
