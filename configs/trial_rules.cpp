@@ -453,11 +453,14 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
     check_teacher_files(sweep_, sweep_.trial().stages(i).train(), stage_path(i) + ".train", *this);
   }
   check_teacher_files(sweep_, sweep_.base().pretrain().train(), "base.pretrain.train", *this);
+  const config::Base& base = sweep_.base();
   const bool all = varied.empty() || varied.starts_with("base") || varied.starts_with("data");
   if (!all && !varied.ends_with(".data_budget")) {
+    if (base.has_model() && varied.find(".method") != std::string::npos) {
+      check_model(base);  // what each method asks of it
+    }
     return;
   }
-  const config::Base& base = sweep_.base();
   if (base.has_model()) {
     check_model(base);
   }
