@@ -26,6 +26,7 @@ class QuantisedWeights {
   explicit QuantisedWeights(const Quantisation& how) : how_(how) {}
   QuantisedWeights(const QuantisedWeights&) = delete;  // views point here
   QuantisedWeights& operator=(const QuantisedWeights&) = delete;
+  ~QuantisedWeights() = default;
 
   // read(whole tensor, its values): gives all of them, whatever this rank keeps.
   using Read = std::function<void(const LocalPart& slab, const TensorView& values)>;
