@@ -60,14 +60,14 @@ struct TapeOptions {
 class Tape {
  public:
   explicit Tape(DType dtype, const TapeOptions& options = {})
-      : dtype_(dtype),
-        exchange_(options.tensor, options.stream),
+      : exchange_(options.tensor, options.stream),
+        hooks_(options.hooks),
+        stream_(options.stream),
+        dtype_(dtype),
         recompute_(options.recompute),
         remakes_(options.recompute == Recompute::kSelective ||
                  (options.recompute == Recompute::kNone && !options.stream.on_gpu() &&
-                  !exchange_.active())),
-        hooks_(options.hooks),
-        stream_(options.stream) {}
+                  !exchange_.active())) {}
 
   // Empties the tape for a micro-batch of T tokens; gradients will be recorded when `training`.
   // max_tokens bounds every later T: buffers are cut for it once. Tokens, positions [T], segments
@@ -375,25 +375,25 @@ class Tape {
   // So many elements of it, in front of those of the largest scaled part's gradient.
   [[nodiscard]] TensorView made_scratch(const LowRank& adapter);
 
-  DType dtype_;
   RowExchange exchange_;
-  Recompute recompute_;
-  bool remakes_;  // outputs of norms and activations
   const UnitHooks* hooks_;
   Stream stream_;
+  DType dtype_;
+  Recompute recompute_;
+  bool remakes_;  // outputs of norms and activations
   bool training_ = false;
+  bool again_ = false;  // activations of the unit being recorded will be made again
+  Value input_ = kNoValue;
+  Value scored_ = kNoValue;
+  Value output_ = kNoValue;
   std::int64_t tokens_ = 0;
   std::int64_t max_tokens_ = 0;
   std::vector<Node> values_;
   std::vector<Op> ops_;
   std::vector<WeightGradient> waiting_;
-  Value input_ = kNoValue;
-  Value scored_ = kNoValue;
-  Value output_ = kNoValue;
   std::size_t unit_op_ = 0;        // the last EnterOp
   std::optional<GpuRange> range_;  // of the unit in the backward pass
   std::size_t unit_value_ = 0;     // values of its unit begin here
-  bool again_ = false;             // activations of the unit being recorded will be made again
   TensorView kept_;                // for the next add(), empty: in place
   Pools activations_;
   Pools shared_;
