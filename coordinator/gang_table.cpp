@@ -47,6 +47,11 @@ std::int64_t GangTable::num_alive() const {
                        [](const auto& item) { return item.second.state != GangState::kLost; });
 }
 
+bool GangTable::any_alive() const {  // asked for every call: the first one is the answer, mostly
+  return std::any_of(gangs_.begin(), gangs_.end(),
+                     [](const auto& item) { return item.second.state != GangState::kLost; });
+}
+
 std::int64_t GangTable::num_running() const {
   return std::count_if(gangs_.begin(), gangs_.end(),
                        [](const auto& item) { return item.second.state == GangState::kRunning; });

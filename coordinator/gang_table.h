@@ -50,6 +50,7 @@ class GangTable {
   [[nodiscard]] static bool is_late(GangEntry& gang, const proto::Caller& caller);
 
   [[nodiscard]] std::int64_t num_alive() const;
+  [[nodiscard]] bool any_alive() const;
   [[nodiscard]] std::int64_t num_running() const;
   [[nodiscard]] int num_on_host(const std::string& host) const;  // that have called
   [[nodiscard]] Gangs& all() noexcept { return gangs_; }

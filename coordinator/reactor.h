@@ -71,7 +71,7 @@ class Reactor {
   [[nodiscard]] bool all_settled() const { return !any_future_work(); }
   // Stages that are done, failed or stopped: what decides by results need not look while it stays.
   [[nodiscard]] std::int64_t num_settled() const;
-  [[nodiscard]] bool any_gang() const { return gangs_.num_alive() > 0; }
+  [[nodiscard]] bool any_gang() const { return gangs_.any_alive(); }
   [[nodiscard]] const StageEntries& stages() const noexcept { return stages_.all(); }
   [[nodiscard]] const GangTable::Gangs& gangs() const noexcept { return gangs_.all(); }
   // Told of every change of a stage's state, behind it.

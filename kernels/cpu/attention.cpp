@@ -328,6 +328,24 @@ void run_backward(const AttentionTask& whole, std::span<const std::int32_t> segm
                  });
 }
 
+// All but what the row sums of dout out come from.
+AttentionTask backward_task(const AttentionShape& shape, const TensorView& dout,
+                            const TensorView& q, const TensorView& k, const TensorView& v,
+                            const TensorView& lse, const TensorView& dq, const TensorView& dk,
+                            const TensorView& dv) {
+  AttentionTask task;
+  task.shape = &shape;
+  task.q = q;
+  task.k = k;
+  task.v = v;
+  task.lse = lse;
+  task.dout = dout;
+  task.dq = dq;
+  task.dk = dk;
+  task.dv = dv;
+  return task;
+}
+
 }  // namespace
 
 void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
@@ -336,17 +354,8 @@ void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
                         std::span<const std::int32_t> segments, const TensorView& dq,
                         const TensorView& dk, const TensorView& dv,
                         const TensorView& /*on_device*/) {
-  AttentionTask task;
-  task.shape = &shape;
-  task.q = q;
-  task.k = k;
-  task.v = v;
+  AttentionTask task = backward_task(shape, dout, q, k, v, lse, dq, dk, dv);
   task.out = out;
-  task.lse = lse;
-  task.dout = dout;
-  task.dq = dq;
-  task.dk = dk;
-  task.dv = dv;
   run_backward(task, segments);
 }
 
@@ -355,16 +364,7 @@ void attention_backward_given(const Stream& /*stream*/, const AttentionShape& sh
                               const TensorView& v, const TensorView& lse, const TensorView& delta,
                               std::span<const std::int32_t> segments, const TensorView& dq,
                               const TensorView& dk, const TensorView& dv) {
-  AttentionTask task;
-  task.shape = &shape;
-  task.q = q;
-  task.k = k;
-  task.v = v;
-  task.lse = lse;
-  task.dout = dout;
-  task.dq = dq;
-  task.dk = dk;
-  task.dv = dv;
+  AttentionTask task = backward_task(shape, dout, q, k, v, lse, dq, dk, dv);
   task.delta = delta;
   run_backward(task, segments);
 }

@@ -3,15 +3,9 @@
 # A campaign whose trainings multiply in bf16, from plan to the files of other programs: beside its f32 twin, on two ranks.
 #   rounded_sweep.sh BIN_DIR WORK_DIR
 set -uo pipefail
-bin=$(cd "$1" && pwd)
-finescale=$bin/finescale
-work=$2
-rm -rf "$work"
-mkdir -p "$work"
-cd "$work" || exit 1
+. "$(dirname "$0")/../faults/harness.sh"
+begin_test rounded_sweep "$1" "$2"
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-failures=0
-fail() { echo "rounded_sweep: FAILED: $*"; failures=$((failures + 1)); }
 must() { "$@" >last.log 2>&1 || { fail "$* (exit $?)"; tail -20 last.log; }; }
 
 cat >sweep.yaml <<YAML
@@ -65,5 +59,4 @@ python3 -c 'import sys; a, b = map(float, sys.argv[1:]); sys.exit(not abs(a - b)
   fail "the merged adapter has another loss"
 [ -s adapter/adapter_model.safetensors ] || fail "no adapter"
 must "$finescale" generate full.gguf --prompt "(3 + 4) % 7 =" --max-new 4
-[ $failures -eq 0 ] || exit 1
-echo "rounded_sweep: ok"
+end_test
