@@ -141,13 +141,27 @@ HWY_INLINE void tile_scores(const T* tile, std::int64_t width, const Rows<T>& x,
     }
     const std::int64_t count = std::min(kAtOnce, end - n);
     take(n, s0);
-    if (count > 1) take(n + 1, s1);
-    if (count > 2) take(n + 2, s2);
-    if (count > 3) take(n + 3, s3);
-    if (count > 4) take(n + 4, s4);
-    if (count > 5) take(n + 5, s5);
-    if (count > 6) take(n + 6, s6);
-    if (count > 7) take(n + 7, s7);
+    if (count > 1) {
+      take(n + 1, s1);
+    }
+    if (count > 2) {
+      take(n + 2, s2);
+    }
+    if (count > 3) {
+      take(n + 3, s3);
+    }
+    if (count > 4) {
+      take(n + 4, s4);
+    }
+    if (count > 5) {
+      take(n + 5, s5);
+    }
+    if (count > 6) {
+      take(n + 6, s6);
+    }
+    if (count > 7) {
+      take(n + 7, s7);
+    }
   }
 }
 
