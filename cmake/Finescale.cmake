@@ -7,7 +7,8 @@ target_compile_options(finescale_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow>
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>
   $<$<COMPILE_LANGUAGE:CXX>:-Werror=switch -Werror=return-type>)
-target_include_directories(finescale_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_include_directories(finescale_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(finescale_flags SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/generated)  # protoc's code shadows names
 target_compile_definitions(finescale_flags INTERFACE
   FINESCALE_VERSION="${PROJECT_VERSION}" OMPI_SKIP_MPICXX=1)
 if(FINESCALE_HAVE_CUDA)
@@ -51,7 +52,7 @@ function(finescale_proto name)
     list(APPEND outputs ${files})
   endforeach()
   add_library(${name} STATIC ${outputs})
-  target_include_directories(${name} PUBLIC ${CMAKE_BINARY_DIR}/generated)
+  target_include_directories(${name} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/generated)
   target_link_libraries(${name} PUBLIC protobuf::libprotobuf ${ARG_LIBS})
   if(ARG_GRPC)
     target_link_libraries(${name} PUBLIC gRPC::grpc++)
