@@ -1,30 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/gang_table.h"
 
+#include <utility>
+
 namespace finescale {
 
 GangEntry& GangTable::launch(bool is_queued, double now) {
   GangEntry gang;
-  gang.id = ++last_;
+  gang.id = last_ + 1;
   gang.is_queued = is_queued;
-  gang.launched_at = now;
-  gang.last_seen = now;
-  return gangs_.emplace(gang.id, gang).first->second;
+  return add(std::move(gang), now);
 }
 
 GangEntry& GangTable::adopt(std::int64_t id, bool is_queued, double now) {
-  reserve(id);
   GangEntry gang;
   gang.id = id;
   gang.is_adopted = true;
   gang.is_queued = is_queued;
+  return add(std::move(gang), now);
+}
+
+GangEntry& GangTable::add(GangEntry gang, double now) {
+  reserve(gang.id);
   gang.launched_at = now;
   gang.last_seen = now;
-  return gangs_.emplace(id, gang).first->second;
+  const auto [place, is_new] = gangs_.emplace(gang.id, std::move(gang));
+  counts_[static_cast<std::size_t>(place->second.state)] += is_new ? 1 : 0;
+  return place->second;
+}
+
+void GangTable::set_state(GangEntry& gang, GangState state) {
+  --counts_[static_cast<std::size_t>(gang.state)];
+  ++counts_[static_cast<std::size_t>(state)];
+  gang.state = state;
 }
 
 void GangTable::forget_lost() {
+  if (count(GangState::kLost) == 0) {
+    return;
+  }
   std::erase_if(gangs_, [](const auto& item) { return item.second.state == GangState::kLost; });
+  counts_[static_cast<std::size_t>(GangState::kLost)] = 0;
+}
+
+void GangTable::wait(GangEntry& gang, std::uint64_t request, double now) {
+  gang.waiting = request;
+  gang.waiting_since = now;
+  waiting_.insert(gang.id);
+}
+
+std::uint64_t GangTable::stop_waiting(GangEntry& gang) {
+  waiting_.erase(gang.id);
+  return std::exchange(gang.waiting, 0);
 }
 
 GangEntry* GangTable::find(std::int64_t id) {
@@ -40,21 +67,6 @@ bool GangTable::is_late(GangEntry& gang, const proto::Caller& caller) {
   const bool late = caller.number() <= gang.last_number;
   gang.last_number = std::max(gang.last_number, caller.number());
   return late;
-}
-
-std::int64_t GangTable::num_alive() const {
-  return std::count_if(gangs_.begin(), gangs_.end(),
-                       [](const auto& item) { return item.second.state != GangState::kLost; });
-}
-
-bool GangTable::any_alive() const {  // asked for every call: the first one is the answer, mostly
-  return std::any_of(gangs_.begin(), gangs_.end(),
-                     [](const auto& item) { return item.second.state != GangState::kLost; });
-}
-
-std::int64_t GangTable::num_running() const {
-  return std::count_if(gangs_.begin(), gangs_.end(),
-                       [](const auto& item) { return item.second.state == GangState::kRunning; });
 }
 
 int GangTable::num_on_host(const std::string& host) const {

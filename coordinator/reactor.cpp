@@ -2,6 +2,7 @@
 #include "coordinator/reactor.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace finescale {
 
@@ -16,6 +17,9 @@ void Reactor::add_stage(StageEntry stage, double now) {
   stage.position = num_positions_;
   stage.last_heartbeat = now;
   stage.leased_at = now;
+  if (stage.stored.state == StageState::kRunning) {
+    watch_within(0, now);
+  }
   gangs_.reserve(stage.stored.gang);
   const StageEntry* added = stages_.add(std::move(stage));
   if (added == nullptr) {
@@ -27,6 +31,7 @@ void Reactor::add_stage(StageEntry stage, double now) {
 
 void Reactor::adopt_gang(std::int64_t id, double now) {
   GangEntry& gang = gangs_.adopt(id, options_.queued_gangs, now);
+  watch_within(options_.launch_timeout, now);
   for (const auto& [position, stage] : stages_.running()) {
     if (stage->stored.gang == id) {
       gang.key = stage->stored.key;
@@ -57,18 +62,26 @@ StageEntry* Reactor::leased(const std::string& key, std::int64_t epoch, std::int
 Outbox Reactor::on_tick(double now) {
   Outbox out;
   gangs_.forget_lost();
-  watch_gangs(now, out);
+  const bool is_closing = stopping_ || !any_future_work();
+  const bool is_time = now >= watch_at_ || is_closing;
+  if (is_time) {
+    watch_gangs(is_closing, now, out);
+  }
   failures_.fail_what_is_doomed(out);
-  watch_leases(now, out);
+  if (is_time) {
+    watch_leases(now, out);
+  }
   serve_waiting(now, out);
   launch_gangs(now, out);
   return out;
 }
 
-void Reactor::watch_gangs(double now, Outbox& out) {
+// Until the first of them has been silent for too long, unless something else shortens it.
+void Reactor::watch_gangs(bool is_closing, double now, Outbox& out) {
+  watch_at_ = std::numeric_limits<double>::infinity();
   for (auto& [id, gang] : gangs_.all()) {
     if (gang.is_queued) {
-      if (stopping_ || !any_future_work()) {
+      if (is_closing) {
         out.push_back(KillGang{id, "no work is left for it"});
         lose_gang(gang, "no work is left for it", now, out, true);
       }
@@ -76,7 +89,9 @@ void Reactor::watch_gangs(double now, Outbox& out) {
     }
     const bool launching = gang.state == GangState::kLaunching;
     const double limit = launching ? options_.launch_timeout : options_.heartbeat_timeout;
-    if (now - (launching ? gang.launched_at : gang.last_seen) > limit) {
+    const double since = launching ? gang.launched_at : gang.last_seen;
+    watch_within(limit, since);
+    if (now - since > limit) {
       out.push_back(KillGang{id, launching ? "did not register" : "no heartbeat"});
       lose_gang(gang, "no heartbeat for " + std::to_string(static_cast<int>(limit)) + " s", now,
                 out);
@@ -112,6 +127,7 @@ void Reactor::launch_gangs(double now, Outbox& out) {
   }
   for (std::int64_t alive = gangs_.num_alive(); alive < wanted_gangs(); ++alive) {
     out.emplace_back(LaunchGang{gangs_.launch(options_.queued_gangs, now).id});
+    watch_within(options_.launch_timeout, now);
   }
 }
 
@@ -119,6 +135,7 @@ void Reactor::on_gang_begun(std::int64_t id, double now) {
   if (GangEntry* gang = gangs_.find(id); gang != nullptr && gang->is_queued) {
     gang->is_queued = false;
     gang->launched_at = now;
+    watch_within(options_.launch_timeout, now);
   }
 }
 
@@ -138,8 +155,8 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
                         bool is_blameless) {
   launch_failures_ +=
       static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless);
-  gang.state = GangState::kLost;
-  gang.waiting = 0;
+  gangs_.set_state(gang, GangState::kLost);
+  (void)gangs_.stop_waiting(gang);
   end_leases(gang, why, now, out, {}, is_blameless);
 }
 

@@ -4,6 +4,7 @@
 // an epoch that is never used twice; whatever comes with an older epoch is refused.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -71,7 +72,7 @@ class Reactor {
   [[nodiscard]] bool all_settled() const { return !any_future_work(); }
   // Stages that are done, failed or stopped: what decides by results need not look while it stays.
   [[nodiscard]] std::int64_t num_settled() const;
-  [[nodiscard]] bool any_gang() const { return gangs_.any_alive(); }
+  [[nodiscard]] bool any_gang() const { return gangs_.num_alive() > 0; }
   [[nodiscard]] const StageEntries& stages() const noexcept { return stages_.all(); }
   [[nodiscard]] const GangTable::Gangs& gangs() const noexcept { return gangs_.all(); }
   // Told of every change of a stage's state, behind it.
@@ -91,7 +92,11 @@ class Reactor {
   void end_leases(const GangEntry& gang, const std::string& why, double now, Outbox& out,
                   const std::vector<StageEntry*>& kept = {}, bool is_blameless = false);
 
-  void watch_gangs(double now, Outbox& out);
+  // There is nothing to look for before then.
+  void watch_within(double seconds, double since) {
+    watch_at_ = std::min(watch_at_, since + seconds);
+  }
+  void watch_gangs(bool is_closing, double now, Outbox& out);
   void watch_leases(double now, Outbox& out);
   [[nodiscard]] std::int64_t wanted_gangs() const;
   void launch_gangs(double now, Outbox& out);
@@ -113,6 +118,7 @@ class Reactor {
   std::int64_t num_positions_ = 0;
   int launch_failures_ = 0;  // gangs lost in a row before their first call
   bool stopping_ = false;
+  double watch_at_ = 0;  // when a gang or a lease may next be lost
 };
 
 }  // namespace finescale

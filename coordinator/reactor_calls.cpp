@@ -49,7 +49,8 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
     first->last_heartbeat = now;
     gang->key = message.held_key();
   }
-  gang->state = held.empty() ? GangState::kIdle : GangState::kRunning;
+  gangs_.set_state(*gang, held.empty() ? GangState::kIdle : GangState::kRunning);
+  watch_within(options_.heartbeat_timeout, now);
   end_leases(*gang, "the gang lost its lease", now, out, held);
   reply(out, request, answer);
   return out;
@@ -91,18 +92,19 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
   if (gang->state != GangState::kIdle) {
     gang->idle_since = now;
   }
-  gang->state = GangState::kIdle;
-  gang->waiting = request;
-  gang->waiting_since = now;
+  gangs_.set_state(*gang, GangState::kIdle);
+  gangs_.wait(*gang, request, now);
   gang->most = message.most();
   serve_waiting(now, out);
   return out;
 }
 
 void Reactor::serve_waiting(double now, Outbox& out) {
-  for (auto& [id, gang] : gangs_.all()) {
-    if (gang.waiting != 0 && gang.state == GangState::kIdle) {
-      serve(gang, now, out);
+  const std::set<std::int64_t>& waiting = gangs_.waiting();
+  for (auto at = waiting.begin(); at != waiting.end();) {
+    GangEntry* gang = gangs_.find(*at++);  // one that is answered leaves the set
+    if (gang != nullptr && gang->state == GangState::kIdle) {
+      serve(*gang, now, out);
     }
   }
 }
@@ -111,7 +113,7 @@ void Reactor::serve(GangEntry& gang, double now, Outbox& out) {
   const auto answer = [&](proto::NextReply::Order order) {
     proto::NextReply message;
     message.set_order(order);
-    reply(out, std::exchange(gang.waiting, 0), message);
+    reply(out, gangs_.stop_waiting(gang), message);
   };
   if (stopping_ || !any_future_work()) {
     return answer(proto::NextReply::EXIT);

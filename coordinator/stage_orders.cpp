@@ -2,12 +2,11 @@
 #include "coordinator/stage_orders.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace finescale {
 
 Order StageOrders::make(GangEntry& gang, StageEntry& first, double now) {
-  Order order{std::exchange(gang.waiting, 0), first.stored.key, gang.id, 1, {}};
+  Order order{gangs_.stop_waiting(gang), first.stored.key, gang.id, 1, {}};
   const std::size_t most = most_stages(gang);
   std::optional<double> seconds = short_seconds(first);
   lease(first, gang, now);
@@ -32,7 +31,7 @@ void StageOrders::lease(StageEntry& stage, GangEntry& gang, double now) {
   stage.leased_at = now;
   stage.last_heartbeat = now;
   stage.progress.Clear();
-  gang.state = GangState::kRunning;
+  gangs_.set_state(gang, GangState::kRunning);
   gang.key = stage.stored.key;
 }
 

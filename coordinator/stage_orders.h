@@ -16,7 +16,7 @@ namespace finescale {
 class StageOrders {
  public:
   // All of it must outlive the orders.
-  StageOrders(const ReactorOptions& options, StageTable& stages, const GangTable& gangs)
+  StageOrders(const ReactorOptions& options, StageTable& stages, GangTable& gangs)
       : options_(options), stages_(stages), gangs_(gangs) {}
 
   // The answer to the call that this gang waits with: `first`, and behind a short one more of them
@@ -35,7 +35,7 @@ class StageOrders {
 
   const ReactorOptions& options_;
   StageTable& stages_;
-  const GangTable& gangs_;
+  GangTable& gangs_;
   Pace pace_;
 };
 

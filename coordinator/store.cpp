@@ -96,11 +96,11 @@ bool Store::is_held(const std::string& directory) {
 }
 
 void Store::begin() {
-  impl_->database.execute("BEGIN IMMEDIATE");
+  impl_->database.begin();
 }
 
 void Store::commit() {
-  impl_->database.execute("COMMIT");
+  impl_->database.commit();
 }
 
 void Store::rollback() noexcept {

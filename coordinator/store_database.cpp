@@ -206,6 +206,14 @@ sqlite3_stmt* StoreDatabase::prepare(const char* sql) {
   return statement.get();
 }
 
+void StoreDatabase::finish(const char* sql) {
+  sqlite3_stmt* statement = prepare(sql);
+  if (sqlite3_step(statement) != SQLITE_DONE) {
+    fail(sql);
+  }
+  sqlite3_reset(statement);
+}
+
 void StoreDatabase::run(sqlite3_stmt* statement) {
   const int code = sqlite3_step(statement);
   if (code != SQLITE_DONE) {

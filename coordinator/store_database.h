@@ -30,6 +30,9 @@ class StoreDatabase {
   StoreDatabase(const std::string& directory, bool durable, const char* file_system);
 
   void execute(const char* sql);  // throws as run
+  // A transaction's ends, which are prepared once: a campaign has two for each stage.
+  void begin() { finish("BEGIN IMMEDIATE"); }
+  void commit() { finish("COMMIT"); }
   // Reset and ready to be bound. `sql` is a literal: its address is its name.
   [[nodiscard]] sqlite3_stmt* prepare(const char* sql);
   // Throws kResource or kIo when the disk is full or fails (the same may succeed later),
@@ -40,6 +43,7 @@ class StoreDatabase {
 
  private:
   [[noreturn]] void fail(const std::string& what) const;
+  void finish(const char* sql);                            // a statement without rows
   std::int64_t bring_to_version(const std::string& path);  // the version before; 0: new
   [[nodiscard]] std::int64_t version();
 

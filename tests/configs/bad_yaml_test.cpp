@@ -72,6 +72,8 @@ TEST_F(BadYaml, KeysAndKinds) {
       {3, "  preset: tiny\n  ? [a]\n  : b", "sweep.yaml:4:5: a key is a list, must be a word"},
       {1, "name: a\n---\nname: b",
        "sweep.yaml: the text holds several YAML documents, must be one"},
+      {1, ", name: a", "sweep.yaml:1:1: not valid YAML: no value begins with this character"},
+      {1, "name: a\n]", "sweep.yaml:2:1: not valid YAML: illegal flow end"},
       {1, "name: \"a\" b", "sweep.yaml:1:11: not valid YAML: end of map not found"},
       {1, "name: &a [*a]", "sweep.yaml:1:7: name is a list, must be a string"},
   });
