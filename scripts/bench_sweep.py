@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sweep of 48 trials that other tools were measured with ({full, lora} x 2 learning rates x 6 nested budgets x 2 seeds, llama d=64 L=2,
 batch 8, one epoch, WSD), in finescale with resident gangs, shared trunks and durable records, beside hand-written PyTorch loops and, with
---slow, TRL in a process per trial, in one run.
+--slow, TRL in a process per trial, by a plain pool and by Ray Tune, in one run.
 
     bench_sweep.py --build BUILD --peers DIR --python PYTHON [--best | --slow] [--rounds N]
 
@@ -108,7 +108,7 @@ def main():
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--best", action="store_true", help="beside the fastest hand-written loop alone")
-    parser.add_argument("--slow", action="store_true", help="also TRL in a process per trial (minutes)")
+    parser.add_argument("--slow", action="store_true", help="also TRL in a process per trial, by a pool and by Ray Tune (ten minutes)")
     arguments = parser.parse_args()
     build, peers = arguments.build.resolve(), arguments.peers.resolve()
     work = pathlib.Path(tempfile.mkdtemp(prefix="finescale-sweep-", dir=build))
@@ -121,7 +121,8 @@ def main():
             if not arguments.best:
                 print(json.dumps(bench_peer(arguments.python, peers, "--mode", "lean", "--model", "mini", "--workers", "2")), flush=True)
         if arguments.slow:
-            print(json.dumps(bench_peer(arguments.python, peers, "--mode", "processes", "--backend", "trl")), flush=True)
+            for mode in ("processes", "ray"):
+                print(json.dumps(bench_peer(arguments.python, peers, "--mode", mode, "--backend", "trl")), flush=True)
     finally:
         shutil.rmtree(work)
     return 0
