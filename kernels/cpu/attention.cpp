@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One task is one (segment, key/value head); a tile of queries after the other sees its keys (see
-// attention_tiles-inl.h). Letters: L lanes (queries of a tile), N keys of a segment, D head width.
+// One task is one (segment, key/value head): its keys and values are packed, then a tile of queries
+// after the other sees them (see attention_tiles-inl.h). Letters: L lanes, N keys of a segment, D
+// head width.
 #include "kernels/attention.h"
 
 #include <algorithm>
@@ -40,15 +41,14 @@ struct AttentionTask {
   int kv_head = 0;
 };
 
-constexpr std::int64_t kMostLanes = 16;
-
-// Scratch of a thread, grown and kept: no allocation in the steady state.
+// Scratch of a thread, grown and kept: no allocation in the steady state. N and D as packed.
 template <class T>
 struct AttentionScratch {
-  std::vector<T> tile, dtile, result;  // [D][L]: queries, gradients of outputs, what comes out
-  std::vector<T> scores, dscores;      // [N][L]
-  std::vector<T> dkeys, dvalues;       // [N][D], sums over heads and tiles
-  std::vector<T> zeros, spare;         // rows [D] for lanes without a query
+  std::vector<T> keys, values;   // [N][D]; keys are scaled
+  std::vector<T> queries, dout;  // [2 L][D] of a tile
+  std::vector<T> tile, result;   // [D][2 L]: what is multiplied with keys or values, what comes out
+  std::vector<T> scores, dscores;  // [N][2 L]
+  std::vector<T> dkeys, dvalues;   // [N][D], sums over heads and tiles
 };
 
 }  // namespace finescale::cpu
@@ -63,17 +63,39 @@ T* rows_of(const TensorView& x, std::int64_t row, std::int64_t column) {
   return x.as<T>() + row * x.row_stride + column;
 }
 
-// A tile: `rows` queries of one head from `first` on, counted in the segment; keys [low, high) are
-// seen by some of them.
-template <class T>
-struct Tile {
-  const T* q[kMostLanes];
-  const T* dout[kMostLanes];
-  T* out[kMostLanes];  // or dq
-  T lse[kMostLanes];
-  T delta[kMostLanes];
-  std::int64_t head, first, rows, low, high;
+constexpr double kLn2 = 0.69314718055994530942;
+constexpr double kLog2E = 1.44269504088896340736;
+
+// What a task packs: N keys and D columns, rounded up to what the loops take at once.
+struct PackedSizes {
+  std::int64_t keys, width;
 };
+
+template <class T>
+PackedSizes packed_sizes(const AttentionTask& task) {
+  return {rounded_up(task.end - task.begin, kAtOnce),
+          rounded_up(task.shape->head_dim, std::max(kAtOnce, lanes_of<T>()))};
+}
+
+// A tile: `rows` queries of one head from `first` on, counted in the segment. Some of them see keys
+// of [low, low + count), those of the first vector only [low, low + all).
+struct Tile {
+  std::int64_t head, first, rows, low, all, count;
+};
+
+template <class T>
+Tile tile_of(const AttentionTask& task, std::int64_t head, std::int64_t first) {
+  const std::int64_t lanes = lanes_of<T>();
+  Tile tile = {};
+  tile.head = head;
+  tile.first = first;
+  tile.rows = std::min(2 * lanes, task.end - task.begin - first);
+  const std::int64_t window = task.shape->window;
+  tile.low = window > 0 ? std::max<std::int64_t>(0, first - window + 1) / kAtOnce * kAtOnce : 0;
+  tile.count = rounded_up(first + tile.rows, kAtOnce) - tile.low;
+  tile.all = std::min(rounded_up(first + lanes, kAtOnce) - tile.low, tile.count);
+  return tile;
+}
 
 template <class T>
 void grow(std::vector<T>& scratch, std::int64_t size) {
@@ -83,187 +105,259 @@ void grow(std::vector<T>& scratch, std::int64_t size) {
 }
 
 template <class T>
-Tile<T> tile_of(const AttentionTask& task, std::int64_t head, std::int64_t first,
-                std::int64_t lanes, const AttentionScratch<T>& scratch) {
-  const std::int64_t width = task.shape->head_dim;
-  Tile<T> tile = {};
-  tile.head = head;
-  tile.first = first;
-  tile.rows = std::min(lanes, task.end - task.begin - first);
-  tile.low = task.shape->window > 0 ? std::max<std::int64_t>(0, first - task.shape->window + 1) : 0;
-  tile.high = first + tile.rows;
-  const bool backward = !task.dout.empty();
-  for (std::int64_t i = 0; i < lanes; ++i) {
-    const std::int64_t row = task.begin + first + i;
-    const bool there = i < tile.rows;
-    tile.q[i] = there ? rows_of<T>(task.q, row, head * width) : scratch.zeros.data();
-    tile.dout[i] =
-        there && backward ? rows_of<T>(task.dout, row, head * width) : scratch.zeros.data();
-    tile.out[i] = there ? rows_of<T>(backward ? task.dq : task.out, row, head * width) : nullptr;
-    // exp(s - inf) = 0: a lane without a query weighs nothing.
-    tile.lse[i] =
-        there && backward ? rows_of<T>(task.lse, row, head)[0] : std::numeric_limits<T>::infinity();
-    tile.delta[i] = there && !task.delta.empty() ? rows_of<T>(task.delta, row, head)[0] : T(0);
+void grow(const PackedSizes& size, bool backward, AttentionScratch<T>& scratch) {
+  const std::int64_t queries = tile_queries<T>();
+  for (std::vector<T>* buffer : {&scratch.keys, &scratch.values}) {
+    grow(*buffer, size.keys * size.width);
   }
-  return tile;
+  for (std::vector<T>* buffer : {&scratch.queries, &scratch.dout, &scratch.tile, &scratch.result}) {
+    grow(*buffer, queries * size.width);
+  }
+  grow(scratch.scores, size.keys * queries);
+  if (backward) {
+    grow(scratch.dscores, size.keys * queries);
+    scratch.dkeys.assign(static_cast<std::size_t>(size.keys * size.width), T(0));
+    scratch.dvalues.assign(static_cast<std::size_t>(size.keys * size.width), T(0));
+  }
 }
 
-// -inf where the query of a lane does not see key n.
+// Scores are to base 2: the keys are multiplied by the scale and by log2(e).
 template <class T>
-HWY_INLINE hn::Vec<hn::ScalableTag<T>> masked(const Tile<T>& tile, int window, std::int64_t n,
-                                              hn::Vec<hn::ScalableTag<T>> score) {
+void pack_keys(const AttentionTask& task, const PackedSizes& size, AttentionScratch<T>& scratch) {
+  const std::int64_t width = task.shape->head_dim;
+  const std::int64_t column = task.kv_head * width;
+  const std::int64_t count = task.end - task.begin;
+  pack_rows(rows_of<T>(task.k, task.begin, column), task.k.row_stride, count, width, size.keys,
+            size.width, static_cast<T>(task.shape->scale * kLog2E), scratch.keys.data());
+  pack_rows(rows_of<T>(task.v, task.begin, column), task.v.row_stride, count, width, size.keys,
+            size.width, T(1), scratch.values.data());
+}
+
+// The tile's rows of x: packed, and transposed where the products want them.
+template <int kVectors, class T>
+void tile_in(const AttentionTask& task, const Tile& tile, const TensorView& x,
+             std::int64_t padded_width, T* rows, T* transposed) {
+  const std::int64_t width = task.shape->head_dim;
+  const std::int64_t queries = kVectors * lanes_of<T>();
+  pack_rows(rows_of<T>(x, task.begin + tile.first, tile.head * width), x.row_stride, tile.rows,
+            width, queries, padded_width, T(1), rows);
+  transpose(rows, queries, padded_width, padded_width, transposed, tile_queries<T>());
+}
+
+// The tile's result, in the memory of its queries on the way.
+template <int kVectors, class T>
+void tile_out(const AttentionTask& task, const Tile& tile, std::int64_t padded_width,
+              AttentionScratch<T>& scratch, const TensorView& to) {
+  const std::int64_t width = task.shape->head_dim;
+  transpose(scratch.result.data(), padded_width, kVectors * lanes_of<T>(), tile_queries<T>(),
+            scratch.queries.data(), padded_width);
+  unpack_rows(scratch.queries.data(), padded_width, tile.rows, width, T(1),
+              rows_of<T>(to, task.begin + tile.first, tile.head * width), to.row_stride);
+}
+
+// scores = tile times the rows of x that it sees.
+template <int kVectors, class T>
+void tile_products(const Tile& tile, std::int64_t width, const T* transposed, const T* x,
+                   T* scores) {
+  const T* const rows = x + tile.low * width;
+  tile_scores<kVectors>(transposed, rows, width, tile.all, scores);
+  if constexpr (kVectors == 2) {
+    tile_scores<1>(transposed + lanes_of<T>(), rows + tile.all * width, width,
+                   tile.count - tile.all, scores + tile.all * tile_queries<T>() + lanes_of<T>());
+  }
+}
+
+// -inf where a query of the vector that begins with query `first` does not see a key; keys of
+// [low, low + count).
+template <class T>
+void mask_scores(std::int64_t first, std::int64_t window, std::int64_t low, std::int64_t count,
+                 T* scores) {
   const hn::ScalableTag<T> d;
+  const std::int64_t lanes = lanes_of<T>();
   const auto nothing = hn::Set(d, -std::numeric_limits<T>::infinity());
   const auto lane = hn::Iota(d, T(0));
-  if (n > tile.first) {
-    score =
-        hn::IfThenElse(hn::Ge(lane, hn::Set(d, static_cast<T>(n - tile.first))), score, nothing);
+  const auto mask = [&](std::int64_t n, auto seen) HWY_ATTR {
+    T* const at = scores + (n - low) * tile_queries<T>();
+    hn::StoreU(hn::IfThenElse(seen, hn::LoadU(d, at), nothing), d, at);
+  };
+  for (std::int64_t n = std::max(low, first + 1); n < low + count; ++n) {
+    mask(n, hn::Ge(lane, hn::Set(d, static_cast<T>(n - first))));
   }
-  if (window > 0 && n + window < tile.first + tile.rows) {
-    score = hn::IfThenElse(hn::Lt(lane, hn::Set(d, static_cast<T>(n + window - tile.first))), score,
-                           nothing);
+  if (window > 0) {
+    for (std::int64_t n = low; n < std::min(low + count, first + lanes - window); ++n) {
+      mask(n, hn::Lt(lane, hn::Set(d, static_cast<T>(n + window - first))));
+    }
   }
-  return score;
 }
 
+// The number of keys that vector v of a tile sees.
+template <int kVectors>
+std::int64_t keys_seen(const Tile& tile, int v) {
+  return v + 1 < kVectors ? tile.all : tile.count;
+}
+
+// Of one vector of queries: scores become exp(score - top); returns the sum of that.
 template <class T>
-void forward_tile(const AttentionTask& task, const Tile<T>& tile, AttentionScratch<T>& scratch) {
+HWY_INLINE hn::Vec<hn::ScalableTag<T>> softmax_scores(std::int64_t count, T* scores,
+                                                      hn::Vec<hn::ScalableTag<T>>& top) {
   const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const AttentionShape& shape = *task.shape;
-  const std::int64_t width = shape.head_dim;
-  const std::int64_t column = tile.head / (shape.num_heads / shape.num_kv_heads) * width;
-  T* const scores = scratch.scores.data();
-  tile_in(tile.q, lanes, width, scratch.tile.data());
-  const auto scale = hn::Set(d, static_cast<T>(shape.scale));
-  auto top = hn::Set(d, -std::numeric_limits<T>::infinity());
-  tile_scores(scratch.tile.data(), width,
-              Rows<T>{rows_of<T>(task.k, task.begin, column), task.k.row_stride}, tile.low,
-              tile.high, [&](std::int64_t n, auto score) HWY_ATTR {
-                score = masked(tile, shape.window, n, hn::Mul(score, scale));
-                hn::StoreU(score, d, scores + (n - tile.low) * lanes);
-                top = hn::Max(top, score);
-              });
-  // Two chains; the cut by parity does not depend on anything else.
-  const std::int64_t count = tile.high - tile.low;
-  auto even = hn::Zero(d);
+  const std::int64_t step = tile_queries<T>();
+  auto even =
+      hn::Set(d, -std::numeric_limits<T>::infinity());  // two chains: maxima take their time
   auto odd = even;
-  std::int64_t n = 0;
-  for (; n + 2 <= count; n += 2) {
-    const auto a = vector_exp(d, hn::Sub(hn::LoadU(d, scores + n * lanes), top));
-    const auto b = vector_exp(d, hn::Sub(hn::LoadU(d, scores + (n + 1) * lanes), top));
-    hn::StoreU(a, d, scores + n * lanes);
-    hn::StoreU(b, d, scores + (n + 1) * lanes);
-    even = hn::Add(even, a);
-    odd = hn::Add(odd, b);
+  for (std::int64_t n = 0; n < count; n += 2) {
+    even = hn::Max(even, hn::LoadU(d, scores + n * step));
+    odd = hn::Max(odd, hn::LoadU(d, scores + (n + 1) * step));
   }
-  if (n < count) {
-    const auto a = vector_exp(d, hn::Sub(hn::LoadU(d, scores + n * lanes), top));
-    hn::StoreU(a, d, scores + n * lanes);
-    even = hn::Add(even, a);
+  top = hn::Max(even, odd);
+  auto sum = hn::Zero(d);
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto e = vector_exp2(d, hn::Sub(hn::LoadU(d, scores + n * step), top));
+    hn::StoreU(e, d, scores + n * step);
+    sum = hn::Add(sum, e);
   }
-  const auto sum = hn::Add(even, odd);
-  tile_values(scores, Rows<T>{rows_of<T>(task.v, task.begin, column), task.v.row_stride}, tile.low,
-              tile.high, width, hn::Div(hn::Set(d, T(1)), sum), scratch.result.data());
-  tile_out(scratch.result.data(), lanes, width, tile.out, scratch.spare.data());
-  HWY_ALIGN T lse[kMostLanes] = {};
-  hn::Store(hn::Add(top, hn::Log(d, sum)), d, lse);
-  for (std::int64_t i = 0; i < tile.rows; ++i) {
-    rows_of<T>(task.lse, task.begin + tile.first + i, tile.head)[0] = lse[i];
-  }
+  return sum;
 }
 
-template <class T>
-void grow_tiles(std::int64_t lanes, std::int64_t width, std::int64_t count,
-                AttentionScratch<T>& scratch) {
-  const std::int64_t columns = (width + kAtOnce - 1) / kAtOnce * kAtOnce;
-  for (std::vector<T>* buffer : {&scratch.tile, &scratch.dtile, &scratch.result}) {
-    grow(*buffer, columns * lanes);
+template <int kVectors, class T>
+void forward_tile(const AttentionTask& task, const Tile& tile, const PackedSizes& size,
+                  AttentionScratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = lanes_of<T>();
+  T* const scores = scratch.scores.data();
+  tile_in<kVectors>(task, tile, task.q, size.width, scratch.queries.data(), scratch.tile.data());
+  tile_products<kVectors>(tile, size.width, scratch.tile.data(), scratch.keys.data(), scores);
+  hn::Vec<decltype(d)> factor[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t count = keys_seen<kVectors>(tile, v);
+    const std::int64_t first = tile.first + v * lanes;
+    mask_scores(first, task.shape->window, tile.low, count, scores + v * lanes);
+    hn::Vec<decltype(d)> top;
+    const auto sum = softmax_scores(count, scores + v * lanes, top);
+    factor[v] = hn::Div(hn::Set(d, T(1)), sum);
+    HWY_ALIGN T lse[HWY_MAX_BYTES / sizeof(T)];
+    hn::Store(hn::MulAdd(top, hn::Set(d, static_cast<T>(kLn2)), hn::Log(d, sum)), d, lse);
+    for (std::int64_t i = 0; i < std::min(lanes, tile.rows - v * lanes); ++i) {
+      rows_of<T>(task.lse, task.begin + first + i, tile.head)[0] = lse[i];
+    }
   }
-  grow(scratch.scores, count * lanes);
-  grow(scratch.zeros, width);
-  grow(scratch.spare, width);
+  tile_values<kVectors>(scores, scratch.values.data() + tile.low * size.width, size.width, tile.all,
+                        tile.count, factor, scratch.result.data());
+  tile_out<kVectors>(task, tile, size.width, scratch, task.out);
 }
 
 template <class T>
 void forward_task(const AttentionTask& task) {
   thread_local AttentionScratch<T> scratch;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
-  const AttentionShape& shape = *task.shape;
-  const std::int64_t group = shape.num_heads / shape.num_kv_heads;
-  grow_tiles(lanes, shape.head_dim, task.end - task.begin, scratch);
+  const std::int64_t group = task.shape->num_heads / task.shape->num_kv_heads;
+  const PackedSizes size = packed_sizes<T>(task);
+  grow(size, false, scratch);
+  pack_keys(task, size, scratch);
   for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
-    for (std::int64_t first = 0; first < task.end - task.begin; first += lanes) {
-      forward_tile(task, tile_of(task, head, first, lanes, scratch), scratch);
+    for (std::int64_t first = 0; first < task.end - task.begin; first += tile_queries<T>()) {
+      const Tile tile = tile_of<T>(task, head, first);
+      tile.rows > lanes_of<T>() ? forward_tile<2>(task, tile, size, scratch)
+                                : forward_tile<1>(task, tile, size, scratch);
     }
   }
 }
 
-// With p = exp(s - lse) made again: ds = p (dp - delta) scale, delta = sum_n p dp, which is dout
-// times out.
+// Of one vector of queries: scores become p = exp(score - lse), ds the gradients of the scores
+// without their scale, p (dp - delta), delta = sum_n p dp, which is dout times out.
 template <class T>
-void backward_tile(const AttentionTask& task, const Tile<T>& tile, AttentionScratch<T>& scratch) {
+HWY_INLINE void gradients_of_scores(std::int64_t count, hn::Vec<hn::ScalableTag<T>> lse,
+                                    const T* delta, T* p, T* ds) {
   const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const AttentionShape& shape = *task.shape;
-  const std::int64_t width = shape.head_dim;
-  const std::int64_t column = tile.head / (shape.num_heads / shape.num_kv_heads) * width;
-  const Rows<T> keys = {rows_of<T>(task.k, task.begin, column), task.k.row_stride};
+  const std::int64_t step = tile_queries<T>();
+  auto sum = hn::Zero(d);
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto weight = vector_exp2(d, hn::Sub(hn::LoadU(d, p + n * step), lse));
+    hn::StoreU(weight, d, p + n * step);
+    sum = hn::MulAdd(weight, hn::LoadU(d, ds + n * step), sum);
+  }
+  if (delta != nullptr) {  // more than the segment was seen
+    sum = hn::LoadU(d, delta);
+  }
+  for (std::int64_t n = 0; n < count; ++n) {
+    const auto off = hn::Sub(hn::LoadU(d, ds + n * step), sum);
+    hn::StoreU(hn::Mul(hn::LoadU(d, p + n * step), off), d, ds + n * step);
+  }
+}
+
+// The statistics of vector v of a tile; +inf and 0 for lanes without a query: exp(s - inf) = 0,
+// they weigh nothing.
+template <class T>
+void tile_statistics(const AttentionTask& task, const Tile& tile, std::int64_t v, T* lse,
+                     T* delta) {
+  const std::int64_t lanes = lanes_of<T>();
+  for (std::int64_t i = 0; i < lanes; ++i) {
+    const bool there = v * lanes + i < tile.rows;
+    const std::int64_t row = task.begin + tile.first + v * lanes + i;
+    lse[i] = there ? rows_of<T>(task.lse, row, tile.head)[0] * static_cast<T>(kLog2E)
+                   : std::numeric_limits<T>::infinity();
+    delta[i] = there && !task.delta.empty() ? rows_of<T>(task.delta, row, tile.head)[0] : T(0);
+  }
+}
+
+// With p = exp(s - lse) made again.
+template <int kVectors, class T>
+void backward_tile(const AttentionTask& task, const Tile& tile, const PackedSizes& size,
+                   AttentionScratch<T>& scratch) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = lanes_of<T>();
+  const std::int64_t width = size.width;
   T* const p = scratch.scores.data();
   T* const ds = scratch.dscores.data();
-  tile_in(tile.q, lanes, width, scratch.tile.data());
-  tile_in(tile.dout, lanes, width, scratch.dtile.data());
-  const auto scale = hn::Set(d, static_cast<T>(shape.scale));
-  const auto lse = hn::LoadU(d, tile.lse);
-  tile_scores(scratch.tile.data(), width, keys, tile.low, tile.high,
-              [&](std::int64_t n, auto score) HWY_ATTR {
-                score = masked(tile, shape.window, n, hn::Mul(score, scale));
-                hn::StoreU(vector_exp(d, hn::Sub(score, lse)), d, p + (n - tile.low) * lanes);
-              });
-  auto delta = hn::Zero(d);
-  tile_scores(scratch.dtile.data(), width,
-              Rows<T>{rows_of<T>(task.v, task.begin, column), task.v.row_stride}, tile.low,
-              tile.high, [&](std::int64_t n, auto dp) HWY_ATTR {
-                hn::StoreU(dp, d, ds + (n - tile.low) * lanes);
-                delta = hn::MulAdd(hn::LoadU(d, p + (n - tile.low) * lanes), dp, delta);
-              });
-  if (!task.delta.empty()) {  // more than the segment was seen
-    delta = hn::LoadU(d, tile.delta);
+  tile_in<kVectors>(task, tile, task.q, width, scratch.queries.data(), scratch.tile.data());
+  tile_products<kVectors>(tile, width, scratch.tile.data(), scratch.keys.data(), p);
+  tile_in<kVectors>(task, tile, task.dout, width, scratch.dout.data(), scratch.tile.data());
+  tile_products<kVectors>(tile, width, scratch.tile.data(), scratch.values.data(), ds);
+  hn::Vec<decltype(d)> factor[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t count = keys_seen<kVectors>(tile, v);
+    mask_scores(tile.first + v * lanes, task.shape->window, tile.low, count, p + v * lanes);
+    HWY_ALIGN T lse[HWY_MAX_BYTES / sizeof(T)];
+    HWY_ALIGN T delta[HWY_MAX_BYTES / sizeof(T)];
+    tile_statistics(task, tile, v, lse, delta);
+    gradients_of_scores(count, hn::Load(d, lse), task.delta.empty() ? nullptr : delta,
+                        p + v * lanes, ds + v * lanes);
+    factor[v] = hn::Set(d, static_cast<T>(kLn2));  // takes log2(e) back from the packed keys
   }
-  for (std::int64_t n = 0; n < tile.high - tile.low; ++n) {
-    const auto weight = hn::Mul(hn::LoadU(d, p + n * lanes), scale);
-    hn::StoreU(hn::Mul(weight, hn::Sub(hn::LoadU(d, ds + n * lanes), delta)), d, ds + n * lanes);
-  }
-  tile_values(ds, keys, tile.low, tile.high, width, hn::Set(d, T(1)), scratch.result.data());
-  tile_out(scratch.result.data(), lanes, width, tile.out, scratch.spare.data());
-  tile_scatter(ds, lanes, tile.low, tile.high, tile.q, width, scratch.dkeys.data());
-  tile_scatter(p, lanes, tile.low, tile.high, tile.dout, width, scratch.dvalues.data());
+  const std::int64_t offset = tile.low * width;
+  tile_values<kVectors>(ds, scratch.keys.data() + offset, width, tile.all, tile.count, factor,
+                        scratch.result.data());
+  const auto scatter = [&](const T* weights, const T* rows, T* sums) {
+    tile_scatter(weights, tile.all, rows, 0, tile.rows, width, sums + offset);
+    tile_scatter(weights + tile.all * tile_queries<T>(), tile.count - tile.all, rows, lanes,
+                 tile.rows, width, sums + offset + tile.all * width);
+  };
+  scatter(ds, scratch.queries.data(), scratch.dkeys.data());
+  scatter(p, scratch.dout.data(), scratch.dvalues.data());
+  // Last: dq passes through the memory of the queries.
+  tile_out<kVectors>(task, tile, width, scratch, task.dq);
 }
 
 template <class T>
 void backward_task(const AttentionTask& task) {
   thread_local AttentionScratch<T> scratch;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
   const AttentionShape& shape = *task.shape;
-  const std::int64_t width = shape.head_dim;
   const std::int64_t count = task.end - task.begin;
   const std::int64_t group = shape.num_heads / shape.num_kv_heads;
-  const std::int64_t column = task.kv_head * width;
-  grow_tiles(lanes, width, count, scratch);
-  grow(scratch.dscores, count * lanes);
-  scratch.dkeys.assign(static_cast<std::size_t>(count * width), T(0));
-  scratch.dvalues.assign(static_cast<std::size_t>(count * width), T(0));
+  const std::int64_t column = task.kv_head * std::int64_t{shape.head_dim};
+  const PackedSizes size = packed_sizes<T>(task);
+  grow(size, true, scratch);
+  pack_keys(task, size, scratch);
   for (std::int64_t head = task.kv_head * group; head < (task.kv_head + 1) * group; ++head) {
-    for (std::int64_t first = 0; first < count; first += lanes) {
-      backward_tile(task, tile_of(task, head, first, lanes, scratch), scratch);
+    for (std::int64_t first = 0; first < count; first += tile_queries<T>()) {
+      const Tile tile = tile_of<T>(task, head, first);
+      tile.rows > lanes_of<T>() ? backward_tile<2>(task, tile, size, scratch)
+                                : backward_tile<1>(task, tile, size, scratch);
     }
   }
-  for (std::int64_t n = 0; n < count; ++n) {
-    std::copy_n(scratch.dkeys.data() + n * width, width,
-                rows_of<T>(task.dk, task.begin + n, column));
-    std::copy_n(scratch.dvalues.data() + n * width, width,
-                rows_of<T>(task.dv, task.begin + n, column));
-  }
+  unpack_rows(scratch.dkeys.data(), size.width, count, shape.head_dim, static_cast<T>(shape.scale),
+              rows_of<T>(task.dk, task.begin, column), task.dk.row_stride);
+  unpack_rows(scratch.dvalues.data(), size.width, count, shape.head_dim, T(1),
+              rows_of<T>(task.dv, task.begin, column), task.dv.row_stride);
 }
 
 void forward(const AttentionTask& task) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Parts of attention on a tile of queries. A tile has as many queries as a vector has lanes and
-// lies transposed, a lane per query: no sum over lanes, and keys and values are read where they
-// are, one element for all queries. Included once per Highway target. Letters: L lanes (queries of
-// a tile), N keys, D head width.
+// Parts of attention on a tile of queries. A tile has as many queries as two vectors have lanes and
+// lies transposed, a lane per query: no sum over lanes, and an element of a key or value serves all
+// queries. A tile with few queries uses one vector of the two. Keys and values of a task are
+// packed, with zeros behind them, so that no loop here has a rest. Included once per Highway
+// target. Letters: L lanes, N keys, D head width, both rounded up as packed.
 #if defined(FINESCALE_KERNELS_CPU_ATTENTION_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FINESCALE_KERNELS_CPU_ATTENTION_TILES_INL_H_
 #undef FINESCALE_KERNELS_CPU_ATTENTION_TILES_INL_H_
@@ -20,8 +21,23 @@
 HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 
-// Accumulators of an inner loop: keys or columns at once.
-constexpr std::int64_t kAtOnce = 8;
+// Keys or columns at once, times two vectors: the sums of an inner loop, which fill the registers.
+constexpr std::int64_t kAtOnce = HWY_MAX_BYTES >= 64 ? 8 : 4;
+
+template <class T>
+std::int64_t lanes_of() {
+  return static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));
+}
+
+// A row of a tile.
+template <class T>
+std::int64_t tile_queries() {
+  return 2 * lanes_of<T>();
+}
+
+constexpr std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
+  return (count + to - 1) / to * to;
+}
 
 // Squares that are transposed in 128-bit vectors: 4 x 4 of f32, 2 x 2 of f64, single elements where
 // there are no vectors.
@@ -62,194 +78,202 @@ HWY_INLINE void transpose_square(const Square<const float*>& from, const Square<
 #endif
 }
 
-// out [D][L] = rows [L][D]; every row is readable.
+// to[c][r] = from[r][c]; rows and cols are whole squares, to_stride apart in `to`.
 template <class T>
-void tile_in(const T* const* rows, std::int64_t lanes, std::int64_t width, T* out) {
+void transpose(const T* from, std::int64_t rows, std::int64_t cols, std::int64_t from_stride, T* to,
+               std::int64_t to_stride) {
   constexpr std::int64_t kSide = kSquare<T>;
-  const std::int64_t squares = width / kSide * kSide;
-  for (std::int64_t r = 0; r < lanes; r += kSide) {
-    for (std::int64_t c = 0; c < squares; c += kSide) {
-      Square<const T*> from;
-      Square<T*> to;
+  for (std::int64_t r = 0; r < rows; r += kSide) {
+    for (std::int64_t c = 0; c < cols; c += kSide) {
+      Square<const T*> here;
+      Square<T*> there;
       for (std::int64_t i = 0; i < kSide; ++i) {
-        from[static_cast<std::size_t>(i)] = rows[r + i] + c;
-        to[static_cast<std::size_t>(i)] = out + (c + i) * lanes + r;
+        here[static_cast<std::size_t>(i)] = from + (r + i) * from_stride + c;
+        there[static_cast<std::size_t>(i)] = to + (c + i) * to_stride + r;
       }
-      transpose_square(from, to);
-    }
-    for (std::int64_t i = r; i < r + kSide; ++i) {
-      for (std::int64_t c = squares; c < width; ++c) {
-        out[c * lanes + i] = rows[i][c];
-      }
+      transpose_square(here, there);
     }
   }
 }
 
-// rows [count][D] = tile [D][L]; spare takes what the lanes behind count hold, D elements.
+// to [padded_rows][padded_width] = factor from [rows][width], zero behind. The padded width is
+// whole vectors.
 template <class T>
-void tile_out(const T* tile, std::int64_t lanes, std::int64_t width, T* const* rows, T* spare) {
-  constexpr std::int64_t kSide = kSquare<T>;
-  const std::int64_t squares = width / kSide * kSide;
-  for (std::int64_t r = 0; r < lanes && rows[r] != nullptr; r += kSide) {
-    const auto row = [&](std::int64_t i) { return rows[r + i] == nullptr ? spare : rows[r + i]; };
-    for (std::int64_t c = 0; c < squares; c += kSide) {
-      Square<const T*> from;
-      Square<T*> to;
-      for (std::int64_t i = 0; i < kSide; ++i) {
-        from[static_cast<std::size_t>(i)] = tile + (c + i) * lanes + r;
-        to[static_cast<std::size_t>(i)] = row(i) + c;
-      }
-      transpose_square(from, to);
-    }
-    for (std::int64_t i = 0; i < kSide; ++i) {
-      for (std::int64_t c = squares; c < width; ++c) {
-        row(i)[c] = tile[c * lanes + r + i];
-      }
-    }
-  }
-}
-
-// A matrix whose rows are read one element at a time: keys or values of a segment.
-template <class T>
-struct Rows {
-  const T* data;
-  std::int64_t stride;
-};
-
-// take(n, s) for n in [begin, end), s[lane] = sum_d tile[d][lane] x[n][d].
-template <class T, class Take>
-HWY_INLINE void tile_scores(const T* tile, std::int64_t width, const Rows<T>& x, std::int64_t begin,
-                            std::int64_t end, Take&& take) {
+void pack_rows(const T* from, std::int64_t stride, std::int64_t rows, std::int64_t width,
+               std::int64_t padded_rows, std::int64_t padded_width, T factor, T* to) {
   const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t n = begin; n < end; n += kAtOnce) {
-    // Behind the end the last row again: computed and not taken.
-    const auto row = [&](std::int64_t i) { return x.data + std::min(n + i, end - 1) * x.stride; };
-    const T *x0 = row(0), *x1 = row(1), *x2 = row(2), *x3 = row(3), *x4 = row(4), *x5 = row(5),
-            *x6 = row(6), *x7 = row(7);
-    auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-    for (std::int64_t c = 0; c < width; ++c) {
-      const auto q = hn::LoadU(d, tile + c * lanes);
-      s0 = hn::MulAdd(hn::Set(d, x0[c]), q, s0);
-      s1 = hn::MulAdd(hn::Set(d, x1[c]), q, s1);
-      s2 = hn::MulAdd(hn::Set(d, x2[c]), q, s2);
-      s3 = hn::MulAdd(hn::Set(d, x3[c]), q, s3);
-      s4 = hn::MulAdd(hn::Set(d, x4[c]), q, s4);
-      s5 = hn::MulAdd(hn::Set(d, x5[c]), q, s5);
-      s6 = hn::MulAdd(hn::Set(d, x6[c]), q, s6);
-      s7 = hn::MulAdd(hn::Set(d, x7[c]), q, s7);
+  const auto scale = hn::Set(d, factor);
+  for (std::int64_t r = 0; r < rows; ++r, from += stride, to += padded_width) {
+    for (std::int64_t c = 0; c < padded_width; c += lanes_of<T>()) {
+      const auto left = static_cast<std::size_t>(std::max<std::int64_t>(0, width - c));
+      hn::StoreU(hn::Mul(scale, load_some(d, from + c, left, T(0))), d, to + c);
     }
-    const std::int64_t count = std::min(kAtOnce, end - n);
-    take(n, s0);
-    if (count > 1) {
-      take(n + 1, s1);
-    }
-    if (count > 2) {
-      take(n + 2, s2);
-    }
-    if (count > 3) {
-      take(n + 3, s3);
-    }
-    if (count > 4) {
-      take(n + 4, s4);
-    }
-    if (count > 5) {
-      take(n + 5, s5);
-    }
-    if (count > 6) {
-      take(n + 6, s6);
-    }
-    if (count > 7) {
-      take(n + 7, s7);
+  }
+  std::fill_n(to, (padded_rows - rows) * padded_width, T(0));
+}
+
+// to [rows][width] = factor from [rows][padded_width].
+template <class T>
+void unpack_rows(const T* from, std::int64_t padded_width, std::int64_t rows, std::int64_t width,
+                 T factor, T* to, std::int64_t stride) {
+  const hn::ScalableTag<T> d;
+  const auto scale = hn::Set(d, factor);
+  for (std::int64_t r = 0; r < rows; ++r, from += padded_width, to += stride) {
+    for (std::int64_t c = 0; c < width; c += lanes_of<T>()) {
+      store_some(d, hn::Mul(scale, hn::LoadU(d, from + c)), to + c,
+                 static_cast<std::size_t>(width - c));
     }
   }
 }
 
-// out[c][lane] = factor[lane] sum_n p[n][lane] x[n][c] for n in [begin, end); p begins at `begin`.
-// out has room for width rounded up to kAtOnce.
-template <class T>
-HWY_INLINE void tile_values(const T* p, const Rows<T>& x, std::int64_t begin, std::int64_t end,
-                            std::int64_t width, hn::Vec<hn::ScalableTag<T>> factor, T* out) {
+// scores[n][query] = sum_c tile[c][query] x[n][c] for kVectors vectors of queries and n in
+// [0, count), whole kAtOnce. x has rows of `width`.
+template <int kVectors, class T>
+void tile_scores(const T* tile, const T* x, std::int64_t width, std::int64_t count, T* scores) {
   const hn::ScalableTag<T> d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  using V = hn::Vec<decltype(d)>;
+  const std::int64_t lanes = lanes_of<T>();
+  const std::int64_t step = tile_queries<T>();
+  for (std::int64_t n = 0; n < count; n += kAtOnce, x += kAtOnce * width) {
+    V s[kAtOnce][kVectors];
+    for (auto& sums : s) {
+      for (auto& sum : sums) {
+        sum = hn::Zero(d);
+      }
+    }
+    const T* queries = tile;
+    for (std::int64_t c = 0; c < width; ++c, queries += step) {
+      V q[kVectors];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        q[v] = hn::LoadU(d, queries + v * lanes);
+      }
+#pragma GCC unroll 8
+      for (std::int64_t i = 0; i < kAtOnce; ++i) {
+        const V key = hn::Set(d, x[i * width + c]);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          s[i][v] = hn::MulAdd(key, q[v], s[i][v]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kAtOnce; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        hn::StoreU(s[i][v], d, scores + (n + i) * step + v * lanes);
+      }
+    }
+  }
+}
+
+// s[i][v] += p[n][query] x[n][i] for n in [0, count) and vectors of queries from kFirst on.
+template <int kFirst, int kVectors, class T, class V>
+HWY_INLINE void add_values(const T* p, const T* x, std::int64_t width, std::int64_t count,
+                           V (&s)[kAtOnce][kVectors]) {
+  const hn::ScalableTag<T> d;
+  const std::int64_t lanes = lanes_of<T>();
+  for (std::int64_t n = 0; n < count; ++n, p += tile_queries<T>(), x += width) {
+    V weight[kVectors];
+#pragma GCC unroll 2
+    for (int v = kFirst; v < kVectors; ++v) {
+      weight[v] = hn::LoadU(d, p + v * lanes);
+    }
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kAtOnce; ++i) {
+      const V value = hn::Set(d, x[i]);
+#pragma GCC unroll 2
+      for (int v = kFirst; v < kVectors; ++v) {
+        s[i][v] = hn::MulAdd(value, weight[v], s[i][v]);
+      }
+    }
+  }
+}
+
+// out[c][query] = factor[query] sum_n p[n][query] x[n][c]; n in [0, all) for the first vector of
+// queries, [0, count) for the last.
+template <int kVectors, class T>
+void tile_values(const T* p, const T* x, std::int64_t width, std::int64_t all, std::int64_t count,
+                 const hn::Vec<hn::ScalableTag<T>>* factor, T* out) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const std::int64_t lanes = lanes_of<T>();
+  const std::int64_t step = tile_queries<T>();
   for (std::int64_t c = 0; c < width; c += kAtOnce) {
-    const auto column = [&](std::int64_t i) { return std::min(c + i, width - 1); };
-    const std::int64_t c1 = column(1), c2 = column(2), c3 = column(3), c4 = column(4),
-                       c5 = column(5), c6 = column(6), c7 = column(7);
-    auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-    for (std::int64_t n = begin; n < end; ++n) {
-      const auto weight = hn::LoadU(d, p + (n - begin) * lanes);
-      const T* row = x.data + n * x.stride;
-      s0 = hn::MulAdd(hn::Set(d, row[c]), weight, s0);
-      s1 = hn::MulAdd(hn::Set(d, row[c1]), weight, s1);
-      s2 = hn::MulAdd(hn::Set(d, row[c2]), weight, s2);
-      s3 = hn::MulAdd(hn::Set(d, row[c3]), weight, s3);
-      s4 = hn::MulAdd(hn::Set(d, row[c4]), weight, s4);
-      s5 = hn::MulAdd(hn::Set(d, row[c5]), weight, s5);
-      s6 = hn::MulAdd(hn::Set(d, row[c6]), weight, s6);
-      s7 = hn::MulAdd(hn::Set(d, row[c7]), weight, s7);
-    }
-    T* to = out + c * lanes;
-    hn::StoreU(hn::Mul(s0, factor), d, to);
-    hn::StoreU(hn::Mul(s1, factor), d, to + lanes);
-    hn::StoreU(hn::Mul(s2, factor), d, to + 2 * lanes);
-    hn::StoreU(hn::Mul(s3, factor), d, to + 3 * lanes);
-    hn::StoreU(hn::Mul(s4, factor), d, to + 4 * lanes);
-    hn::StoreU(hn::Mul(s5, factor), d, to + 5 * lanes);
-    hn::StoreU(hn::Mul(s6, factor), d, to + 6 * lanes);
-    hn::StoreU(hn::Mul(s7, factor), d, to + 7 * lanes);
-  }
-}
-
-// sums[n][c] += sum over eight queries of p[n][i] rows[i][c], n in [begin, end); p begins at
-// `begin` and has `lanes` columns; sums is dense [N, D].
-template <class T>
-void scatter_eight(const T* p, std::int64_t lanes, std::int64_t begin, std::int64_t end,
-                   const T* const* rows, std::int64_t width, T* sums) {
-  const hn::ScalableTag<T> d;
-  const auto step = static_cast<std::int64_t>(hn::Lanes(d));
-  for (std::int64_t c = 0; c < width; c += step) {
-    const auto left = static_cast<std::size_t>(width - c);
-    const auto r0 = load_some(d, rows[0] + c, left, T(0));
-    const auto r1 = load_some(d, rows[1] + c, left, T(0));
-    const auto r2 = load_some(d, rows[2] + c, left, T(0));
-    const auto r3 = load_some(d, rows[3] + c, left, T(0));
-    const auto r4 = load_some(d, rows[4] + c, left, T(0));
-    const auto r5 = load_some(d, rows[5] + c, left, T(0));
-    const auto r6 = load_some(d, rows[6] + c, left, T(0));
-    const auto r7 = load_some(d, rows[7] + c, left, T(0));
-    for (std::int64_t n = begin; n < end; ++n) {
-      const T* weight = p + (n - begin) * lanes;
-      T* to = sums + n * width + c;
-      auto a = load_some(d, to, left, T(0));
-      auto b = hn::Mul(hn::Set(d, weight[4]), r4);
-      a = hn::MulAdd(hn::Set(d, weight[0]), r0, a);
-      b = hn::MulAdd(hn::Set(d, weight[5]), r5, b);
-      a = hn::MulAdd(hn::Set(d, weight[1]), r1, a);
-      b = hn::MulAdd(hn::Set(d, weight[6]), r6, b);
-      a = hn::MulAdd(hn::Set(d, weight[2]), r2, a);
-      b = hn::MulAdd(hn::Set(d, weight[7]), r7, b);
-      a = hn::MulAdd(hn::Set(d, weight[3]), r3, a);
-      store_some(d, hn::Add(a, b), to, left);
-    }
-  }
-}
-
-// The same over all queries of a tile.
-template <class T>
-void tile_scatter(const T* p, std::int64_t lanes, std::int64_t begin, std::int64_t end,
-                  const T* const* rows, std::int64_t width, T* sums) {
-  std::int64_t first = 0;
-  for (; first + kAtOnce <= lanes; first += kAtOnce) {
-    scatter_eight(p + first, lanes, begin, end, rows + first, width, sums);
-  }
-  for (; first < lanes; ++first) {  // narrow vectors: the portable target, f64
-    for (std::int64_t n = begin; n < end; ++n) {
-      const T weight = p[(n - begin) * lanes + first];
-      for (std::int64_t c = 0; c < width; ++c) {
-        sums[n * width + c] += weight * rows[first][c];
+    V s[kAtOnce][kVectors];
+    for (auto& sums : s) {
+      for (auto& sum : sums) {
+        sum = hn::Zero(d);
       }
     }
+    add_values<0>(p, x + c, width, all, s);
+    if constexpr (kVectors == 2) {
+      add_values<1>(p + all * step, x + all * width + c, width, count - all, s);
+    }
+#pragma GCC unroll 8
+    for (std::int64_t i = 0; i < kAtOnce; ++i) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        hn::StoreU(hn::Mul(s[i][v], factor[v]), d, out + (c + i) * step + v * lanes);
+      }
+    }
+  }
+}
+
+// sums[n][c] += sum of p[n][i] rows[i][c] over queries i in [first, last), for kColumns vectors of
+// columns from c on and n in [0, count), whole kAtOnce.
+template <int kColumns, class T>
+void scatter_columns(const T* p, std::int64_t count, const T* rows, std::int64_t first,
+                     std::int64_t last, std::int64_t width, T* sums) {
+  const hn::ScalableTag<T> d;
+  using V = hn::Vec<decltype(d)>;
+  const std::int64_t lanes = lanes_of<T>();
+  const std::int64_t step = tile_queries<T>();
+  for (std::int64_t n = 0; n < count; n += kAtOnce, p += kAtOnce * step, sums += kAtOnce * width) {
+    V s[kAtOnce][kColumns];
+#pragma GCC unroll 8
+    for (std::int64_t m = 0; m < kAtOnce; ++m) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j) {
+        s[m][j] = hn::LoadU(d, sums + m * width + j * lanes);
+      }
+    }
+    for (std::int64_t i = first; i < last; ++i) {
+      V row[kColumns];
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j) {
+        row[j] = hn::LoadU(d, rows + i * width + j * lanes);
+      }
+#pragma GCC unroll 8
+      for (std::int64_t m = 0; m < kAtOnce; ++m) {
+        const V weight = hn::Set(d, p[m * step + i]);
+#pragma GCC unroll 2
+        for (int j = 0; j < kColumns; ++j) {
+          s[m][j] = hn::MulAdd(weight, row[j], s[m][j]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (std::int64_t m = 0; m < kAtOnce; ++m) {
+#pragma GCC unroll 2
+      for (int j = 0; j < kColumns; ++j) {
+        hn::StoreU(s[m][j], d, sums + m * width + j * lanes);
+      }
+    }
+  }
+}
+
+// The same for all columns.
+template <class T>
+void tile_scatter(const T* p, std::int64_t count, const T* rows, std::int64_t first,
+                  std::int64_t last, std::int64_t width, T* sums) {
+  const std::int64_t lanes = lanes_of<T>();
+  std::int64_t c = 0;
+  for (; c + 2 * lanes <= width; c += 2 * lanes) {
+    scatter_columns<2>(p, count, rows + c, first, last, width, sums + c);
+  }
+  for (; c < width; c += lanes) {
+    scatter_columns<1>(p, count, rows + c, first, last, width, sums + c);
   }
 }
 

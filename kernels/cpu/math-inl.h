@@ -46,6 +46,30 @@ requires(sizeof(hn::TFromD<D>) == 8) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::V
                             hn::Exp(d, hn::Min(hn::Max(x, hn::Set(d, -708.0)), hn::Set(d, 709.0))));
 }
 
+// 2^x for f32 and x up to 127, relative error below 2e-7: x = k + r, |r| <= 1/2, degree-5
+// polynomial in r (minimax with p(0) = 1). Below -127 the result is 0; not a number stays that.
+template <class D>
+requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp2(D d, hn::Vec<D> x) {
+  const hn::RebindToUnsigned<D> du;
+  // 1.5 * 2^23 rounds what is added to it to whole numbers, 127 is the bias of an exponent.
+  const auto shift = hn::Set(d, 12582912.0f + 127.0f);
+  const auto clamped = hn::Max(hn::Set(d, -127.0f), x);
+  const auto shifted = hn::Add(clamped, shift);
+  const auto r = hn::Sub(clamped, hn::Sub(shifted, shift));
+  auto p = hn::Set(d, 1.3264727e-3f);
+  p = hn::MulAdd(p, r, hn::Set(d, 9.671513e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 5.5507336e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 2.4022242e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 6.931470e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, shifted))));
+}
+
+template <class D>
+requires(sizeof(hn::TFromD<D>) == 8) HWY_INLINE hn::Vec<D> vector_exp2(D d, hn::Vec<D> x) {
+  return vector_exp(d, hn::Mul(x, hn::Set(d, 0.69314718055994530942)));
+}
+
 // Lanes [0, count) of a row, the rest is `fill`; never reads behind the row.
 template <class D, class T>
 HWY_INLINE hn::Vec<D> load_some(D d, const T* from, std::size_t count, T fill) {
