@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #undef HWY_TARGET_INCLUDE
@@ -378,48 +379,37 @@ namespace finescale::cpu {
 HWY_EXPORT(forward);
 HWY_EXPORT(backward);
 
-void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
-                       const TensorView& k, const TensorView& v,
-                       std::span<const std::int32_t> segments, const TensorView& out,
-                       const TensorView& lse, const TensorView& /*on_device*/) {
-  ensure_isa();
-  const std::int64_t kv_heads = shape.num_kv_heads;
-  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
-                 [&](std::int64_t item) {
-                   const auto segment = static_cast<std::size_t>(item / kv_heads);
-                   AttentionTask task{.shape = &shape,
-                                      .q = q,
-                                      .k = k,
-                                      .v = v,
-                                      .out = out,
-                                      .lse = lse,
-                                      .dout = {},
-                                      .dq = {},
-                                      .dk = {},
-                                      .dv = {},
-                                      .delta = {},
-                                      .begin = segments[segment],
-                                      .end = segments[segment + 1],
-                                      .kv_head = static_cast<int>(item % kv_heads)};
-                   HWY_DYNAMIC_DISPATCH(forward)(task);
-                 });
-}
-
 namespace {
 
-// `whole`: of all segments and heads.
-void run_backward(const AttentionTask& whole, std::span<const std::int32_t> segments) {
+// Calls run(task) for every segment and key/value head of `whole`, the longest segments first: the
+// last tasks, which some threads wait for, are short then.
+template <class Run>
+void for_tasks(const AttentionTask& whole, std::span<const std::int32_t> segments, const Run& run) {
   ensure_isa();
+  thread_local std::vector<std::size_t> order;  // grown and kept
+  order.resize(std::max<std::size_t>(segments.size(), 1) - 1);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto length = [&](std::size_t segment) {
+    return segments[segment + 1] - segments[segment];
+  };
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return length(a) > length(b); });
   const std::int64_t kv_heads = whole.shape->num_kv_heads;
-  parallel_items((static_cast<std::int64_t>(segments.size()) - 1) * kv_heads,
-                 [&](std::int64_t item) {
-                   const auto segment = static_cast<std::size_t>(item / kv_heads);
-                   AttentionTask task = whole;
-                   task.begin = segments[segment];
-                   task.end = segments[segment + 1];
-                   task.kv_head = static_cast<int>(item % kv_heads);
-                   HWY_DYNAMIC_DISPATCH(backward)(task);
-                 });
+  const std::size_t* const at = order.data();  // of the thread that called
+  parallel_items(std::ssize(order) * kv_heads, [&](std::int64_t item) {
+    const std::size_t segment = at[item / kv_heads];
+    AttentionTask task = whole;
+    task.begin = segments[segment];
+    task.end = segments[segment + 1];
+    task.kv_head = static_cast<int>(item % kv_heads);
+    run(task);
+  });
+}
+
+void run_backward(const AttentionTask& whole, std::span<const std::int32_t> segments) {
+  for_tasks(whole, segments, [](const AttentionTask& task) {
+    HWY_DYNAMIC_DISPATCH(backward)(task);
+  });
 }
 
 // All but what the row sums of dout out come from.
@@ -441,6 +431,22 @@ AttentionTask backward_task(const AttentionShape& shape, const TensorView& dout,
 }
 
 }  // namespace
+
+void attention_forward(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
+                       const TensorView& k, const TensorView& v,
+                       std::span<const std::int32_t> segments, const TensorView& out,
+                       const TensorView& lse, const TensorView& /*on_device*/) {
+  AttentionTask whole;
+  whole.shape = &shape;
+  whole.q = q;
+  whole.k = k;
+  whole.v = v;
+  whole.out = out;
+  whole.lse = lse;
+  for_tasks(whole, segments, [](const AttentionTask& task) {
+    HWY_DYNAMIC_DISPATCH(forward)(task);
+  });
+}
 
 void attention_backward(const Stream& /*stream*/, const AttentionShape& shape,
                         const TensorView& dout, const TensorView& q, const TensorView& k,

@@ -18,41 +18,52 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// exp(x) for f32, relative error below 2e-7: x = k ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial
-// in r (minimax by Cephes' expf). Below -87.3 the result is 0; above 88 it saturates.
+// k + 127, where it is at least 0, in the lowest bits of k + kShift: 1.5 * 2^23 rounds what is
+// added to it to whole numbers, 127 is the bias of an exponent.
+constexpr float kShift = 12582912.0f + 127.0f;
+
+// 2^k of a sum k + kShift, 0 for k = -127.
+template <class D>
+HWY_INLINE hn::Vec<D> power_of_two(D d, hn::Vec<D> shifted) {
+  const hn::RebindToUnsigned<D> du;
+  return hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, shifted)));
+}
+
+// exp(x) for f32, relative error below 1e-7: x = k ln 2 + r, |r| <= ln 2 / 2, degree-6 polynomial
+// in r (minimax with p(0) = p'(0) = 1). Below -87.3 the result vanishes; above 88.3 it stays what
+// it is there. Not a number stays that.
 template <class D>
 requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
-  const hn::RebindToSigned<D> di;
-  const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -87.33654f)), hn::Set(d, 88.37626f));
-  const auto k = hn::Round(hn::Mul(clamped, hn::Set(d, 1.44269504088896341f)));
+  const auto shift = hn::Set(d, kShift);
+  const auto clamped = hn::Min(hn::Set(d, 88.37626f), hn::Max(hn::Set(d, -88.0f), x));
+  const auto shifted = hn::MulAdd(clamped, hn::Set(d, 1.44269504088896341f), shift);
+  const auto k = hn::Sub(shifted, shift);
   auto r = hn::NegMulAdd(k, hn::Set(d, 0.693359375f), clamped);
   r = hn::NegMulAdd(k, hn::Set(d, -2.12194440e-4f), r);
-  auto p = hn::Set(d, 1.9875691500e-4f);
-  p = hn::MulAdd(p, r, hn::Set(d, 1.3981999507e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 8.3334519073e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 4.1665795894e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.6666665459e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.0000001201e-1f));
-  p = hn::MulAdd(hn::Mul(r, r), p, hn::Add(r, hn::Set(d, 1.0f)));
-  const auto scale =
-      hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, k), hn::Set(di, 127))));
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -87.33654f)), hn::Mul(p, scale));
+  auto p = hn::Set(d, 1.38146023e-3f);
+  p = hn::MulAdd(p, r, hn::Set(d, 8.36871564e-3f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.16683890e-2f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.66665211e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 4.99999940e-1f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  return hn::Mul(p, power_of_two(d, shifted));
 }
 
 template <class D>
 requires(sizeof(hn::TFromD<D>) == 8) HWY_INLINE hn::Vec<D> vector_exp(D d, hn::Vec<D> x) {
   // Outside the clamps the library's Exp wraps around.
-  return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)),
-                            hn::Exp(d, hn::Min(hn::Max(x, hn::Set(d, -708.0)), hn::Set(d, 709.0))));
+  const auto clamped = hn::Min(hn::Max(x, hn::Set(d, -708.0)), hn::Set(d, 709.0));
+  const auto inside = hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -708.0)), hn::Exp(d, clamped));
+  return hn::IfThenElse(hn::IsNaN(x), x, inside);
 }
 
 // 2^x for f32 and x up to 127, relative error below 2e-7: x = k + r, |r| <= 1/2, degree-5
-// polynomial in r (minimax with p(0) = 1). Below -127 the result is 0; not a number stays that.
+// polynomial in r (minimax with p(0) = 1). Below -127 the result is 0; vectors that are not a
+// number stay that.
 template <class D>
 requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp2(D d, hn::Vec<D> x) {
-  const hn::RebindToUnsigned<D> du;
-  // 1.5 * 2^23 rounds what is added to it to whole numbers, 127 is the bias of an exponent.
-  const auto shift = hn::Set(d, 12582912.0f + 127.0f);
+  const auto shift = hn::Set(d, kShift);
   const auto clamped = hn::Max(hn::Set(d, -127.0f), x);
   const auto shifted = hn::Add(clamped, shift);
   const auto r = hn::Sub(clamped, hn::Sub(shifted, shift));
@@ -62,7 +73,7 @@ requires(sizeof(hn::TFromD<D>) == 4) HWY_INLINE hn::Vec<D> vector_exp2(D d, hn::
   p = hn::MulAdd(p, r, hn::Set(d, 2.4022242e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 6.931470e-1f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
-  return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::BitCast(du, shifted))));
+  return hn::Mul(p, power_of_two(d, shifted));
 }
 
 template <class D>

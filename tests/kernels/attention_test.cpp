@@ -22,7 +22,10 @@ const std::vector<Case>& cases() {
                                         {2, 2, 64, {200, 3}},
                                         {1, 1, 8, {40}, 1},
                                         {4, 2, 16, {5, 1, 90, 8}, 7},
-                                        {2, 2, 32, {200, 3}, 33}};
+                                        {2, 2, 32, {200, 3}, 33},
+                                        // a query less, as many and more than tiles have
+                                        {3, 1, 20, {15, 16, 17, 31, 32, 33, 49}},
+                                        {2, 1, 20, {31, 33, 50}, 5}};
   return all;
 }
 
@@ -207,6 +210,20 @@ TEST_P(Attention, OtherSegmentsDoNotMatter) {
   for (std::int64_t t = 9; t < 39; ++t) {
     for (std::int64_t col = 0; col < in.q_cols(); ++col) {
       ASSERT_EQ(out.at(t, col), before.at(t, col));
+    }
+  }
+}
+
+// A model that diverges is seen to, and only where it does.
+TEST_P(Attention, NotANumberStays) {
+  Inputs in(dtype(), {2, 2, 16, {40}});
+  Tensor out(dtype(), in.tokens, in.q_cols());
+  Tensor lse(dtype(), in.tokens, in.shape.num_heads);
+  in.qkv.set(20, 3, std::numeric_limits<double>::quiet_NaN());  // of the first head's query
+  in.forward(stream_, out, lse);
+  for (std::int64_t t = 0; t < in.tokens; ++t) {
+    for (std::int64_t col = 0; col < in.q_cols(); ++col) {
+      ASSERT_EQ(std::isnan(out.at(t, col)), t == 20 && col < 16) << t << " " << col;
     }
   }
 }
