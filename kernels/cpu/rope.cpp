@@ -20,14 +20,26 @@ HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
 namespace {
 
-// Row t: for each head, (a, b) = (x[i], x[i + half]) -> (a cos - b sin, b cos + a sin); `inverse`
-// flips the sign of sin.
+// (a, b) -> (a cos - b sin, b cos + a sin) for vectors of a head's halves.
+template <class D, class T = hn::TFromD<D>>
+HWY_INLINE void rotate_head(D d, T* row, const T* cos, const T* sin, std::size_t half, T sign) {
+  for (std::size_t i = 0; i < half; i += hn::Lanes(d)) {
+    const auto a = hn::LoadU(d, row + i);
+    const auto b = hn::LoadU(d, row + half + i);
+    const auto c = hn::LoadU(d, cos + i);
+    const auto s = hn::Mul(hn::LoadU(d, sin + i), hn::Set(d, sign));
+    hn::StoreU(hn::NegMulAdd(b, s, hn::Mul(a, c)), d, row + i);
+    hn::StoreU(hn::MulAdd(a, s, hn::Mul(b, c)), d, row + half + i);
+  }
+}
+
+// Row t: for each head, (a, b) = (x[i], x[i + half]) is rotated; `inverse` flips the sign of sin.
 template <class T>
 void rotate_rows(const TensorView& x, std::int64_t head_dim, const TensorView& positions,
                  const TensorView& cos, const TensorView& sin, bool inverse, std::int64_t begin,
                  std::int64_t end) {
   const hn::ScalableTag<T> d;
-  const std::size_t lanes = hn::Lanes(d);
+  const hn::CappedTag<T, 8> narrow;  // heads of 16
   const std::size_t half = static_cast<std::size_t>(cos.cols());
   const std::int64_t heads = x.cols() / head_dim;
   const T sign = inverse ? T(-1) : T(1);
@@ -37,15 +49,10 @@ void rotate_rows(const TensorView& x, std::int64_t head_dim, const TensorView& p
     const T* s = sin.as<T>() + position * sin.row_stride;
     for (std::int64_t head = 0; head < heads; ++head) {
       T* row = x.as<T>() + t * x.row_stride + head * head_dim;
-      if (half % lanes == 0) {
-        for (std::size_t i = 0; i < half; i += lanes) {
-          const auto a = hn::LoadU(d, row + i);
-          const auto b = hn::LoadU(d, row + half + i);
-          const auto cv = hn::LoadU(d, c + i);
-          const auto sv = hn::Mul(hn::LoadU(d, s + i), hn::Set(d, sign));
-          hn::StoreU(hn::NegMulAdd(b, sv, hn::Mul(a, cv)), d, row + i);
-          hn::StoreU(hn::MulAdd(a, sv, hn::Mul(b, cv)), d, row + half + i);
-        }
+      if (half % hn::Lanes(d) == 0) {
+        rotate_head(d, row, c, s, half, sign);
+      } else if (half % hn::Lanes(narrow) == 0) {
+        rotate_head(narrow, row, c, s, half, sign);
       } else {
         for (std::size_t i = 0; i < half; ++i) {
           const T a = row[i];

@@ -30,11 +30,20 @@ T softmax_row(T* row, std::size_t width, std::int32_t label, T weight, T scale,
   const hn::ScalableTag<T> d;
   const std::size_t lanes = hn::Lanes(d);
   const T lowest = -std::numeric_limits<T>::infinity();
+  // Four chains: a maximum takes as long as four of them.
   auto top = hn::Set(d, lowest);
-  for (std::size_t c = 0; c < width; c += lanes) {
-    top = hn::Max(top, load_some(d, row + c, width - c, lowest));
+  auto top1 = top, top2 = top, top3 = top;
+  std::size_t begin = 0;
+  for (; begin + 4 * lanes <= width; begin += 4 * lanes) {
+    top = hn::Max(top, hn::LoadU(d, row + begin));
+    top1 = hn::Max(top1, hn::LoadU(d, row + begin + lanes));
+    top2 = hn::Max(top2, hn::LoadU(d, row + begin + 2 * lanes));
+    top3 = hn::Max(top3, hn::LoadU(d, row + begin + 3 * lanes));
   }
-  const T max = hn::GetLane(hn::MaxOfLanes(d, top));
+  for (; begin < width; begin += lanes) {
+    top = hn::Max(top, load_some(d, row + begin, width - begin, lowest));
+  }
+  const T max = hn::GetLane(hn::MaxOfLanes(d, hn::Max(hn::Max(top, top1), hn::Max(top2, top3))));
   const T target = row[label];
   const auto shift = hn::Set(d, max);
   auto sum = hn::Zero(d);

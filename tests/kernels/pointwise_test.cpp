@@ -108,7 +108,7 @@ using Rope = Kernel;
 // Heads of `dim` columns of which the first `turned` are rotated.
 TEST_P(Rope, RotatesPairsHalfAWidthApart) {
   for (const auto& [dim, turned] :
-       {std::pair{2, 2}, {8, 8}, {34, 34}, {64, 64}, {10, 4}, {64, 32}}) {
+       {std::pair{2, 2}, {8, 8}, {16, 16}, {34, 34}, {64, 64}, {10, 4}, {64, 32}}) {
     const int heads = 3;
     Tensor cosine(dtype(), 50, turned / 2);
     Tensor sine(dtype(), 50, turned / 2);
@@ -163,6 +163,24 @@ TEST_P(Swiglu, ForwardIsTheFormula) {
                        }),
               tolerance(dtype()));
     EXPECT_TRUE(y.gaps_untouched());
+  }
+}
+
+// Where exp(-g) is beyond the numbers of f32.
+TEST_P(Swiglu, GatesFarFromZeroAreClosedOrOpen) {
+  const int width = 20;
+  Tensor x(dtype(), 2, 2 * width);
+  for (int c = 0; c < width; ++c) {
+    x.set(0, c, -90 - 10 * c);
+    x.set(1, c, 90 + 10 * c);
+    x.set(0, width + c, 1);
+    x.set(1, width + c, 1);
+  }
+  Tensor y(dtype(), 2, width);
+  swiglu_forward(stream_, x.view(), y.view());
+  for (int c = 0; c < width; ++c) {
+    EXPECT_LT(std::abs(y.at(0, c)), 1e-35);
+    EXPECT_EQ(y.at(1, c), x.at(1, c));
   }
 }
 
