@@ -83,26 +83,24 @@ struct Blocks {
   [[nodiscard]] std::int64_t count() const noexcept { return num_rows * num_cols; }
 };
 
-constexpr std::int64_t kLargest = 512;    // rows or columns: beyond, packing is amortised
-constexpr std::int64_t kTile = 64;        // whole register tiles of every instruction set
-constexpr std::int64_t kNarrowTile = 24;  // the same of the narrow kernel, which packs little
+constexpr std::int64_t kLargest = 512;  // rows or columns: beyond, packing is amortised
+constexpr std::int64_t kTile = 64;      // whole register tiles of every instruction set
 
-std::int64_t cut(std::int64_t length, std::int64_t tile = kTile) {
+std::int64_t cut(std::int64_t length) {
   static constexpr std::int64_t kPieces = 8;
   const std::int64_t piece = (length + kPieces - 1) / kPieces;
-  return std::clamp((piece + tile - 1) / tile * tile, tile, kLargest);
+  return std::clamp((piece + kTile - 1) / kTile * kTile, kTile, kLargest);
 }
 
-Blocks blocks_of(const Sizes& size, bool narrow) {
+Blocks blocks_of(const Sizes& size) {
   static constexpr std::int64_t kAlone = std::int64_t{1}
                                          << 18;  // below, waking a thread costs more
   Blocks blocks = {size.m, size.n, 1, 1};
   if (size.m * size.n * size.k >= kAlone) {
-    static constexpr std::int64_t kNarrowColumns = 32;  // whole vectors
     const bool tall = size.m >= size.n;
     std::int64_t& longer = tall ? blocks.rows : blocks.cols;
     std::int64_t& other = tall ? blocks.cols : blocks.rows;
-    longer = cut(longer, !narrow ? kTile : tall ? kNarrowTile : kNarrowColumns);
+    longer = cut(longer);
     other = other > 2 * kLargest ? kLargest : other;
   }
   blocks.num_rows = (size.m + blocks.rows - 1) / blocks.rows;
@@ -117,16 +115,6 @@ void multiply_block(Transpose transpose_a, Transpose transpose_b, double alpha, 
   const std::int64_t col = index % blocks.num_cols * blocks.cols;
   const std::int64_t a_offset = transpose_a == Transpose::kNo ? row * a.row_stride : row;
   const std::int64_t b_offset = transpose_b == Transpose::kNo ? col : col * b.row_stride;
-  if (is_narrow(transpose_a, size.m, size.n)) {
-    const std::int64_t row_end = std::min(row + blocks.rows, size.m);
-    const std::int64_t col_end = std::min(col + blocks.cols, size.n);
-    multiply_narrow(
-        transpose_a, transpose_b, static_cast<float>(alpha),
-        transpose_a == Transpose::kNo ? a.row_range(row, row_end) : a.columns(row, row_end),
-        transpose_b == Transpose::kNo ? b.columns(col, col_end) : b.row_range(col, col_end),
-        static_cast<float>(beta), c.row_range(row, row_end).columns(col, col_end));
-    return;
-  }
   const dnnl_status_t status =
       dnnl_sgemm(transpose_a == Transpose::kNo ? 'N' : 'T',
                  transpose_b == Transpose::kNo ? 'N' : 'T', std::min(blocks.rows, size.m - row),
@@ -144,7 +132,11 @@ namespace {
 
 void gemm_f32(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
               const TensorView& b, double beta, const TensorView& c, const Sizes& size) {
-  const Blocks blocks = blocks_of(size, is_narrow(transpose_a, size.m, size.n));
+  if (is_narrow(transpose_a, size.m, size.n)) {
+    multiply_narrow(transpose_b, static_cast<float>(alpha), a, b, static_cast<float>(beta), c);
+    return;
+  }
+  const Blocks blocks = blocks_of(size);
   const auto run = [&](std::int64_t index) {
     multiply_block(transpose_a, transpose_b, alpha, a, b, beta, c, size, blocks, index);
   };

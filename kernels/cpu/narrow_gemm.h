@@ -18,9 +18,9 @@ namespace finescale::cpu {
   return transpose_a == Transpose::kYes && (m <= kNarrow || n <= kNarrow);
 }
 
-// c [m, n] = alpha op(a) op(b) + beta c on the calling thread; row strides respected. An element is
-// one sum over k in ascending order: no bit depends on the other rows and columns.
-void multiply_narrow(Transpose transpose_a, Transpose transpose_b, float alpha, const TensorView& a,
-                     const TensorView& b, float beta, const TensorView& c);
+// c [m, n] = alpha a^T op(b) + beta c; row strides respected. An element is a sum over pieces of K,
+// each in ascending order; the shape alone says which pieces.
+void multiply_narrow(Transpose transpose_b, float alpha, const TensorView& a, const TensorView& b,
+                     float beta, const TensorView& c);
 
 }  // namespace finescale::cpu

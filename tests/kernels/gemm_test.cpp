@@ -118,6 +118,30 @@ TEST_P(Gemm, CutProductsAreTheFormula) {
   EXPECT_TRUE(c.gaps_untouched());
 }
 
+// Gradients of low-rank branches: many rows in between, one side with a few columns and the other
+// with more than a part of the work has.
+TEST_P(Gemm, NarrowProductsAreTheFormula) {
+  for (const Size s : {Size{7, 790, 650}, {790, 9, 650}, {24, 59, 513}, {59, 24, 513}}) {
+    for (const Transpose tb : {Transpose::kNo, Transpose::kYes}) {
+      Tensor a(dtype(), s.k, s.m, 1);
+      Tensor b(dtype(), tb == Transpose::kNo ? s.k : s.n, tb == Transpose::kNo ? s.n : s.k, 2);
+      Tensor c(dtype(), s.m, s.n, 3);
+      a.random(1);
+      b.random(2);
+      c.random(3);
+      const Tensor before = c;
+      gemm(stream_, Transpose::kYes, tb, 0.5, a.view(), b.view(), 2, c.view());
+      EXPECT_LT(error_of(c,
+                         [&](auto i, auto j) {
+                           return 0.5 * product(a, b, Transpose::kYes, tb, s.k, i, j) +
+                                  2 * before.at(i, j);
+                         }),
+                tolerance(dtype()));
+      EXPECT_TRUE(c.gaps_untouched());
+    }
+  }
+}
+
 // A layer with low-rank parts: y = x W^T, p = x A^T, y[:, part] += 2 p B^T; on both sides of the
 // number of rows from which blocks are made.
 TEST_P(Gemm, ProductsByRowsSeeWhatCameBeforeThem) {
