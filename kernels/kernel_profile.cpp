@@ -19,16 +19,18 @@ void KernelProfile::end(const KernelCall& call) {
   if (!open_.empty()) {
     open_.back().inside += seconds;
   }
-  auto row = std::find_if(rows_.begin(), rows_.end(), [&](const Row& other) {
-    return other.name == call.name && other.shape == call.shape;
-  });
-  if (row == rows_.end()) {
-    row = rows_.insert(rows_.end(), Row{.name = call.name, .shape = call.shape});
+  std::vector<std::size_t>& places = of_shape_[call.shape];
+  auto place = std::find_if(places.begin(), places.end(),
+                            [&](std::size_t i) { return rows_[i].name == call.name; });
+  if (place == places.end()) {
+    place = places.insert(places.end(), rows_.size());
+    rows_.push_back(Row{.name = call.name, .shape = call.shape});
   }
-  ++row->calls;
-  row->seconds += own;
-  row->flops += call.flops;
-  row->bytes += call.bytes;
+  Row& row = rows_[*place];
+  ++row.calls;
+  row.seconds += own;
+  row.flops += call.flops;
+  row.bytes += call.bytes;
 }
 
 }  // namespace finescale

@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,10 @@ class KernelProfile final : public KernelObserver {
 
   void begin() override;
   void end(const KernelCall& call) override;
-  void clear() { rows_.clear(); }
+  void clear() {
+    rows_.clear();
+    of_shape_.clear();
+  }
   [[nodiscard]] const std::vector<Row>& rows() const noexcept { return rows_; }
 
  private:
@@ -37,6 +41,9 @@ class KernelProfile final : public KernelObserver {
   };
   std::vector<Open> open_;
   std::vector<Row> rows_;
+  // Places in rows_: ragged batches make hundreds of rows, and looking must not cost a step its
+  // time.
+  std::map<std::array<std::int64_t, 3>, std::vector<std::size_t>> of_shape_;
 };
 
 }  // namespace finescale
