@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/rounded_up.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace finescale::cpu::HWY_NAMESPACE {
@@ -33,10 +34,6 @@ std::int64_t lanes_of() {
 template <class T>
 std::int64_t tile_queries() {
   return 2 * lanes_of<T>();
-}
-
-constexpr std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
-  return (count + to - 1) / to * to;
 }
 
 // Squares that are transposed in 128-bit vectors: 4 x 4 of f32, 2 x 2 of f64, single elements where

@@ -19,6 +19,7 @@
 #include "core/parallel.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/rounded_up.h"
 
 #ifndef FINESCALE_NARROW_GEMM_TASK
 #define FINESCALE_NARROW_GEMM_TASK
@@ -169,10 +170,6 @@ constexpr std::int64_t kPieces = 8;                     // of K, at most: work f
 constexpr std::int64_t kPieceRows = 64;                 // whole times so many rows
 constexpr std::int64_t kGroup = 384;  // columns of a part: whole tiles of every instruction set
 constexpr std::int64_t kWidest = 16;  // lanes
-
-std::int64_t rounded_up(std::int64_t count, std::int64_t to) {
-  return (count + to - 1) / to * to;
-}
 
 // op(b) for a b that is transposed: rows along K.
 TensorView rows_of(Transpose transpose_b, const TensorView& b) {
