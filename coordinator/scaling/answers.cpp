@@ -249,16 +249,15 @@ void answer_doubling(const GroupStudy& group, Study& study) {
     answer.cost = price * 2 * D;
   }
   answer.text = answer.method + ": doubling the data from " + examples_text(D) +
-                " lowers the loss by " + number_text(100 * middle, 2) + "%";
+                " lowers the loss by " + share_text(middle);
   if (!group.curves.empty()) {
     std::vector<double> gains;
     for (const Curve& curve : group.curves) {
       gains.push_back(gain(curve));
     }
     answer.gain_interval = replicate_interval(group, std::move(gains), study.options.level);
-    answer.text += " (" + level_text(study.options.level) +
-                   number_text(100 * answer.gain_interval->low, 2) + "% to " +
-                   number_text(100 * answer.gain_interval->high, 2) + "%)";
+    answer.text += " (" + level_text(study.options.level) + share_text(answer.gain_interval->low) +
+                   " to " + share_text(answer.gain_interval->high) + ")";
   }
   answer.text += ".";
   study.answers.push_back(std::move(answer));

@@ -38,12 +38,6 @@ std::string best_method(const std::vector<GroupStudy>& groups) {
          (replicates > 0 ? " (in " + percent_text(wins) + " of the replicates)." : ".");
 }
 
-// Two digits, in full.
-std::string miss_text(double fraction) {
-  return fraction < 0.1 ? number_text(100 * fraction, 2) + "%"
-                        : std::to_string(std::llround(100 * fraction)) + "%";
-}
-
 std::string misfit_sentence(const GroupStudy& group) {
   const auto least =
       std::min_element(group.fits.misfit.begin(), group.fits.misfit.end(),
@@ -51,8 +45,8 @@ std::string misfit_sentence(const GroupStudy& group) {
   const auto form = static_cast<std::size_t>(least - group.fits.misfit.begin());
   const double cells = static_cast<double>(group.data.table.size()) / group.data.num_cells;
   return "No form of law fits " + group.data.name + ": the best, " + group.laws[form]->name() +
-         ", misses the measured means by " + miss_text(std::expm1(least->rms)) +
-         " where seeds explain " + miss_text(std::sqrt(group.noise.within / cells)) +
+         ", misses the measured means by " + share_text(std::expm1(least->rms)) +
+         " where seeds explain " + share_text(std::sqrt(group.noise.within / cells)) +
          ", so answers for it join the measured means by straight lines and say nothing beyond " +
          examples_text(group.data.max_budget()) + " examples.";
 }
@@ -72,8 +66,8 @@ std::string forecast_sentence(const GroupStudy& group) {
   if (*plain == group.laws[chosen] || !std::isfinite(error) || !std::isfinite(plain_error)) {
     return "";
   }
-  const std::string figures = " (" + number_text(100 * std::expm1(error), 2) + "% against " +
-                              number_text(100 * std::expm1(plain_error), 2) + "%)";
+  const std::string figures = " (" + share_text(std::expm1(error)) + " against " +
+                              share_text(std::expm1(plain_error)) + ")";
   const std::string& form = group.laws[chosen]->name();
   return error < plain_error
              ? "For " + group.data.name + " the form taken, " + form +
@@ -86,6 +80,11 @@ std::string forecast_sentence(const GroupStudy& group) {
 }
 
 }  // namespace
+
+std::string share_text(double fraction) {
+  return std::abs(fraction) < 0.1 ? number_text(100 * fraction, 2) + "%"
+                                  : std::to_string(std::llround(100 * fraction)) + "%";
+}
 
 std::string number_text(double value, int digits) {
   char text[64];
@@ -149,12 +148,11 @@ std::string recommend(const std::vector<GroupStudy>& groups, const Study& study)
     if (answer.question != "next_doubling") {
       sentences.push_back(answer.text);
     } else if (answer.method == best) {
-      std::string text =
-          "Doubling the data from here buys " + number_text(100 * *answer.gain, 2) + "%";
+      std::string text = "Doubling the data from here buys " + share_text(*answer.gain);
       if (answer.gain_interval) {
         text += " (" + percent_text(study.options.level) + " interval " +
-                number_text(100 * answer.gain_interval->low, 2) + "% to " +
-                number_text(100 * answer.gain_interval->high, 2) + "%)";
+                share_text(answer.gain_interval->low) + " to " +
+                share_text(answer.gain_interval->high) + ")";
       }
       text += groups.size() > 1 ? " with " + best + "." : ".";
       sentences.push_back(std::move(text));

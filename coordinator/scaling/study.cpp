@@ -38,8 +38,8 @@ void note_refusals(const std::vector<GroupStudy>& groups, Study& study) {
     }
     if (group.has_form && !names.empty()) {
       study.notes.push_back(group.data.name + ": not chosen because they miss the measured means " +
-                            "by " + number_text(100 * std::expm1(least), 2) +
-                            "% or more, beyond what seeds explain: " + names);
+                            "by " + share_text(std::expm1(least)) +
+                            " or more, beyond what seeds explain: " + names);
     }
   }
 }

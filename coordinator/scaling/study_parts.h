@@ -23,6 +23,7 @@ void answer_questions(const std::vector<GroupStudy>& groups, Study& study);
 
 // 1234.5 -> "1230", 25600 -> "25,600", infinity -> "any".
 [[nodiscard]] std::string examples_text(double D);
+[[nodiscard]] std::string share_text(double fraction);  // in percent, two digits or whole: 149%
 [[nodiscard]] std::string number_text(double value, int digits = 3);
 [[nodiscard]] std::string percent_text(double share);
 

@@ -11,6 +11,7 @@
 #include "coordinator/scaling/intervals.h"
 #include "coordinator/scaling/lack_of_fit.h"
 #include "coordinator/scaling/replicates.h"
+#include "coordinator/scaling/study_parts.h"
 #include "core/random.h"
 
 namespace finescale {
@@ -266,6 +267,14 @@ TEST(Intervals, DifferenceOfTwoMethodsHasWelchsWidth) {
   const Interval interval = replicate_interval(parts, 0.8);
   const double width = 2 * 1.372 * std::sqrt(2);  // t(.9; 10)
   EXPECT_NEAR(interval.high - interval.low, width, 0.03 * width);
+}
+
+TEST(ShareText, IsNeverInPowersOfTen) {
+  EXPECT_EQ(share_text(0.0391), "3.9%");
+  EXPECT_EQ(share_text(0.549), "55%");
+  EXPECT_EQ(share_text(0.998), "100%");
+  EXPECT_EQ(share_text(1.49), "149%");
+  EXPECT_EQ(share_text(-1.49), "-149%");
 }
 
 }  // namespace
