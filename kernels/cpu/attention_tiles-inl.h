@@ -123,6 +123,20 @@ void unpack_rows(const T* from, std::int64_t padded_width, std::int64_t rows, st
   }
 }
 
+// s[i][j] += x[i step] v[j].
+template <int kVectors, class D, class T, class V>
+HWY_INLINE void add_outer(D d, const T* x, std::int64_t step, const V (&v)[kVectors],
+                          V (&s)[kAtOnce][kVectors]) {
+#pragma GCC unroll 8
+  for (std::int64_t i = 0; i < kAtOnce; ++i) {
+    const V element = hn::Set(d, x[i * step]);
+#pragma GCC unroll 2
+    for (int j = 0; j < kVectors; ++j) {
+      s[i][j] = hn::MulAdd(element, v[j], s[i][j]);
+    }
+  }
+}
+
 // scores[n][query] = sum_c tile[c][query] x[n][c] for kVectors vectors of queries and n in
 // [0, count), whole kAtOnce. x has rows of `width`.
 template <int kVectors, class T>
@@ -145,14 +159,7 @@ void tile_scores(const T* tile, const T* x, std::int64_t width, std::int64_t cou
       for (int v = 0; v < kVectors; ++v) {
         q[v] = hn::LoadU(d, queries + v * lanes);
       }
-#pragma GCC unroll 8
-      for (std::int64_t i = 0; i < kAtOnce; ++i) {
-        const V key = hn::Set(d, x[i * width + c]);
-#pragma GCC unroll 2
-        for (int v = 0; v < kVectors; ++v) {
-          s[i][v] = hn::MulAdd(key, q[v], s[i][v]);
-        }
-      }
+      add_outer(d, x + c, width, q, s);
     }
 #pragma GCC unroll 8
     for (std::int64_t i = 0; i < kAtOnce; ++i) {
@@ -241,14 +248,7 @@ void scatter_columns(const T* p, std::int64_t count, const T* rows, std::int64_t
       for (int j = 0; j < kColumns; ++j) {
         row[j] = hn::LoadU(d, rows + i * width + j * lanes);
       }
-#pragma GCC unroll 8
-      for (std::int64_t m = 0; m < kAtOnce; ++m) {
-        const V weight = hn::Set(d, p[m * step + i]);
-#pragma GCC unroll 2
-        for (int j = 0; j < kColumns; ++j) {
-          s[m][j] = hn::MulAdd(weight, row[j], s[m][j]);
-        }
-      }
+      add_outer(d, p + i, step, row, s);
     }
 #pragma GCC unroll 8
     for (std::int64_t m = 0; m < kAtOnce; ++m) {
