@@ -15,7 +15,7 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string manifest_path(const std::string& directory) {
   return directory + "/manifest.json";
@@ -64,8 +64,8 @@ std::string problem_of(const std::string& path, const ManifestFile& file, bool d
   return {};
 }
 
-Json to_json(const Manifest& manifest) {
-  Json files = Json::array();
+OrderedJson to_json(const Manifest& manifest) {
+  OrderedJson files = OrderedJson::array();
   for (const ManifestFile& file : manifest.files) {
     files.push_back(
         {{"name", file.name}, {"size_bytes", file.size_bytes}, {"xxh3_128", file.hash}});
@@ -78,14 +78,14 @@ Json to_json(const Manifest& manifest) {
           {"files", std::move(files)}};
 }
 
-Manifest from_json(const Json& json) {
+Manifest from_json(const OrderedJson& json) {
   Manifest manifest;
   json.at("format_version").get_to(manifest.format_version);
   json.at("key").get_to(manifest.key);
   json.at("kind").get_to(manifest.kind);
   json.at("base_key").get_to(manifest.base_key);
   json.at("epoch").get_to(manifest.epoch);
-  for (const Json& entry : json.at("files")) {
+  for (const OrderedJson& entry : json.at("files")) {
     ManifestFile& file = manifest.files.emplace_back();
     entry.at("name").get_to(file.name);
     entry.at("size_bytes").get_to(file.size_bytes);
@@ -130,7 +130,7 @@ Manifest read_manifest(const std::string& directory) {
     throw Error(ErrorKind::kCheckpoint, "an artifact without a manifest: " + error.message(), path);
   }
   try {
-    Manifest manifest = from_json(Json::parse(text));
+    Manifest manifest = from_json(OrderedJson::parse(text));
     if (manifest.format_version != 1) {
       throw Error(ErrorKind::kCheckpoint,
                   "manifest has format version " + std::to_string(manifest.format_version) +
@@ -144,7 +144,7 @@ Manifest read_manifest(const std::string& directory) {
       }
     }
     return manifest;
-  } catch (const Json::exception& error) {
+  } catch (const OrderedJson::exception& error) {
     throw Error(ErrorKind::kCheckpoint, std::string("malformed manifest: ") + error.what(), path);
   }
 }

@@ -50,8 +50,8 @@ void resolve_base(config::Base& base) {
   }
 }
 
-template <class Stages>
-void resolve_stages(Stages& stages) {
+template <class AnyStages>
+void resolve_stages(AnyStages& stages) {
   for (config::Stage& stage : stages) {
     if (stage.has_rounds()) {
       resolve_stages(*stage.mutable_rounds()->mutable_stages());

@@ -11,7 +11,7 @@ namespace finescale {
 
 namespace {
 
-constexpr int kMaxDepth = 64;
+constexpr int kMaxParentheses = 64;
 
 bool is_name_character(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '[' ||
@@ -53,7 +53,7 @@ class Parser {
   }
 
   double sum() {
-    if (++depth_ > kMaxDepth) {
+    if (++depth_ > kMaxParentheses) {
       fail("nested too deeply");
     }
     double value = product();
@@ -91,7 +91,7 @@ class Parser {
     if (!take('^')) {
       return value;
     }
-    if (++depth_ > kMaxDepth) {
+    if (++depth_ > kMaxParentheses) {
       fail("nested too deeply");
     }
     const double exponent = power();

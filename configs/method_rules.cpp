@@ -16,9 +16,6 @@ namespace finescale {
 
 namespace {
 
-const std::vector<std::string> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                           "gate_proj", "up_proj", "down_proj"};
-
 // What the kinds that put adapters on linear layers have in common.
 struct Adapters {
   std::string kind;  // empty: the method has none
@@ -96,7 +93,7 @@ void check_method(const config::Train& train, const std::string& path, const Rul
   const Adapters adapters = adapters_of(train.method());
   const std::string field = path + ".method." + adapters.kind + ".target_modules";
   for (const std::string& module : adapters.modules) {
-    report.require_known(kModules, module, field);
+    report.require_known(module_names(), module, field);
   }
   check_prompt(train, path, report);
   check_prefix(train, path, report);
@@ -251,7 +248,7 @@ void check_method_fits(const config::Train& train, const DecoderShape& model,
                    field + ".target_modules: the model has no " + module,
                    "its feed-forward layers have up_proj and down_proj");
   }
-  for (const std::string& module : adapters.modules.empty() ? kModules : adapters.modules) {
+  for (const std::string& module : adapters.modules.empty() ? module_names() : adapters.modules) {
     const int side = smaller_side(model, module);
     // Diagonals are learnt of any number of random directions; a whole matrix is its own
     // approximation of any higher rank.

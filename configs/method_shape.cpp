@@ -14,17 +14,20 @@
 
 namespace finescale {
 
-namespace {
-
-constexpr std::array<const char*, 7> kModules = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+const std::vector<std::string>& module_names() {
+  static const std::vector<std::string> names = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
                                                  "gate_proj", "up_proj", "down_proj"};
+  return names;
+}
+
+namespace {
 
 // Which of the seven; the default when none is named.
 template <class Names>
 std::array<bool, 7> targets_of(const Names& names, const std::array<bool, 7>& otherwise) {
   std::array<bool, 7> targets = otherwise;
-  for (std::size_t i = 0; i < kModules.size() && !names.empty(); ++i) {
-    targets[i] = std::find(names.begin(), names.end(), kModules[i]) != names.end();
+  for (std::size_t i = 0; i < module_names().size() && !names.empty(); ++i) {
+    targets[i] = std::find(names.begin(), names.end(), module_names()[i]) != names.end();
   }
   return targets;
 }
@@ -256,8 +259,8 @@ void add_virtual_tokens(const planner::MethodShape& shape, const DecoderShape& m
 // What an adapter method puts on a matrix.
 void add_adapters(const LogicalShape& matrix, const planner::MethodShape& shape,
                   std::vector<LogicalShape>& tensors) {
-  for (std::size_t i = 0; i < kModules.size(); ++i) {
-    if (matrix.name.find(std::string(".") + kModules[i] + ".") == std::string::npos) {
+  for (std::size_t i = 0; i < module_names().size(); ++i) {
+    if (matrix.name.find("." + module_names()[i] + ".") == std::string::npos) {
       continue;
     }
     if (shape.is_scaled) {

@@ -39,7 +39,7 @@ std::string kind_of(const YAML::Node& node) {
 }
 
 // No value is nested deeper; an alias of itself is nested without end.
-constexpr int kMaxDepth = 64;
+constexpr int kMaxNesting = 64;
 // Of all values, those that aliases repeat counted each time: a short file can say very much. Far
 // above any sweep.
 constexpr std::size_t kMaxBytes = std::size_t{16} << 20;
@@ -155,7 +155,7 @@ class Reader {
   // Canonical flow text of any node, a part of `whole`.
   [[nodiscard]] std::string flow(const YAML::Node& node, const YAML::Node& whole,
                                  int depth = 0) const {
-    if (depth > kMaxDepth) {
+    if (depth > kMaxNesting) {
       fail(whole, "the value is nested too deeply");
     }
     visit(node);

@@ -27,8 +27,6 @@ namespace {
 // mpirun, MPI_Init and registration of a gang, which all gangs do at the same time; measured with
 // Open MPI on two cores.
 constexpr double kGangStartSeconds = 0.6;
-// Commit of one stage and lease of the next, measured likewise.
-constexpr double kHandOverSeconds = 0.01;
 // Unless the worker says better: one measurement on a shared machine is worth about this much.
 constexpr double kLowFactor = 0.8;
 constexpr double kHighFactor = 1.4;

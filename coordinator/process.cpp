@@ -33,7 +33,6 @@ using Seconds = std::chrono::duration<double>;
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr std::size_t kMaxErrors = 65536;  // bytes of standard error that are kept
-constexpr int kTimedOut = 124;             // as timeout(1) says it
 
 // Whether the stream is still open after what is there now was read.
 bool read_some(int descriptor, std::string& into, std::size_t limit) {

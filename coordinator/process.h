@@ -8,9 +8,12 @@
 
 namespace finescale {
 
+inline constexpr int kTimedOut =
+    124;  // the code of one that was killed for its time, as timeout(1) says it
+
 struct ProcessOptions {
   std::string input;           // for its standard input
-  double timeout_s = 0;        // then it is killed and the code is 124; 0: never
+  double timeout_s = 0;        // then it is killed (kTimedOut); 0: never
   bool keep_errors = false;    // standard error into `err`; else it goes through
   std::size_t max_output = 0;  // bytes of standard output, the rest is thrown away; 0: all
 };

@@ -64,4 +64,9 @@ TensorView TensorView::row_range(std::int64_t begin, std::int64_t end) const noe
   return view;
 }
 
+TensorView ids_view(std::span<const std::int32_t> ids) noexcept {
+  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
+          Shape{static_cast<std::int64_t>(ids.size())}};
+}
+
 }  // namespace finescale

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 namespace finescale {
@@ -71,5 +72,8 @@ struct TensorView {
   [[nodiscard]] TensorView row_range(std::int64_t begin, std::int64_t end) const noexcept;
   [[nodiscard]] bool empty() const noexcept { return data == nullptr; }
 };
+
+// [n] ids; read only.
+[[nodiscard]] TensorView ids_view(std::span<const std::int32_t> ids) noexcept;
 
 }  // namespace finescale

@@ -35,7 +35,7 @@ namespace {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
 std::atomic<int> term_signal = 0;
 
-void on_signal(int signal) {
+void on_gang_signal(int signal) {
   term_signal = signal;
 }
 
@@ -236,9 +236,10 @@ class GangLoop {
 
 int run_gang(Group& world, const GangOptions& options) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // mpirun killed: its ranks must not live on as orphans
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGUSR1, on_signal);  // a batch system's warning of its limit, passed on by mpirun
-  std::signal(SIGINT, SIG_IGN);     // a terminal's Ctrl-C is the coordinator's
+  std::signal(SIGTERM, on_gang_signal);
+  std::signal(SIGUSR1,
+              on_gang_signal);   // a batch system's warning of its limit, passed on by mpirun
+  std::signal(SIGINT, SIG_IGN);  // a terminal's Ctrl-C is the coordinator's
   WatchdogOptions watched;
   watched.timeout_s = options.hang_timeout;
   const Watchdog watchdog(world, watched);

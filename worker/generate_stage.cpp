@@ -24,7 +24,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::int64_t kGroup = 64;  // answers decoded together; what a resume counts in
+constexpr std::int64_t kAnswersAtOnce = 64;  // answers decoded together; what a resume counts in
 constexpr const char* kPartial = "/partial.jsonl";
 
 // One answer as a line, and back.
@@ -61,11 +61,11 @@ class GenerateStage {
   proto::StageResult run() {
     prepare();
     restore();
-    const std::int64_t groups = (num_answers() + kGroup - 1) / kGroup;
+    const std::int64_t groups = (num_answers() + kAnswersAtOnce - 1) / kAnswersAtOnce;
     // Ranks that gather units from each other must take the same number of steps, which depends on
     // the answers: they decode the same prompts.
     Group& group = engine_.zero_stage == 3 ? engine_.mesh->data() : engine_.mesh->replica();
-    for (std::int64_t first = done_ / kGroup; first < groups; first += group.size()) {
+    for (std::int64_t first = done_ / kAnswersAtOnce; first < groups; first += group.size()) {
       const std::int64_t mine = first + group.rank();
       keep(group, mine < groups ? answer(mine) : std::string());
       if (pulse() && done_ < num_answers()) {
@@ -135,7 +135,7 @@ class GenerateStage {
           answers_ = std::move(found);
         }
       }
-      answers_.resize(std::min<std::size_t>(answers_.size() / kGroup * kGroup,
+      answers_.resize(std::min<std::size_t>(answers_.size() / kAnswersAtOnce * kAnswersAtOnce,
                                             static_cast<std::size_t>(num_answers())));
       done_ = std::ssize(answers_);
       std::string text;
@@ -163,8 +163,8 @@ class GenerateStage {
     options.max_new = generate.max_new_tokens();
     options.stop_tokens = {data_->facts().end_token};
     std::vector<std::vector<std::int32_t>> prompts;
-    const std::int64_t end = std::min((number + 1) * kGroup, num_answers());
-    for (std::int64_t i = number * kGroup; i < end; ++i) {
+    const std::int64_t end = std::min((number + 1) * kAnswersAtOnce, num_answers());
+    for (std::int64_t i = number * kAnswersAtOnce; i < end; ++i) {
       const ExampleView example = (*data_)[prompt_of(i)];
       std::vector<std::int32_t>& prompt =
           prompts.emplace_back(example.tokens.begin(), example.tokens.begin() + example.num_prompt);

@@ -38,7 +38,7 @@ namespace {
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): a handler has no other way
 std::atomic<int> stop_signal = 0;
 
-void on_signal(int signal) {
+void on_run_signal(int signal) {
   stop_signal = signal;
 }
 
@@ -296,8 +296,8 @@ class RunCommand {
 }  // namespace
 
 int run_command(Group& world, const RunOptions& options) {
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_run_signal);
+  std::signal(SIGINT, on_run_signal);
   return RunCommand(world, options).run();
 }
 

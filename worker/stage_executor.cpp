@@ -2,7 +2,6 @@
 #include "worker/stage_executor.h"
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <optional>
 
@@ -13,6 +12,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/parallel.h"
+#include "core/stopwatch.h"
 #include "worker/data_stages.h"
 #include "worker/engines.h"
 #include "worker/eval/calibration.h"
@@ -29,10 +29,6 @@
 namespace finescale {
 
 namespace {
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 // The largest rank's: the one that a limit must bound.
 void log_memory(const proto::StageResult& result, Logger& logger) {
@@ -269,7 +265,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   for (int i = 0; i < spec.inputs_size(); ++i) {
     dirs[spec.inputs(i)] = place.input_dirs[static_cast<std::size_t>(i)];
   }
-  const double begin = now_seconds();
+  const Stopwatch watch;
   reset_resident_peak();
   MemoryUse memory;
   std::string base_key;
@@ -324,7 +320,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   }
   result.set_key(spec.key());
   if (!spec.has_train()) {
-    result.set_seconds(now_seconds() - begin);
+    result.set_seconds(watch.seconds());
   }
   result.set_environment(
       std::string("isa=") + isa_name(active_isa()) + " threads=" + std::to_string(num_threads()) +

@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train_loop.h"
 
-#include <chrono>
 #include <cmath>
 
 #include "comm/trace.h"
+#include "core/stopwatch.h"
 #include "worker/accounting.h"
 #include "worker/optim/schedule.h"
 
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 constexpr double kSaveSeconds =
     60;  // lost work when a gang dies, against the cost of writing (save_every: 0)
@@ -31,16 +25,16 @@ double sum_attended(const DecoderShape& shape, const GlobalBatch& batch) {
   return sum;
 }
 
-class Loop {
+class TrainLoop {
  public:
-  Loop(const TrainParts& parts, TrainProgress& progress)
+  TrainLoop(const TrainParts& parts, TrainProgress& progress)
       : parts_(parts), progress_(progress), config_(*parts.config) {}
 
   TrainOutcome run() {
     const std::int64_t num_steps = parts_.loader->num_steps();
-    last_save_ = Clock::now();
+    last_save_.restart();
     while (progress_.step < parts_.end) {
-      const Clock::time_point begin = Clock::now();
+      const Stopwatch watch;
       const std::optional<double> loss = take_step(num_steps);
       if (!loss) {
         return TrainOutcome::kDiverged;
@@ -48,7 +42,7 @@ class Loop {
       const bool last = progress_.step == parts_.end;
       maybe_evaluate();
       const bool stop =
-          parts_.pulse(*loss, static_cast<double>(batch_.num_tokens) / seconds_since(begin));
+          parts_.pulse(*loss, static_cast<double>(batch_.num_tokens) / watch.seconds());
       if (stop && !last) {
         parts_.save(progress_);
         return TrainOutcome::kStopped;
@@ -61,7 +55,7 @@ class Loop {
  private:
   // The mean loss of the step's batch; nothing when it is not finite.
   std::optional<double> take_step(std::int64_t num_steps) {
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch watch;
     const TraceStep step(trace(), progress_.step + 1);
     const GpuRange range(parts_.model->stream(), "step", progress_.step + 1);
     parts_.loader->fill(progress_.step, batch_);
@@ -77,7 +71,7 @@ class Loop {
       const TraceSpan span(trace(), "optimizer", progress_.step + 1);
       parts_.model->update(progress_.step + 1, rate, norm);
     }
-    record(loss, rate, norm, seconds_since(begin));
+    record(loss, rate, norm, watch.seconds());
     return loss;
   }
 
@@ -134,11 +128,11 @@ class Loop {
         return;
       }
       due = parts_.mesh->world().any(parts_.mesh->world().rank() == 0 &&
-                                     seconds_since(last_save_) > kSaveSeconds);
+                                     last_save_.seconds() > kSaveSeconds);
     }
     if (due) {
       parts_.save(progress_);
-      last_save_ = Clock::now();
+      last_save_.restart();
     }
   }
 
@@ -148,13 +142,13 @@ class Loop {
   TrainProgress& progress_;
   const config::Train& config_;
   GlobalBatch batch_;
-  Clock::time_point last_save_;
+  Stopwatch last_save_;
 };
 
 }  // namespace
 
 TrainOutcome run_train_loop(const TrainParts& parts, TrainProgress& progress) {
-  return Loop(parts, progress).run();
+  return TrainLoop(parts, progress).run();
 }
 
 }  // namespace finescale

@@ -18,20 +18,20 @@ const char* verdict_of(const ResumeCertificate& certificate) {
 }  // namespace
 
 std::string certificate_json(const ResumeCertificate& c) {
-  using Json = nlohmann::ordered_json;
-  return Json{{"verdict", verdict_of(c)},
-              {"stage", c.key},
-              {"first_step", c.first_step},
-              {"last_step", c.last_step},
-              {"resumed_after", c.resumed_after},
-              {"rows", c.rows},
-              {"weights", !c.compared_weights        ? Json()
-                          : c.weights_differ.empty() ? Json("equal")
-                                                     : Json(c.weights_differ)},
-              {"differs_at", c.differs_at ? Json(*c.differs_at) : Json()},
-              {"largest_deviation", c.largest_deviation},
-              {"recorded", c.recorded_environment},
-              {"here", c.environment}}
+  using OrderedJson = nlohmann::ordered_json;
+  return OrderedJson{{"verdict", verdict_of(c)},
+                     {"stage", c.key},
+                     {"first_step", c.first_step},
+                     {"last_step", c.last_step},
+                     {"resumed_after", c.resumed_after},
+                     {"rows", c.rows},
+                     {"weights", !c.compared_weights        ? OrderedJson()
+                                 : c.weights_differ.empty() ? OrderedJson("equal")
+                                                            : OrderedJson(c.weights_differ)},
+                     {"differs_at", c.differs_at ? OrderedJson(*c.differs_at) : OrderedJson()},
+                     {"largest_deviation", c.largest_deviation},
+                     {"recorded", c.recorded_environment},
+                     {"here", c.environment}}
       .dump(1);
 }
 

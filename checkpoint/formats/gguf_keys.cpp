@@ -3,19 +3,15 @@
 
 #include <limits>
 
+#include "checkpoint/formats/gguf_bytes.h"
 #include "core/error.h"
 
 namespace finescale {
 
 namespace {
 
-template <class T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
-}
-
 void put_text(std::string& out, std::string_view text) {
-  put(out, static_cast<std::uint64_t>(text.size()));
+  append_number(out, static_cast<std::uint64_t>(text.size()));
   out += text;
 }
 
@@ -23,14 +19,14 @@ void put_text(std::string& out, std::string_view text) {
 
 void GgufKeys::begin(std::string_view key, GgufValueType type) {
   put_text(bytes_, key);
-  put(bytes_, static_cast<std::uint32_t>(type));
+  append_number(bytes_, static_cast<std::uint32_t>(type));
   ++count_;
 }
 
 void GgufKeys::begin_array(std::string_view key, GgufValueType type, std::size_t count) {
   begin(key, GgufValueType::kArray);
-  put(bytes_, static_cast<std::uint32_t>(type));
-  put(bytes_, static_cast<std::uint64_t>(count));
+  append_number(bytes_, static_cast<std::uint32_t>(type));
+  append_number(bytes_, static_cast<std::uint64_t>(count));
 }
 
 void GgufKeys::add_text(std::string_view key, std::string_view value) {
@@ -41,17 +37,17 @@ void GgufKeys::add_text(std::string_view key, std::string_view value) {
 void GgufKeys::add_count(std::string_view key, std::int64_t value) {
   FS_CHECK(value >= 0 && value <= std::numeric_limits<std::uint32_t>::max(), std::string(key));
   begin(key, GgufValueType::kU32);
-  put(bytes_, static_cast<std::uint32_t>(value));
+  append_number(bytes_, static_cast<std::uint32_t>(value));
 }
 
 void GgufKeys::add_number(std::string_view key, double value) {
   begin(key, GgufValueType::kF32);
-  put(bytes_, static_cast<float>(value));
+  append_number(bytes_, static_cast<float>(value));
 }
 
 void GgufKeys::add_flag(std::string_view key, bool value) {
   begin(key, GgufValueType::kBool);
-  put(bytes_, static_cast<std::uint8_t>(value ? 1 : 0));
+  append_number(bytes_, static_cast<std::uint8_t>(value ? 1 : 0));
 }
 
 void GgufKeys::add_texts(std::string_view key, const std::vector<std::string>& values) {
@@ -64,14 +60,14 @@ void GgufKeys::add_texts(std::string_view key, const std::vector<std::string>& v
 void GgufKeys::add_integers(std::string_view key, const std::vector<std::int32_t>& values) {
   begin_array(key, GgufValueType::kI32, values.size());
   for (const std::int32_t value : values) {
-    put(bytes_, value);
+    append_number(bytes_, value);
   }
 }
 
 void GgufKeys::add_numbers(std::string_view key, const std::vector<float>& values) {
   begin_array(key, GgufValueType::kF32, values.size());
   for (const float value : values) {
-    put(bytes_, value);
+    append_number(bytes_, value);
   }
 }
 

@@ -9,7 +9,7 @@ namespace finescale {
 
 namespace {
 
-constexpr std::array<GgufTypeInfo, 11> kTypes = {{
+constexpr std::array<GgufTypeInfo, 11> kGgufTypes = {{
     {GgufType::kF32, "F32", 1, 4},
     {GgufType::kF16, "F16", 1, 2},
     {GgufType::kBf16, "BF16", 1, 2},
@@ -58,7 +58,7 @@ constexpr std::array<OtherType, 23> kOtherTypes = {
 }  // namespace
 
 const GgufTypeInfo* find_gguf_type(std::uint32_t code) noexcept {
-  for (const GgufTypeInfo& info : kTypes) {
+  for (const GgufTypeInfo& info : kGgufTypes) {
     if (static_cast<std::uint32_t>(info.type) == code) {
       return &info;
     }
@@ -86,7 +86,7 @@ std::string gguf_type_name(std::uint32_t code) {
 
 std::string gguf_type_list() {
   std::string list;
-  for (const GgufTypeInfo& info : kTypes) {
+  for (const GgufTypeInfo& info : kGgufTypes) {
     list += (list.empty() ? "" : ", ") + std::string(info.name);
   }
   return list;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "checkpoint/formats/gguf_bytes.h"
 #include "checkpoint/formats/gguf_encode.h"
 #include "checkpoint/formats/gguf_header.h"
 #include "checkpoint/raw_file.h"
@@ -20,7 +21,7 @@ namespace finescale {
 namespace {
 
 // Elements encoded and written at a time: a multiple of every block, 4 MiB of floats.
-constexpr std::int64_t kChunk = std::int64_t{1} << 20;
+constexpr std::int64_t kElementsAtOnce = std::int64_t{1} << 20;
 
 std::uint64_t aligned(std::uint64_t bytes) {
   return (bytes + kGgufDefaultAlignment - 1) / kGgufDefaultAlignment * kGgufDefaultAlignment;
@@ -30,11 +31,6 @@ std::uint64_t data_bytes(const GgufSource& source) {
   const GgufTypeInfo& type = gguf_type_info(source.type);
   return static_cast<std::uint64_t>(source.shape.num_elements() / type.block_elements *
                                     type.block_bytes);
-}
-
-template <class T>
-void put(std::string& out, T value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
 // Appends to a file and remembers the hash of what it wrote.
@@ -64,10 +60,10 @@ class Output {
 void append_tensor(const GgufSource& source, Output& out) {
   const GgufTypeInfo& type = gguf_type_info(source.type);
   const std::int64_t total = source.shape.num_elements();
-  std::vector<float> values(static_cast<std::size_t>(std::min(kChunk, total)));
+  std::vector<float> values(static_cast<std::size_t>(std::min(kElementsAtOnce, total)));
   std::string encoded;
-  for (std::int64_t begin = 0; begin < total; begin += kChunk) {
-    const std::int64_t end = std::min(total, begin + kChunk);
+  for (std::int64_t begin = 0; begin < total; begin += kElementsAtOnce) {
+    const std::int64_t end = std::min(total, begin + kElementsAtOnce);
     source.fill(begin, end, TensorView(values.data(), DType::kF32, {end - begin}));
     const std::int64_t blocks = (end - begin) / type.block_elements;
     encoded.resize(static_cast<std::size_t>(blocks * type.block_bytes));
@@ -115,20 +111,20 @@ class Unfinished {
 
 std::string gguf_header_bytes(const GgufKeys& keys, const std::vector<GgufSource>& tensors) {
   std::string out(kGgufMagic);
-  put(out, std::uint32_t{3});
-  put(out, static_cast<std::uint64_t>(tensors.size()));
-  put(out, keys.count());
+  append_number(out, std::uint32_t{3});
+  append_number(out, static_cast<std::uint64_t>(tensors.size()));
+  append_number(out, keys.count());
   out += keys.bytes();
   std::uint64_t offset = 0;
   for (const GgufSource& source : tensors) {
-    put(out, static_cast<std::uint64_t>(source.name.size()));
+    append_number(out, static_cast<std::uint64_t>(source.name.size()));
     out += source.name;
-    put(out, static_cast<std::uint32_t>(source.shape.rank));
+    append_number(out, static_cast<std::uint32_t>(source.shape.rank));
     for (int axis = source.shape.rank - 1; axis >= 0; --axis) {  // innermost first
-      put(out, static_cast<std::uint64_t>(source.shape[axis]));
+      append_number(out, static_cast<std::uint64_t>(source.shape[axis]));
     }
-    put(out, static_cast<std::uint32_t>(source.type));
-    put(out, offset);
+    append_number(out, static_cast<std::uint32_t>(source.type));
+    append_number(out, offset);
     offset = aligned(offset + data_bytes(source));
   }
   out.resize(aligned(out.size()), '\0');

@@ -23,7 +23,7 @@ struct NamedBits {
   std::string_view name;
   int bits;
 };
-constexpr std::array<NamedBits, 22> kTypes = {
+constexpr std::array<NamedBits, 22> kDTypes = {
     {{"BOOL", 8},        {"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"U8", 8},
      {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E4M3FNUZ", 8},
      {"F8_E5M2FNUZ", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},    {"BF16", 16},
@@ -187,7 +187,7 @@ class Validator {
 }  // namespace
 
 int safetensors_bits(std::string_view dtype) noexcept {
-  for (const NamedBits& type : kTypes) {
+  for (const NamedBits& type : kDTypes) {
     if (type.name == dtype) {
       return type.bits;
     }

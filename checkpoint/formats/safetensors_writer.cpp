@@ -26,7 +26,7 @@ namespace {
 
 // Elements asked for at a time: several of the blocks of 1 MiB that a checkpoint reads and checks
 // whole.
-constexpr std::int64_t kChunk = std::int64_t{1} << 20;
+constexpr std::int64_t kWrittenAtOnce = std::int64_t{1} << 20;
 
 const char* type_name(StoredType type) {
   switch (type) {
@@ -109,8 +109,8 @@ class FileWriter {
     const DType dtype = type_ == StoredType::kF64 ? DType::kF64 : DType::kF32;
     const std::int64_t count = tensor.shape.num_elements();
     Hasher hasher;
-    for (std::int64_t begin = 0; begin < count; begin += kChunk) {
-      const std::int64_t end = std::min(count, begin + kChunk);
+    for (std::int64_t begin = 0; begin < count; begin += kWrittenAtOnce) {
+      const std::int64_t end = std::min(count, begin + kWrittenAtOnce);
       values_.resize(static_cast<std::size_t>(end - begin));
       tensor.fill(begin, end, TensorView(values_.data(), dtype, Shape{end - begin}));
       const std::size_t size = convert(tensor, end - begin);

@@ -73,10 +73,10 @@ double read_number(const std::string& text, const std::string& column, const Pla
   return value;
 }
 
-using Columns = std::map<std::string, std::size_t>;
+using ColumnPlaces = std::map<std::string, std::size_t>;
 
-Columns read_header(const std::vector<std::string>& names, const Place& place) {
-  Columns columns;
+ColumnPlaces read_header(const std::vector<std::string>& names, const Place& place) {
+  ColumnPlaces columns;
   for (std::size_t i = 0; i < names.size(); ++i) {
     std::string name = names[i];
     if (i == 0 && name.starts_with("\xEF\xBB\xBF")) {
@@ -96,7 +96,7 @@ Columns read_header(const std::vector<std::string>& names, const Place& place) {
   return columns;
 }
 
-LawPoint read_point(const std::vector<std::string>& fields, const Columns& columns,
+LawPoint read_point(const std::vector<std::string>& fields, const ColumnPlaces& columns,
                     const Place& place) {
   const auto text = [&](const char* name) -> std::optional<std::string> {
     const auto found = columns.find(name);
@@ -135,7 +135,7 @@ LawPoint read_point(const std::vector<std::string>& fields, const Columns& colum
 
 std::vector<LawPoint> parse_fit_table(std::string_view text, const std::string& name) {
   std::vector<LawPoint> points;
-  std::optional<Columns> columns;
+  std::optional<ColumnPlaces> columns;
   std::size_t width = 0;
   int number = 0;
   while (!text.empty()) {

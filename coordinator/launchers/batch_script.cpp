@@ -25,7 +25,7 @@ void add_directive(std::string& script, const std::string& option) {
   script += "\n";
 }
 
-constexpr const char* kBody = R"(
+constexpr const char* kBatchBody = R"(
 # Shortly before the limit Slurm sends USR1: finescale saves and ends with 143. TERM (scancel) does that too, and is the end.
 run= warned=
 trap 'warned=1; kill -USR1 "$run" 2>/dev/null' USR1
@@ -134,7 +134,7 @@ std::string batch_script(const BatchJob& job, const config::Resources& resources
   for (const std::string& option : job.options) {
     script += " " + shell_word(option);
   }
-  return script + ")\n" + kBody;
+  return script + ")\n" + kBatchBody;
 }
 
 }  // namespace finescale

@@ -8,7 +8,7 @@ namespace finescale {
 
 namespace {
 
-constexpr const char* kBody = R"(
+constexpr const char* kPilotBody = R"(
 # Shortly before the limit Slurm sends USR1, which mpirun and srun pass on: the gang saves after its step and leaves.
 run= warned=
 trap 'warned=1; kill -USR1 "$run" 2>/dev/null' USR1
@@ -83,7 +83,7 @@ std::string pilot_script(const PilotJob& job, const config::Resources& resources
     script += space + shell_word(argument);
     space = " ";
   }
-  return script + ")\n" + kBody;
+  return script + ")\n" + kPilotBody;
 }
 
 }  // namespace finescale

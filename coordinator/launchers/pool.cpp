@@ -26,13 +26,13 @@ namespace finescale {
 
 namespace {
 
-constexpr double kCallSeconds = 30;      // of one call of Slurm's programs
+constexpr double kSlurmSeconds = 30;     // of one call of Slurm's programs
 constexpr double kFarewellSeconds = 15;  // to have jobs cancelled when the campaign ends
 constexpr double kMaxPauseFactor = 6;    // times `poll`, while Slurm does not answer
 
 SlurmPatience patience() {
   SlurmPatience patience;
-  patience.call_s = kCallSeconds;
+  patience.call_s = kSlurmSeconds;
   return patience;
 }
 

@@ -16,7 +16,6 @@ namespace finescale {
 namespace {
 
 constexpr std::size_t kMaxOutput = std::size_t{16} << 20;  // 10^5 jobs of one user
-constexpr int kTimedOut = 124;
 constexpr int kNotStarted = 127;
 
 ProcessOutput call(const std::vector<std::string>& arguments, double timeout_s) {

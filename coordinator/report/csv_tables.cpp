@@ -14,7 +14,7 @@ std::string exact(double value) {
   return text;
 }
 
-std::string quoted(const std::string& text) {
+std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) {
     return text;
   }
@@ -28,7 +28,7 @@ std::string quoted(const std::string& text) {
 std::string csv_line(const std::vector<std::string>& cells) {
   std::string out;
   for (std::size_t i = 0; i < cells.size(); ++i) {
-    out += (i == 0 ? "" : ",") + quoted(cells[i]);
+    out += (i == 0 ? "" : ",") + csv_field(cells[i]);
   }
   return out + "\n";
 }

@@ -12,8 +12,9 @@ namespace finescale {
 
 namespace {
 
-constexpr double kWidth = 880, kLeft = 250, kRight = 24, kTop = 20, kRow = 44;
-constexpr std::size_t kNameLength = 27;  // of a line in front of kLeft
+constexpr double kContrastsWidth = 880, kContrastsLeft = 250, kContrastsRight = 24,
+                 kContrastsTop = 20, kContrastsRow = 44;
+constexpr std::size_t kNameLength = 27;  // of a line in front of kContrastsLeft
 
 // Where on its line a value lies; ratios by their logarithm.
 class RowScale {
@@ -34,8 +35,8 @@ class RowScale {
  private:
   [[nodiscard]] double at(double value) const { return is_ratio_ ? std::log(value) : value; }
   [[nodiscard]] double place(double at) const {
-    const double half = (kWidth - kLeft - kRight) / 2;
-    return kLeft + half + half * (at - bound_) / reach_;
+    const double half = (kContrastsWidth - kContrastsLeft - kContrastsRight) / 2;
+    return kContrastsLeft + half + half * (at - bound_) / reach_;
   }
   bool is_ratio_;
   double bound_ = 0;
@@ -46,11 +47,11 @@ void draw_row(SvgPicture& picture, const ContrastResult& result, double y) {
   const std::vector<std::string> lines = wrapped_text(result.data.name, kNameLength, 2);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const double middle = static_cast<double>(lines.size() - 1) / 2;
-    picture.text(kLeft - 14, y + 4 + 15 * (static_cast<double>(i) - middle), lines[i], "label",
-                 TextAnchor::kEnd);
+    picture.text(kContrastsLeft - 14, y + 4 + 15 * (static_cast<double>(i) - middle), lines[i],
+                 "label", TextAnchor::kEnd);
   }
   if (result.data.effects.empty()) {
-    picture.text(kLeft, y + 4, "no result", "note");
+    picture.text(kContrastsLeft, y + 4, "no result", "note");
     return;
   }
   const RowScale scale(result);
@@ -77,15 +78,16 @@ Figure make_contrast_figure(const ReportData& data) {
   if (contrasts.empty()) {
     return {};
   }
-  SvgPicture picture("figure-contrasts", kWidth,
-                     kTop + kRow * static_cast<double>(contrasts.size()) + 10, "Contrasts",
+  SvgPicture picture("figure-contrasts", kContrastsWidth,
+                     kContrastsTop + kContrastsRow * static_cast<double>(contrasts.size()) + 10,
+                     "Contrasts",
                      "One line for each contrast: its interval, its mean, its seeds, and the bound "
                      "that was stated before the run.");
   picture.open_group("s0 d1");
-  double y = kTop + kRow / 2;
+  double y = kContrastsTop + kContrastsRow / 2;
   for (const ContrastResult& result : contrasts) {
     draw_row(picture, result, y);
-    y += kRow;
+    y += kContrastsRow;
   }
   picture.close_group();
   return {picture.finish(),

@@ -12,7 +12,8 @@ namespace finescale {
 
 namespace {
 
-constexpr double kLegendRow = 20, kPanelHeight = 300, kLeft = 74, kGap = 30, kWidth = 880;
+constexpr double kLegendRow = 20, kCostPanelHeight = 300, kCostLeft = 74, kCostGap = 30,
+                 kCostWidth = 880;
 
 struct CostPoint {
   const ReportGroup* group = nullptr;
@@ -112,12 +113,12 @@ struct LegendEntry {
 // In rows from the top on; a name is cut where it alone is wider than the picture.
 std::vector<LegendEntry> make_legend(const ReportData& data) {
   std::vector<LegendEntry> entries;
-  double x = kLeft;
+  double x = kCostLeft;
   double y = 17;
   const auto add = [&](const ReportGroup* group, const std::string& name) {
     const double width = 30 + kLabelCharacter * static_cast<double>(name.size());
-    if (x > kLeft && x + width > kWidth) {
-      x = kLeft;
+    if (x > kCostLeft && x + width > kCostWidth) {
+      x = kCostLeft;
       y += kLegendRow;
     }
     entries.push_back({group, name, x, y});
@@ -194,13 +195,14 @@ Figure make_cost_figure(const ReportData& data) {
   }
   const std::vector<LegendEntry> legend = make_legend(data);
   const double top = legend.back().y + 23;
-  SvgPicture picture("figure-cost", kWidth, top + kPanelHeight + 58,
+  SvgPicture picture("figure-cost", kCostWidth, top + kCostPanelHeight + 58,
                      data.metric_name + " against cost",
                      "One marker per method and budget; the efficient frontier joins those that no "
                      "other beats in both cost and loss.");
   draw_legend(picture, legend);
-  const double width = (kWidth - kLeft - 20 - kGap * static_cast<double>(panels.size() - 1)) /
-                       static_cast<double>(panels.size());
+  const double width =
+      (kCostWidth - kCostLeft - 20 - kCostGap * static_cast<double>(panels.size() - 1)) /
+      static_cast<double>(panels.size());
   std::string caption = "<b>" + html_escape(capitalised(data.metric_name)) +
                         " against cost</b>, both axes logarithmic; means over seeds. Filled marks "
                         "lie on the efficient frontier: nothing measured was both cheaper and "
@@ -216,7 +218,8 @@ Figure make_cost_figure(const ReportData& data) {
     frame.x_title = panels[i].first->title;
     frame.y_title = i == 0 ? data.metric_title : "";
     frame.x_text = panels[i].first->ticks;
-    frame.place(kLeft + static_cast<double>(i) * (width + kGap), top, width, kPanelHeight);
+    frame.place(kCostLeft + static_cast<double>(i) * (width + kCostGap), top, width,
+                kCostPanelHeight);
     draw_axes(picture, frame, i == 0);
     draw_panel(picture, frame, data, panels[i].second);
     caption += std::string(" On the frontier in ") + panels[i].first->name + ": " +

@@ -15,7 +15,7 @@ constexpr std::size_t kMaxPanels = 4;
 constexpr std::size_t kMaxCurves = 3;    // per panel: smallest, middle and largest budget
 constexpr std::size_t kMaxPoints = 400;  // drawn per curve; more than the pixels of a panel
 constexpr std::size_t kSmoothing = 40;   // half window = points / this
-constexpr double kPanelTop = 49, kPanelHeight = 250, kLeft = 74, kGap = 18;
+constexpr double kPanelTop = 49, kCurvesPanelHeight = 250, kCurvesLeft = 74, kCurvesGap = 18;
 
 struct Curve {
   double budget = 0;
@@ -150,9 +150,10 @@ Figure make_curves_figure(const ReportData& data) {
     return {"", "No training losses were recorded: learning curves cannot be drawn."};
   }
   const double width = 880;
-  const double panel_width = (width - kLeft - 16 - kGap * static_cast<double>(panels.size() - 1)) /
-                             static_cast<double>(panels.size());
-  SvgPicture picture("figure-curves", width, kPanelTop + kPanelHeight + 58, "Learning curves",
+  const double panel_width =
+      (width - kCurvesLeft - 16 - kCurvesGap * static_cast<double>(panels.size() - 1)) /
+      static_cast<double>(panels.size());
+  SvgPicture picture("figure-curves", width, kPanelTop + kCurvesPanelHeight + 58, "Learning curves",
                      "Training loss against tokens, one panel per method, one line per budget.");
   PlotFrame frame;
   frame.x = AxisScale::covering(xs, 0.03);
@@ -161,13 +162,13 @@ Figure make_curves_figure(const ReportData& data) {
   for (std::size_t i = 0; i < panels.size(); ++i) {
     frame.x_title = i == panels.size() / 2 && panels.size() % 2 == 1 ? "tokens trained on" : "";
     frame.y_title = i == 0 ? "training loss (nats per response token)" : "";
-    frame.place(kLeft + static_cast<double>(i) * (panel_width + kGap), kPanelTop, panel_width,
-                kPanelHeight);
+    frame.place(kCurvesLeft + static_cast<double>(i) * (panel_width + kCurvesGap), kPanelTop,
+                panel_width, kCurvesPanelHeight);
     draw_axes(picture, frame, i == 0);
     draw_panel(picture, frame, panels[i]);
   }
   if (panels.size() % 2 == 0) {
-    picture.text(kLeft + (width - kLeft - 16) / 2, kPanelTop + kPanelHeight + 44,
+    picture.text(kCurvesLeft + (width - kCurvesLeft - 16) / 2, kPanelTop + kCurvesPanelHeight + 44,
                  "tokens trained on", "axis-title", TextAnchor::kMiddle);
   }
   std::string caption =

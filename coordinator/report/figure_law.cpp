@@ -11,7 +11,7 @@ namespace finescale {
 
 namespace {
 
-constexpr double kWidth = 880, kHeight = 520;
+constexpr double kLawWidth = 880, kLawHeight = 520;
 constexpr double kExtrapolation = 4;  // the law is drawn up to this many times the largest budget
 constexpr double kBaseInReach = 1.8;  // draw the base's loss when at most this times the largest
 
@@ -68,7 +68,7 @@ PlotFrame make_frame(const ReportData& data, const Extent& extent) {
   frame.y = AxisScale::covering(ys, 0.06);
   frame.x_title = data.x_title;
   frame.y_title = data.metric_title;
-  frame.place(74, 44, kWidth - 74 - 16 - kLabelWidth, kHeight - 44 - 62);
+  frame.place(74, 44, kLawWidth - 74 - 16 - kLabelWidth, kLawHeight - 44 - 62);
   return frame;
 }
 
@@ -266,7 +266,8 @@ Figure make_law_figure(const ReportData& data) {
                     ": there is nothing to draw yet."};
   }
   const PlotFrame frame = make_frame(data, extent);
-  SvgPicture picture("figure-law", kWidth, kHeight, data.metric_name + " against " + data.x_name,
+  SvgPicture picture("figure-law", kLawWidth, kLawHeight,
+                     data.metric_name + " against " + data.x_name,
                      "One line per method with markers at the measured budgets; the values are in "
                      "the table of results.");
   draw_crossovers(picture, frame, data.input->study);

@@ -13,7 +13,7 @@ namespace finescale {
 
 namespace {
 
-constexpr double kWidth = 880, kHeight = 360;
+constexpr double kTuningWidth = 880, kTuningHeight = 360;
 
 struct TunedPoint {
   double value = 0, loss = 0;
@@ -139,8 +139,9 @@ Figure make_tuning_figure(const ReportData& data) {
   frame.x_title = field;
   frame.y_title = data.metric_title;
   frame.x_text = TickText::kPowerOfTen;
-  frame.place(74, 20, kWidth - 74 - 16 - kLabelWidth, kHeight - 20 - 58);
-  SvgPicture picture("figure-tuning", kWidth, kHeight, data.metric_name + " against " + field,
+  frame.place(74, 20, kTuningWidth - 74 - 16 - kLabelWidth, kTuningHeight - 20 - 58);
+  SvgPicture picture("figure-tuning", kTuningWidth, kTuningHeight,
+                     data.metric_name + " against " + field,
                      "One line per method over the values tried; the best is filled.");
   draw_axes(picture, frame);
   draw(picture, frame, tuning);

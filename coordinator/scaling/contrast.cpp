@@ -73,7 +73,7 @@ void summarise(const Moments& m, ContrastResult& result) {
   result.effect_size = m.deviation > 0 ? m.mean / m.deviation : 0;
 }
 
-std::string number(double value) {
+std::string bound_text(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4g", value);
   return text;
@@ -143,7 +143,10 @@ Decision overall(const std::vector<ContrastResult>& results) {
 }
 
 std::string rule_text(const ContrastData& rule) {
-  return (rule.is_equivalence ? "within " : rule.expects_more ? "> " : "< ") + number(rule.bound);
+  return (rule.is_equivalence ? "within "
+          : rule.expects_more ? "> "
+                              : "< ") +
+         bound_text(rule.bound);
 }
 
 }  // namespace finescale

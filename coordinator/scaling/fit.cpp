@@ -14,7 +14,7 @@ constexpr int kMaxAttempts = 30;     // dampings tried for one step
 constexpr double kZeroGain = 1e-9;   // a positive parameter must beat 0 by this, relative
 constexpr double kRestart = 4;       // above the lower bound, where a parameter that left 0 starts
 
-using Column = Eigen::Map<const Eigen::ArrayXd>;
+using ColumnView = Eigen::Map<const Eigen::ArrayXd>;
 
 bool is_zero(const LawBounds& bounds, const Theta& theta, std::size_t i) {
   return bounds.zero_below[i] && theta[i] <= kLogZero;
@@ -62,13 +62,13 @@ void Fitter::linearise(const LawTable& table, const LawBounds& bounds, const The
   const auto n = static_cast<Eigen::Index>(table.size());
   const double clip =
       options_.least_squares ? std::numeric_limits<double>::infinity() : options_.delta;
-  const Column weight(table.weight.data(), n);
-  const Column residual(residual_.data(), n);
+  const ColumnView weight(table.weight.data(), n);
+  const ColumnView residual(residual_.data(), n);
   num_free_ = 0;
   gradient_.resize(num_parameters_);
   for (int c = 0; c < num_parameters_; ++c) {
     const auto i = static_cast<std::size_t>(c);
-    const Column column(jacobian_.data() + c * n, n);
+    const ColumnView column(jacobian_.data() + c * n, n);
     const double slope = -(weight * residual.max(-clip).min(clip) * column).sum();
     const bool fixed = is_zero(bounds, theta, i) || (theta[i] <= bounds.low[i] && slope >= 0) ||
                        (theta[i] >= bounds.high[i] && slope <= 0);
@@ -80,9 +80,9 @@ void Fitter::linearise(const LawTable& table, const LawBounds& bounds, const The
   gradient_.conservativeResize(num_free_);
   hessian_.resize(num_free_, num_free_);
   for (int c = 0; c < num_free_; ++c) {
-    const Column p(jacobian_.data() + free_[static_cast<std::size_t>(c)] * n, n);
+    const ColumnView p(jacobian_.data() + free_[static_cast<std::size_t>(c)] * n, n);
     for (int d = 0; d <= c; ++d) {
-      const Column q(jacobian_.data() + free_[static_cast<std::size_t>(d)] * n, n);
+      const ColumnView q(jacobian_.data() + free_[static_cast<std::size_t>(d)] * n, n);
       hessian_(c, d) = hessian_(d, c) = (weight * p * q).sum();
     }
   }

@@ -9,7 +9,7 @@
 namespace finescale {
 namespace {
 
-constexpr int kKnees = 5;
+constexpr int kJointKnees = 5;
 
 class JointRectifiedLaw final : public Law {
  public:
@@ -62,8 +62,8 @@ class JointRectifiedLaw final : public Law {
     for (const double alpha : {0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0}) {
       for (const double beta : {0.07, 0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.5}) {
         list.push_back({kLogZero, alpha, beta});
-        for (int k = 0; k < kKnees; ++k) {
-          const double knee = *low - 1 + (*high - *low + 1) * k / (kKnees - 1);
+        for (int k = 0; k < kJointKnees; ++k) {
+          const double knee = *low - 1 + (*high - *low + 1) * k / (kJointKnees - 1);
           list.push_back({beta * knee, alpha, beta});
         }
       }

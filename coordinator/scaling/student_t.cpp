@@ -37,6 +37,8 @@ double beta_fraction(double a, double b, double x) {
   return value;
 }
 
+}  // namespace
+
 double incomplete_beta(double a, double b, double x) {
   if (x <= 0 || x >= 1) {
     return x <= 0 ? 0 : 1;
@@ -46,8 +48,6 @@ double incomplete_beta(double a, double b, double x) {
   return x < (a + 1) / (a + b + 2) ? front * beta_fraction(a, b, x) / a
                                    : 1 - front * beta_fraction(b, a, 1 - x) / b;
 }
-
-}  // namespace
 
 double student_t_cdf(double t, double freedom) {
   const double tail = incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t)) / 2;

@@ -9,30 +9,30 @@
 namespace finescale {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json number(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
+OrderedJson json_number(double value) {
+  return std::isfinite(value) ? OrderedJson(value) : OrderedJson(nullptr);
 }
-Json number(const std::optional<double>& value) {
-  return value ? number(*value) : Json(nullptr);
+OrderedJson json_number(const std::optional<double>& value) {
+  return value ? json_number(*value) : OrderedJson(nullptr);
 }
-Json pair(const Interval& interval) {
-  return Json::array({number(interval.low), number(interval.high)});
+OrderedJson pair(const Interval& interval) {
+  return OrderedJson::array({json_number(interval.low), json_number(interval.high)});
 }
-Json pair(const std::optional<Interval>& interval) {
-  return interval ? pair(*interval) : Json(nullptr);
+OrderedJson pair(const std::optional<Interval>& interval) {
+  return interval ? pair(*interval) : OrderedJson(nullptr);
 }
 
-Json fit_json(const LawFit& fit) {
-  Json parameters = Json::object();
-  Json intervals = Json::object();
+OrderedJson fit_json(const LawFit& fit) {
+  OrderedJson parameters = OrderedJson::object();
+  OrderedJson intervals = OrderedJson::object();
   for (const auto& [name, value] : fit.parameters) {
     bool known = true;
     for (const std::string& other : fit.not_identified) {
       known = known && other != name;
     }
-    parameters[name] = known ? number(value) : Json(nullptr);
+    parameters[name] = known ? json_number(value) : OrderedJson(nullptr);
   }
   for (const auto& [name, interval] : fit.intervals) {
     intervals[name] = pair(interval);
@@ -41,47 +41,52 @@ Json fit_json(const LawFit& fit) {
           {"form", fit.form},
           {"n", fit.n},
           {"parameters", parameters},
-          {"objective", number(fit.objective)},
-          {"rmsd", number(fit.rmsd)},
+          {"objective", json_number(fit.objective)},
+          {"rmsd", json_number(fit.rmsd)},
           {"intervals", intervals},
           {"identifiable", fit.identifiable},
-          {"why_not", fit.why_not.empty() ? Json(nullptr) : Json(fit.why_not)},
-          {"held_out_rmsd", number(fit.held_out_rmsd)},
-          {"chosen_share", number(fit.chosen_share)},
-          {"misfit_p_value", number(fit.misfit_p_value)},
+          {"why_not", fit.why_not.empty() ? OrderedJson(nullptr) : OrderedJson(fit.why_not)},
+          {"held_out_rmsd", json_number(fit.held_out_rmsd)},
+          {"chosen_share", json_number(fit.chosen_share)},
+          {"misfit_p_value", json_number(fit.misfit_p_value)},
           {"refused", fit.refused}};
 }
 
-Json answer_json(const Answer& answer) {
-  return {{"question", answer.question}, {"method", answer.method},
-          {"D", number(answer.D)},       {"interval", pair(answer.interval)},
-          {"cost", number(answer.cost)}, {"probability_best", number(answer.probability_best)},
-          {"loss", number(answer.loss)}, {"loss_interval", pair(answer.loss_interval)},
-          {"gain", number(answer.gain)}, {"gain_interval", pair(answer.gain_interval)},
+OrderedJson answer_json(const Answer& answer) {
+  return {{"question", answer.question},
+          {"method", answer.method},
+          {"D", json_number(answer.D)},
+          {"interval", pair(answer.interval)},
+          {"cost", json_number(answer.cost)},
+          {"probability_best", json_number(answer.probability_best)},
+          {"loss", json_number(answer.loss)},
+          {"loss_interval", pair(answer.loss_interval)},
+          {"gain", json_number(answer.gain)},
+          {"gain_interval", pair(answer.gain_interval)},
           {"text", answer.text}};
 }
 
 }  // namespace
 
 std::string study_json(const Study& study) {
-  Json document;
-  document["fits"] = Json::array();
+  OrderedJson document;
+  document["fits"] = OrderedJson::array();
   for (const LawFit& fit : study.fits) {
     document["fits"].push_back(fit_json(fit));
   }
-  document["chosen"] = Json::object();
+  document["chosen"] = OrderedJson::object();
   for (const auto& [group, form] : study.chosen) {
     document["chosen"][group] = form;
   }
-  document["crossovers"] = Json::array();
+  document["crossovers"] = OrderedJson::array();
   for (const Crossover& c : study.crossovers) {
     document["crossovers"].push_back({{"a", c.a},
                                       {"b", c.b},
-                                      {"at", number(c.at)},
+                                      {"at", json_number(c.at)},
                                       {"interval", pair(c.interval)},
-                                      {"probability", number(c.probability)}});
+                                      {"probability", json_number(c.probability)}});
   }
-  document["answers"] = Json::array();
+  document["answers"] = OrderedJson::array();
   for (const Answer& answer : study.answers) {
     document["answers"].push_back(answer_json(answer));
   }

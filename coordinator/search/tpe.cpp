@@ -14,16 +14,16 @@ namespace finescale {
 
 namespace {
 
-using Values = std::vector<std::size_t>;
+using Indices = std::vector<std::size_t>;
 
 // A density over the values of one axis: counts, smoothed over neighbours where values are ordered,
 // and one count spread over all.
-std::vector<double> density(const std::vector<Values>& seen, std::size_t axis, std::size_t size,
+std::vector<double> density(const std::vector<Indices>& seen, std::size_t axis, std::size_t size,
                             bool is_ordered) {
   const auto n = static_cast<double>(size);
   const double width = n / (1 + 2 * std::sqrt(static_cast<double>(seen.size())));
   std::vector<double> weights(size, 1 / n);
-  for (const Values& values : seen) {
+  for (const Indices& values : seen) {
     std::vector<double> bump(size, 0);
     double sum = 0;
     for (std::size_t v = 0; v < size; ++v) {
@@ -81,7 +81,7 @@ class Tpe : public Search {
   [[nodiscard]] std::uint64_t propose(const std::vector<Observation>& all) const {
     std::set<std::uint64_t> known;
     std::vector<Observation> measured;
-    std::vector<Values> others;
+    std::vector<Indices> others;
     for (const Observation& one : all) {
       known.insert(one.point);
       if (one.outcome == Outcome::kMeasured && std::isfinite(one.cost)) {
@@ -97,15 +97,15 @@ class Tpe : public Search {
                      [](const Observation& a, const Observation& b) { return a.cost < b.cost; });
     const auto num_good =
         static_cast<std::size_t>(std::ceil(config_.good() * static_cast<double>(measured.size())));
-    std::vector<Values> good;
+    std::vector<Indices> good;
     for (std::size_t i = 0; i < measured.size(); ++i) {
       (i < num_good ? good : others).push_back(space_.values(measured[i].point));
     }
     return best_candidate(good, others, known);
   }
 
-  [[nodiscard]] std::uint64_t best_candidate(const std::vector<Values>& good,
-                                             const std::vector<Values>& others,
+  [[nodiscard]] std::uint64_t best_candidate(const std::vector<Indices>& good,
+                                             const std::vector<Indices>& others,
                                              const std::set<std::uint64_t>& known) const {
     std::vector<std::vector<double>> is_good;
     std::vector<std::vector<double>> is_not;
@@ -118,7 +118,7 @@ class Tpe : public Search {
     std::uint64_t best = first_unknown(known);
     double best_ratio = -INFINITY;
     for (int i = 0; i < config_.candidates(); ++i) {
-      Values values(space_.sizes.size());
+      Indices values(space_.sizes.size());
       double ratio = 0;
       for (std::size_t axis = 0; axis < values.size(); ++axis) {
         values[axis] = draw(is_good[axis], random);

@@ -13,7 +13,7 @@ namespace {
 using Json = nlohmann::json;
 using Labels = std::initializer_list<std::pair<const char*, std::string>>;
 
-std::string quoted(const std::string& value) {
+std::string label_value(const std::string& value) {
   std::string out = "\"";
   for (const char c : value) {
     if (c == '\n') {
@@ -42,7 +42,7 @@ class Metrics {
     text_ += name_;
     const char* before = "{";
     for (const auto& [label, word] : labels) {
-      text_ += before + std::string(label) + "=" + quoted(word);
+      text_ += before + std::string(label) + "=" + label_value(word);
       before = ",";
     }
     text_ += (labels.size() > 0 ? "} " : " ") + value.dump() + "\n";

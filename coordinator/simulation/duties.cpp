@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "coordinator/plan_schedule.h"
+
 namespace finescale {
 
 namespace {
 
-constexpr double kHandOverSeconds = 0.01;  // as `plan` counts it
 constexpr double kTokensPerExample = 16;
 
 std::int64_t tokens_of(double work) {

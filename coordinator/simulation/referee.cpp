@@ -11,7 +11,7 @@ namespace finescale {
 
 namespace {
 
-constexpr std::array<std::string_view, kNumTransitions> kNames = {
+constexpr std::array<std::string_view, kNumTransitions> kTransitionNames = {
     "lease", "commit", "retry", "give up", "doomed", "adopted", "kept"};
 constexpr double kMoment = 1e-6;  // clocks are sums of doubles
 
@@ -22,7 +22,7 @@ std::string key_in(const std::string& directory) {  // .../KEY
 }  // namespace
 
 std::string_view transition_name(Transition transition) noexcept {
-  return kNames[static_cast<std::size_t>(transition)];
+  return kTransitionNames[static_cast<std::size_t>(transition)];
 }
 
 void Coverage::add(const Coverage& other) {
@@ -45,7 +45,7 @@ std::string coverage_text(const Coverage& coverage) {
   std::string text = "fault      ";
   char cell[32];
   for (std::size_t j = 0; j < kNumTransitions; ++j) {
-    std::snprintf(cell, sizeof cell, "%10s", std::string(kNames[j]).c_str());
+    std::snprintf(cell, sizeof cell, "%10s", std::string(kTransitionNames[j]).c_str());
     text += cell;
   }
   for (std::size_t i = 0; i < kNumFaults; ++i) {

@@ -2,12 +2,12 @@
 #include "coordinator/simulation/schedules.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/stopwatch.h"
 
 namespace finescale {
 
@@ -50,7 +50,7 @@ void ScheduleReport::add(const ScheduleReport& other) {
 }
 
 ScheduleReport run_schedules(SimulationOptions options, std::int64_t schedules) {
-  const auto begin = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   ScheduleReport report;
   const std::string directory = options.directory;
   for (std::int64_t i = 0; i < schedules; ++i, ++options.seed) {
@@ -61,7 +61,7 @@ ScheduleReport run_schedules(SimulationOptions options, std::int64_t schedules) 
       report.violations.push_back("seed " + std::to_string(options.seed) + ": " + error.what());
     }
   }
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.seconds = watch.seconds();
   return report;
 }
 

@@ -17,13 +17,13 @@
 namespace finescale {
 namespace {
 
-constexpr std::size_t kSize = std::size_t{3} << 20;
+constexpr std::size_t kFileSize = std::size_t{3} << 20;
 
 class FileMemoryTest : public testing::Test {
  protected:
   void SetUp() override {
     try {
-      memory_ = FileMemory(default_scratch_directory(), kSize);
+      memory_ = FileMemory(default_scratch_directory(), kFileSize);
     } catch (const Error& error) {
       GTEST_SKIP() << describe(error);
     }
@@ -47,24 +47,24 @@ class FileMemoryTest : public testing::Test {
 };
 
 TEST_F(FileMemoryTest, BeginsAsZeros) {
-  EXPECT_EQ(memory_.size_bytes(), kSize);
-  EXPECT_TRUE(std::all_of(memory_.data(), memory_.data() + kSize,
+  EXPECT_EQ(memory_.size_bytes(), kFileSize);
+  EXPECT_TRUE(std::all_of(memory_.data(), memory_.data() + kFileSize,
                           [](std::byte byte) { return byte == std::byte{0}; }));
 }
 
 TEST_F(FileMemoryTest, WhatIsDroppedLeavesTheProcessAndComesBack) {
-  std::fill_n(memory_.data(), kSize, std::byte{7});
-  EXPECT_GE(resident_kib(), kSize >> 10);
-  memory_.drop({memory_.data(), kSize});
+  std::fill_n(memory_.data(), kFileSize, std::byte{7});
+  EXPECT_GE(resident_kib(), kFileSize >> 10);
+  memory_.drop({memory_.data(), kFileSize});
   EXPECT_EQ(resident_kib(), 0U);
-  memory_.prefetch({memory_.data(), kSize});
-  EXPECT_EQ(memory_.data()[kSize - 1], std::byte{7});
-  EXPECT_EQ(std::count(memory_.data(), memory_.data() + kSize, std::byte{7}),
-            static_cast<std::ptrdiff_t>(kSize));
+  memory_.prefetch({memory_.data(), kFileSize});
+  EXPECT_EQ(memory_.data()[kFileSize - 1], std::byte{7});
+  EXPECT_EQ(std::count(memory_.data(), memory_.data() + kFileSize, std::byte{7}),
+            static_cast<std::ptrdiff_t>(kFileSize));
 }
 
 TEST_F(FileMemoryTest, APartThatIsDroppedLosesNothingBesideIt) {
-  std::fill_n(memory_.data(), kSize, std::byte{1});
+  std::fill_n(memory_.data(), kFileSize, std::byte{1});
   memory_.drop({memory_.data() + 5000, 10});
   std::fill_n(memory_.data() + 5000, 10, std::byte{2});
   memory_.drop({memory_.data() + 5003, 4});
@@ -79,7 +79,7 @@ TEST_F(FileMemoryTest, LeavesNoName) {
       testing::TempDir() + "/finescale_file_memory_" + std::to_string(::getpid());
   std::filesystem::create_directory(directory);
   try {
-    const FileMemory other(directory, kSize);
+    const FileMemory other(directory, kFileSize);
     EXPECT_TRUE(std::filesystem::is_empty(directory));
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kResource);  // a TMPDIR in memory

@@ -20,7 +20,7 @@
 namespace finescale {
 namespace {
 
-constexpr int kVocab = 384;
+constexpr int kPlanVocab = 384;
 constexpr int kMicroTokens = 96;
 constexpr double kWorkspace = 32 << 20;  // of matrix products, once for a GPU
 
@@ -29,7 +29,7 @@ struct Training {
   config::Precision precision = config::PRECISION_F32;
   bool tied = true;
   Recompute recompute = Recompute::kNone;
-  int vocab = kVocab;
+  int vocab = kPlanVocab;
 };
 
 void PrintTo(const Training& training, std::ostream* out) {
@@ -73,7 +73,7 @@ Dataset examples() {
     Example example;
     const auto length = 12 + random.below(24);
     for (std::uint64_t t = 0; t < length; ++t) {
-      example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
+      example.tokens.push_back(static_cast<std::int32_t>(random.below(kPlanVocab)));
     }
     all.push_back(std::move(example));
   }

@@ -8,30 +8,30 @@ namespace {
 
 using Attention = Kernel;
 
-struct Case {
+struct AttentionCase {
   int heads, kv_heads, dim;
   std::vector<std::int32_t> lengths;
   int window = 0;
 };
 
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = {{1, 1, 8, {1}},
-                                        {4, 4, 16, {5, 1, 19, 8}},
-                                        {4, 2, 32, {33, 2, 70}},
-                                        {6, 1, 24, {17, 64, 65}},
-                                        {2, 2, 64, {200, 3}},
-                                        {1, 1, 8, {40}, 1},
-                                        {4, 2, 16, {5, 1, 90, 8}, 7},
-                                        {2, 2, 32, {200, 3}, 33},
-                                        // a query less, as many and more than tiles have
-                                        {3, 1, 20, {15, 16, 17, 31, 32, 33, 49}},
-                                        {2, 1, 20, {31, 33, 50}, 5}};
+const std::vector<AttentionCase>& attention_cases() {
+  static const std::vector<AttentionCase> all = {{1, 1, 8, {1}},
+                                                 {4, 4, 16, {5, 1, 19, 8}},
+                                                 {4, 2, 32, {33, 2, 70}},
+                                                 {6, 1, 24, {17, 64, 65}},
+                                                 {2, 2, 64, {200, 3}},
+                                                 {1, 1, 8, {40}, 1},
+                                                 {4, 2, 16, {5, 1, 90, 8}, 7},
+                                                 {2, 2, 32, {200, 3}, 33},
+                                                 // a query less, as many and more than tiles have
+                                                 {3, 1, 20, {15, 16, 17, 31, 32, 33, 49}},
+                                                 {2, 1, 20, {31, 33, 50}, 5}};
   return all;
 }
 
 // q, k, v as columns of one matrix, as the model has them.
 struct Inputs {
-  Inputs(DType dtype, const Case& c)
+  Inputs(DType dtype, const AttentionCase& c)
       : tokens(0),
         shape{.num_heads = c.heads,
               .num_kv_heads = c.kv_heads,
@@ -46,7 +46,7 @@ struct Inputs {
     tokens = segments.back();
     qkv.random(1);
   }
-  static std::int64_t total(const Case& c) {
+  static std::int64_t total(const AttentionCase& c) {
     std::int64_t sum = 0;
     for (const std::int32_t length : c.lengths) {
       sum += length;
@@ -113,7 +113,7 @@ struct Inputs {
 };
 
 TEST_P(Attention, ForwardIsTheFormula) {
-  for (const Case& c : cases()) {
+  for (const AttentionCase& c : attention_cases()) {
     Inputs in(dtype(), c);
     Tensor out(dtype(), in.tokens, in.q_cols(), 2);
     Tensor lse(dtype(), in.tokens, in.shape.num_heads);
@@ -152,8 +152,9 @@ TEST_P(Attention, BackwardIsTheGradient) {
   if (!is_f64()) {
     GTEST_SKIP() << "differences need double precision";
   }
-  for (const Case& c : {Case{1, 1, 8, {1}}, Case{4, 4, 4, {5, 1, 9}}, Case{4, 2, 6, {11, 2}},
-                        Case{3, 1, 10, {7, 13}}}) {
+  for (const AttentionCase& c :
+       {AttentionCase{1, 1, 8, {1}}, AttentionCase{4, 4, 4, {5, 1, 9}},
+        AttentionCase{4, 2, 6, {11, 2}}, AttentionCase{3, 1, 10, {7, 13}}}) {
     Inputs in(dtype(), c);
     Tensor out(dtype(), in.tokens, in.q_cols());
     Tensor lse(dtype(), in.tokens, in.shape.num_heads);
@@ -176,7 +177,7 @@ TEST_P(Attention, BackwardIsTheGradient) {
 // Longer than every tile, single precision too: against the same kernel in double precision, whose
 // gradient the test above proves.
 TEST_P(Attention, BackwardAgreesWithDoublePrecision) {
-  for (const Case& c : cases()) {
+  for (const AttentionCase& c : attention_cases()) {
     std::vector<Tensor> gradients;
     for (const DType type : {dtype(), DType::kF64}) {
       Inputs in(type, c);

@@ -38,7 +38,7 @@ double product(bool wide, const Tensor& a, const Tensor& b, Transpose ta, Transp
   return sum;
 }
 
-struct Case {
+struct Bf16Case {
   std::int64_t m, n, k;
   Transpose a = Transpose::kNo;
   Transpose b = Transpose::kYes;
@@ -63,7 +63,7 @@ TEST_P(Bf16Gemm, IsTheFormulaOfRoundedOperands) {
     for (const Transpose ta : {Transpose::kNo, Transpose::kYes}) {
       for (const Transpose tb : {Transpose::kNo, Transpose::kYes}) {
         for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {-2.0, 0.25}}) {
-          const Case t = {m, n, k, ta, tb};
+          const Bf16Case t = {m, n, k, ta, tb};
           Tensor a = t.left(dtype());
           Tensor b = t.right(dtype());
           Tensor c(dtype(), m, n, 2);
@@ -105,12 +105,12 @@ TEST_P(Bf16Gemm, ThreadsChangeNoBit) {
   if (!has_own_bits()) {
     GTEST_SKIP() << "the library keeps the instruction set it started with";
   }
-  for (const Case& t : {Case{2048, 8, 128},
-                        {8, 128, 2048, Transpose::kYes, Transpose::kNo},
-                        {128, 128, 2048, Transpose::kYes, Transpose::kNo},
-                        {240, 384, 128},
-                        {65, 1100, 40},
-                        {1030, 1090, 24, Transpose::kNo, Transpose::kNo}}) {
+  for (const Bf16Case& t : {Bf16Case{2048, 8, 128},
+                            {8, 128, 2048, Transpose::kYes, Transpose::kNo},
+                            {128, 128, 2048, Transpose::kYes, Transpose::kNo},
+                            {240, 384, 128},
+                            {65, 1100, 40},
+                            {1030, 1090, 24, Transpose::kNo, Transpose::kNo}}) {
     Tensor a = t.left(dtype());
     Tensor b = t.right(dtype());
     expect_threads_change_nothing([&] {
@@ -126,7 +126,7 @@ TEST_P(Bf16Gemm, RowsHaveTheSameBitsAlone) {
   if (!cpu::multiplies_bf16() || is_f64()) {
     GTEST_SKIP() << "not on this instruction set";
   }
-  const Case t = {300, 150, 1500};
+  const Bf16Case t = {300, 150, 1500};
   Tensor a = t.left(dtype());
   Tensor b = t.right(dtype());
   Tensor all(dtype(), t.m, t.n);
@@ -147,7 +147,7 @@ TEST_P(Bf16Gemm, StoredRoundedChangesNoBit) {
   }
   for (const Transpose tb : {Transpose::kNo, Transpose::kYes}) {
     for (const std::int64_t m : {5, 300}) {
-      const Case t = {m, 90, 1101, Transpose::kNo, tb};
+      const Bf16Case t = {m, 90, 1101, Transpose::kNo, tb};
       Tensor a = t.left(dtype());
       Tensor b = t.right(dtype());
       std::vector<std::uint16_t> memory(static_cast<std::size_t>(b.rows() * b.cols()));

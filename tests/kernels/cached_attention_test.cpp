@@ -10,13 +10,13 @@ namespace {
 
 using CachedAttention = Kernel;
 
-struct Case {
+struct CachedCase {
   int heads, kv_heads, dim;
   std::vector<std::int32_t> lengths;
 };
 
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = {
+const std::vector<CachedCase>& cached_cases() {
+  static const std::vector<CachedCase> all = {
       {1, 1, 8, {1}},           {4, 4, 16, {5, 1, 19, 8}}, {4, 2, 32, {33, 2, 70}},
       {6, 1, 24, {17, 64, 65}}, {3, 3, 6, {66, 128, 129}}, {9, 3, 64, {200, 3}}};
   return all;
@@ -24,7 +24,7 @@ const std::vector<Case>& cases() {
 
 // Sequences one after another: q, k, v of every token, and what attention over segments says.
 struct Sequences {
-  Sequences(DType type, const Case& c)
+  Sequences(DType type, const CachedCase& c)
       : dtype(type),
         lengths(c.lengths),
         shape{.num_heads = c.heads,
@@ -108,7 +108,7 @@ void pass(Sequences& s, const Cache& cache, std::int64_t first, std::int64_t las
 }
 
 TEST_P(CachedAttention, WholePromptsAreTheForwardPass) {
-  for (const Case& c : cases()) {
+  for (const CachedCase& c : cached_cases()) {
     Sequences s(dtype(), c);
     Tensor out(dtype(), s.tokens, s.q_cols);
     pass(s, Cache(s), 0, s.tokens, out);
@@ -118,7 +118,7 @@ TEST_P(CachedAttention, WholePromptsAreTheForwardPass) {
 }
 
 TEST_P(CachedAttention, BlocksOfAnySizeHaveTheSameBits) {
-  for (const Case& c : cases()) {
+  for (const CachedCase& c : cached_cases()) {
     Sequences s(dtype(), c);
     Tensor whole(dtype(), s.tokens, s.q_cols);
     pass(s, Cache(s), 0, s.tokens, whole);

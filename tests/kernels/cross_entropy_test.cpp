@@ -8,10 +8,6 @@ namespace {
 
 using CrossEntropy = Kernel;
 
-TensorView labels_view(std::vector<std::int32_t>& labels) {
-  return {labels.data(), DType::kI32, Shape{static_cast<std::int64_t>(labels.size())}};
-}
-
 std::vector<std::int32_t> make_labels(std::int64_t count, std::int64_t vocab, bool some_ignored) {
   Random random(4, Purpose::kTest);
   std::vector<std::int32_t> labels;
@@ -46,7 +42,7 @@ TEST_P(CrossEntropy, InPlaceIsTheFormula) {
         logits.set(0, 0, 500);  // only differences may be exponentiated
         std::vector<std::int32_t> labels = make_labels(rows, vocab, false);
         const Tensor before = logits;
-        cross_entropy_in_place(stream_, logits.view(), labels_view(labels),
+        cross_entropy_in_place(stream_, logits.view(), ids_view(labels),
                                weighted ? weights.view() : TensorView(), 0.3, losses.view(), wants);
         const auto weight = [&](std::int64_t r) { return weighted ? weights.at(r) : 1; };
         const std::int64_t width = vocab;
@@ -87,7 +83,7 @@ TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
   whole.set(0, 0, 500);
   std::vector<std::int32_t> labels = make_labels(rows, vocab, false);
   Tensor parts = whole;
-  cross_entropy_in_place(stream_, whole.view(), labels_view(labels), weights.view(), 0.3,
+  cross_entropy_in_place(stream_, whole.view(), ids_view(labels), weights.view(), 0.3,
                          losses.view(), true);
   std::vector<std::int32_t> shifted = labels;
   for (std::int32_t& label : shifted) {
@@ -98,8 +94,8 @@ TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
   Tensor a(dtype(), rows, 3);
   Tensor b(dtype(), rows, 3);
   Tensor all(dtype(), rows, 3);
-  cross_entropy_statistics(stream_, left, labels_view(labels), a.view(), true);
-  cross_entropy_statistics(stream_, right, labels_view(shifted), b.view(), true);
+  cross_entropy_statistics(stream_, left, ids_view(labels), a.view(), true);
+  cross_entropy_statistics(stream_, right, ids_view(shifted), b.view(), true);
   for (std::int64_t r = 0; r < rows; ++r) {
     const double top = std::max(a.at(r, 0), b.at(r, 0));
     all.set(r, 0, top);
@@ -110,7 +106,7 @@ TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
   Tensor found(dtype(), 0, rows);
   for (const auto& [logits, own, ids] :
        {std::tuple{left, &a, &labels}, std::tuple{right, &b, &shifted}}) {
-    cross_entropy_finish(stream_, logits, labels_view(*ids), weights.view(), 0.3, own->view(),
+    cross_entropy_finish(stream_, logits, ids_view(*ids), weights.view(), 0.3, own->view(),
                          all.view(), found.view(), true);
     EXPECT_LT(error_of(found, [&](auto, auto r) { return losses.at(r); }), tolerance(dtype()));
   }
@@ -136,7 +132,7 @@ struct Head {
     weights.random(3);
   }
   double run(const Stream& stream, double scale, bool training) {
-    linear_cross_entropy(stream, x.view(), weight.view(), labels_view(labels),
+    linear_cross_entropy(stream, x.view(), weight.view(), ids_view(labels),
                          weighted ? weights.view() : TensorView(), scale, losses.view(),
                          training ? dx.view() : TensorView(),
                          training ? dweight.view() : TensorView(), gathered.view(), scratch.view());

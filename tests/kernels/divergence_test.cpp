@@ -9,10 +9,6 @@ namespace {
 
 using Divergence = Kernel;
 
-TensorView labels_view(std::vector<std::int32_t>& labels) {
-  return {labels.data(), DType::kI32, Shape{static_cast<std::int64_t>(labels.size())}};
-}
-
 // log softmax of a row's logits times `cold`.
 std::vector<double> log_softmax(const Tensor& logits, std::int64_t row, double cold) {
   std::vector<double> logs;
@@ -63,9 +59,8 @@ TEST_P(Divergence, IsTheFormulaAndItsSlope) {
         labels.push_back((3 * r + 1) % vocab);
       }
       const Tensor before = z;
-      divergence_statistics(stream_, rule, z.view(), u.view(), labels_view(labels),
-                            statistics.view());
-      divergence_finish(stream_, rule, z.view(), u.view(), labels_view(labels), weights.view(), 0.3,
+      divergence_statistics(stream_, rule, z.view(), u.view(), ids_view(labels), statistics.view());
+      divergence_finish(stream_, rule, z.view(), u.view(), ids_view(labels), weights.view(), 0.3,
                         statistics.view(), losses.view(), true);
       const auto loss = [&](const Tensor& logits, std::int64_t r) {
         return weights.at(r) * loss_of(rule, logits, u, r, labels[static_cast<std::size_t>(r)]);
@@ -99,10 +94,9 @@ TEST_P(Divergence, HandMadeValues) {
   const auto found = [&](const DivergenceRule& rule) {
     z.set(0, 0, 0);
     z.set(0, 1, 0);
-    divergence_statistics(stream_, rule, z.view(), u.view(), labels_view(labels),
-                          statistics.view());
-    divergence_finish(stream_, rule, z.view(), u.view(), labels_view(labels), {}, 1,
-                      statistics.view(), loss.view(), true);
+    divergence_statistics(stream_, rule, z.view(), u.view(), ids_view(labels), statistics.view());
+    divergence_finish(stream_, rule, z.view(), u.view(), ids_view(labels), {}, 1, statistics.view(),
+                      loss.view(), true);
     return loss.at(0);
   };
   EXPECT_NEAR(found({}), 0.75 * std::log(1.5) - 0.25 * std::log(2.0), 1e-6);
@@ -134,9 +128,9 @@ TEST_P(Divergence, PartsOfTheVocabularyGiveTheWhole) {
     u.set(1, 60, 40);
     Tensor parts = whole;
     std::vector<std::int32_t> labels = {1, 29, 30, 74, 44};
-    divergence_statistics(stream_, rule, whole.view(), u.view(), labels_view(labels),
+    divergence_statistics(stream_, rule, whole.view(), u.view(), ids_view(labels),
                           statistics.view());
-    divergence_finish(stream_, rule, whole.view(), u.view(), labels_view(labels), {}, 0.3,
+    divergence_finish(stream_, rule, whole.view(), u.view(), ids_view(labels), {}, 0.3,
                       statistics.view(), losses.view(), true);
     std::vector<std::int32_t> shifted = labels;
     for (std::int32_t& label : shifted) {
@@ -144,7 +138,7 @@ TEST_P(Divergence, PartsOfTheVocabularyGiveTheWhole) {
     }
     const TensorView z[] = {parts.view().columns(0, cut), parts.view().columns(cut, vocab)};
     const TensorView t[] = {u.view().columns(0, cut), u.view().columns(cut, vocab)};
-    const TensorView ids[] = {labels_view(labels), labels_view(shifted)};
+    const TensorView ids[] = {ids_view(labels), ids_view(shifted)};
     Tensor both(dtype(), 2 * rows, kDivergenceStatistics);
     Tensor all(dtype(), rows, kDivergenceStatistics);
     for (int i = 0; i < 2; ++i) {

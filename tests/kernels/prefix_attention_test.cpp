@@ -10,23 +10,23 @@ namespace {
 
 using PrefixAttention = Kernel;
 
-struct Case {
+struct PrefixCase {
   int heads, kv_heads, dim;
   std::int64_t prefix;
   std::vector<std::int32_t> lengths;
 };
 
-const std::vector<Case>& cases() {
-  static const std::vector<Case> all = {{1, 1, 8, 1, {1}},
-                                        {4, 2, 16, 5, {5, 1, 19, 8}},
-                                        {6, 1, 24, 20, {17, 64, 65}},
-                                        {2, 2, 64, 33, {150, 3}}};
+const std::vector<PrefixCase>& prefix_cases() {
+  static const std::vector<PrefixCase> all = {{1, 1, 8, 1, {1}},
+                                              {4, 2, 16, 5, {5, 1, 19, 8}},
+                                              {6, 1, 24, 20, {17, 64, 65}},
+                                              {2, 2, 64, 33, {150, 3}}};
   return all;
 }
 
 // Tokens as columns q, k, v of one matrix, alone and behind copies of the prefix.
-struct Packed {
-  Packed(DType dtype, const Case& c)
+struct PackedRows {
+  PackedRows(DType dtype, const PrefixCase& c)
       : shape{.num_heads = c.heads,
               .num_kv_heads = c.kv_heads,
               .head_dim = c.dim,
@@ -49,7 +49,7 @@ struct Packed {
     kv.random(2);
     dout.random(3);
   }
-  static std::int64_t total(const Case& c) {
+  static std::int64_t total(const PrefixCase& c) {
     std::int64_t sum = 0;
     for (const std::int32_t length : c.lengths) {
       sum += length;
@@ -96,7 +96,7 @@ struct Packed {
 };
 
 struct Longer {  // the oracle
-  Longer(const Stream& stream, DType dtype, Packed& packed)
+  Longer(const Stream& stream, DType dtype, PackedRows& packed)
       : rows(packed.tokens + (std::ssize(packed.segments) - 1) * packed.prefix),
         qkv(dtype, rows, packed.query + 2 * packed.key),
         out(dtype, rows, packed.query),
@@ -133,8 +133,8 @@ struct Longer {  // the oracle
 };
 
 TEST_P(PrefixAttention, IsThatOfSegmentsWhichBeginWithIt) {
-  for (const Case& c : cases()) {
-    Packed packed(dtype(), c);
+  for (const PrefixCase& c : prefix_cases()) {
+    PackedRows packed(dtype(), c);
     Longer longer(stream_, dtype(), packed);
     packed.forward(stream_);
     const auto row_of = [&](const Tensor& wanted) {
@@ -165,7 +165,7 @@ TEST_P(PrefixAttention, IsThatOfSegmentsWhichBeginWithIt) {
 
 TEST_P(PrefixAttention, ThreadsChangeNoBit) {
   expect_threads_change_nothing([&] {
-    Packed packed(dtype(), {4, 2, 32, 11, {150, 3, 77, 1, 200}});
+    PackedRows packed(dtype(), {4, 2, 32, 11, {150, 3, 77, 1, 200}});
     Tensor dqkv(dtype(), packed.tokens, packed.qkv.cols());
     Tensor dkv(dtype(), packed.prefix, 2 * packed.key);
     packed.forward(stream_);

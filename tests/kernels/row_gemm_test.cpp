@@ -8,18 +8,18 @@ namespace {
 
 using RowGemm = Kernel;
 
-struct Size {
+struct RowSize {
   std::int64_t m, n, k;
 };
 
 TEST_P(RowGemm, EveryScaleAndStride) {
-  for (const Size s : {Size{1, 1, 1},
-                       {3, 5, 7},
-                       {75, 1, 33},
-                       {2, 129, 64},
-                       {130, 70, 17},
-                       {7, 3, 576},
-                       {9, 50, 2}}) {
+  for (const RowSize s : {RowSize{1, 1, 1},
+                          {3, 5, 7},
+                          {75, 1, 33},
+                          {2, 129, 64},
+                          {130, 70, 17},
+                          {7, 3, 576},
+                          {9, 50, 2}}) {
     for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {0.5, 1.0}, {-2.0, 0.25}}) {
       Tensor x(dtype(), s.m, s.k, 3);
       Tensor w(dtype(), s.n, s.k, 5);
@@ -61,7 +61,7 @@ TEST_P(RowGemm, OldValuesAreNotReadWhenBetaIsZero) {
 }
 
 TEST_P(RowGemm, ARowHasTheSameBitsInAnyCompany) {
-  for (const Size s : {Size{200, 37, 23}, {97, 130, 576}, {13, 300, 64}}) {
+  for (const RowSize s : {RowSize{200, 37, 23}, {97, 130, 576}, {13, 300, 64}}) {
     Tensor x(dtype(), s.m, s.k);
     Tensor w(dtype(), s.n, s.k);
     x.random(1);
@@ -83,7 +83,7 @@ TEST_P(RowGemm, ARowHasTheSameBitsInAnyCompany) {
 }
 
 TEST_P(RowGemm, ThreadsChangeNoBit) {
-  for (const Size s : {Size{1, 3000, 64}, {150, 500, 100}}) {
+  for (const RowSize s : {RowSize{1, 3000, 64}, {150, 500, 100}}) {
     Tensor x(dtype(), s.m, s.k);
     Tensor w(dtype(), s.n, s.k);
     x.random(1);

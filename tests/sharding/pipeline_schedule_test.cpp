@@ -13,7 +13,7 @@ namespace {
 
 using Actions = std::vector<PipelineAction>;
 
-std::vector<PipelineShape> shapes() {
+std::vector<PipelineShape> schedule_shapes() {
   std::vector<PipelineShape> all;
   for (int ranks : {1, 2, 3, 4, 8}) {
     for (int chunks : {1, 2, 3}) {
@@ -55,7 +55,7 @@ bool completes(const PipelineShape& shape, const std::vector<Actions>& actions) 
 }
 
 TEST(PipelineSchedule, EveryShapeCompletesWithoutDeadlock) {
-  for (const PipelineShape& shape : shapes()) {
+  for (const PipelineShape& shape : schedule_shapes()) {
     const PipelineSchedule schedule = make_pipeline_schedule(shape);
     EXPECT_TRUE(completes(shape, schedule.actions))
         << shape.ranks << " ranks, " << shape.chunks << " chunks, " << shape.micro_batches;
@@ -70,7 +70,7 @@ TEST(PipelineSchedule, TheCheckSeesADeadlock) {
 }
 
 TEST(PipelineSchedule, MicroBatchesOfAPieceComeInAscendingOrder) {
-  for (const PipelineShape& shape : shapes()) {
+  for (const PipelineShape& shape : schedule_shapes()) {
     for (const Actions& actions : make_pipeline_schedule(shape).actions) {
       std::map<std::pair<bool, int>, std::int64_t> next;
       for (const PipelineAction& a : actions) {

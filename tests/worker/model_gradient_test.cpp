@@ -19,17 +19,17 @@
 namespace finescale {
 namespace {
 
-struct Case {
+struct GradientCase {
   std::string name;
   bool tied = true;
   int kv_heads = 4;
   int head_dim = 0;
   bool lora = false;
   std::vector<std::string> targets = {};
-  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+  friend void PrintTo(const GradientCase& c, std::ostream* out) { *out << c.name; }
 };
 
-MicroBatch make_batch(int vocab) {
+MicroBatch small_batch(int vocab) {
   MicroBatch batch;
   Random random(11, Purpose::kTest);
   batch.segments.push_back(0);
@@ -56,10 +56,10 @@ void perturb(ParameterSet& set, std::uint64_t seed, double size) {
   }
 }
 
-class ModelGradient : public testing::TestWithParam<Case> {};
+class ModelGradient : public testing::TestWithParam<GradientCase> {};
 
 TEST_P(ModelGradient, EqualsCentralDifferences) {
-  const Case& c = GetParam();
+  const GradientCase& c = GetParam();
   config::ModelConfig model_config;
   config::Llama& config = *model_config.mutable_llama();
   config.set_vocab_size(37);
@@ -97,7 +97,7 @@ TEST_P(ModelGradient, EqualsCentralDifferences) {
   if (c.lora) {
     model.set_adapters(method->adapters());
   }
-  const MicroBatch batch = make_batch(config.vocab_size());
+  const MicroBatch batch = small_batch(config.vocab_size());
   const double scale = 1.0 / static_cast<double>(batch.num_labels);
   AlignedBuffer memory(trainable.flat().size_bytes());
   const TensorView gradient(memory.data(), DType::kF64, Shape{trainable.num_elements()});
@@ -135,10 +135,11 @@ TEST_P(ModelGradient, EqualsCentralDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, ModelGradient,
-    testing::Values(Case{"tied"}, Case{"untied", false}, Case{"grouped", true, 2},
-                    Case{"one_kv_head_wide", false, 1, 6}, Case{"lora", true, 4, 0, true},
-                    Case{"lora_grouped", false, 2, 8, true},
-                    Case{"lora_part", true, 2, 0, true, {"q_proj", "v_proj", "down_proj"}}),
+    testing::Values(GradientCase{"tied"}, GradientCase{"untied", false},
+                    GradientCase{"grouped", true, 2}, GradientCase{"one_kv_head_wide", false, 1, 6},
+                    GradientCase{"lora", true, 4, 0, true},
+                    GradientCase{"lora_grouped", false, 2, 8, true},
+                    GradientCase{"lora_part", true, 2, 0, true, {"q_proj", "v_proj", "down_proj"}}),
     [](const auto& instance) { return instance.param.name; });
 
 class FamilyGradient : public testing::TestWithParam<model_test::Shape4> {};
@@ -230,7 +231,7 @@ TEST(Tape, AllocatesNothingInTheSteadyState) {
   UnitBlocks blocks;
   weights.split(gradient, blocks);
   model.bind_gradient(blocks);
-  MicroBatch batch = make_batch(config.vocab_size());
+  MicroBatch batch = small_batch(config.vocab_size());
   (void)model.forward_backward(batch, 64, 1);
   const std::int64_t before = model.tape().num_system_allocations();
   for (int i = 0; i < 5; ++i) {

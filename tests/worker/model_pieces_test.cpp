@@ -12,13 +12,13 @@ namespace {
 
 using namespace model_test;  // NOLINT(google-build-using-namespace)
 
-struct Case {
+struct PiecesCase {
   std::string name;
   Shape4 shape;
-  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+  friend void PrintTo(const PiecesCase& c, std::ostream* out) { *out << c.name; }
 };
 
-class ModelPieces : public testing::TestWithParam<Case> {};
+class ModelPieces : public testing::TestWithParam<PiecesCase> {};
 
 // Gradients of one tensor of a piece as bytes.
 std::string bytes_of(const Held& held, const std::string& name) {
@@ -258,17 +258,17 @@ TEST(Units, TileTheBlockAndAgreeWithTheBase) {
 
 INSTANTIATE_TEST_SUITE_P(
     Models, ModelPieces,
-    testing::Values(Case{"tied", {}}, Case{"untied", {.tied = false}},
-                    Case{"grouped", {.kv_heads = 2}}, Case{"lora", {.lora = true}},
-                    Case{"lora_untied", {.kv_heads = 1, .tied = false, .lora = true}},
-                    Case{"mistral", {.kv_heads = 2, .family = "mistral"}},
-                    Case{"qwen3", {.kv_heads = 2, .family = "qwen3"}},
-                    Case{"gemma", {.kv_heads = 1, .family = "gemma"}},
-                    Case{"gpt2", {.family = "gpt2"}},
-                    Case{"gpt2_lora", {.lora = true, .family = "gpt2"}},
-                    Case{"gpt_neox", {.tied = false, .family = "gpt_neox"}},
-                    Case{"phi", {.kv_heads = 2, .tied = false, .family = "phi"}},
-                    Case{"phi_lora", {.tied = false, .lora = true, .family = "phi"}}),
+    testing::Values(PiecesCase{"tied", {}}, PiecesCase{"untied", {.tied = false}},
+                    PiecesCase{"grouped", {.kv_heads = 2}}, PiecesCase{"lora", {.lora = true}},
+                    PiecesCase{"lora_untied", {.kv_heads = 1, .tied = false, .lora = true}},
+                    PiecesCase{"mistral", {.kv_heads = 2, .family = "mistral"}},
+                    PiecesCase{"qwen3", {.kv_heads = 2, .family = "qwen3"}},
+                    PiecesCase{"gemma", {.kv_heads = 1, .family = "gemma"}},
+                    PiecesCase{"gpt2", {.family = "gpt2"}},
+                    PiecesCase{"gpt2_lora", {.lora = true, .family = "gpt2"}},
+                    PiecesCase{"gpt_neox", {.tied = false, .family = "gpt_neox"}},
+                    PiecesCase{"phi", {.kv_heads = 2, .tied = false, .family = "phi"}},
+                    PiecesCase{"phi_lora", {.tied = false, .lora = true, .family = "phi"}}),
     [](const auto& instance) { return instance.param.name; });
 
 }  // namespace

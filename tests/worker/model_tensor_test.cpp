@@ -16,12 +16,12 @@ namespace {
 
 using namespace model_test;  // NOLINT(google-build-using-namespace)
 
-struct Case {
+struct TensorCase {
   std::string name;
   int ranks = 2;
   Shape4 shape;
   Recompute recompute = Recompute::kNone;
-  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+  friend void PrintTo(const TensorCase& c, std::ostream* out) { *out << c.name; }
 };
 
 struct Result {
@@ -32,7 +32,7 @@ struct Result {
   std::vector<double> token_losses;
 };
 
-Result run(const Case& c, DType dtype, int ranks, const MicroBatch& batch) {
+Result run(const TensorCase& c, DType dtype, int ranks, const MicroBatch& batch) {
   Result result;
   result.losses.resize(static_cast<std::size_t>(ranks));
   result.bytes.resize(static_cast<std::size_t>(ranks));
@@ -82,7 +82,7 @@ double difference(const std::vector<double>& got, const std::vector<double>& wan
   return std::sqrt(error / size);
 }
 
-class ModelTensor : public testing::TestWithParam<Case> {
+class ModelTensor : public testing::TestWithParam<TensorCase> {
  protected:
   void compare(DType dtype, double tolerance, const MicroBatch& batch) {
     const Result one = run(GetParam(), dtype, 1, batch);
@@ -179,33 +179,34 @@ TEST_P(ModelTensor, GradientsAreCentralDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cuts, ModelTensor,
-    testing::Values(Case{"tied_2", 2, {}}, Case{"tied_4", 4, {}},
-                    Case{"untied_2", 2, {.tied = false}}, Case{"untied_4", 4, {.tied = false}},
-                    Case{"grouped_2", 2, {.kv_heads = 2}},
-                    Case{"fewer_kv_heads_4", 4, {.kv_heads = 2}},
-                    Case{"one_kv_head_4", 4, {.kv_heads = 1, .tied = false}},
-                    Case{"lora_2", 2, {.lora = true}},
-                    Case{"lora_one_kv_head_4", 4, {.kv_heads = 1, .tied = false, .lora = true}},
-                    Case{"selective_2", 2, {.kv_heads = 2}, Recompute::kSelective},
-                    Case{"full_4", 4, {.kv_heads = 2, .tied = false}, Recompute::kFull},
-                    Case{"lora_full_2", 2, {.lora = true}, Recompute::kFull},
-                    Case{"llama_biased_2", 2, {.kv_heads = 1, .family = "llama_biased"}},
-                    Case{"mistral_2", 2, {.kv_heads = 2, .family = "mistral"}},
-                    Case{"qwen2_2", 2, {.kv_heads = 2, .family = "qwen2"}, Recompute::kSelective},
-                    Case{"qwen3_2", 2, {.kv_heads = 2, .family = "qwen3"}, Recompute::kFull},
-                    Case{"gemma_2", 2, {.kv_heads = 1, .family = "gemma"}},
-                    Case{"gpt2_2", 2, {.family = "gpt2"}, Recompute::kFull},
-                    Case{"gpt2_lora_2", 2, {.lora = true, .family = "gpt2"}},
-                    Case{"gpt_neox_2", 2, {.tied = false, .family = "gpt_neox"}},
-                    Case{"gpt_neox_selective_2",
-                         2,
-                         {.tied = false, .family = "gpt_neox"},
-                         Recompute::kSelective},
-                    Case{"phi_4", 4, {.kv_heads = 2, .tied = false, .family = "phi"}},
-                    Case{"phi_lora_2",
-                         2,
-                         {.tied = false, .lora = true, .family = "phi"},
-                         Recompute::kSelective}),
+    testing::Values(
+        TensorCase{"tied_2", 2, {}}, TensorCase{"tied_4", 4, {}},
+        TensorCase{"untied_2", 2, {.tied = false}}, TensorCase{"untied_4", 4, {.tied = false}},
+        TensorCase{"grouped_2", 2, {.kv_heads = 2}},
+        TensorCase{"fewer_kv_heads_4", 4, {.kv_heads = 2}},
+        TensorCase{"one_kv_head_4", 4, {.kv_heads = 1, .tied = false}},
+        TensorCase{"lora_2", 2, {.lora = true}},
+        TensorCase{"lora_one_kv_head_4", 4, {.kv_heads = 1, .tied = false, .lora = true}},
+        TensorCase{"selective_2", 2, {.kv_heads = 2}, Recompute::kSelective},
+        TensorCase{"full_4", 4, {.kv_heads = 2, .tied = false}, Recompute::kFull},
+        TensorCase{"lora_full_2", 2, {.lora = true}, Recompute::kFull},
+        TensorCase{"llama_biased_2", 2, {.kv_heads = 1, .family = "llama_biased"}},
+        TensorCase{"mistral_2", 2, {.kv_heads = 2, .family = "mistral"}},
+        TensorCase{"qwen2_2", 2, {.kv_heads = 2, .family = "qwen2"}, Recompute::kSelective},
+        TensorCase{"qwen3_2", 2, {.kv_heads = 2, .family = "qwen3"}, Recompute::kFull},
+        TensorCase{"gemma_2", 2, {.kv_heads = 1, .family = "gemma"}},
+        TensorCase{"gpt2_2", 2, {.family = "gpt2"}, Recompute::kFull},
+        TensorCase{"gpt2_lora_2", 2, {.lora = true, .family = "gpt2"}},
+        TensorCase{"gpt_neox_2", 2, {.tied = false, .family = "gpt_neox"}},
+        TensorCase{"gpt_neox_selective_2",
+                   2,
+                   {.tied = false, .family = "gpt_neox"},
+                   Recompute::kSelective},
+        TensorCase{"phi_4", 4, {.kv_heads = 2, .tied = false, .family = "phi"}},
+        TensorCase{"phi_lora_2",
+                   2,
+                   {.tied = false, .lora = true, .family = "phi"},
+                   Recompute::kSelective}),
     [](const auto& instance) { return instance.param.name; });
 
 TEST(ModelTensor, WeightsAreTheWholeModelsParts) {

@@ -12,7 +12,7 @@
 namespace finescale {
 namespace {
 
-constexpr std::int64_t kWidth = 9;
+constexpr std::int64_t kRowWidth = 9;
 
 std::vector<float> values_of(int rank, std::int64_t count) {
   std::vector<float> values;
@@ -24,10 +24,10 @@ std::vector<float> values_of(int rank, std::int64_t count) {
 
 void expect_rows(Group& group, std::int64_t tokens, const std::vector<float>& expected) {
   RowExchange exchange(&group, Stream());
-  auto full = values_of(group.rank(), tokens * kWidth);
-  const TensorView all(full.data(), DType::kF32, Shape{tokens, kWidth});
+  auto full = values_of(group.rank(), tokens * kRowWidth);
+  const TensorView all(full.data(), DType::kF32, Shape{tokens, kRowWidth});
   const TensorView own = exchange.own(all);
-  const std::int64_t first = exchange.begin(tokens, group.rank()) * kWidth;
+  const std::int64_t first = exchange.begin(tokens, group.rank()) * kRowWidth;
   std::vector<float> sums(static_cast<std::size_t>(own.num_elements()) + 1);
   const TensorView sum(sums.data(), DType::kF32, own.shape);
   std::vector<std::vector<float>> memory(static_cast<std::size_t>(group.size() - 1));
@@ -39,7 +39,7 @@ void expect_rows(Group& group, std::int64_t tokens, const std::vector<float>& ex
   const std::uint64_t before = group.bytes_sent();
   exchange.reduce_scatter(all, received, sum);
   EXPECT_EQ(group.bytes_sent() - before,
-            static_cast<std::uint64_t>(4 * (tokens * kWidth - own.num_elements())));
+            static_cast<std::uint64_t>(4 * (tokens * kRowWidth - own.num_elements())));
   for (std::int64_t i = 0; i < sum.num_elements(); ++i) {
     ASSERT_EQ(sum.as<float>()[i], expected[static_cast<std::size_t>(first + i)]);
     own.as<float>()[i] = sum.as<float>()[i];
@@ -51,7 +51,7 @@ void expect_rows(Group& group, std::int64_t tokens, const std::vector<float>& ex
 TEST(RowExchange, SumsInTheTreeOverRanksAndGathersBack) {
   for (int ranks = 2; ranks <= 6; ++ranks) {
     for (const std::int64_t tokens : {1, 3, 7, 50}) {  // ranks without a row too
-      const auto expected = naive_tree<float>(ranks, tokens * kWidth);
+      const auto expected = naive_tree<float>(ranks, tokens * kRowWidth);
       run_local_ranks(ranks, [&](Group& group) {
         set_num_threads(1);
         expect_rows(group, tokens, expected);

@@ -12,11 +12,11 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json parse_settings(const std::string& text, const std::string& where) {
+OrderedJson parse_settings(const std::string& text, const std::string& where) {
   const bool is_deep = is_json_too_deep(text);
-  Json settings = is_deep ? nullptr : Json::parse(text, nullptr, false);
+  OrderedJson settings = is_deep ? nullptr : OrderedJson::parse(text, nullptr, false);
   if (!settings.is_object()) {
     throw Error(ErrorKind::kConfig, is_deep ? kJsonTooDeep : "is no JSON object", where,
                 "a tokenizer_config.json is expected");
@@ -25,15 +25,15 @@ Json parse_settings(const std::string& text, const std::string& where) {
 }
 
 // "chat_template" is a text, or a list of {"name", "template"}.
-std::string template_text(const Json& settings, const std::string& where) {
+std::string template_text(const OrderedJson& settings, const std::string& where) {
   const auto found = settings.find("chat_template");
   if (found != settings.end() && found->is_string()) {
     return found->get<std::string>();
   }
   if (found != settings.end() && found->is_array()) {
-    for (const Json& entry : *found) {
-      if (entry.is_object() && entry.value("name", Json()) == "default" &&
-          entry.value("template", Json()).is_string()) {
+    for (const OrderedJson& entry : *found) {
+      if (entry.is_object() && entry.value("name", OrderedJson()) == "default" &&
+          entry.value("template", OrderedJson()).is_string()) {
         return entry["template"].get<std::string>();
       }
     }
@@ -54,11 +54,11 @@ ChatTemplate load_chat_template(const std::string& path) {
 ChatTokens named_tokens(const std::string& text, const std::string& where) {
   static constexpr std::array<const char*, 7> kNames = {
       "bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"};
-  const Json settings = parse_settings(text, where);
+  const OrderedJson settings = parse_settings(text, where);
   ChatTokens tokens;
   for (const char* const name : kNames) {
-    const Json value = settings.value(name, Json());
-    const Json content = value.is_object() ? value.value("content", Json()) : value;
+    const OrderedJson value = settings.value(name, OrderedJson());
+    const OrderedJson content = value.is_object() ? value.value("content", OrderedJson()) : value;
     if (content.is_string()) {
       tokens.named.emplace_back(name, content.get<std::string>());
     }

@@ -10,19 +10,19 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 using Variables = std::vector<std::pair<std::string, jinja::Value>>;
 
 // Reasoning is passed under several names; templates read the first, some the second.
 constexpr std::array<const char*, 3> kReasoning = {"reasoning_content", "thinking", "reasoning"};
 
 // A message as templates see it: keys that are null are left out.
-Json plain_message(const Json& message) {
+OrderedJson plain_message(const OrderedJson& message) {
   if (!message.is_object()) {
     throw Error(ErrorKind::kData, std::string("a message is ") + message.type_name() +
                                       ", must be an object {\"role\", \"content\"}");
   }
-  Json out = Json::object();
+  OrderedJson out = OrderedJson::object();
   for (const auto& [key, value] : message.items()) {
     if (!value.is_null()) {
       out[key] = value;
@@ -30,7 +30,7 @@ Json plain_message(const Json& message) {
   }
   for (const char* const name : kReasoning) {
     if (out.contains(name)) {
-      const Json reasoning = out[name];
+      const OrderedJson reasoning = out[name];
       out["reasoning_content"] = reasoning;
       if (!out.contains("thinking")) {
         out["thinking"] = reasoning;
@@ -41,19 +41,19 @@ Json plain_message(const Json& message) {
   return out;
 }
 
-Json plain_messages(const Json& messages) {
+OrderedJson plain_messages(const OrderedJson& messages) {
   if (!messages.is_array()) {
     throw Error(ErrorKind::kData,
                 std::string("\"messages\" is ") + messages.type_name() + ", must be a list");
   }
-  Json out = Json::array();
-  for (const Json& message : messages) {
+  OrderedJson out = OrderedJson::array();
+  for (const OrderedJson& message : messages) {
     out.push_back(plain_message(message));
   }
   return out;
 }
 
-jinja::Value value_of(const Json& json, const char* what) {
+jinja::Value value_of(const OrderedJson& json, const char* what) {
   try {
     return jinja::from_json(json);
   } catch (const jinja::Fault& fault) {
@@ -97,10 +97,12 @@ std::string ChatTemplate::render(const ChatRequest& request, const ChatTokens& t
 RenderedChat ChatTemplate::render_with_mask(const ChatRequest& request,
                                             const ChatTokens& tokens) const {
   Variables variables = make_variables(request, tokens);
-  const Json messages = plain_messages(request.messages);
+  const OrderedJson messages = plain_messages(request.messages);
   const auto render_first = [&](std::size_t count, bool prompt) {
-    const Json first(messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count));
-    variables[0].second = value_of(count == 0 ? Json::array() : Json(first), "\"messages\"");
+    const OrderedJson first(messages.begin(),
+                            messages.begin() + static_cast<std::ptrdiff_t>(count));
+    variables[0].second =
+        value_of(count == 0 ? OrderedJson::array() : OrderedJson(first), "\"messages\"");
     variables[1].second = prompt;
     return template_.render(variables, {.now = request.now, .wants_ranges = true, .limits = {}});
   };

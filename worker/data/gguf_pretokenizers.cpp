@@ -15,7 +15,7 @@ constexpr std::string_view kLlama3Pattern =
 constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-const std::vector<GgufPreTokenizer>& table() {
+const std::vector<GgufPreTokenizer>& known_pretokenizers() {
   static const std::vector<GgufPreTokenizer> kinds = {
       {.names = {"gpt-2", "phi-2", "olmo", "mpt"}, .pattern = {}},
       {.names = {"smollm", "starcoder", "refact"}, .pattern = {}, .digits = true},
@@ -28,7 +28,7 @@ const std::vector<GgufPreTokenizer>& table() {
   return kinds;
 }
 
-Json byte_level(bool use_regex) {
+Json byte_level_json(bool use_regex) {
   return {{"type", "ByteLevel"},
           {"add_prefix_space", false},
           {"trim_offsets", true},
@@ -86,7 +86,7 @@ std::optional<Cuts> cuts_of(const Json& pre_tokenizer) {
 }  // namespace
 
 const GgufPreTokenizer* find_pre_tokenizer(std::string_view name) {
-  for (const GgufPreTokenizer& pre : table()) {
+  for (const GgufPreTokenizer& pre : known_pretokenizers()) {
     if (std::find(pre.names.begin(), pre.names.end(), name) != pre.names.end()) {
       return &pre;
     }
@@ -96,7 +96,7 @@ const GgufPreTokenizer* find_pre_tokenizer(std::string_view name) {
 
 const GgufPreTokenizer* match_pre_tokenizer(const Json& pre_tokenizer) {
   if (const std::optional<Cuts> cuts = cuts_of(pre_tokenizer)) {
-    for (const GgufPreTokenizer& pre : table()) {
+    for (const GgufPreTokenizer& pre : known_pretokenizers()) {
       if (pre.pattern == cuts->pattern && pre.digits == cuts->digits) {
         return &pre;
       }
@@ -107,7 +107,7 @@ const GgufPreTokenizer* match_pre_tokenizer(const Json& pre_tokenizer) {
 
 std::string pre_tokenizer_names() {
   std::string names;
-  for (const GgufPreTokenizer& pre : table()) {
+  for (const GgufPreTokenizer& pre : known_pretokenizers()) {
     for (const std::string_view name : pre.names) {
       names += (names.empty() ? "" : ", ") + std::string(name);
     }
@@ -118,16 +118,16 @@ std::string pre_tokenizer_names() {
 Json pre_tokenizer_json(const GgufPreTokenizer& pre) {
   if (pre.digits) {
     const Json digits = {{"type", "Digits"}, {"individual_digits", true}};
-    return {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level(true)}}};
+    return {{"type", "Sequence"}, {"pretokenizers", {digits, byte_level_json(true)}}};
   }
   if (pre.pattern.empty()) {
-    return byte_level(true);
+    return byte_level_json(true);
   }
   const Json split = {{"type", "Split"},
                       {"pattern", {{"Regex", pre.pattern}}},
                       {"behavior", "Isolated"},
                       {"invert", false}};
-  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level(false)}}};
+  return {{"type", "Sequence"}, {"pretokenizers", {split, byte_level_json(false)}}};
 }
 
 Json normalizer_json(const GgufPreTokenizer& pre) {

@@ -16,7 +16,8 @@ constexpr const char* kTokens = "tokenizer.ggml.tokens";
 constexpr const char* kTypes = "tokenizer.ggml.token_type";
 constexpr const char* kScores = "tokenizer.ggml.scores";
 
-[[noreturn]] void fail(const GgufMetadata& metadata, const char* key, const std::string& message) {
+[[noreturn]] void fail_key(const GgufMetadata& metadata, const char* key,
+                           const std::string& message) {
   throw Error(ErrorKind::kData, "gguf: " + message, metadata.place(key));
 }
 
@@ -67,34 +68,34 @@ GgufVocabulary read_gguf_vocabulary(const GgufMetadata& metadata) {
   vocabulary.tokens = metadata.texts(kTokens);
   const std::size_t count = vocabulary.tokens.size();
   if (count == 0) {
-    fail(metadata, kTokens, "the file has no tokens");
+    fail_key(metadata, kTokens, "the file has no tokens");
   }
   if (count > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
-    fail(metadata, kTokens, "there are too many tokens");
+    fail_key(metadata, kTokens, "there are too many tokens");
   }
   const std::vector<std::int64_t> types = metadata.integers(kTypes);
   if (!types.empty() && types.size() != count) {
-    fail(metadata, kTypes,
-         std::to_string(types.size()) + " types for " + std::to_string(count) + " tokens");
+    fail_key(metadata, kTypes,
+             std::to_string(types.size()) + " types for " + std::to_string(count) + " tokens");
   }
   vocabulary.types.assign(count, GgufTokenType::kNormal);
   for (std::size_t id = 0; id < types.size(); ++id) {
     if (types[id] < 1 || types[id] > 6) {
-      fail(metadata, kTypes,
-           "token " + std::to_string(id) + " has type " + std::to_string(types[id]) +
-               ", must be 1 to 6");
+      fail_key(metadata, kTypes,
+               "token " + std::to_string(id) + " has type " + std::to_string(types[id]) +
+                   ", must be 1 to 6");
     }
     vocabulary.types[id] = static_cast<GgufTokenType>(types[id]);
   }
   vocabulary.scores = metadata.numbers(kScores);
   if (!vocabulary.scores.empty() && vocabulary.scores.size() != count) {
-    fail(metadata, kScores,
-         std::to_string(vocabulary.scores.size()) + " scores for " + std::to_string(count) +
-             " tokens");
+    fail_key(metadata, kScores,
+             std::to_string(vocabulary.scores.size()) + " scores for " + std::to_string(count) +
+                 " tokens");
   }
   for (std::size_t id = 0; id < vocabulary.scores.size(); ++id) {
     if (std::isnan(vocabulary.scores[id])) {
-      fail(metadata, kScores, "the score of token " + std::to_string(id) + " is not a number");
+      fail_key(metadata, kScores, "the score of token " + std::to_string(id) + " is not a number");
     }
   }
   return vocabulary;
@@ -105,9 +106,9 @@ GgufSpecialTokens read_gguf_special_tokens(const GgufMetadata& metadata) {
   const auto id = [&](const char* key) {
     const std::optional<std::int64_t> value = metadata.integer(key);
     if (value && (*value < 0 || *value >= count)) {
-      fail(metadata, key,
-           "token " + std::to_string(*value) + " does not exist: there are " +
-               std::to_string(count));
+      fail_key(metadata, key,
+               "token " + std::to_string(*value) + " does not exist: there are " +
+                   std::to_string(count));
     }
     return value;
   };

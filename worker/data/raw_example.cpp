@@ -7,9 +7,9 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-std::string text_field(Json& object, const char* name) {
+std::string text_field(OrderedJson& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end()) {
     throw BadExample{std::string("\"") + name + "\" is missing"};
@@ -21,7 +21,7 @@ std::string text_field(Json& object, const char* name) {
   return std::move(found->get_ref<std::string&>());
 }
 
-void check_message(const Json& message, std::size_t index) {
+void check_message(const OrderedJson& message, std::size_t index) {
   const std::string where = "messages[" + std::to_string(index) + "]";
   if (!message.is_object()) {
     throw BadExample{where + " is " + message.type_name() + ", must be an object"};
@@ -36,7 +36,7 @@ void check_message(const Json& message, std::size_t index) {
   }
 }
 
-RawExample from_messages(Json& record) {
+RawExample from_messages(OrderedJson& record) {
   RawExample example;
   example.form = ExampleForm::kMessages;
   example.messages = std::move(record["messages"]);
@@ -61,7 +61,7 @@ RawExample from_messages(Json& record) {
 }
 
 // Columns that stages add; of other records they are ignored like any column.
-void add_columns(const Json& record, RawExample& example) {
+void add_columns(const OrderedJson& record, RawExample& example) {
   if (const auto loss = record.find("loss"); loss != record.end() && loss->is_number()) {
     example.loss = loss->get<double>();
   }
@@ -85,7 +85,7 @@ void add_columns(const Json& record, RawExample& example) {
   }
 }
 
-RawExample from_preference(Json& record) {
+RawExample from_preference(OrderedJson& record) {
   RawExample example;
   example.form = ExampleForm::kPreference;
   example.prompt = text_field(record, "prompt");
@@ -128,8 +128,8 @@ std::string describe(const FormCounts& counts) {
   return out;
 }
 
-Json row_of(const RawExample& example) {
-  Json row;
+OrderedJson row_of(const RawExample& example) {
+  OrderedJson row;
   switch (example.form) {
     case ExampleForm::kText:
       row["text"] = example.response;
@@ -168,7 +168,7 @@ Json row_of(const RawExample& example) {
   return row;
 }
 
-RawExample raw_example(Json&& record) {
+RawExample raw_example(OrderedJson&& record) {
   if (!record.is_object()) {
     throw BadExample{std::string("is ") + record.type_name() + ", must be an object"};
   }

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kEnding = ".tokens";
+constexpr const char* kFileEnding = ".tokens";
 
 // The one process that makes a file holds it; a dead one lets go. Without locks on the file system
 // several make the same file, and the last rename wins.
@@ -58,7 +58,7 @@ void bound(const TokenCache& cache, const fs::path& keep) {
   std::int64_t total = 0;
   std::error_code code;
   for (const auto& entry : fs::directory_iterator(cache.directory, code)) {
-    if (entry.path().extension() == kEnding) {
+    if (entry.path().extension() == kFileEnding) {
       entries.push_back({entry.last_write_time(code), entry.path(),
                          static_cast<std::int64_t>(entry.file_size(code))});
       total += std::max<std::int64_t>(0, entries.back().size);
@@ -149,7 +149,7 @@ std::string token_key(const config::DatasetRef& ref, const config::DataRules& ru
 
 CachedTokens cached_tokens(const TokenCache& cache, const std::string& key,
                            const ExampleSource& source) {
-  const fs::path path = fs::path(cache.directory) / (key + kEnding);
+  const fs::path path = fs::path(cache.directory) / (key + kFileEnding);
   std::string damage;
   const auto read = [&]() -> std::optional<CachedTokens> {
     std::optional<CachedTokens> found = read_token_file(path.string(), key, &damage);

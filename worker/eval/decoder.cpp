@@ -21,11 +21,6 @@ constexpr std::int64_t kNearRows = 16;
 constexpr std::int64_t kFarRows = 32;
 constexpr std::int64_t kMostParts = 64;
 
-TensorView as_view(std::span<const std::int32_t> ids) {  // read only
-  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
-          Shape{static_cast<std::int64_t>(ids.size())}};
-}
-
 // What the widest of a model's low-rank branches need.
 struct AdapterWidths {
   std::int64_t projected = 1;
@@ -334,7 +329,7 @@ void Decoder::pass() {
 }
 
 void Decoder::choose(std::span<std::int32_t> best) {
-  argmax_rows(stream_, rows_.logits, as_view(best));
+  argmax_rows(stream_, rows_.logits, ids_view(best));
   if (!exchange_.active() || best.empty()) {
     return;
   }

@@ -17,11 +17,6 @@ namespace finescale {
 
 namespace {
 
-TensorView as_view(std::span<const std::int32_t> ids) {  // read only
-  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
-          Shape{static_cast<std::int64_t>(ids.size())}};
-}
-
 // A dense matrix at the begin of a scratch matrix that is at least as wide.
 TensorView dense(const TensorView& scratch, std::int64_t rows, std::int64_t columns) {
   return {scratch.data, scratch.dtype, Shape{rows, columns}};
@@ -60,7 +55,7 @@ void DecoderLayers::sum_over_ranks(const TensorView& y) const {
 }
 
 void DecoderLayers::embed(const Stream& stream, const DecoderRows& rows) const {
-  embedding_forward(stream, as_view(rows.tokens), model_->embedding().value, rows.delta);
+  embedding_forward(stream, ids_view(rows.tokens), model_->embedding().value, rows.delta);
   sum_over_ranks(rows.delta);
   if (!rows.prompt.empty()) {
     copy(stream, rows.prompt, rows.delta);
@@ -157,7 +152,7 @@ void DecoderLayers::attend(const Stream& stream, int index, DecoderRows& rows) c
   }
   if (shape.has_rotation()) {
     rope_apply(stream, rows.qkv.columns(0, query + key), attention.head_dim,
-               as_view(rows.positions), model_->rope_cos(), model_->rope_sin(), false);
+               ids_view(rows.positions), model_->rope_cos(), model_->rope_sin(), false);
   }
   cache_store(stream, attention, k, rows.qkv.columns(query + key, query + 2 * key), rows.places,
               cache_->offset(index));
@@ -223,7 +218,7 @@ void DecoderLayers::run(const Stream& stream, DecoderRows& rows) const {
     with_unit(0, [&] { embed(stream, rows); });
     if (layout.has_positions()) {
       with_unit(layout.positions_unit(), [&] {
-        embedding_forward(stream, as_view(rows.positions), model_->positions().value, rows.branch);
+        embedding_forward(stream, ids_view(rows.positions), model_->positions().value, rows.branch);
         add_in_place(stream, rows.branch, rows.delta);
       });
     }

@@ -12,7 +12,7 @@ namespace finescale {
 
 namespace {
 
-constexpr std::int64_t kGroup = 64;  // prompts decoded together
+constexpr std::int64_t kPromptsAtOnce = 64;  // prompts decoded together
 
 // Appends every rank's samples; ranks hold consecutive prompts, so the order is the prompts'.
 void gather_in_order(Group& group, const std::vector<proto::Sample>& samples,
@@ -108,14 +108,16 @@ AnswerCounts measure_answers(EvalModel& model, const Dataset& dataset, const Tok
     }
   }
   Generator generator(model);
-  const std::int64_t groups = (static_cast<std::int64_t>(asked.size()) + kGroup - 1) / kGroup;
+  const std::int64_t groups =
+      (static_cast<std::int64_t>(asked.size()) + kPromptsAtOnce - 1) / kPromptsAtOnce;
   const MicroBatchRange mine = micro_batches_of(groups, group.rank(), group.size());
   AnswerCounts counts;
   std::vector<proto::Sample> own;
   std::vector<AnswerRecord> own_records;
   for (std::int64_t g = mine.begin; g < mine.end; ++g) {
-    const std::int64_t begin = g * kGroup;
-    const std::int64_t end = std::min(begin + kGroup, static_cast<std::int64_t>(asked.size()));
+    const std::int64_t begin = g * kPromptsAtOnce;
+    const std::int64_t end =
+        std::min(begin + kPromptsAtOnce, static_cast<std::int64_t>(asked.size()));
     std::vector<std::vector<std::int32_t>> prompts;
     for (std::int64_t i = begin; i < end; ++i) {
       const ExampleView example = dataset[asked[static_cast<std::size_t>(i)]];

@@ -10,7 +10,7 @@ namespace finescale {
 
 namespace {
 
-constexpr const char* kEnding = "-sets";  // no set's name ends so
+constexpr const char* kSetsEnding = "-sets";  // no set's name ends so
 
 struct Pooled {
   double sum = 0;
@@ -32,7 +32,7 @@ void add_rows(const std::string& name, const std::set<std::string>& sets,
     if (of.n > 0) {
       proto::EvalRow& row = *result.add_evals();
       row.set_step(0);
-      row.set_set(name + kEnding);
+      row.set_set(name + kSetsEnding);
       row.set_metric(metric);
       row.set_value(of.sum / static_cast<double>(of.n));
       row.set_n(of.n);

@@ -21,7 +21,7 @@ struct Part {
 };
 
 // One tensor of the file: one logical tensor, or several that are packed.
-struct Packed {
+struct PackedTensor {
   std::vector<Part> parts;
   std::int64_t columns = 0;  // 1 for a vector
   bool vector = false;
@@ -58,7 +58,7 @@ struct Run {
   std::int64_t end = 0;
 };
 
-Run run_at(const Packed& packed, std::int64_t element, std::int64_t end) {
+Run run_at(const PackedTensor& packed, std::int64_t element, std::int64_t end) {
   const std::int64_t file_row = element / packed.columns;
   const std::int64_t column = element % packed.columns;
   const std::int64_t count = std::min(packed.columns - column, end - element);
@@ -72,7 +72,7 @@ Run run_at(const Packed& packed, std::int64_t element, std::int64_t end) {
               "no tensor fills row " + std::to_string(file_row) + " of " + packed.place().name);
 }
 
-void read_run(const Packed& packed, const Run& run, WeightSource& weights, float* to) {
+void read_run(const PackedTensor& packed, const Run& run, WeightSource& weights, float* to) {
   const LocalPart all = packed.vector
                             ? LocalPart{Shape{0}, Shape{run.part->rows}}
                             : LocalPart{Shape{0, 0}, Shape{run.part->rows, packed.columns}};
@@ -83,8 +83,8 @@ void read_run(const Packed& packed, const Run& run, WeightSource& weights, float
   }
 }
 
-void fill_range(const Packed& packed, WeightSource& weights, std::int64_t begin, std::int64_t end,
-                const TensorView& out) {
+void fill_range(const PackedTensor& packed, WeightSource& weights, std::int64_t begin,
+                std::int64_t end, const TensorView& out) {
   float* to = out.as<float>();
   for (std::int64_t at = begin; at < end;) {
     Run run = run_at(packed, at, end);
@@ -107,12 +107,12 @@ void fill_range(const Packed& packed, WeightSource& weights, std::int64_t begin,
   }
 }
 
-std::vector<Packed> packed_tensors(const config::ModelConfig& config) {
-  std::vector<Packed> all;
+std::vector<PackedTensor> packed_tensors(const config::ModelConfig& config) {
+  std::vector<PackedTensor> all;
   for (const LogicalShape& tensor : logical_tensors(decoder_shape(config))) {
     const FileTensor place = gguf_tensor(config, tensor.name);
     auto found = std::find_if(all.begin(), all.end(),
-                              [&](const Packed& p) { return p.place().name == place.name; });
+                              [&](const PackedTensor& p) { return p.place().name == place.name; });
     if (found == all.end()) {
       all.push_back({{}, std::max<std::int64_t>(1, tensor.columns), tensor.columns == 0});
       found = all.end() - 1;
@@ -123,7 +123,7 @@ std::vector<Packed> packed_tensors(const config::ModelConfig& config) {
 }
 
 // Learned positions are added to activations: readers expect them in full precision.
-GgufType type_of(const Packed& packed, GgufType wanted) {
+GgufType type_of(const PackedTensor& packed, GgufType wanted) {
   if (packed.vector || packed.place().name == "position_embd.weight") {
     return GgufType::kF32;
   }
@@ -135,7 +135,7 @@ GgufType type_of(const Packed& packed, GgufType wanted) {
 std::vector<GgufSource> gguf_tensors(const config::ModelConfig& config, GgufType type,
                                      WeightSource& weights) {
   std::vector<GgufSource> all;
-  for (Packed& packed : packed_tensors(config)) {
+  for (PackedTensor& packed : packed_tensors(config)) {
     GgufSource source;
     source.name = packed.place().name;
     const std::int64_t rows = packed.place().file_rows;

@@ -16,7 +16,7 @@ namespace finescale {
 namespace {
 
 // A tensor of the files and the logical ones that it is made of.
-struct Packed {
+struct JoinedTensor {
   struct Part {
     std::string name;
     FileTensor place;
@@ -30,7 +30,7 @@ struct Packed {
 
 class FileTensorReader {
  public:
-  FileTensorReader(WeightSource& source, Packed packed)
+  FileTensorReader(WeightSource& source, JoinedTensor packed)
       : source_(&source), packed_(std::move(packed)) {}
 
   void read(std::int64_t begin, std::int64_t end, const TensorView& out) {
@@ -73,7 +73,7 @@ class FileTensorReader {
     }
     whole_.resize(static_cast<std::size_t>(packed_.rows * width()));
     std::vector<double> rows;
-    for (const Packed::Part& part : packed_.parts) {
+    for (const JoinedTensor::Part& part : packed_.parts) {
       rows.resize(static_cast<std::size_t>(part.rows * width()));
       source_->read(part.name, whole_rows(0, part.rows),
                     {rows.data(), DType::kF64, Shape{part.rows * width()}});
@@ -91,7 +91,7 @@ class FileTensorReader {
   }
 
   WeightSource* source_;
-  Packed packed_;
+  JoinedTensor packed_;
   std::vector<double> whole_;
 };
 
@@ -99,12 +99,13 @@ class FileTensorReader {
 
 std::vector<TensorToWrite> hf_tensors(WeightSource& source) {
   std::map<std::string, std::size_t> index;
-  std::vector<std::pair<std::string, Packed>> all;  // in the order of the layers
+  std::vector<std::pair<std::string, JoinedTensor>> all;  // in the order of the layers
   for (const LogicalShape& tensor : logical_tensors(decoder_shape(source.config()))) {
     const FileTensor place = hf_tensor(source.config(), tensor.name);
     const auto [found, is_new] = index.emplace(place.name, all.size());
     if (is_new) {
-      all.emplace_back(place.name, Packed{{}, place.file_rows, tensor.columns, place.transposed});
+      all.emplace_back(place.name,
+                       JoinedTensor{{}, place.file_rows, tensor.columns, place.transposed});
     }
     all[found->second].second.parts.push_back({tensor.name, place, tensor.rows});
   }

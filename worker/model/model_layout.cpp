@@ -17,7 +17,7 @@ constexpr Placement kWhole{};
 constexpr Placement kRows{Placement::Kind::kSplit, 0, 0};
 constexpr Placement kColumns{Placement::Kind::kSplit, 1, 0};
 
-struct Matrix {
+struct NamedMatrix {
   std::string module;
   Shape shape;
   Placement placement;
@@ -25,13 +25,14 @@ struct Matrix {
 
 // Matrices that are one GEMM, then their biases. A bias follows the rows of its matrix: where the
 // inputs are cut, every rank holds all of it.
-StackIndex declare_stack(ParameterSet& weights, std::initializer_list<Matrix> matrices, bool bias) {
+StackIndex declare_stack(ParameterSet& weights, std::initializer_list<NamedMatrix> matrices,
+                         bool bias) {
   StackIndex stack;
-  for (const Matrix& matrix : matrices) {
+  for (const NamedMatrix& matrix : matrices) {
     stack.last = weights.declare(matrix.module + ".weight", matrix.shape, matrix.placement);
     stack.first = stack.first < 0 ? stack.last : stack.first;
   }
-  for (const Matrix& matrix : matrices) {
+  for (const NamedMatrix& matrix : matrices) {
     if (bias) {
       const bool cut =
           matrix.placement.kind == Placement::Kind::kSplit && matrix.placement.dim == 0;
@@ -103,7 +104,7 @@ void ModelLayout::declare_layer(int index, ParameterSet& weights) {
   if (!s.shared_norm) {
     layer.post_norm = norm(prefix + "post_attention_layernorm", width, norm_bias);
   }
-  const Matrix up{mlp + "up_proj", {inner, width}, kRows};
+  const NamedMatrix up{mlp + "up_proj", {inner, width}, kRows};
   layer.gate_up =
       s.gated ? declare_stack(weights, {{mlp + "gate_proj", {inner, width}, kRows}, up}, s.mlp_bias)
               : declare_stack(weights, {up}, s.mlp_bias);
@@ -117,7 +118,7 @@ void ModelLayout::declare(ParameterSet& weights) {
   FS_CHECK(weights.tensor_rank() == part_.tensor_rank && weights.tensor_size() == part_.tensor_size,
            "the weights are cut for another rank");
   const std::int64_t width = shape_.hidden_size;
-  const Matrix table{"model.embed_tokens", {shape_.vocab_size, width}, kRows};
+  const NamedMatrix table{"model.embed_tokens", {shape_.vocab_size, width}, kRows};
   if (part_.has_embedding) {
     weights.begin_unit();
     embedding_ = declare_stack(weights, {table}, false);

@@ -19,11 +19,6 @@ namespace finescale {
 
 namespace {
 
-TensorView as_view(std::span<const std::int32_t> ids) {
-  return {const_cast<std::int32_t*>(ids.data()), DType::kI32,
-          Shape{static_cast<std::int64_t>(ids.size())}};
-}
-
 TensorView as_vector(const TensorView& column) {
   return {column.data, column.dtype, Shape{column.rows()}};
 }
@@ -385,7 +380,7 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   }
   const HeadBias bias{head.bias, want && head.trains ? head.bias_gradient : TensorView()};
   const auto run = [&](const TensorView& weights, bool with_gradient, const TensorView& out) {
-    linear_cross_entropy(stream_, data(x), head.factor(), as_view(labels), weights, scale, out,
+    linear_cross_entropy(stream_, data(x), head.factor(), ids_view(labels), weights, scale, out,
                          with_gradient ? gradient(x) : TensorView(),
                          with_gradient && head.trains ? head.gradient : TensorView(), gathered,
                          logits, exchange_.active() ? &part : nullptr,

@@ -19,13 +19,13 @@ namespace finescale {
 
 namespace {
 
-struct Arguments : GenerateArguments {
+struct ChatArguments : GenerateArguments {
   std::string system;
 };
 
 class Conversation {
  public:
-  Conversation(const Arguments& arguments, PromptedModel& model)
+  Conversation(const ChatArguments& arguments, PromptedModel& model)
       : arguments_(&arguments), model_(&model), options_(generation_options(arguments, model)) {
     if (!model.has_chat() && !model.form().is_data) {
       throw Error(ErrorKind::kConfig, "the model has no chat template", arguments.model,
@@ -72,13 +72,13 @@ class Conversation {
   }
 
  private:
-  const Arguments* arguments_;
+  const ChatArguments* arguments_;
   PromptedModel* model_;
   GenerationOptions options_;
   nlohmann::ordered_json messages_;
 };
 
-int run(const Arguments& arguments) {
+int run(const ChatArguments& arguments) {
   use_threads(arguments);
   PromptedModel model(arguments.model);
   Conversation conversation(arguments, model);
@@ -113,7 +113,7 @@ int chat_tool(int argc, char** argv) {
       "A conversation with a model: each line is what you say. MODEL comes first: a "
       "directory or .gguf file, or CAMPAIGN:TRIAL; adapters are applied.",
       "finescale chat"};
-  Arguments arguments;
+  ChatArguments arguments;
   arguments.max_new = 1024;
   add_generate_arguments(app, arguments);
   app.add_option("--system", arguments.system, "what the model is told before the conversation");

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -15,14 +14,13 @@
 #include "core/error.h"
 #include "core/json_depth.h"
 #include "core/stop_signal.h"
+#include "core/stopwatch.h"
 #include "worker/tool/generate_arguments.h"
 #include "worker/tool/tool_command.h"
 
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Arguments : GenerateArguments {
   std::vector<std::string> prompts;
@@ -190,10 +188,10 @@ int run(const Arguments& arguments) {
       ordered.add(prompt, answer.text);
     };
   }
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   const std::vector<Generated> answers =
       Generator(model.eval()).run(tokens, options, &model.tokenizer(), hooks);
-  count.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  count.seconds = watch.seconds();
   for (const Generated& answer : answers) {
     count.new_tokens += std::ssize(answer.tokens);
   }

@@ -2,20 +2,14 @@
 #include "worker/tool/measured_steps.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/stopwatch.h"
 #include "worker/eval/generate.h"
 #include "worker/precision.h"
 
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 
@@ -46,15 +40,15 @@ MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Tr
 double MeasuredSteps::seconds_per_token() {
   std::vector<double> rates;
   GlobalBatch batch;
-  const Clock::time_point begin = Clock::now();
-  for (int i = 0; i < 400 && (i < 4 || seconds_since(begin) < kMeasureSeconds); ++i) {
-    const Clock::time_point start = Clock::now();
+  const Stopwatch watch;
+  for (int i = 0; i < 400 && (i < 4 || watch.seconds() < kMeasureSeconds); ++i) {
+    const Stopwatch step;
     loader_->fill(next_step_ % loader_->num_steps(), batch);
     model_->begin_step(next_step_ + 1);
     (void)model_->forward_backward(batch, 1e-4);
     model_->update(++next_step_, learning_rate_, model_->gradient_norm());
     if (i > 0) {
-      rates.push_back(seconds_since(start) / static_cast<double>(batch.num_tokens));
+      rates.push_back(step.seconds() / static_cast<double>(batch.num_tokens));
     }
   }
   std::nth_element(rates.begin(), rates.begin() + std::ssize(rates) / 2, rates.end());
@@ -65,18 +59,18 @@ double MeasuredSteps::eval_seconds_per_token() {
   GlobalBatch batch;
   loader_->fill(0, batch);
   constexpr int kRounds = 8;
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   for (int i = 0; i < kRounds; ++i) {
     (void)model_->eval().loss_sum(batch.micro_batches, loader_->max_micro_batch_tokens(), [] {});
   }
-  return seconds_since(begin) / static_cast<double>(kRounds * batch.num_tokens);
+  return watch.seconds() / static_cast<double>(kRounds * batch.num_tokens);
 }
 
 double MeasuredSteps::answer_seconds(const std::vector<std::vector<std::int32_t>>& prompts,
                                      std::int64_t max_new) {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   (void)Generator(model_->eval()).greedy(prompts, max_new, -1);
-  return seconds_since(begin);
+  return watch.seconds();
 }
 
 }  // namespace finescale

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
 #include "core/aligned_buffer.h"
+#include "core/stopwatch.h"
 #include "core/transfer.h"
 #include "kernels/attention.h"
 #include "kernels/gemm.h"
@@ -14,8 +14,6 @@
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // The rest is lost where blocks of the caching allocator are cut.
 constexpr double kUsablePart = 0.95;
@@ -27,7 +25,7 @@ constexpr double kLaunchesOfLayer = 16;
 constexpr int kHeads = 16;
 constexpr int kHeadDim = 64;
 // A message between GPUs, between hosts (not measured: one rank probes).
-constexpr double kLinkLatency = 8e-6;
+constexpr double kGpuLinkLatency = 8e-6;
 constexpr double kNetworkLatency = 20e-6;
 // Where nothing is known of the network: 100 Gbit/s.
 constexpr double kNetwork = 12.5e9;
@@ -118,15 +116,15 @@ class Prober {
     call();
     gpu_.synchronize();
     double best = 1e9;
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch all;
     do {
-      const Clock::time_point start = Clock::now();
+      const Stopwatch watch;
       for (int i = 0; i < calls; ++i) {
         call();
       }
       gpu_.synchronize();
-      best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count() / calls);
-    } while (std::chrono::duration<double>(Clock::now() - begin).count() < probe_.seconds);
+      best = std::min(best, watch.seconds() / calls);
+    } while (all.seconds() < probe_.seconds);
     return best;
   }
 
@@ -156,7 +154,7 @@ planner::Machine probe_gpu(Gpu& gpu, Products products, const planner::Machine& 
   machine.ranks_per_node = std::max<int>(1, static_cast<int>(survey_gpus().gpus.size()));
   machine.inside = {gpu.info().has_nvlink ? nvlink_bandwidth(gpu.info().major)
                                           : machine.host_link / 2,  // in and out by one bus
-                    kLinkLatency};
+                    kGpuLinkLatency};
   machine.between = {std::min(kNetwork, machine.host_link), kNetworkLatency};
   // Reductions of gradients run behind the backward pass, not beside it (docs/gpu.md).
   machine.overlap_loss = 1;

@@ -2,11 +2,11 @@
 #include "worker/tool/plan_tool_machine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 
 #include "core/device.h"
 #include "core/parallel.h"
+#include "core/stopwatch.h"
 #include "core/tensor.h"
 #include "kernels/gemm.h"
 #include "worker/model/parameters.h"
@@ -14,8 +14,6 @@
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // Columns of the probed product: the width of a small model's layer, out of cache with its rows.
 constexpr std::int64_t kWidth = 576;
@@ -34,12 +32,12 @@ constexpr double kAttentionPart = 0.5;
 template <class Call>
 double best_seconds(const Call& call) {
   double best = 1e9;
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch all;
   do {
-    const Clock::time_point start = Clock::now();
+    const Stopwatch watch;
     call();
-    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
-  } while (std::chrono::duration<double>(Clock::now() - begin).count() < kProbeSeconds);
+    best = std::min(best, watch.seconds());
+  } while (all.seconds() < kProbeSeconds);
   return best;
 }
 

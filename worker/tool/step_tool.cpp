@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <chrono>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -18,6 +17,7 @@
 #include "core/files.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "core/stopwatch.h"
 #include "worker/data/loader.h"
 #include "worker/engines.h"
 #include "worker/import/open_model.h"
@@ -28,8 +28,6 @@
 namespace finescale {
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
@@ -177,7 +175,7 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
     if (step == warmup && profile != nullptr) {
       profile->clear();
     }
-    const Clock::time_point begin = Clock::now();
+    const Stopwatch watch;
     loader.fill(step, batch);
     const double scale = 1.0 / static_cast<double>(batch.num_labels);
     model.begin_step(step + 1);
@@ -190,8 +188,7 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
     }
     model.update(step + 1, train.learning_rate(), measured.norm);
     measured.first_step_s = step == 0 ? process_age() : measured.first_step_s;
-    measured.add(step >= warmup, static_cast<double>(batch.num_tokens),
-                 std::chrono::duration<double>(Clock::now() - begin).count());
+    measured.add(step >= warmup, static_cast<double>(batch.num_tokens), watch.seconds());
   }
   FS_CHECK(!measured.rates.empty(), "more steps than warm-up are needed");
   return measured;

@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Workload full(const ModelShape& model) {
+Workload full_workload(const ModelShape& model) {
   Workload w;
   w.model = model;
   w.batch = {.tokens = 4096, .micro_batches = 8, .micro_tokens = 512, .context = 128};
@@ -32,7 +32,7 @@ MeshTable table(const Workload& w, const Machine& m, int ranks, const Settled& s
 }
 
 TEST(MeshTable, HasEveryFactorisationOnceAndAReasonForEachButOne) {
-  const MeshTable t = table(full(smollm2_135m()), machine(), 8);
+  const MeshTable t = table(full_workload(smollm2_135m()), machine(), 8);
   ASSERT_EQ(t.rows.size(), 20U);
   ASSERT_NE(t.chosen(), nullptr);
   for (std::size_t i = 1; i < t.rows.size(); ++i) {
@@ -48,7 +48,7 @@ TEST(MeshTable, HasEveryFactorisationOnceAndAReasonForEachButOne) {
 }
 
 TEST(MeshTable, WhatOneRankRefusesFourHoldWithZero3) {
-  Workload w = full(smollm2_135m());
+  Workload w = full_workload(smollm2_135m());
   w.batch.micro_tokens = 128;
   w.batch.micro_batches = 4;
   const double limit = 1.3e9;
@@ -70,7 +70,7 @@ TEST(MeshTable, WhatOneRankRefusesFourHoldWithZero3) {
 }
 
 TEST(MeshTable, TensorIsTakenOnlyWhenNothingElseFitsOrOnRequest) {
-  const Workload w = full(tiny());
+  const Workload w = full_workload(tiny());
   Machine fast_links = machine();
   fast_links.inside = fast_links.between = {1e15, 0};
   const MeshTable t = table(w, fast_links, 4);
@@ -85,7 +85,7 @@ TEST(MeshTable, TensorIsTakenOnlyWhenNothingElseFitsOrOnRequest) {
 }
 
 TEST(MeshTable, StateLeavesTheMemoryOnlyWhereNothingElseFits) {
-  const Workload w = full(smollm2_135m());
+  const Workload w = full_workload(smollm2_135m());
   const MeshRow roomy = table(w, machine(), 1).rows.front();
   EXPECT_EQ(roomy.plan.offload, Offload::kNone);
   Settled on_disk;
@@ -96,7 +96,8 @@ TEST(MeshTable, StateLeavesTheMemoryOnlyWhereNothingElseFits) {
   EXPECT_DOUBLE_EQ(disk.memory.optimizer, 2 * 8.0 * (1 << 21));
   EXPECT_DOUBLE_EQ(disk.memory.snapshot, 0);
   EXPECT_GT(disk.time.optimizer, roomy.time.optimizer);
-  // With full recomputation the rest is smaller still, so this limit leaves the disk alone.
+  // With full_workload recomputation the rest is smaller still, so this limit leaves the disk
+  // alone.
   const MeshTable tight = table(w, machine(disk.memory.total() * 0.99), 1);
   ASSERT_NE(tight.chosen(), nullptr);
   EXPECT_EQ(tight.chosen()->plan.offload, Offload::kDisk);
@@ -106,7 +107,7 @@ TEST(MeshTable, StateLeavesTheMemoryOnlyWhereNothingElseFits) {
 }
 
 TEST(MeshTable, ADeviceLeavesStateToItsHost) {
-  const Workload w = full(smollm2_135m());
+  const Workload w = full_workload(smollm2_135m());
   Machine device = machine();
   device.host_link = 1e9;
   device.host_bandwidth = 1e10;
@@ -129,18 +130,18 @@ TEST(MeshTable, KeepsWhatIsSettled) {
   settled.zero = 3;
   settled.recompute = Recompute::kFull;
   settled.overlap = true;
-  for (const MeshRow& row : table(full(tiny()), machine(), 8, settled).rows) {
+  for (const MeshRow& row : table(full_workload(tiny()), machine(), 8, settled).rows) {
     EXPECT_EQ(row.plan.axes.shard, 2);
     EXPECT_EQ(row.plan.zero, 3);
     EXPECT_EQ(row.plan.recompute, Recompute::kFull);
     EXPECT_TRUE(row.plan.overlap);
   }
   settled.data = 3;
-  EXPECT_TRUE(table(full(tiny()), machine(), 8, settled).rows.empty());
+  EXPECT_TRUE(table(full_workload(tiny()), machine(), 8, settled).rows.empty());
 }
 
 TEST(MeshTable, AMeshMustSuitEveryWorkload) {
-  const std::vector<Workload> both = {full(tiny()), full(smollm2_135m())};
+  const std::vector<Workload> both = {full_workload(tiny()), full_workload(smollm2_135m())};
   for (const MeshRow& row : make_mesh_table(both, machine(), 4, {}).rows) {
     EXPECT_EQ(row.verdict == Verdict::kIllegal,
               find_fault(tiny(), row.plan) || find_fault(smollm2_135m(), row.plan));
@@ -148,7 +149,7 @@ TEST(MeshTable, AMeshMustSuitEveryWorkload) {
 }
 
 TEST(StepTime, SendsWhatTheFormulasSay) {
-  const Workload w = full(tiny());
+  const Workload w = full_workload(tiny());
   const double p = static_cast<double>(tiny().parameters() - 64);  // the last norm is counted later
   const auto bytes = [&](const Plan& plan) { return step_time(w, plan, machine()); };
   const auto replica = [&](Axes axes, int zero) {
@@ -168,7 +169,7 @@ TEST(StepTime, SendsWhatTheFormulasSay) {
 }
 
 TEST(StepTime, OverlapHidesAndNeverHurts) {
-  const Workload w = full(smollm2_135m());
+  const Workload w = full_workload(smollm2_135m());
   Machine m = machine();
   m.overlap_loss = 0.1;
   for (int zero = 1; zero <= 3; ++zero) {

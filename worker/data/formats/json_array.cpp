@@ -8,7 +8,7 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 struct Enough {};
 
@@ -26,10 +26,11 @@ void read_json_array(std::istream& in, RecordSink& sink) {
   }
   std::int64_t element = 0;
   // An element of the list ends at depth 1: it is taken and dropped from the document.
-  const Json::parser_callback_t take = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    const bool ends = event == Json::parse_event_t::object_end ||
-                      event == Json::parse_event_t::array_end ||
-                      event == Json::parse_event_t::value;
+  const OrderedJson::parser_callback_t take = [&](int depth, OrderedJson::parse_event_t event,
+                                                  OrderedJson& parsed) {
+    const bool ends = event == OrderedJson::parse_event_t::object_end ||
+                      event == OrderedJson::parse_event_t::array_end ||
+                      event == OrderedJson::parse_event_t::value;
     if (depth > kMaxJsonDepth) {
       sink.fatal(kJsonTooDeep, element + 1, "");
     }
@@ -42,10 +43,10 @@ void read_json_array(std::istream& in, RecordSink& sink) {
     return false;
   };
   try {
-    const Json emptied = Json::parse(in, take);
+    const OrderedJson emptied = OrderedJson::parse(in, take);
   } catch (const Enough&) {
     return;
-  } catch (const Json::exception& error) {
+  } catch (const OrderedJson::exception& error) {
     std::string why = error.what();
     if (const std::size_t at = why.find("parse error"); at != std::string::npos) {
       why = why.substr(at);

@@ -7,7 +7,7 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // Cuts the carriage return of a file from elsewhere off.
 bool is_blank(std::string& line) {
@@ -29,20 +29,20 @@ void read_jsonl(std::istream& in, RecordSink& sink) {
     if (is_blank(line)) {
       continue;
     }
-    Json record;
+    OrderedJson record;
     std::string why;
     try {
       if (is_json_too_deep(line)) {
         why = kJsonTooDeep;
       } else {
-        record = Json::parse(line);
+        record = OrderedJson::parse(line);
       }
-    } catch (const Json::parse_error& error) {
+    } catch (const OrderedJson::parse_error& error) {
       why = error.what();
       if (const std::size_t at = why.find("parse error"); at != std::string::npos) {
         why = why.substr(at);
       }
-    } catch (const Json::out_of_range& error) {  // a number beyond any type
+    } catch (const OrderedJson::out_of_range& error) {  // a number beyond any type
       why = error.what();
     }
     const bool more = why.empty() ? sink.record(std::move(record), number)

@@ -16,7 +16,7 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 template <class T>
 T value_or_throw(arrow::Result<T> result, const std::string& path) {
@@ -30,23 +30,23 @@ T value_or_throw(arrow::Result<T> result, const std::string& path) {
 constexpr std::int64_t kMemoryAtLeast = 64LL << 20;
 constexpr std::int64_t kMemoryPerByte = 1000;
 
-Json cell(const arrow::Array& array, std::int64_t row);
+OrderedJson cell(const arrow::Array& array, std::int64_t row);
 
 template <class List>
-Json list_of(const arrow::Array& array, std::int64_t row) {
+OrderedJson list_of(const arrow::Array& array, std::int64_t row) {
   const auto& list = static_cast<const List&>(array);
   const std::int64_t begin = list.value_offset(row);
-  Json out = Json::array();
+  OrderedJson out = OrderedJson::array();
   for (std::int64_t i = 0; i < list.value_length(row); ++i) {
     out.push_back(cell(*list.values(), begin + i));
   }
   return out;
 }
 
-Json group_of(const arrow::StructArray& group, std::int64_t row) {
-  Json out = Json::object();
+OrderedJson group_of(const arrow::StructArray& group, std::int64_t row) {
+  OrderedJson out = OrderedJson::object();
   for (int i = 0; i < group.num_fields(); ++i) {
-    Json value = cell(*group.field(i), row);
+    OrderedJson value = cell(*group.field(i), row);
     if (!value.is_null()) {  // columns that this row does not have
       out[group.type()->field(i)->name()] = std::move(value);
     }
@@ -54,10 +54,10 @@ Json group_of(const arrow::StructArray& group, std::int64_t row) {
   return out;
 }
 
-Json record_of(const arrow::RecordBatch& batch, std::int64_t row) {
-  Json record = Json::object();
+OrderedJson record_of(const arrow::RecordBatch& batch, std::int64_t row) {
+  OrderedJson record = OrderedJson::object();
   for (int c = 0; c < batch.num_columns(); ++c) {
-    Json value = cell(*batch.column(c), row);
+    OrderedJson value = cell(*batch.column(c), row);
     if (!value.is_null()) {
       record[batch.column_name(c)] = std::move(value);
     }
@@ -66,12 +66,12 @@ Json record_of(const arrow::RecordBatch& batch, std::int64_t row) {
 }
 
 template <class Typed>
-Json value_of(const arrow::Array& array, std::int64_t row) {
+OrderedJson value_of(const arrow::Array& array, std::int64_t row) {
   return static_cast<const Typed&>(array).Value(row);
 }
 
 // Texts, numbers, lists and structs; anything else has no place in an example.
-Json cell(const arrow::Array& array, std::int64_t row) {
+OrderedJson cell(const arrow::Array& array, std::int64_t row) {
   if (array.IsNull(row)) {
     return nullptr;
   }

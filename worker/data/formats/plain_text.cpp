@@ -5,7 +5,7 @@ namespace finescale {
 
 namespace {
 
-bool is_blank(std::string_view line) {
+bool is_blank_text(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }
 
@@ -28,7 +28,7 @@ void read_plain_text(std::istream& in, bool whole_file, RecordSink& sink) {
   };
   while (std::getline(in, line)) {
     ++number;
-    if (!whole_file && is_blank(line)) {
+    if (!whole_file && is_blank_text(line)) {
       if (!text.empty() && !hand_on()) {
         return;
       }
@@ -40,7 +40,7 @@ void read_plain_text(std::istream& in, bool whole_file, RecordSink& sink) {
     text += line;
     text += '\n';
   }
-  if (!is_blank(text)) {
+  if (!is_blank_text(text)) {
     (void)hand_on();
   }
 }

@@ -108,7 +108,7 @@ Value repeat(Context& context, const Value& value, std::int64_t times) {
   return context.list(std::move(items), value.list()->kind);
 }
 
-bool is_sequence(const Value& value) {
+bool is_joinable(const Value& value) {
   return value.text() != nullptr ||
          (value.list() != nullptr &&
           (value.list()->kind == List::Kind::kList || value.list()->kind == List::Kind::kTuple));
@@ -140,16 +140,16 @@ Value apply_binary(Context& context, const std::string& operation, const Value& 
     context.visit(b);
     return context.text(format_percent(*a.text(), b));
   }
-  if (operation == "*" && is_sequence(a) && as_integer(b, &j)) {
+  if (operation == "*" && is_joinable(a) && as_integer(b, &j)) {
     return repeat(context, a, j);
   }
-  if (operation == "*" && is_sequence(b) && as_integer(a, &i)) {
+  if (operation == "*" && is_joinable(b) && as_integer(a, &i)) {
     return repeat(context, b, i);
   }
   if (operation == "+" && a.text() != nullptr && b.text() != nullptr) {
     return context.text(*a.text() + *b.text());
   }
-  if (operation == "+" && is_sequence(a) && is_sequence(b) && a.list() != nullptr &&
+  if (operation == "+" && is_joinable(a) && is_joinable(b) && a.list() != nullptr &&
       b.list() != nullptr && a.list()->kind == b.list()->kind) {
     std::vector<Value> items = a.list()->items;
     items.insert(items.end(), b.list()->items.begin(), b.list()->items.end());

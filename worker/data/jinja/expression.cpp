@@ -98,9 +98,9 @@ class Conditional : public Expression {
   ExpressionPtr otherwise_;
 };
 
-class Attribute : public Expression {
+class AttributeAccess : public Expression {
  public:
-  Attribute(int line, ExpressionPtr object, std::string name)
+  AttributeAccess(int line, ExpressionPtr object, std::string name)
       : Expression(line, 1 + below(object)), object_(std::move(object)), name_(std::move(name)) {}
 
  private:
@@ -173,7 +173,7 @@ ExpressionPtr make_conditional(int line, ExpressionPtr condition, ExpressionPtr 
                                        std::move(otherwise));
 }
 ExpressionPtr make_attribute(int line, ExpressionPtr object, std::string name) {
-  return std::make_unique<Attribute>(line, std::move(object), std::move(name));
+  return std::make_unique<AttributeAccess>(line, std::move(object), std::move(name));
 }
 ExpressionPtr make_subscript(int line, ExpressionPtr object, ExpressionPtr index) {
   return std::make_unique<Subscript>(line, std::move(object), std::move(index));

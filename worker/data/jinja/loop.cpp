@@ -6,9 +6,9 @@ namespace finescale::jinja {
 
 namespace {
 
-class Loop : public Object {
+class LoopObject : public Object {
  public:
-  explicit Loop(Value items) : items_(std::move(items)) {}
+  explicit LoopObject(Value items) : items_(std::move(items)) {}
   [[nodiscard]] const char* type_name() const override { return "loop"; }
   [[nodiscard]] int depth() const override { return items_.list()->depth + 1; }
   [[nodiscard]] const std::vector<Value>& items() const { return items_.list()->items; }
@@ -65,7 +65,7 @@ class ForStatement : public Statement {
  private:
   [[nodiscard]] Flow run(Context& context) const override {
     Scope* const outer = context.scope();
-    const auto loop = std::make_shared<Loop>(items(context));
+    const auto loop = std::make_shared<LoopObject>(items(context));
     if (loop->items().empty()) {
       context.push_scope(outer);
       const Flow flow = jinja::execute(parts_.otherwise, context);

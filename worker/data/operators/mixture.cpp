@@ -15,10 +15,10 @@ namespace finescale {
 namespace {
 
 // One part as it is used up: its rows in an order of its own, again and again where it may be.
-class Stream {
+class SourceStream {
  public:
-  Stream(const std::vector<Row>& rows, std::string name, std::int64_t cap, bool repeats,
-         std::uint64_t seed, double loss_weight = 1)
+  SourceStream(const std::vector<Row>& rows, std::string name, std::int64_t cap, bool repeats,
+               std::uint64_t seed, double loss_weight = 1)
       : rows_(&rows),
         name_(std::move(name)),
         order_(rows.size(), seed, Purpose::kSubset),
@@ -57,7 +57,7 @@ std::uint64_t seed_of(std::uint64_t seed, std::uint64_t part) {
   return Random(seed, Purpose::kSubset, part).next_u64();
 }
 
-std::vector<Row> of_parts(const config::Mixture& mixture, std::vector<Stream>& streams,
+std::vector<Row> of_parts(const config::Mixture& mixture, std::vector<SourceStream>& streams,
                           const std::string& where) {
   std::vector<double> ratios;
   for (const config::MixPart& part : mixture.parts()) {
@@ -67,7 +67,7 @@ std::vector<Row> of_parts(const config::Mixture& mixture, std::vector<Stream>& s
   std::vector<Row> rows;
   const auto wanted = static_cast<std::size_t>(mixture.examples());
   while (!mixture.has_examples() || rows.size() < wanted) {
-    Stream& stream = streams[turns.next()];
+    SourceStream& stream = streams[turns.next()];
     if (stream.is_used_up()) {
       if (!mixture.has_examples()) {
         break;
@@ -83,7 +83,7 @@ std::vector<Row> of_parts(const config::Mixture& mixture, std::vector<Stream>& s
 }
 
 // `fraction` of the whole, evenly between the others.
-std::vector<Row> with_replay(std::vector<Row> rows, Stream replay, double fraction) {
+std::vector<Row> with_replay(std::vector<Row> rows, SourceStream replay, double fraction) {
   Turns turns({1 - fraction, fraction});
   std::vector<Row> all;
   for (std::size_t taken = 0; taken < rows.size();) {
@@ -97,7 +97,7 @@ std::vector<Row> with_replay(std::vector<Row> rows, Stream replay, double fracti
 }
 
 // All of each, numbered from 1: who trains takes turns.
-std::vector<Row> side_by_side(std::vector<Stream>& streams) {
+std::vector<Row> side_by_side(std::vector<SourceStream>& streams) {
   std::vector<Row> rows;
   for (std::size_t i = 0; i < streams.size(); ++i) {
     while (!streams[i].is_used_up()) {
@@ -126,7 +126,7 @@ std::vector<double> stream_ratios(const config::Mixture& mixture) {
 
 std::vector<Row> mixed(const config::Mixture& mixture, const std::vector<std::vector<Row>>& parts,
                        std::uint64_t seed, const std::string& where) {
-  std::vector<Stream> streams;
+  std::vector<SourceStream> streams;
   const bool is_separate = mixture.streams() == config::STREAMS_SEPARATE;
   bool ends = mixture.has_examples();
   for (int i = 0; i < mixture.parts_size(); ++i) {
@@ -149,10 +149,10 @@ std::vector<Row> mixed(const config::Mixture& mixture, const std::vector<std::ve
   if (!mixture.has_replay()) {
     return rows;
   }
-  return with_replay(
-      std::move(rows),
-      Stream(parts.back(), mixture.replay().data(), INT64_MAX, true, seed_of(seed, kReplayStream)),
-      mixture.replay().fraction());
+  return with_replay(std::move(rows),
+                     SourceStream(parts.back(), mixture.replay().data(), INT64_MAX, true,
+                                  seed_of(seed, kReplayStream)),
+                     mixture.replay().fraction());
 }
 
 }  // namespace finescale

@@ -13,7 +13,7 @@ namespace finescale {
 
 namespace {
 
-const std::vector<std::string>& operation_names() {
+const std::vector<std::string>& edit_operations() {
   static const std::vector<std::string> kNames = {"copy",   "reverse", "sort",
                                                   "rotate", "dedupe",  "map"};
   return kNames;
@@ -26,15 +26,15 @@ class EditTask final : public Task {
   explicit EditTask(const config::Edit& config)
       : config_(config), operations_(config.operations().begin(), config.operations().end()) {
     for (const std::string& name : operations_) {
-      if (std::find(operation_names().begin(), operation_names().end(), name) ==
-          operation_names().end()) {
+      if (std::find(edit_operations().begin(), edit_operations().end(), name) ==
+          edit_operations().end()) {
         throw Error(ErrorKind::kConfig,
-                    "task.edit.operations: unknown " + name + did_you_mean(name, operation_names()),
-                    {}, "valid: " + joined(operation_names()));
+                    "task.edit.operations: unknown " + name + did_you_mean(name, edit_operations()),
+                    {}, "valid: " + joined(edit_operations()));
       }
     }
     if (operations_.empty()) {
-      operations_ = operation_names();
+      operations_ = edit_operations();
     }
   }
 

@@ -12,11 +12,11 @@ namespace finescale {
 
 namespace {
 
-struct Attribute {
+struct FactAttribute {
   std::string_view name;
   std::array<std::string_view, 8> values;
 };
-constexpr std::array<Attribute, 4> kAttributes = {{
+constexpr std::array<FactAttribute, 4> kAttributes = {{
     {"colour", {"red", "blue", "green", "black", "white", "brown", "pink", "grey"}},
     {"city", {"paris", "rome", "oslo", "lima", "cairo", "delhi", "tokyo", "quito"}},
     {"job", {"baker", "pilot", "nurse", "judge", "farmer", "tailor", "singer", "miner"}},
@@ -126,8 +126,8 @@ class FactsTask final : public Task {
     return static_cast<std::uint64_t>(config_.first_entity());
   }
 
-  static const Attribute* attribute(std::string_view name) {
-    for (const Attribute& known : kAttributes) {
+  static const FactAttribute* attribute(std::string_view name) {
+    for (const FactAttribute& known : kAttributes) {
       if (known.name == name) {
         return &known;
       }
@@ -147,7 +147,7 @@ class FactsTask final : public Task {
     if (name == kFriend) {
       return invented_word(friend_of(entity));
     }
-    const Attribute* known = attribute(name);
+    const FactAttribute* known = attribute(name);
     if (known == nullptr) {
       return std::nullopt;
     }

@@ -16,7 +16,7 @@ namespace finescale {
 
 namespace {
 
-const std::vector<std::string>& operation_names() {
+const std::vector<std::string>& digit_operations() {
   static const std::vector<std::string> kNames = {"add", "compare", "max", "digit", "count"};
   return kNames;
 }
@@ -137,14 +137,15 @@ class NupaTask final : public Task {
       : digits_(config.digits()),
         operations_(config.operations().begin(), config.operations().end()) {
     for (const std::string& name : operations_) {
-      if (std::find(operation_names().begin(), operation_names().end(), name) ==
-          operation_names().end()) {
-        throw Error(ErrorKind::kConfig,
-                    "task.nupa.operations: unknown " + name + did_you_mean(name, operation_names()),
-                    {}, "valid: " + joined(operation_names()));
+      if (std::find(digit_operations().begin(), digit_operations().end(), name) ==
+          digit_operations().end()) {
+        throw Error(
+            ErrorKind::kConfig,
+            "task.nupa.operations: unknown " + name + did_you_mean(name, digit_operations()), {},
+            "valid: " + joined(digit_operations()));
       }
     }
-    operations_ = operations_.empty() ? operation_names() : operations_;
+    operations_ = operations_.empty() ? digit_operations() : operations_;
     for (int i = 0; i < config.formats_size(); ++i) {
       formats_.push_back(config.formats(i));
     }

@@ -66,7 +66,7 @@ PreTokenizerPtr split_at(Test test, SplitBehavior behavior) {
 }
 
 // Runs of word characters, and runs of what is neither word nor space.
-class Words final : public PreTokenizer {
+class WordsCut final : public PreTokenizer {
  public:
   void apply(const Piece& piece, PieceList& out) const override {
     enum class Kind { kSpace, kWord, kSymbol };
@@ -160,7 +160,7 @@ PreTokenizerPtr make_character_pretokenizer(const JsonNode& node) {
     return split_at([delimiter](char32_t c) { return c == delimiter; }, SplitBehavior::kRemoved);
   }
   if (type == "Whitespace") {
-    return std::make_unique<Words>();
+    return std::make_unique<WordsCut>();
   }
   if (type == "BertPreTokenizer") {
     return std::make_unique<BertWords>();

@@ -13,7 +13,7 @@ namespace finescale {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::unordered_map<std::string, std::int64_t> count_pieces(const std::vector<std::string>& texts) {
   std::unordered_map<std::string, std::int64_t> counts;
@@ -28,7 +28,7 @@ std::unordered_map<std::string, std::int64_t> count_pieces(const std::vector<std
   return counts;
 }
 
-Json byte_level(bool add_prefix_space) {
+OrderedJson byte_level_parts(bool add_prefix_space) {
   return {{"type", "ByteLevel"},
           {"add_prefix_space", add_prefix_space},
           {"trim_offsets", true},
@@ -36,9 +36,9 @@ Json byte_level(bool add_prefix_space) {
 }
 
 // `texts[id]` as the file writes it. A text that comes twice keeps its first id.
-Json vocabulary(const std::vector<std::string>& texts) {
-  Json vocab = Json::object();
-  auto& entries = vocab.get_ref<Json::object_t&>();
+OrderedJson vocabulary(const std::vector<std::string>& texts) {
+  OrderedJson vocab = OrderedJson::object();
+  auto& entries = vocab.get_ref<OrderedJson::object_t&>();
   std::unordered_map<std::string_view, std::size_t> seen;
   for (std::size_t id = 0; id < texts.size(); ++id) {
     if (seen.emplace(texts[id], id).second) {
@@ -48,8 +48,8 @@ Json vocabulary(const std::vector<std::string>& texts) {
   return vocab;
 }
 
-Json added_tokens(const std::vector<std::string>& special_tokens) {
-  Json added = Json::array();
+OrderedJson added_tokens(const std::vector<std::string>& special_tokens) {
+  OrderedJson added = OrderedJson::array();
   for (std::size_t id = 0; id < special_tokens.size(); ++id) {
     added.push_back({{"id", id},
                      {"content", special_tokens[id]},
@@ -76,32 +76,32 @@ Tokenizer Tokenizer::train(const std::vector<std::string>& texts, int vocab_size
     // Bytes are 0..255 to the trainer, results are numbered as ids.
     return tokens[static_cast<std::size_t>(symbol < 256 ? first_byte + symbol : symbol)];
   };
-  Json merges = Json::array();
+  OrderedJson merges = OrderedJson::array();
   for (const BpeMerge& merge :
        train_bpe(count_pieces(texts), vocab_size - first_merge, first_merge)) {
     merges.push_back({token(merge.left), token(merge.right)});
     tokens.push_back(token(merge.left) + token(merge.right));
   }
-  const Json document = {{"version", "1.0"},
-                         {"truncation", nullptr},
-                         {"padding", nullptr},
-                         {"added_tokens", added_tokens(special_tokens)},
-                         {"normalizer", nullptr},
-                         {"pre_tokenizer", byte_level(false)},
-                         {"post_processor", nullptr},
-                         {"decoder", byte_level(true)},
-                         {"model",
-                          {{"type", "BPE"},
-                           {"dropout", nullptr},
-                           {"unk_token", nullptr},
-                           {"continuing_subword_prefix", nullptr},
-                           {"end_of_word_suffix", nullptr},
-                           {"fuse_unk", false},
-                           {"byte_fallback", false},
-                           {"ignore_merges", false},
-                           {"vocab", vocabulary(tokens)},
-                           {"merges", merges}}}};
-  return from_json(document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n",
+  const OrderedJson document = {{"version", "1.0"},
+                                {"truncation", nullptr},
+                                {"padding", nullptr},
+                                {"added_tokens", added_tokens(special_tokens)},
+                                {"normalizer", nullptr},
+                                {"pre_tokenizer", byte_level_parts(false)},
+                                {"post_processor", nullptr},
+                                {"decoder", byte_level_parts(true)},
+                                {"model",
+                                 {{"type", "BPE"},
+                                  {"dropout", nullptr},
+                                  {"unk_token", nullptr},
+                                  {"continuing_subword_prefix", nullptr},
+                                  {"end_of_word_suffix", nullptr},
+                                  {"fuse_unk", false},
+                                  {"byte_fallback", false},
+                                  {"ignore_merges", false},
+                                  {"vocab", vocabulary(tokens)},
+                                  {"merges", merges}}}};
+  return from_json(document.dump(1, ' ', false, OrderedJson::error_handler_t::replace) + "\n",
                    "a trained tokenizer");
 }
 

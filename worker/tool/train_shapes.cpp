@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worker/tool/train_shapes.h"
+
+#include <algorithm>
+
+#include "configs/canonical.h"
+#include "configs/mesh_plan.h"
+#include "core/parallel.h"
+#include "worker/eval/evaluate.h"
+#include "worker/model_fit.h"
+#include "worker/prompt_text.h"
+
+namespace finescale {
+
+namespace {
+
+// Of the memory of all ranks: the rest is for the data and for what else runs.
+constexpr double kMeasuredMemoryPart = 0.7;
+
+planner::Workload workload_of(PlanInputs& inputs, const config::TrainSpec& spec,
+                              const TrainLoader& loader) {
+  planner::Workload w = workload(spec.train(), decoder_shape(inputs.architecture(spec.model())),
+                                 batch_shape(loader), static_cast<double>(loader.num_steps()));
+  w.keeps_base = w.method.changes_base() && !spec.model().has_fresh();
+  if (w.teacher && spec.has_teacher()) {
+    w.teacher = model_shape(decoder_shape(inputs.architecture(spec.teacher())));
+    w.keeps_teacher = true;
+  }
+  w.eval_tokens = std::max(w.eval_tokens, spec.train().eval_every() > 0 ? kEvaluationTokens : 0);
+  return w;
+}
+
+// All that a step's time depends on.
+std::string name_of(const config::ModelConfig& architecture, const config::TrainSpec& spec) {
+  const config::Train& t = spec.train();
+  return key_text(architecture) + key_text(t.method()) + key_text(t.objective()) +
+         key_text(spec.teacher()) + key_text(t.optimizer()) + key_text(t.batch()) +
+         std::to_string(t.micro_batch_tokens()) + key_text(spec.data()) +
+         std::to_string(t.precision());
+}
+
+}  // namespace
+
+const config::ModelSource& teacher_of(const config::TrainSpec& spec) {
+  return spec.has_teacher() ? spec.teacher() : spec.model();
+}
+
+planner::Workload make_workload(PlanInputs& inputs, const config::StageSpec& stage) {
+  const config::TrainSpec& spec = stage.train();
+  const config::ModelConfig& model = inputs.architecture(spec.model());
+  check_mesh(decoder_shape(model), stage.mesh());
+  check_model_fits(model, inputs.tokenizer(spec.tokenizer()), spec.rules());
+  check_virtual_tokens(spec.train().method(), model, spec.rules());
+  if (spec.has_teacher()) {
+    const config::ModelConfig& teacher = inputs.architecture(spec.teacher());
+    check_mesh(decoder_shape(teacher), stage.mesh());
+    check_teacher_fits(teacher, model, spec.rules());
+  }
+  return workload_of(inputs, spec,
+                     TrainLoader(inputs.dataset(spec.data(), spec.rules(), spec.tokenizer()),
+                                 spec.train(), spec.seed()));
+}
+
+// For GPUs, and where a rank's memory is short, the planner's figures must do.
+bool TrainShapes::can_measure(const planner::Workload& work) const {
+  if (mesh_.machine.has_device()) {
+    return false;
+  }
+  const double one = planner::peak_memory(work, {}, mesh_.machine).total();
+  return one <= kMeasuredMemoryPart * mesh_.machine.memory_per_rank * ranks_;
+}
+
+TrainShape& TrainShapes::of(const config::TrainSpec& spec, const TrainLoader& loader) {
+  const config::ModelConfig& model = inputs_.architecture(spec.model());
+  const auto [place, is_new] = shapes_.try_emplace(name_of(model, spec), model);
+  TrainShape& shape = place->second;
+  if (!is_new) {
+    return shape;
+  }
+  const planner::Workload w = workload_of(inputs_, spec, loader);
+  shape.memory_bytes = static_cast<std::int64_t>(
+      planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());
+  const double one_rank = planner::step_time(w, {}, mesh_.machine).total();
+  const double speed =
+      planner::step_time(w, mesh_plan(mesh_.mesh), mesh_.machine).total() / one_rank;
+  shape.trains_base = w.method.changes_base();
+  shape.trainable = w.method.trained(w.model);
+  shape.written = shape.trains_base ? w.model.parameters() : shape.trainable;
+  if (can_measure(w)) {
+    measure(spec, loader, shape);
+  } else {
+    shape.seconds_per_token = shape.seconds_per_token_alone = one_rank / w.batch.tokens;
+    shape.eval_seconds_per_token = shape.seconds_per_token / 3;
+  }
+  shape.seconds_per_token *= speed;
+  shape.seconds_per_token_alone *= speed;
+  shape.eval_seconds_per_token *= speed;
+  return shape;
+}
+
+void TrainShapes::measure(const config::TrainSpec& spec, const TrainLoader& loader,
+                          TrainShape& shape) {
+  shape.steps = std::make_unique<MeasuredSteps>(
+      inputs_.architecture(spec.model()),
+      with_prompt_ids(spec.train(), inputs_.tokenizer(spec.tokenizer())), loader,
+      inputs_.architecture(teacher_of(spec)));
+  shape.seconds_per_token_alone = shape.seconds_per_token = shape.steps->seconds_per_token();
+  if (threads_.alone != threads_.own) {
+    set_num_threads(threads_.alone);
+    shape.seconds_per_token_alone = shape.steps->seconds_per_token();
+    set_num_threads(threads_.own);
+  }
+  shape.eval_seconds_per_token = shape.steps->eval_seconds_per_token();
+}
+
+const TrainShape* TrainShapes::behind(const config::ModelSource& model) {
+  const config::StageSpec* maker = inputs_.find(model.artifact());
+  if (maker == nullptr) {
+    return nullptr;
+  }
+  if (maker->has_transform()) {
+    return behind(maker->transform().models(0));
+  }
+  const config::TrainSpec& spec = maker->train();
+  const Dataset& pool = inputs_.dataset(spec.data(), spec.rules(), spec.tokenizer());
+  return &of(spec, TrainLoader(pool, spec.train(), spec.seed()));
+}
+
+}  // namespace finescale
