@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "comm/together.h"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
@@ -14,6 +15,8 @@ void run_together(Group& group, const std::function<void()>& body) {
     body();
   } catch (const Error& error) {
     mine = error;
+  } catch (const std::filesystem::filesystem_error& error) {  // as what core/files.h throws
+    mine = Error(ErrorKind::kIo, error.code().message(), error.path1().string());
   } catch (const std::exception& error) {
     mine = Error(ErrorKind::kInternal, error.what());
   }

@@ -2,6 +2,7 @@
 #include "comm/local/local_group.h"
 
 #include <array>
+#include <filesystem>
 #include <functional>
 #include <vector>
 
@@ -200,6 +201,17 @@ TEST(RunTogether, ThrowsTheErrorOfTheLowestRankEverywhere) {
     run_together(group, [&] { ++calls; });
     EXPECT_EQ(calls, 1);
   });
+}
+
+TEST(RunTogether, AMissingDirectoryIsAnErrorOfInputAndOutput) {  // which is tried again
+  const auto group = make_single_group();
+  try {
+    run_together(*group, [] { (void)std::filesystem::file_size("/not/there"); });
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    EXPECT_EQ(error.where(), "/not/there");
+  }
 }
 
 TEST(SingleGroup, BehavesLikeAGroupOfOne) {
