@@ -25,10 +25,19 @@ function(finescale_knows_source_dir)
   set_source_files_properties(${ARGV} PROPERTIES COMPILE_DEFINITIONS FINESCALE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
 endfunction()
 
+# Most of what compiling a source costs are its headers, which sources that are compiled together read once. Not for
+# kernels, which are compiled for each instruction set, nor where the headers are light.
+function(finescale_unity name)
+  if(FINESCALE_UNITY AND NOT name MATCHES "_(core|comm|kernels|sharding|planner)$")
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 function(finescale_library name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS;PRIVATE_LIBS" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC finescale_flags ${ARG_LIBS} PRIVATE ${ARG_PRIVATE_LIBS})
+  finescale_unity(${name})
 endfunction()
 
 # finescale_proto(NAME PROTOS... [GRPC] [LIBS...]): generates into build/generated, includes by full path from the root.
@@ -73,6 +82,9 @@ function(finescale_test name)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE finescale_flags ${ARG_LIBS} GTest::gtest_main GTest::gmock)
+  if(ARG_LABEL MATCHES "^unit")
+    finescale_unity(${name})
+  endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${ARG_LABEL}" TIMEOUT ${ARG_TIMEOUT} ENVIRONMENT "GOMP_SPINCOUNT=1000;${ARG_ENVIRONMENT}")
 endfunction()

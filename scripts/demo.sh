@@ -21,7 +21,9 @@ scripts/setup.sh --demo
 setup_done=$(now)
 
 echo "== build"
-cmake --preset release -Wno-dev >/dev/null
+unity=  # a build folder that is there stays as it was configured
+[ -e build/CMakeCache.txt ] || unity=-DFINESCALE_UNITY=ON
+cmake --preset release $unity -Wno-dev >/dev/null
 cmake --build --preset release --target finescale finescale-worker -j "$(nproc)" | tail -1
 build_done=$(now)
 

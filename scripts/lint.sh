@@ -25,5 +25,12 @@ else
 fi
 if [ ${#tidy[@]} -gt 0 ]; then
   [ -f build/compile_commands.json ] || { echo "lint.sh: configure first: cmake --preset release" >&2; exit 3; }
-  printf '%s\n' "${tidy[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy -p build --quiet 2>/dev/null
+  commands=build
+  if grep -q '^FINESCALE_UNITY:BOOL=ON' build/CMakeCache.txt; then  # then no source has a command of its own
+    commands=build/lint
+    mkdir -p $commands
+    ln -sfn ../generated $commands/generated
+    cmake --preset release -B $commands -DFINESCALE_UNITY=OFF -Wno-dev >/dev/null
+  fi
+  printf '%s\n' "${tidy[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy -p $commands --quiet 2>/dev/null
 fi

@@ -61,7 +61,9 @@ step "setup" scripts/setup.sh --dev --demo $([ $full = 1 ] && echo --slurm) || e
 export CTEST_OUTPUT_ON_FAILURE=1
 archs=80
 [ $full = 1 ] && archs="80;90;100;120"
-step "configure" cmake --preset release -DFINESCALE_CUDA_ARCHS="$archs" -Wno-dev
+unity=  # a build folder that is there stays as it was configured
+[ -e build/CMakeCache.txt ] || unity=-DFINESCALE_UNITY=ON
+step "configure" cmake --preset release $unity -DFINESCALE_CUDA_ARCHS="$archs" -Wno-dev
 step "build" cmake --build --preset release -j "$jobs"
 if [ ${#failed[@]} -gt 0 ]; then
   echo "test.sh: the build failed"
