@@ -29,7 +29,6 @@ namespace finescale {
 namespace {
 
 constexpr double kStopSeconds = 60;  // gangs may take this long to save before they are left alone
-constexpr int kLaunchFailures = 3;   // in a row: the launcher is broken
 
 class ServerAnswers : public AnswerSink {
  public:
@@ -116,7 +115,7 @@ class CampaignLoop {
     if (core_.is_over()) {
       return book_.any_failed(reactor_) ? 1 : 0;
     }
-    if (!reactor_.any_gang() && reactor_.gang_failures() >= kLaunchFailures) {
+    if (reactor_.launcher_is_broken()) {
       throw Error(ErrorKind::kLaunch, "three gangs in a row ended before their first call",
                   book_.directory() + "/logs",
                   "read logs/gang-*.log; finescale doctor checks mpirun");

@@ -102,6 +102,15 @@ bool CampaignActions::flush() {
 
 void CampaignActions::answer_when_stored(std::uint64_t request, RpcReply reply,
                                          std::vector<std::string> ordered) {
+  if (request == joined_ && std::holds_alternative<proto::CommitReply>(reply)) {
+    commit_reply_ = std::move(std::get<proto::CommitReply>(reply));
+    return;
+  }
+  if (request == joined_) {
+    joined_ = 0;
+    *commit_reply_.mutable_next() = std::move(std::get<proto::NextReply>(reply));
+    reply = std::move(commit_reply_);
+  }
   when_stored([this, request, reply = std::move(reply), keys = std::move(ordered)]() mutable {
     name_older_attempts(keys, reply);
     parts_.answers.answer(request, std::move(reply));
@@ -111,8 +120,12 @@ void CampaignActions::answer_when_stored(std::uint64_t request, RpcReply reply,
 // As they are when the order goes out: a full disk may have held it up, and gangs that were given
 // up save meanwhile.
 void CampaignActions::name_older_attempts(const std::vector<std::string>& keys, RpcReply& reply) {
+  if (keys.empty()) {
+    return;
+  }
+  auto* commit = std::get_if<proto::CommitReply>(&reply);
+  auto& whole = commit != nullptr ? *commit->mutable_next() : std::get<proto::NextReply>(reply);
   for (std::size_t i = 0; i < keys.size(); ++i) {
-    auto& whole = std::get<proto::NextReply>(reply);
     proto::NextReply& order = i == 0 ? whole : *whole.mutable_more(static_cast<int>(i) - 1);
     for (std::string& place : parts_.artifacts.older_attempts(keys[i], order.epoch())) {
       order.add_resume_dirs(std::move(place));

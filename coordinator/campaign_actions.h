@@ -52,6 +52,9 @@ class CampaignActions {
   explicit CampaignActions(const CampaignParts& parts) : parts_(parts) {}
 
   void carry_out(const Outbox& outbox);
+  // This call commits and asks for the next order: what is said to the first is kept, and goes out
+  // with what is said to the second, before any other call is handled.
+  void join_answers(std::uint64_t request) { joined_ = request; }
   // Writes the group, then does what waited for it. False: it is not on disk yet; try again.
   [[nodiscard]] bool flush();
   // A change may rest in the group although nobody waits for it.
@@ -83,7 +86,9 @@ class CampaignActions {
   CampaignParts parts_;
   std::vector<std::function<void()>> waiting_;
   std::vector<const StageEntry*> doomed_;  // failed by their inputs in this outbox
-  bool is_stuck_ = false;                  // the last flush failed
+  std::uint64_t joined_ = 0;  // the call whose commit_reply_ waits for an order; 0: none
+  proto::CommitReply commit_reply_;
+  bool is_stuck_ = false;  // the last flush failed
 };
 
 }  // namespace finescale

@@ -54,9 +54,7 @@ void CampaignCore::handle(const RpcRequest& request) {
                  [&](const proto::HeartbeatRequest& m) {
                    actions_.carry_out(reactor.on_heartbeat(request.id, m, now));
                  },
-                 [&](const proto::CommitRequest& m) {
-                   actions_.carry_out(reactor.on_commit(request.id, m, now));
-                 },
+                 [&](const proto::CommitRequest& m) { commit(request.id, m, now); },
                  [&](const proto::FailRequest& m) {
                    proto::FailRequest heard = m;
                    if (m.kind() != error_kind_name(ErrorKind::kComm) &&
@@ -70,6 +68,19 @@ void CampaignCore::handle(const RpcRequest& request) {
                  },
              },
              request.message);
+}
+
+// With a question for the next order both are one answer, behind one transaction.
+void CampaignCore::commit(std::uint64_t request, const proto::CommitRequest& message, double now) {
+  if (!message.has_next()) {
+    return actions_.carry_out(parts_.reactor.on_commit(request, message, now));
+  }
+  actions_.join_answers(request);
+  actions_.carry_out(parts_.reactor.on_commit(request, message, now));
+  proto::NextRequest next = message.next();
+  *next.mutable_caller() = message.caller();
+  decide();
+  actions_.carry_out(parts_.reactor.on_next_at_once(request, next, now));
 }
 
 void CampaignCore::gang_ended(const GangExit& exit) {

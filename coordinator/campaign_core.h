@@ -33,6 +33,7 @@ class CampaignCore {
 
  private:
   void adopt_gangs();
+  void commit(std::uint64_t request, const proto::CommitRequest& message, double now);
   // What the results so far decide; the plan grows by it.
   void decide();
   void decide_tuning();

@@ -39,6 +39,10 @@ void Reactor::adopt_gang(std::int64_t id, double now) {
   }
 }
 
+bool Reactor::launcher_is_broken() const {
+  return !any_gang() && launch_failures_ >= kMaxLaunchFailures;
+}
+
 bool Reactor::any_future_work() const {
   return stages_.count(StageState::kPending) > 0 || stages_.count(StageState::kRunning) > 0;
 }
@@ -156,7 +160,7 @@ void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Out
   launch_failures_ +=
       static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless);
   gangs_.set_state(gang, GangState::kLost);
-  (void)gangs_.stop_waiting(gang);
+  stop_waiting(gang, proto::NextReply::EXIT, out);
   end_leases(gang, why, now, out, {}, is_blameless);
 }
 

@@ -42,6 +42,9 @@ class Reactor {
                                    double now);
   [[nodiscard]] Outbox on_next(std::uint64_t request, const proto::NextRequest& message,
                                double now);
+  // Of a call that has committed, and is not held back: WAIT when nothing is ready.
+  [[nodiscard]] Outbox on_next_at_once(std::uint64_t request, const proto::NextRequest& message,
+                                       double now);
   [[nodiscard]] Outbox on_heartbeat(std::uint64_t request, const proto::HeartbeatRequest& message,
                                     double now);
   [[nodiscard]] Outbox on_commit(std::uint64_t request, const proto::CommitRequest& message,
@@ -80,6 +83,8 @@ class Reactor {
     stages_.watch(std::move(watcher));
   }
   [[nodiscard]] int gang_failures() const noexcept { return launch_failures_; }
+  // Gangs in a row ended before their first call, none is left and none will be launched.
+  [[nodiscard]] bool launcher_is_broken() const;
 
  private:
   [[nodiscard]] bool any_future_work() const;  // a stage pending or running
@@ -106,6 +111,7 @@ class Reactor {
   // Leases that the gang says it holds, and does.
   [[nodiscard]] std::vector<StageEntry*> held_by(const GangEntry& gang,
                                                  const proto::RegisterRequest& message);
+  void stop_waiting(GangEntry& gang, proto::NextReply::Order order, Outbox& out);
   void serve_waiting(double now, Outbox& out);
   void serve(GangEntry& gang, double now, Outbox& out);
   [[nodiscard]] CommitPart judge(proto::CommitRequest commit, const GangEntry* gang, Outbox& out);

@@ -39,6 +39,7 @@ Outbox Reactor::on_register(std::uint64_t request, const proto::RegisterRequest&
   gang->last_seen = now;
   gang->idle_since = now;
   gang->is_queued = false;
+  stop_waiting(*gang, proto::NextReply::WAIT, out);  // it has given up that call
   gang->host = message.host();
   gang->ranks = message.ranks();
   answer.set_accepted(true);
@@ -93,10 +94,29 @@ Outbox Reactor::on_next(std::uint64_t request, const proto::NextRequest& message
     gang->idle_since = now;
   }
   gangs_.set_state(*gang, GangState::kIdle);
+  stop_waiting(*gang, proto::NextReply::WAIT, out);
   gangs_.wait(*gang, request, now);
   gang->most = message.most();
   serve_waiting(now, out);
   return out;
+}
+
+Outbox Reactor::on_next_at_once(std::uint64_t request, const proto::NextRequest& message,
+                                double now) {
+  Outbox out = on_next(request, message, now);
+  if (GangEntry* gang = known(message.caller()); gang != nullptr && gang->waiting == request) {
+    stop_waiting(*gang, proto::NextReply::WAIT, out);
+  }
+  return out;
+}
+
+// No call stays open for ever.
+void Reactor::stop_waiting(GangEntry& gang, proto::NextReply::Order order, Outbox& out) {
+  if (gang.waiting != 0) {
+    proto::NextReply message;
+    message.set_order(order);
+    reply(out, gangs_.stop_waiting(gang), message);
+  }
 }
 
 void Reactor::serve_waiting(double now, Outbox& out) {
@@ -110,20 +130,15 @@ void Reactor::serve_waiting(double now, Outbox& out) {
 }
 
 void Reactor::serve(GangEntry& gang, double now, Outbox& out) {
-  const auto answer = [&](proto::NextReply::Order order) {
-    proto::NextReply message;
-    message.set_order(order);
-    reply(out, gangs_.stop_waiting(gang), message);
-  };
   if (stopping_ || !any_future_work()) {
-    return answer(proto::NextReply::EXIT);
+    return stop_waiting(gang, proto::NextReply::EXIT, out);
   }
   if (StageEntry* stage = stages_.best_ready(gang.key, now); stage != nullptr) {
     out.push_back(orders_.make(gang, *stage, now));
   } else if (now - gang.idle_since > options_.idle_timeout) {
-    answer(proto::NextReply::EXIT);
+    stop_waiting(gang, proto::NextReply::EXIT, out);
   } else if (now - gang.waiting_since > kHoldSeconds) {
-    answer(proto::NextReply::WAIT);
+    stop_waiting(gang, proto::NextReply::WAIT, out);
   }
 }
 

@@ -16,6 +16,7 @@ Outbox Reactor::on_commit(std::uint64_t request, const proto::CommitRequest& mes
   Publish publish{request, message.caller().gang(), {}};
   publish.parts.push_back(judge(message, gang, out));
   publish.parts.front().commit.clear_more();
+  publish.parts.front().commit.clear_next();
   for (const proto::CommitRequest& part : message.more()) {
     publish.parts.push_back(judge(part, gang, out));
   }

@@ -8,11 +8,13 @@
 #include "comm/rpc/address.h"
 #include "comm/rpc/endpoint.h"
 #include "comm/rpc/peer_messages.h"
+#include "core/clock.h"
 #include "core/crash_point.h"
 #include "core/device.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/host_name.h"
+#include "core/stopwatch.h"
 
 namespace finescale {
 
@@ -24,14 +26,8 @@ constexpr double kCommitSeconds = 120;
 constexpr double kSayAgainSeconds = 20;  // while no coordinator is found
 constexpr std::size_t kMaxFailureBytes = 32768;
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
 double clock_seconds() {
-  return std::chrono::duration<double>(Clock::now().time_since_epoch()).count();
+  return SystemClock().now();
 }
 
 }  // namespace
@@ -115,11 +111,11 @@ std::string Leader::enroll_once() {
 }
 
 bool Leader::reconnect() {
-  const Clock::time_point begin = Clock::now();
+  const Stopwatch watch;
   std::string said;
   double said_at = 0;
   while (!try_enroll()) {
-    const double elapsed = seconds_since(begin);
+    const double elapsed = watch.seconds();
     const std::string trouble = [this] {
       const std::scoped_lock lock(mutex_);
       return trouble_;
@@ -175,24 +171,31 @@ proto::NextReply Leader::next() {
       return std::move(*stage);
     }
   }
-  commit_finished();
   proto::NextReply reply;
-  const bool answered = word_ != Word::kOrphaned && persistently([&] {
-                          proto::NextRequest request;
-                          request.set_most(OrderInHand::kMost);
-                          {
-                            const std::scoped_lock lock(mutex_);
-                            *request.mutable_caller() = caller();
-                            request.mutable_caller()->set_number(++number_);
-                          }
-                          reply = client()->next(request, kCallSeconds);
-                        });
-  if (!answered) {
+  if (word_ == Word::kOrphaned || !persistently([&] { reply = ask(); })) {
     reply.set_order(proto::NextReply::EXIT);
     word_ = Word::kOrphaned;
   }
   const std::scoped_lock lock(mutex_);
   return order_.accept(std::move(reply), clock_seconds());
+}
+
+// For the next order. What is finished goes with the question, so that the coordinator has one call
+// and one transaction for both.
+proto::NextReply Leader::ask() {
+  const std::scoped_lock one_at_a_time(committing_);
+  const std::vector<proto::CommitRequest> parts = flushed_parts();
+  if (!parts.empty()) {
+    return commit_parts(*client(), parts, true);
+  }
+  proto::NextRequest request;
+  request.set_most(OrderInHand::kMost);
+  {
+    const std::scoped_lock lock(mutex_);
+    *request.mutable_caller() = caller();
+    request.mutable_caller()->set_number(++number_);
+  }
+  return client()->next(request, kCallSeconds);
 }
 
 void Leader::begin_stage(const std::string& key, std::int64_t epoch) {
@@ -234,19 +237,12 @@ void Leader::commit(const std::string& attempt_dir, const std::string& manifest_
   part.mutable_result()->clear_steps();
   part.mutable_result()->clear_samples();
   part.mutable_result()->clear_memory();
-  bool is_group = false;
-  {
-    const std::scoped_lock lock(mutex_);
-    part.set_key(key_);
-    part.set_epoch(epoch_);
-    order_.finish(std::move(part));
-    is_group = order_.is_group();
-    if (result.outcome() == proto::StageResult::STOPPED) {
-      order_.give_back();
-    }
-  }
-  if (!is_group) {
-    commit_finished();
+  const std::scoped_lock lock(mutex_);
+  part.set_key(key_);
+  part.set_epoch(epoch_);
+  order_.finish(std::move(part));
+  if (result.outcome() == proto::StageResult::STOPPED) {
+    order_.give_back();
   }
 }
 
@@ -272,25 +268,45 @@ std::vector<proto::CommitRequest> Leader::flushed_parts() {
     sync_file_system(options_.campaign);
     return parts;
   } catch (const Error& error) {
-    logger_.error("{}", describe(error));
-    for (const proto::CommitRequest& part : parts) {
-      report_failure(part.key(), part.epoch(), std::string(error_kind_name(error.kind())),
-                     error.what());
-    }
-    const std::scoped_lock lock(mutex_);
-    order_.drop_finished(parts.size());
+    fail_parts(parts, error);
     return {};
   }
 }
 
-void Leader::commit_parts(CoordinatorClient& client,
-                          const std::vector<proto::CommitRequest>& parts) {
+void Leader::fail_parts(const std::vector<proto::CommitRequest>& parts, const Error& error) {
+  logger_.error("{}", describe(error));
+  for (const proto::CommitRequest& part : parts) {
+    report_failure(part.key(), part.epoch(), std::string(error_kind_name(error.kind())),
+                   error.what());
+  }
+  const std::scoped_lock lock(mutex_);
+  order_.drop_finished(parts.size());
+}
+
+// They are answered then; what comes next, or WAIT.
+proto::NextReply Leader::commit_parts(CoordinatorClient& client,
+                                      const std::vector<proto::CommitRequest>& parts, bool asks) {
   proto::CommitRequest request = joined(parts);
   {
     const std::scoped_lock lock(mutex_);
     *request.mutable_caller() = caller();
+    if (asks) {
+      request.mutable_caller()->set_number(++number_);
+      request.mutable_next()->set_most(OrderInHand::kMost);
+    }
   }
-  const proto::CommitReply reply = client.commit(request, kCommitSeconds);
+  crash_point("worker.before_commit_request");
+  proto::CommitReply reply;
+  try {
+    reply = client.commit(request, kCommitSeconds);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) {
+      throw;
+    }
+    reply.mutable_next()->set_order(proto::NextReply::WAIT);
+    fail_parts(parts, error);
+    return std::move(*reply.mutable_next());
+  }
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const bool is_first = i == 0;
     const int at = static_cast<int>(i) - 1;
@@ -300,23 +316,21 @@ void Leader::commit_parts(CoordinatorClient& client,
                    (is_first ? reply : reply.more(at)).why());
     }
   }
+  crash_point("worker.after_commit_reply");
+  const std::scoped_lock lock(mutex_);
+  order_.drop_finished(parts.size());
+  if (!reply.has_next()) {
+    reply.mutable_next()->set_order(proto::NextReply::WAIT);
+  }
+  return std::move(*reply.mutable_next());
 }
 
 void Leader::commit_finished() {
   const std::scoped_lock one_at_a_time(committing_);
   const std::vector<proto::CommitRequest> parts = flushed_parts();
-  if (parts.empty()) {
-    return;
-  }
-  crash_point("worker.before_commit_request");
-  if (!persistently([&] { commit_parts(*client(), parts); })) {
+  if (!parts.empty() && !persistently([&] { (void)commit_parts(*client(), parts, false); })) {
     word_ = Word::kOrphaned;
   }
-  {
-    const std::scoped_lock lock(mutex_);
-    order_.drop_finished(parts.size());
-  }
-  crash_point("worker.after_commit_reply");
 }
 
 // A stage that was thought short is not: what waits behind it is for other gangs. Where nobody
@@ -335,9 +349,7 @@ void Leader::give_back_what_waits(CoordinatorClient& client) {
   }
   const std::vector<proto::CommitRequest> parts = flushed_parts();
   if (!parts.empty()) {
-    commit_parts(client, parts);
-    const std::scoped_lock lock(mutex_);
-    order_.drop_finished(parts.size());
+    (void)commit_parts(client, parts, false);
   }
 }
 
@@ -380,13 +392,14 @@ void Leader::obey(const proto::HeartbeatRequest& request, const proto::Heartbeat
   }
 }
 
+// With a stage, or with a commit that a coordinator which was stopped may leave without an answer.
 bool Leader::is_working() {
   const std::scoped_lock lock(mutex_);
-  return !key_.empty();
+  return !key_.empty() || !order_.finished().empty();
 }
 
 void Leader::beat(const std::stop_token& stop) {
-  Clock::time_point last_answer = Clock::now();
+  Stopwatch last_answer;
   while (!stop.stop_requested()) {
     proto::HeartbeatRequest request;
     CoordinatorAddress address;
@@ -407,13 +420,13 @@ void Leader::beat(const std::stop_token& stop) {
     try {
       CoordinatorClient client(address);
       obey(request, client.heartbeat(request, kCallSeconds));
-      last_answer = Clock::now();
+      last_answer.restart();
       give_back_what_waits(client);
     } catch (const Error&) {
-      // While a stage runs, this thread looks for the next coordinator; else the main thread does.
+      // While the main thread works, this one looks for the next coordinator.
       if (is_working() && try_enroll()) {
-        last_answer = Clock::now();
-      } else if (seconds_since(last_answer) > options_.orphan_timeout) {
+        last_answer.restart();
+      } else if (last_answer.seconds() > options_.orphan_timeout) {
         word_ = Word::kOrphaned;
       }
     }

@@ -42,7 +42,7 @@ class Leader {
   // Whether the artifacts of this order are flushed together, by the commit, and not by who writes
   // them.
   [[nodiscard]] bool commits_in_groups() const;
-  // At once, or with the others of its order: the next call of next() or commit_finished().
+  // With the question for the next order, next(), or when this one ends: end_order().
   void commit(const std::string& attempt_dir, const std::string& manifest_hash,
               const proto::StageResult& result);
   // What is finished, and back what is not begun: before the gang ends.
@@ -62,8 +62,12 @@ class Leader {
   template <class Call>
   bool persistently(const Call& call);
   void commit_finished();
+  [[nodiscard]] proto::NextReply ask();
   [[nodiscard]] std::vector<proto::CommitRequest> flushed_parts();
-  void commit_parts(CoordinatorClient& client, const std::vector<proto::CommitRequest>& parts);
+  [[nodiscard]] proto::NextReply commit_parts(CoordinatorClient& client,
+                                              const std::vector<proto::CommitRequest>& parts,
+                                              bool asks);
+  void fail_parts(const std::vector<proto::CommitRequest>& parts, const Error& error);
   void give_back_what_waits(CoordinatorClient& client);
   void report_failure(const std::string& key, std::int64_t epoch, const std::string& kind,
                       const std::string& message);

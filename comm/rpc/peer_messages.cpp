@@ -128,10 +128,12 @@ std::string message_fault(const proto::CommitRequest& message) {
   Check check;
   check.caller(message.caller());
   check.commit(message);
+  check.at_most("next.most", message.next().most(), kMaxStages);
   check.at_most("more", message.more_size(), kMaxStages);
   for (const proto::CommitRequest& part : message.more()) {
     check.commit(part);
     check.at_most("more.more", part.more_size(), 0);
+    check.at_most("more.next", static_cast<std::int64_t>(part.has_next()), 0);
   }
   return check.fault();
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -20,16 +19,11 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/log.h"
+#include "core/stopwatch.h"
 
 namespace finescale {
 
 namespace {
-
-using WallClock = std::chrono::steady_clock;
-
-double seconds_since(WallClock::time_point begin) {
-  return std::chrono::duration<double>(WallClock::now() - begin).count();
-}
 
 // Thrown by a crash point: the simulated coordinator is no more.
 struct Died {};
@@ -37,7 +31,6 @@ struct Died {};
 constexpr double kTickSeconds = 1;        // a real coordinator ticks oftener; nothing depends on it
 constexpr double kSecondsToRestart = 15;  // until somebody starts another coordinator, at most
 constexpr double kStandstill = 200;  // times the longest chain and the timeout, with nothing done
-constexpr int kLaunchFailures = 3;   // in a row: `run` gives up too
 // While a group is written further calls come in, and make up the next.
 constexpr double kGroupSeconds = 0.0002;
 constexpr double kLongestGroup = 0.005;
@@ -66,17 +59,17 @@ class Simulation {
         }) {}
 
   SimulationReport run() {
-    const WallClock::time_point begin = WallClock::now();
+    const Stopwatch watch;
     while (!try_to_start()) {
       clock_.set(restart_at_);
     }
-    report_.plan_seconds = seconds_since(begin);
-    const WallClock::time_point started = WallClock::now();
+    report_.plan_seconds = watch.seconds();
+    const Stopwatch run_watch;
     cluster_.wake_at(kTickSeconds);
     while (!is_over()) {
       step();
     }
-    report_.simulate_seconds = seconds_since(started);
+    report_.simulate_seconds = run_watch.seconds();
     finish();
     return report_;
   }
@@ -244,7 +237,7 @@ class Simulation {
   }
 
   void coordinate(const std::optional<RpcRequest>& call, bool tick) {
-    const WallClock::time_point begin = WallClock::now();
+    const Stopwatch watch;
     CampaignCore& core = *coordinator_->core;
     if (call) {
       core.handle(*call);
@@ -264,11 +257,10 @@ class Simulation {
       (void)core.flush();
       flushed_at_ = clock_.true_now();
     }
-    const Reactor& reactor = *coordinator_->reactor;
-    if (!reactor.any_gang() && reactor.gang_failures() >= kLaunchFailures) {
+    if (coordinator_->reactor->launcher_is_broken()) {
       return died();  // somebody looks at the launcher and runs it again
     }
-    busy_seconds_ += seconds_since(begin);
+    busy_seconds_ += watch.seconds();
   }
 
   [[nodiscard]] bool is_over() const {

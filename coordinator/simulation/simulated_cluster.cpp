@@ -359,6 +359,7 @@ void SimulatedCluster::commit(Gang& gang) {
   for (std::size_t i = 1; i < parts.size(); ++i) {
     *request.add_more() = part(parts[i]);
   }
+  request.mutable_next()->set_most(kMostStages);
   send(gang, std::move(request), kCommitSeconds);
 }
 
@@ -374,7 +375,7 @@ void SimulatedCluster::committed(Gang& gang, const proto::CommitReply& reply) {
     ++at;
   }
   drop_stage(gang, !reply.accepted() && !gang.key.empty());
-  go_on(gang);
+  on_order(gang, reply.next());
 }
 
 void SimulatedCluster::drop_stage(Gang& gang, bool is_lost) {

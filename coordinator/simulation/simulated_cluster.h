@@ -179,6 +179,7 @@ class SimulatedCluster : public Launcher, public AnswerSink {
   void fail(Gang& gang);
   [[nodiscard]] bool meets(Fault fault, const Gang& gang);
   void judge(const Call& call, const RpcReply& reply);
+  void judge_order(const proto::NextReply& order);
   void judge_unheard(std::uint64_t request, const RpcReply& reply);
   void judge_registration(const Call& call, const proto::RegisterReply& reply);
   void arrive(Event& event, std::optional<RpcRequest>& call);

@@ -38,8 +38,10 @@ bool refuses(const RpcReply& reply) {
             return m.action() == proto::HeartbeatReply::ABANDON;
           },
           [](const proto::CommitReply& m) {
-            return !m.accepted() && std::none_of(m.more().begin(), m.more().end(),
-                                                 [](const auto& part) { return part.accepted(); });
+            const bool orders = m.has_next() && m.next().order() != proto::NextReply::EXIT;
+            return !orders && !m.accepted() &&
+                   std::none_of(m.more().begin(), m.more().end(),
+                                [](const auto& part) { return part.accepted(); });
           },
           [](const auto&) { return true; },
       },
@@ -107,14 +109,7 @@ bool SimulatedCluster::meets(Fault fault, const Gang& gang) {
 void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
   std::visit(Overloaded{
                  [&](const proto::RegisterReply& m) { judge_registration(call, m); },
-                 [&](const proto::NextReply& m) {
-                   if (m.order() == proto::NextReply::RUN) {
-                     referee_.ordered(stage_of_attempt(m.attempt_dir()), m);
-                     for (const proto::NextReply& more : m.more()) {
-                       referee_.ordered(stage_of_attempt(more.attempt_dir()), more);
-                     }
-                   }
-                 },
+                 [&](const proto::NextReply& m) { judge_order(m); },
                  [&](const proto::HeartbeatReply& m) {
                    if (m.action() == proto::HeartbeatReply::GO_ON && !call.key.empty()) {
                      referee_.went_on(call.key, call.was_over);
@@ -128,17 +123,31 @@ void SimulatedCluster::judge(const Call& call, const RpcReply& reply) {
                        referee_.accepted(call.commits[i]);
                      }
                    }
+                   if (m.has_next()) {
+                     judge_order(m.next());
+                   }
                  },
                  [](const auto&) {},
              },
              reply);
 }
 
+void SimulatedCluster::judge_order(const proto::NextReply& order) {
+  if (order.order() != proto::NextReply::RUN) {
+    return;
+  }
+  referee_.ordered(stage_of_attempt(order.attempt_dir()), order);
+  for (const proto::NextReply& more : order.more()) {
+    referee_.ordered(stage_of_attempt(more.attempt_dir()), more);
+  }
+}
+
 // Nobody hears this answer, but it must be right: what it grants is granted.
 void SimulatedCluster::judge_unheard(std::uint64_t request, const RpcReply& reply) {
   const auto call = repeated_.extract(request);
-  if (std::holds_alternative<proto::NextReply>(reply)) {
-    judge({}, reply);
+  if (std::holds_alternative<proto::NextReply>(reply) ||
+      std::holds_alternative<proto::CommitReply>(reply)) {
+    judge({}, reply);  // as an order
   } else if (std::holds_alternative<proto::HeartbeatReply>(reply) && !call.empty()) {
     judge(call.mapped(), reply);
   }

@@ -18,6 +18,7 @@ has_artifacts() { [ "$(ls "$1/artifacts" 2>/dev/null | wc -l)" -ge "$2" ]; }
 has_ended() { ! kill -0 "$1" 2>/dev/null; }
 # What others can see of a campaign; logs of gangs are everybody's.
 picture() { find "$1" -type f ! -path "$1/logs/*" -print0 | sort -z | xargs -0 sha256sum; }
+is_still() { local now && now=$(picture "$1") && sleep 0.7 && [ "$now" = "$(picture "$1")" ]; }
 right() {  # right NAME DIR
   cmp <("$finescale" results "$2" --json --canonical) plain.results || fail "$1: other results"
   "$finescale" audit "$2" >audit.log || { fail "$1: audit"; cat audit.log; }
@@ -44,6 +45,7 @@ for when in during after; do
   "$finescale" run sweep.yaml --set output="$out" >refused.log 2>&1
   code=$?
   { [ $code -eq 3 ] && grep -q "process $first " refused.log; } || { fail "a second one: exit code $code"; cat refused.log; }
+  until_true 30 "gangs wait for an answer" is_still "$out"  # what they write during the exchange would be lost
   cp -a "$out" copy && mv "$out" "$out.before" && mv copy "$out"
   (run "$out") >second.log 2>&1 &
   second=$!
