@@ -15,6 +15,7 @@
 
 #include "comm/proto/gang.pb.h"
 #include "comm/rpc/client.h"
+#include "core/error.h"
 #include "core/log.h"
 #include "worker/gang_loop.h"
 #include "worker/order_in_hand.h"

@@ -72,7 +72,8 @@ std::string pilot_script(const PilotJob& job, const config::Resources& resources
     script += line + "\n";
   }
   for (const auto& [name, value] : gang_settings()) {
-    script += "export " + name + "=\"${" + name + "-" + value + "}\"\n";
+    script.append("export ").append(name).append("=\"${").append(name);
+    script.append("-").append(value).append("}\"\n");
   }
   for (const auto& [name, value] : gang_requirements(job.launch)) {
     script += "export " + name + "=" + shell_word(value) + "\n";

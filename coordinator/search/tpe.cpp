@@ -5,6 +5,7 @@
 // twice.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "coordinator/search/kinds.h"
@@ -116,7 +117,7 @@ class Tpe : public Search {
     // The stream of a decision is its number: a continued search draws as an undisturbed one.
     Random random(static_cast<std::uint64_t>(config_.seed()), Purpose::kSearch, 1 + known.size());
     std::uint64_t best = first_unknown(known);
-    double best_ratio = -INFINITY;
+    double best_ratio = -std::numeric_limits<double>::infinity();
     for (int i = 0; i < config_.candidates(); ++i) {
       Indices values(space_.sizes.size());
       double ratio = 0;

@@ -15,6 +15,7 @@ enum class ExampleForm { kText, kPromptResponse, kMessages, kPreference };
 inline constexpr std::size_t kNumForms = 4;
 using FormCounts = std::array<std::int64_t, kNumForms>;  // examples of each
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a move of JSON checks itself and would throw
 struct RawExample {
   ExampleForm form = ExampleForm::kText;
   std::string prompt;

@@ -62,6 +62,7 @@ Dataset sequences(const nlohmann::json& request, int vocab) {
 
 // Weights before an update and the gradient of its mean loss, for other programs to check.
 void dump(const std::string& path, Group& group, TrainModel& model) {
+  FS_CHECK(group.size() == 1, "weights are dumped by one rank");
   std::vector<CheckpointTensor> tensors = model.base_for_writing();
   if (!model.method().changes_base()) {
     for (CheckpointTensor& tensor : model.share_for_writing(false, false)) {
@@ -183,7 +184,6 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
     measured.batches.push_back(sequences_of(batch));
     measured.norm = model.gradient_norm();
     if (step == request.value("dump_at", std::int64_t{0}) && request.contains("dump")) {
-      FS_CHECK(world.size() == 1, "weights are dumped by one rank");
       dump(request.at("dump"), world, model);
     }
     model.update(step + 1, train.learning_rate(), measured.norm);
