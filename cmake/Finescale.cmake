@@ -30,6 +30,8 @@ endfunction()
 function(finescale_unity name)
   if(FINESCALE_UNITY AND NOT name MATCHES "_(core|comm|kernels|sharding|planner)$")
     set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+    # A function that another file's of the same name has hidden.
+    target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror=unused-function>)
   endif()
 endfunction()
 
