@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a LoRA step takes of a full one beside what its FLOPs say, and a step in bf16 of one in f32, in turn on the same machine.
+"""What a LoRA step takes of a full one beside what its FLOPs say, a QLoRA step of a LoRA one, and a step in bf16 of one in f32, in turn on the same machine.
 
   scripts/bench_step_ratios.py [--presets tiny,small,medium] [--rounds 3] [--threads 2] [--isa avx2|avx512] [--build DIR]
 
@@ -21,6 +21,7 @@ TOKENS = {"tiny": 4096, "small": 4096, "medium": 1024, "smollm2-135m": 1024}
 STEPS = {"tiny": 40, "small": 10, "medium": 10, "smollm2-135m": 3}
 WARMUP = 2
 RANK = 8  # the default of `lora`, on every matrix
+METHODS = {"full": "full", "lora": "lora", "qlora": "{qlora: {rank: 8}}"}  # name: as a sweep file has it
 
 
 def sizes(preset):
@@ -49,7 +50,7 @@ def ragged(count):
 
 
 def step_ms(options, preset, method, precision, lengths, per_step):
-    request = dict(preset=preset, method=method, precision=precision, lengths=lengths, sequences_per_step=per_step,
+    request = dict(preset=preset, method=METHODS[method], precision=precision, lengths=lengths, sequences_per_step=per_step,
                    steps=STEPS[preset] + WARMUP, warmup=WARMUP, threads=options.threads)
     env = dict(os.environ, **({"FINESCALE_ISA": options.isa} if options.isa else {}))
     done = subprocess.run([os.path.join(options.build, "bin", "finescale-worker"), "tool", "step"], input=json.dumps(request),
@@ -68,9 +69,9 @@ def main():
     options = parser.parse_args()
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         multiplies_bf16 = "avx512_bf16" in file.read() and options.isa != "avx2"
-    variants = [(m, p) for p in (["f32", "bf16"] if multiplies_bf16 else ["f32"]) for m in ("full", "lora")]
-    print("| preset | full, f32 | LoRA / full | of FLOPs | LoRA / FLOPs | bf16 / f32, full | bf16 / f32, LoRA | MiB: full, LoRA; bf16 |")
-    print("|---|---|---|---|---|---|---|---|")
+    variants = [(m, p) for p in (["f32", "bf16"] if multiplies_bf16 else ["f32"]) for m in METHODS]
+    print("| preset | full, f32 | LoRA / full | of FLOPs | LoRA / FLOPs | QLoRA / LoRA | bf16 / f32, full | bf16 / f32, LoRA | MiB: full, LoRA, QLoRA; bf16 |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for preset in options.presets.split(","):
         per_step = TOKENS[preset] // 64
         lengths = ragged(per_step * (STEPS[preset] + WARMUP))
@@ -91,6 +92,7 @@ def main():
 
         full, lora = ("full", "f32"), ("lora", "f32")
         print(f"| {preset} | {statistics.median(times[full]):.1f} ms | {ratio(lora, full)} | {share:.3f} | {ratio(lora, full, 1 / share)} | "
+              f"{ratio(('qlora', 'f32'), lora)} | "
               f"{ratio(('full', 'bf16'), full)} | {ratio(('lora', 'bf16'), lora)} | "
               + "; ".join(", ".join(f"{memory[v]:.0f}" for v in variants if v[1] == p) for p in ("f32", "bf16")) + " |", flush=True)
 
