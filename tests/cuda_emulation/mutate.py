@@ -6,7 +6,7 @@
     mutate.py --list [--count 60] [--seed 1]      only prints what would be drawn
     mutate.py --check                             whether every entry of survivors.txt is still a bug that can be drawn
 
-Works on a copy of the tree in DIR, never on this one. Each bug is drawn by the seed: a barrier or a wait left out, a bound, an index,
+What they let through is looked at once more by the tests of single kernels under AddressSanitizer. Works on a copy of the tree in DIR, never on this one. Each bug is drawn by the seed: a barrier or a wait left out, a bound, an index,
 an operator, a transposition or a type changed. Of the copy only the tests that cover the file are built and run, until one fails; a
 bug that does not compile is replaced by the next one drawn. Verdicts are kept in DIR by what the tree holds, so an interrupted run
 goes on. Survivors that change nothing are listed with their reason in survivors.txt; ends with 1 when fewer than 95% of the others
@@ -39,6 +39,7 @@ COVERED_BY = [("*", [KERNELS, MACHINE, ACCESS, TRAINING]), ("kernels/cuda/*.cpp"
               ("comm/nccl/*", [NCCL, RANKS])]
 # A test that computes this many times as long as without a bug (and a minute) never ends; one that waits is ended by the emulator.
 PATIENCE = 6
+SANITIZED_COST = 4  # times the processor time, about
 # What is looked for on a line, what comes in its place, and what kind of bug that is.
 BUGS = [
     (r"^\s*__syncthreads\(\);", "", "barrier left out"),
@@ -171,11 +172,19 @@ class Copy:
         return content
 
     def configure(self):
-        command = ["cmake", "-S", ".", "-B", "build", "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DFINESCALE_CUDA=off", "-Wno-dev"]
-        return run(command, self.tree) == 0
+        plain = ["-DCMAKE_BUILD_TYPE=Release"]
+        sanitized = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DFINESCALE_SANITIZE=address,undefined"]
+        return all(run(["cmake", "-S", ".", "-B", build, "-G", "Ninja", *how, "-DFINESCALE_CUDA=off", "-Wno-dev"], self.tree) == 0
+                   for build, how in (("build", plain), ("build-asan", sanitized)))
 
-    def builds(self, test):
-        return run(["cmake", "--build", "build", "-j", str(self.jobs), "--target", test[0]], self.tree) == 0
+    def builds(self, test, build="build"):
+        return run(["cmake", "--build", build, "-j", str(self.jobs), "--target", test[0]], self.tree) == 0
+
+    def fails(self, test, build="build"):
+        """None: it passes. Else how it fails."""
+        command = [f"{build}/bin/{test[0]}", f"--gtest_filter={test[1]}", "--gtest_fail_fast"]
+        code = run(command, self.tree, 60 + PATIENCE * self.seconds[test] * (SANITIZED_COST if build != "build" else 1))
+        return None if code == 0 else " (never ends)" if code is None else ""
 
     def time_without_bug(self, tests):
         for test in tests:
@@ -185,15 +194,21 @@ class Copy:
             if run([f"build/bin/{test[0]}", f"--gtest_filter={test[1]}"], self.tree) != 0:
                 sys.exit(f"mutate.py: {test[0]} fails without any bug")
             self.seconds[test] = computed() - begin
+        if not self.builds(KERNELS, "build-asan") or self.fails(KERNELS, "build-asan") is not None:
+            sys.exit(f"mutate.py: {KERNELS[0]} does not pass under AddressSanitizer without any bug")
 
     def verdict(self, path):
         for test in tests_of(path):
             if not self.builds(test):
                 return "does not compile"
-            command = [f"build/bin/{test[0]}", f"--gtest_filter={test[1]}", "--gtest_fail_fast"]
-            code = run(command, self.tree, 60 + PATIENCE * self.seconds[test])
-            if code != 0:
-                return f"caught by {test[0]}" + (" (never ends)" if code is None else "")
+            how = self.fails(test)
+            if how is not None:
+                return f"caught by {test[0]}{how}"
+        if KERNELS in tests_of(path):  # it may read what it must not, and use nothing of it
+            if not self.builds(KERNELS, "build-asan"):
+                sys.exit("mutate.py: the sanitized tests do not build")
+            if self.fails(KERNELS, "build-asan") is not None:
+                return f"caught by {KERNELS[0]} under AddressSanitizer"
         return "survived"
 
     def plant(self, bug):
