@@ -221,12 +221,15 @@ void multiply_narrow(Transpose transpose_b, float alpha, const TensorView& a, co
   task.sums = sums.data();
   const std::int64_t group = is_small ? task.columns : kGroup;
   const std::int64_t groups = (task.columns + group - 1) / group;
-  parallel_items(task.pieces * groups, [&](std::int64_t item) {
-    const std::int64_t piece = item / groups;
-    const std::int64_t column = item % groups * group;
-    HWY_DYNAMIC_DISPATCH(multiply_part)
-    (task, {piece, piece * piece_rows, std::min((piece + 1) * piece_rows, task.depth), column,
-            std::min(column + group, task.columns)});
+  // Each thread's pieces are neighbours: rows that it has, more often than not, in its cache.
+  parallel_for(task.pieces * groups, 1, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t item = first; item < last; ++item) {
+      const std::int64_t piece = item / groups;
+      const std::int64_t column = item % groups * group;
+      HWY_DYNAMIC_DISPATCH(multiply_part)
+      (task, {piece, piece * piece_rows, std::min((piece + 1) * piece_rows, task.depth), column,
+              std::min(column + group, task.columns)});
+    }
   });
   parallel_for((task.columns + kWidest - 1) / kWidest,
                1 + kAlone / 16 / (task.pieces * task.rows * kWidest),
