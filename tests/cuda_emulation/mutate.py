@@ -37,6 +37,7 @@ NCCL, TRAINING, RANKS = ("cuda_nccl_test", "*"), ("cuda_training_test", "-*Sever
 COVERED_BY = [("*", [KERNELS, MACHINE, ACCESS, TRAINING]), ("kernels/cuda/*.cpp", [MACHINE, KERNELS, TRAINING]),
               ("core/*", [MACHINE, NCCL, TRAINING, RANKS]), ("core/cuda/*", [MACHINE, NCCL, TRAINING, RANKS]),
               ("comm/nccl/*", [NCCL, RANKS])]
+SLOW = {TRAINING, RANKS}  # to build and to run: for what the others let through
 # A test that computes this many times as long as without a bug (and a minute) never ends; one that waits is ended by the emulator.
 PATIENCE = 6
 SANITIZED_COST = 4  # times the processor time, about
@@ -61,6 +62,7 @@ BUGS = [
     (r"DType::kF32\b", "DType::kBf16", "type"),
     (r"\bncclInt8\b", "ncclFloat32", "type"),
 ]
+OPEN = "the quick tests pass"
 EMULATED = "FINESCALE_CUDA_EMULATION"
 
 
@@ -174,7 +176,8 @@ class Copy:
     def configure(self):
         plain = ["-DCMAKE_BUILD_TYPE=Release"]
         sanitized = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DFINESCALE_SANITIZE=address,undefined"]
-        return all(run(["cmake", "-S", ".", "-B", build, "-G", "Ninja", *how, "-DFINESCALE_CUDA=off", "-Wno-dev"], self.tree) == 0
+        return all(run(["cmake", "-S", ".", "-B", build, "-G", "Ninja", *how, "-DFINESCALE_CUDA=off",
+                        "-DFINESCALE_UNITY=ON", "-Wno-dev"], self.tree) == 0
                    for build, how in (("build", plain), ("build-asan", sanitized)))
 
     def builds(self, test, build="build"):
@@ -194,24 +197,27 @@ class Copy:
             if run([f"build/bin/{test[0]}", f"--gtest_filter={test[1]}"], self.tree) != 0:
                 sys.exit(f"mutate.py: {test[0]} fails without any bug")
             self.seconds[test] = computed() - begin
+
+    def time_slow_tests(self):
+        self.time_without_bug(sorted(SLOW))
         if not self.builds(KERNELS, "build-asan") or self.fails(KERNELS, "build-asan") is not None:
             sys.exit(f"mutate.py: {KERNELS[0]} does not pass under AddressSanitizer without any bug")
 
-    def verdict(self, path):
-        for test in tests_of(path):
+    def verdict(self, path, is_slow):
+        for test in (test for test in tests_of(path) if (test in SLOW) == is_slow):
             if not self.builds(test):
                 return "does not compile"
             how = self.fails(test)
             if how is not None:
                 return f"caught by {test[0]}{how}"
-        if KERNELS in tests_of(path):  # it may read what it must not, and use nothing of it
+        if is_slow and KERNELS in tests_of(path):  # it may read what it must not, and use nothing of it
             if not self.builds(KERNELS, "build-asan"):
                 sys.exit("mutate.py: the sanitized tests do not build")
             if self.fails(KERNELS, "build-asan") is not None:
                 return f"caught by {KERNELS[0]} under AddressSanitizer"
-        return "survived"
+        return "survived" if is_slow else OPEN
 
-    def plant(self, bug):
+    def plant(self, bug, is_slow):
         path, number, _, _, changed = bug
         target = self.tree / path
         whole = target.read_text()
@@ -219,7 +225,7 @@ class Copy:
         lines[number] = changed + "\n"
         target.write_text("".join(lines))
         try:
-            return self.verdict(path)
+            return self.verdict(path, is_slow)
         finally:
             target.write_text(whole)
 
@@ -260,13 +266,23 @@ def check():
 
 def go_through(copy, drawn, count, kept):
     rows = json.loads(kept.read_text()) if kept.exists() else []
+
+    def keep(place):
+        kept.write_text(json.dumps(rows, indent=1))
+        print(f"{place + 1}: {rows[place]['where']}, {rows[place]['kind']}: {rows[place]['verdict']}", file=sys.stderr, flush=True)
+
     for bug in drawn[len(rows):]:
         if sum(row["verdict"] != "does not compile" for row in rows) >= count:
             break
         path, number, kind, _, _ = bug
-        rows.append({"where": f"{path}:{number + 1}", "kind": kind, "bug": name_of(bug), "verdict": copy.plant(bug)})
-        kept.write_text(json.dumps(rows, indent=1))
-        print(f"{len(rows)}: {rows[-1]['where']}, {kind}: {rows[-1]['verdict']}", file=sys.stderr, flush=True)
+        rows.append({"where": f"{path}:{number + 1}", "kind": kind, "bug": name_of(bug), "verdict": copy.plant(bug, False)})
+        keep(len(rows) - 1)
+    left = [place for place, row in enumerate(rows) if row["verdict"] == OPEN]
+    if left:
+        copy.time_slow_tests()
+    for place in left:
+        rows[place]["verdict"] = copy.plant(drawn[place], True)
+        keep(place)
     return rows
 
 
@@ -292,7 +308,7 @@ def main():
     copy = Copy(arguments.build.resolve(), arguments.jobs)
     if not copy.configure():
         sys.exit("mutate.py: the copy cannot be configured")
-    copy.time_without_bug([KERNELS, MACHINE, NCCL, ACCESS, TRAINING, RANKS])
+    copy.time_without_bug([KERNELS, MACHINE, NCCL, ACCESS])
     rows = go_through(copy, drawn, arguments.count, copy.tree.parent / f"verdicts-{copy.digest}-{arguments.seed}.json")
     text, enough = table(rows, read_survivors(), arguments.seed)
     if arguments.out:
