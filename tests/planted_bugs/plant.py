@@ -35,6 +35,15 @@ def link_command(build):
     return next(line for line in reversed(commands) if "-o bin/schedules" in line)
 
 
+def compilation(build, path):
+    """The entry that compiles this source: its own, or of a file that includes it beside others (FINESCALE_UNITY)."""
+    entries = json.loads((build / "compile_commands.json").read_text())
+    own = next((e for e in entries if pathlib.Path(e["file"]) == path), None)
+    if own is not None:
+        return own
+    return next(e for e in entries if "/Unity/" in e["file"] and f'"{path}"' in pathlib.Path(e["file"]).read_text())
+
+
 def plant(bug, build, work, link):
     """The program with the bug in it, or why there is none."""
     text = (SOURCE / bug["file"]).read_text()
@@ -44,8 +53,11 @@ def plant(bug, build, work, link):
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / pathlib.Path(bug["file"]).name
     source.write_text(text.replace(bug["old"], bug["new"]))
-    entry = next(e for e in json.loads((build / "compile_commands.json").read_text())
-                 if pathlib.Path(e["file"]) == SOURCE / bug["file"])
+    entry = compilation(build, SOURCE / bug["file"])
+    if "/Unity/" in entry["file"]:
+        together = folder / "together.cxx"
+        together.write_text(pathlib.Path(entry["file"]).read_text().replace(str(SOURCE / bug["file"]), str(source)))
+        source = together
     words = shlex.split(entry["command"])
     words[words.index("-c") + 1] = str(source)
     words[words.index("-o") + 1] = str(folder / "bug.o")
