@@ -8,10 +8,10 @@
 
 namespace finescale {
 
-// Throws kConfig when the method trains nothing of the model.
 // The linear layers of a block that adapters can stand beside, by the names that users give.
 [[nodiscard]] const std::vector<std::string>& module_names();
 
+// Throws kConfig when the method trains nothing of the model.
 [[nodiscard]] planner::MethodShape method_shape(const config::Method& method,
                                                 const DecoderShape& model);
 // Virtual tokens that the method puts in front of every example: they take positions of the model.
