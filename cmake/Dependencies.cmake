@@ -23,6 +23,13 @@ pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
 pkg_check_modules(HDF5_PARALLEL REQUIRED IMPORTED_TARGET hdf5-openmpi)
 pkg_check_modules(HDF5_SERIAL REQUIRED IMPORTED_TARGET hdf5-serial)
 
+find_package(mimalloc CONFIG QUIET)  # without it the coordinator has the C library's allocator
+set(FINESCALE_ALLOCATOR)
+if(mimalloc_FOUND AND NOT FINESCALE_SANITIZE)  # sanitizers bring their own
+  set(FINESCALE_ALLOCATOR mimalloc)
+endif()
+message(STATUS "finescale: allocator of the coordinator: ${FINESCALE_ALLOCATOR}")
+
 find_package(Arrow CONFIG QUIET)  # not packaged by Debian 12: without it Parquet files are refused with a hint
 find_package(Parquet CONFIG QUIET)
 message(STATUS "finescale: Parquet: ${Parquet_FOUND}")

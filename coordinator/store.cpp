@@ -50,8 +50,6 @@ struct Store::Impl {
     return value;
   }
   void put_state(const StoredStage& stage);
-  void put_result(const StoredStage& stage);
-  void remove_result(const StoredStage& stage);
   void read_forms();
 
   StoreDatabase database;
@@ -142,7 +140,8 @@ std::int64_t Store::put_form(const std::string& text) {
 }
 
 void Store::Impl::put_state(const StoredStage& stage) {
-  sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?)");
+  sqlite3_stmt* s =
+      database.prepare("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
   bind_number(s, 1, stage.row);
   bind_number(s, 2, static_cast<std::int64_t>(stage.state));
   bind_number(s, 3, stage.epoch);
@@ -150,25 +149,12 @@ void Store::Impl::put_state(const StoredStage& stage) {
   bind_number(s, 5, static_cast<std::int64_t>(stage.attempts));
   bind_text(s, 6, stage.error_kind);
   bind_text(s, 7, stage.error);
-  database.run(s);
-}
-
-void Store::Impl::put_result(const StoredStage& stage) {
-  sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO results VALUES (?, ?)");
-  bind_number(s, 1, stage.row);
-  bind_blob(s, 2, stage.result);
-  database.run(s);
-}
-
-void Store::Impl::remove_result(const StoredStage& stage) {
-  sqlite3_stmt* s = database.prepare("DELETE FROM results WHERE id = ?");
-  bind_number(s, 1, stage.row);
+  bind_blob(s, 8, stage.result);
   database.run(s);
 }
 
 void Store::put_stage(StoredStage& stage) {
-  const bool is_new = stage.row == 0;
-  if (is_new) {
+  if (stage.row == 0) {
     stage.row = ++impl_->last_row;
   }
   sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)");
@@ -179,21 +165,11 @@ void Store::put_stage(StoredStage& stage) {
   bind_text(s, 5, stage.fillings);
   impl_->database.run(s);
   impl_->put_state(stage);
-  if (!stage.result.empty()) {
-    impl_->put_result(stage);
-  } else if (!is_new) {
-    impl_->remove_result(stage);
-  }
 }
 
 void Store::update_stage(const StoredStage& stage) {
   FS_CHECK(stage.row != 0, "stage " + stage.key + " is not in the store");
   impl_->put_state(stage);
-  if (!stage.result.empty()) {
-    impl_->put_result(stage);
-  } else if (stage.state == StageState::kPending) {  // it may have been done
-    impl_->remove_result(stage);
-  }
 }
 
 std::string Store::spec_of(const StoredStage& stage) {
@@ -248,7 +224,7 @@ std::vector<StoredStage> Store::stages() {
   std::vector<StoredStage> out;
   sqlite3_stmt* s = impl_->database.prepare(
       "SELECT id, key, label, form, fillings, state, epoch, gang, attempts, error_kind, error, "
-      "result FROM stages JOIN states USING (id) LEFT JOIN results USING (id) ORDER BY id");
+      "result FROM stages JOIN states USING (id) ORDER BY id");
   while (impl_->database.step(s)) {
     StoredStage stage;
     stage.row = sqlite3_column_int64(s, 0);

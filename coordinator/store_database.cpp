@@ -18,17 +18,16 @@ namespace finescale {
 
 namespace {
 
-constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kVersion = 3;
 
-// A stage's state and lease change often, its text and result hardly ever: they have places of
-// their own, so that a change writes one page with 40 such rows.
+// A stage's state and lease change often, its text hardly ever: it has a place of its own, so that
+// a change writes one page with 40 such rows. A result comes with its state.
 constexpr const char* kSchema = R"(
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS forms (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS stages (id INTEGER PRIMARY KEY, key TEXT NOT NULL, label TEXT NOT NULL, form INTEGER NOT NULL, fillings TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS states (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, epoch INTEGER NOT NULL, gang INTEGER NOT NULL,
-  attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS results (id INTEGER PRIMARY KEY, result BLOB NOT NULL);
+  attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL, result BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS gangs (id INTEGER PRIMARY KEY, pid INTEGER NOT NULL, host TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tuned (tuning_group TEXT NOT NULL, path TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tuning_group, path));
@@ -39,9 +38,15 @@ CREATE TABLE IF NOT EXISTS decisions (position INTEGER PRIMARY KEY AUTOINCREMENT
 constexpr const char* kFromVersion1 = R"(
 INSERT INTO forms SELECT rowid, spec FROM stages_1;
 INSERT INTO stages SELECT rowid, key, label, rowid, '' FROM stages_1;
-INSERT INTO states SELECT rowid, state, epoch, gang, attempts, error_kind, error FROM stages_1;
-INSERT INTO results SELECT rowid, result FROM stages_1 WHERE length(result) > 0;
+INSERT INTO states SELECT rowid, state, epoch, gang, attempts, error_kind, error, result FROM stages_1;
 DROP TABLE stages_1;
+)";
+
+// Version 2 had results in a table of their own.
+constexpr const char* kFromVersion2 = R"(
+INSERT INTO states SELECT id, state, epoch, gang, attempts, error_kind, error, COALESCE(result, x'') FROM states_2 LEFT JOIN results USING (id);
+DROP TABLE states_2;
+DROP TABLE results;
 )";
 
 bool holds_a_campaign(const std::string& directory) {
@@ -61,6 +66,13 @@ bool is_read_error(const std::string& answer) {
   const std::size_t at = answer.find(kCode);
   const int code = at == std::string::npos ? 0 : std::atoi(answer.c_str() + at + kCode.size());
   return (code & 0xff) == SQLITE_IOERR || answer.find("failed to get page") != std::string::npos;
+}
+
+// A store is used by one thread at a time, and nobody asks how much memory SQLite has: without that
+// count it takes no lock for each allocation. Before SQLite's first use, later it has no effect.
+void use_no_locks_in_memory() {
+  static const int done = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)done;
 }
 
 // Who runs the campaign of this store, as it has written itself; "" when that cannot be read.
@@ -88,9 +100,11 @@ StoreDatabase::StoreDatabase(const std::string& directory, bool durable, const c
       holds_a_campaign(directory)) {
     throw_damaged(path, "it is empty");
   }
+  use_no_locks_in_memory();
   sqlite3* raw = nullptr;
-  const int code =
-      sqlite3_open_v2(path.c_str(), &raw, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, file_system);
+  const int code = sqlite3_open_v2(path.c_str(), &raw,
+                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                                   file_system);
   database_.reset(raw);
   if (code != SQLITE_OK) {
     fail("cannot open " + path);
@@ -153,12 +167,16 @@ std::int64_t StoreDatabase::bring_to_version(const std::string& path) {
   }
   if (before == 1) {
     execute("ALTER TABLE stages RENAME TO stages_1");
+  } else if (before == 2) {
+    execute("ALTER TABLE states RENAME TO states_2");
   }
   execute(kSchema);
   if (before == 1) {
     execute(kFromVersion1);
+  } else if (before == 2) {
+    execute(kFromVersion2);
   }
-  execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', '2')");
+  execute("INSERT OR REPLACE INTO meta VALUES ('schema_version', '3')");
   return before;
 }
 
@@ -240,7 +258,7 @@ void StoreDatabase::rollback() noexcept {
 }
 
 void bind_text(sqlite3_stmt* statement, int index, const std::string& text) {
-  sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+  sqlite3_bind_text(statement, index, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
 }
 
 void bind_number(sqlite3_stmt* statement, int index, std::int64_t value) {
@@ -252,8 +270,7 @@ void bind_blob(sqlite3_stmt* statement, int index, const std::string& bytes) {
     sqlite3_bind_zeroblob(statement, index, 0);
     return;
   }
-  sqlite3_bind_blob(statement, index, bytes.data(), static_cast<int>(bytes.size()),
-                    SQLITE_TRANSIENT);
+  sqlite3_bind_blob(statement, index, bytes.data(), static_cast<int>(bytes.size()), SQLITE_STATIC);
 }
 
 std::string text_of(sqlite3_stmt* statement, int column) {

@@ -51,9 +51,12 @@ class StoreDatabase {
   std::unordered_map<const char*, UniqueHandle<StatementTraits>> statements_;
 };
 
+// Texts and bytes are not copied: they must live until the statement has run.
 void bind_text(sqlite3_stmt* statement, int index, const std::string& text);
+void bind_text(sqlite3_stmt* statement, int index, std::string&& text) = delete;
 void bind_number(sqlite3_stmt* statement, int index, std::int64_t value);
 void bind_blob(sqlite3_stmt* statement, int index, const std::string& bytes);
+void bind_blob(sqlite3_stmt* statement, int index, std::string&& bytes) = delete;
 [[nodiscard]] std::string text_of(sqlite3_stmt* statement, int column);
 
 }  // namespace finescale

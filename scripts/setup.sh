@@ -11,7 +11,7 @@ set -euo pipefail
 build="g++ cmake ninja-build ccache pkg-config git \
   libopenmpi-dev openmpi-bin libhdf5-openmpi-dev libhdf5-dev \
   libgrpc++-dev libgrpc-dev libssl-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev \
-  libyaml-cpp-dev libspdlog-dev libfmt-dev libsqlite3-dev libdnnl-dev libhwy-dev \
+  libyaml-cpp-dev libspdlog-dev libfmt-dev libsqlite3-dev libmimalloc-dev libdnnl-dev libhwy-dev \
   nlohmann-json3-dev libcli11-dev libcpp-httplib-dev libeigen3-dev libxxhash-dev libpcre2-dev libicu-dev libboost-context-dev \
   libgtest-dev libgmock-dev libbenchmark-dev"
 demo="wordnet-base dict-freedict-eng-deu bible-kjv gawk"

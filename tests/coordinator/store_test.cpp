@@ -219,6 +219,68 @@ TEST_F(StoreTest, AStoreOfVersionOneIsTakenOver) {
   }
 }
 
+// Version 2 kept results in a table of their own.
+TEST_F(StoreTest, AStoreOfVersionTwoIsTakenOver) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((directory_ + "/store.sqlite").c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(
+      sqlite3_exec(database,
+                   "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID; "
+                   "INSERT INTO meta VALUES ('schema_version', '2');"
+                   "CREATE TABLE forms (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
+                   "INSERT INTO forms VALUES (1, 'text');"
+                   "CREATE TABLE stages (id INTEGER PRIMARY KEY, key TEXT, label TEXT, form "
+                   "INTEGER, fillings TEXT);"
+                   "INSERT INTO stages VALUES (1, 'k1', 'train', 1, ''), (2, 'k2', 'evaluate', 1, "
+                   "'');"
+                   "CREATE TABLE states (id INTEGER PRIMARY KEY, state INTEGER, epoch INTEGER, "
+                   "gang INTEGER, attempts INTEGER, error_kind TEXT, error TEXT);"
+                   "INSERT INTO states VALUES (1, 2, 4, 0, 1, '', ''), (2, 3, 5, 0, 3, 'io', 'x');"
+                   "CREATE TABLE results (id INTEGER PRIMARY KEY, result BLOB NOT NULL);"
+                   "INSERT INTO results VALUES (1, x'0102')",
+                   nullptr, nullptr, nullptr),
+      SQLITE_OK);
+  sqlite3_close(database);
+  for (int open = 0; open < 2; ++open) {
+    Store store(directory_);
+    const std::vector<StoredStage> stages = store.stages();
+    ASSERT_EQ(stages.size(), 2U);
+    EXPECT_EQ(stages[0].state, StageState::kDone);
+    EXPECT_EQ(stages[0].epoch, 4);
+    EXPECT_EQ(stages[0].result, "\1\2");
+    EXPECT_EQ(stages[1].state, StageState::kFailed);
+    EXPECT_EQ(stages[1].attempts, 3);
+    EXPECT_EQ(stages[1].error, "x");
+    EXPECT_EQ(stages[1].result, "");
+    EXPECT_EQ(store.spec_of(stages[1]), "text");
+  }
+}
+
+// A stage that was done and must run again has no result.
+TEST_F(StoreTest, AResultGoesWithItsState) {
+  {
+    Store store(directory_);
+    store.begin();
+    StoredStage one = stage("a");
+    one.state = StageState::kDone;
+    one.result = "result";
+    store.put_stage(one);
+    one.state = StageState::kPending;
+    one.result.clear();
+    store.update_stage(one);
+    StoredStage two = stage("b");
+    store.put_stage(two);
+    two.state = StageState::kDone;
+    two.result = std::string("\0a", 2);
+    store.update_stage(two);
+    store.commit();
+  }
+  const std::vector<StoredStage> stages = Store(directory_).stages();
+  ASSERT_EQ(stages.size(), 2U);
+  EXPECT_EQ(stages[0].result, "");
+  EXPECT_EQ(stages[1].result, std::string("\0a", 2));
+}
+
 TEST_F(StoreTest, WhatIsRolledBackIsNotThere) {
   Store store(directory_);
   store.begin();

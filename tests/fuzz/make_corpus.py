@@ -307,16 +307,22 @@ def store():
                                 "epoch INTEGER NOT NULL, gang INTEGER NOT NULL, attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, "
                                 "error TEXT NOT NULL, result BLOB NOT NULL)",
                                 "INSERT INTO stages VALUES ('k', 'train', 'text', 2, 1, 0, 0, '', '', x'01')")
-    yield "version_2", database(meta[0], meta[1] % 2, "CREATE TABLE forms (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
-                                "CREATE TABLE stages (id INTEGER PRIMARY KEY, key TEXT NOT NULL, label TEXT NOT NULL, form INTEGER NOT NULL, "
-                                "fillings TEXT NOT NULL)",
-                                "INSERT INTO forms VALUES (1, 'seed: ' || char(1))", "INSERT INTO stages VALUES (1, 'k', 'train', 1, '7' || char(10))",
-                                "CREATE TABLE states (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, epoch INTEGER NOT NULL, gang INTEGER NOT "
-                                "NULL, attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL)",
-                                "INSERT INTO states VALUES (1, 2, 1, 0, 0, '', '')",
-                                "CREATE TABLE trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL)",
-                                "INSERT INTO trials VALUES ('t1', 0, '{\"id\": 3}', 0)")
-    yield "newer", database(meta[0], meta[1] % 3)
+    def stages(*states):
+        return ("CREATE TABLE forms (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+                "CREATE TABLE stages (id INTEGER PRIMARY KEY, key TEXT NOT NULL, label TEXT NOT NULL, form INTEGER NOT NULL, "
+                "fillings TEXT NOT NULL)",
+                "INSERT INTO forms VALUES (1, 'seed: ' || char(1))", "INSERT INTO stages VALUES (1, 'k', 'train', 1, '7' || char(10))",
+                *states,
+                "CREATE TABLE trials (id TEXT PRIMARY KEY, position INTEGER NOT NULL, text TEXT NOT NULL, stopped INTEGER NOT NULL)",
+                "INSERT INTO trials VALUES ('t1', 0, '{\"id\": 3}', 0)")
+    states = ("CREATE TABLE states (id INTEGER PRIMARY KEY, state INTEGER NOT NULL, epoch INTEGER NOT NULL, gang INTEGER NOT NULL, "
+              "attempts INTEGER NOT NULL, error_kind TEXT NOT NULL, error TEXT NOT NULL")
+    yield "version_2", database(meta[0], meta[1] % 2, *stages(states + ")", "INSERT INTO states VALUES (1, 2, 1, 0, 0, '', '')",
+                                                              "CREATE TABLE results (id INTEGER PRIMARY KEY, result BLOB NOT NULL)",
+                                                              "INSERT INTO results VALUES (1, x'01')"))
+    yield "version_3", database(meta[0], meta[1] % 3, *stages(states + ", result BLOB NOT NULL)",
+                                                              "INSERT INTO states VALUES (1, 2, 1, 0, 0, '', '', x'01')"))
+    yield "newer", database(meta[0], meta[1] % 4)
     yield "empty", b""
     yield "garbage", b"SQLite format 3\0" + bytes(range(256)) * 4
 
