@@ -12,12 +12,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 kind=$3
 [ "$kind" = local ] || { need_slurm && need_hosts; }
 begin_test pool_sweep "$1" "$2"
-write_word_sweep pool 'epochs: 8' "[$(seq -s ', ' "$([ "$kind" = slurm ] && echo 12 || echo 4)")]" <<'END'
+# Each fault below must meet gangs at work, however fast this machine is: the sweep is long enough when two gangs need 15 s for it.
+seeds=$(seq -s ', ' "$([ "$kind" = slurm ] && echo 12 || echo 4)")
+for ((epochs = 24; ; epochs *= 2)); do
+  write_word_sweep pool "epochs: $epochs" "[$seeds]" <<'END'
 resources: {heartbeat_timeout: 20, orphan_timeout: 20, retry_delay: 0.1}
 END
+  rm -rf plain
+  begun=$SECONDS
+  run_undisturbed plain --set resources.gangs=2
+  [ $((SECONDS - begun)) -lt 15 ] || break
+done
 
-run_undisturbed plain --set resources.gangs=2
-say "undisturbed, with mpirun: $(count_trials plain) trials"
+say "undisturbed, with mpirun: $(count_trials plain) trials of $epochs epochs"
 
 if [ "$kind" = slurm ]; then
   hosts_up 3
