@@ -14,6 +14,7 @@ are caught."""
 import argparse
 import hashlib
 import json
+import os
 import random
 import re
 import resource
@@ -21,6 +22,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -38,8 +40,9 @@ COVERED_BY = [("*", [KERNELS, MACHINE, ACCESS, TRAINING]), ("kernels/cuda/*.cpp"
               ("core/*", [MACHINE, NCCL, TRAINING, RANKS]), ("core/cuda/*", [MACHINE, NCCL, TRAINING, RANKS]),
               ("comm/nccl/*", [NCCL, RANKS])]
 SLOW = {TRAINING, RANKS}  # to build and to run: for what the others let through
-# A test that computes this many times as long as without a bug (and a minute) never ends; one that waits is ended by the emulator.
+# A test that computes this many times as long as without a bug (and a minute) never ends, and one that waits this long for nothing.
 PATIENCE = 6
+WAITS_SECONDS = 120
 SANITIZED_COST = 4  # times the processor time, about
 # What is looked for on a line, what comes in its place, and what kind of bug that is.
 BUGS = [
@@ -134,15 +137,34 @@ def read_survivors():
     return reasons
 
 
+def processor_seconds(process):
+    """That it has computed so far; None when it is stopped or gone: then it cannot."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "TtZ" else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run(command, folder, cpu_seconds=None):
-    """Exit code, or None when it computed for too long. Not by the clock: other work of the machine must not make a bug look found."""
+    """Exit code, or None when it never ends: with a limit, it computed for longer or hardly at all for WAITS_SECONDS. What it took by the
+    clock says nothing: other work of the machine must not make a bug look found."""
     def limit():
         if cpu_seconds is not None:
             resource.setrlimit(resource.RLIMIT_CPU, (int(cpu_seconds), int(cpu_seconds) + 5))
 
-    code = subprocess.run(command, cwd=folder, preexec_fn=limit, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL).returncode
-    return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
+    program = subprocess.Popen(command, cwd=folder, preexec_fn=limit, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    used, since = 0.0, time.monotonic()
+    while True:
+        try:
+            code = program.wait(None if cpu_seconds is None else 5)
+            return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
+        except subprocess.TimeoutExpired:
+            now = processor_seconds(program.pid)
+            if now is None or now > used + 0.5:
+                used, since = now or used, time.monotonic()
+            elif time.monotonic() > since + WAITS_SECONDS:
+                program.kill()
 
 
 def computed():
