@@ -13,9 +13,9 @@ kind=$3
 [ "$kind" = local ] || { need_slurm && need_hosts; }
 begin_test pool_sweep "$1" "$2"
 # Each fault below must meet gangs at work, however fast this machine is: the sweep is long enough when two gangs need 15 s for it.
-seeds=$(seq -s ', ' "$([ "$kind" = slurm ] && echo 12 || echo 4)")
-for ((epochs = 24; ; epochs *= 2)); do
-  write_word_sweep pool "epochs: $epochs" "[$seeds]" <<'END'
+if [ "$kind" = slurm ]; then seeds=12 epochs=8; else seeds=4 epochs=24; fi
+for (( ; ; epochs *= 2)); do
+  write_word_sweep pool "epochs: $epochs" "[$(seq -s ', ' $seeds)]" <<'END'
 resources: {heartbeat_timeout: 20, orphan_timeout: 20, retry_delay: 0.1}
 END
   rm -rf plain
