@@ -30,7 +30,7 @@ CampaignBook::CampaignBook(const config::Sweep& sweep, const std::string& direct
     : sweep_(sweep),
       directory_(directory),
       artifacts_(artifacts),
-      store_(directory, options.durable, options.file_system),
+      store_(directory, options.commits, options.file_system),
       hashes_(directory + "/content.json"),
       hash_(options.hash ? std::move(options.hash)
                          : [this](const std::string& path) { return hashes_(path); }),

@@ -24,10 +24,10 @@
 namespace finescale {
 
 struct BookOptions {
-  ContentHash hash;                   // of data files; empty: read them
-  bool durable = true;                // false: a simulation's store need not survive the machine
-  const char* file_system = nullptr;  // as Store
-  PlanCache* plans = nullptr;         // of a simulation
+  ContentHash hash;                     // of data files; empty: read them
+  Commits commits = Commits::kFlushed;  // as Store, with
+  const char* file_system = nullptr;    // its file system
+  PlanCache* plans = nullptr;           // of a simulation
 };
 
 class CampaignBook {
@@ -57,6 +57,9 @@ class CampaignBook {
   void remove_gang(std::int64_t id) { group_.remove_gang(id); }
   [[nodiscard]] bool flush(std::string& why) { return group_.flush(store_, why); }
   [[nodiscard]] bool is_flushed() const noexcept { return group_.is_empty(); }
+  // What was written behind (Store) is there. Throws why it is not.
+  void settle() { store_.settle(); }
+  [[nodiscard]] double seconds_behind() { return store_.seconds_behind(); }
 
   [[nodiscard]] std::string spec_of(const StoredStage& stage) { return store_.spec_of(stage); }
   void put_stopped(const PlannedTrial& trial);

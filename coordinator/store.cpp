@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/store.h"
 
+#include <cstddef>
 #include <filesystem>
 #include <sstream>
+#include <tuple>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 
 #include "configs/stage_form.h"
 #include "coordinator/store_database.h"
+#include "coordinator/write_behind.h"
 #include "core/error.h"
 
 namespace finescale {
@@ -37,26 +42,75 @@ StageState state_from(std::int64_t number) {
   return static_cast<StageState>(number);
 }
 
+// As much of it as put_state writes.
+StoredStage state_of(const StoredStage& stage) {
+  StoredStage state;
+  state.row = stage.row;
+  state.state = stage.state;
+  state.epoch = stage.epoch;
+  state.gang = stage.gang;
+  state.attempts = stage.attempts;
+  state.error_kind = stage.error_kind;
+  state.error = stage.error;
+  state.result = stage.result;
+  return state;
+}
+
+void put_state(StoreDatabase& database, const StoredStage& stage) {
+  sqlite3_stmt* s =
+      database.prepare("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+  bind_number(s, 1, stage.row);
+  bind_number(s, 2, static_cast<std::int64_t>(stage.state));
+  bind_number(s, 3, stage.epoch);
+  bind_number(s, 4, stage.gang);
+  bind_number(s, 5, static_cast<std::int64_t>(stage.attempts));
+  bind_text(s, 6, stage.error_kind);
+  bind_text(s, 7, stage.error);
+  bind_blob(s, 8, stage.result);
+  database.run(s);
+}
+
 }  // namespace
 
 struct Store::Impl {
-  Impl(const std::string& directory, bool durable, const char* file_system)
-      : database(directory, durable, file_system) {}
+  Impl(const std::string& directory, Commits commits, const char* file_system)
+      : database(directory, commits == Commits::kFlushed, file_system) {
+    if (commits == Commits::kBehind) {
+      behind.emplace();
+    }
+  }
 
+  // To be read, or to be rolled back.
+  StoreDatabase& settled() {
+    if (behind) {
+      behind->settle();
+    }
+    return database;
+  }
+  // `put` gets the row: now, or behind a copy of it.
+  template <typename Row, typename Put>
+  void write(Row&& row, Put put) {
+    if (behind) {
+      behind->add(
+          [this, copy = std::decay_t<Row>(std::forward<Row>(row)), put] { put(database, copy); });
+    } else {
+      put(database, row);
+    }
+  }
   std::int64_t largest(const char* sql) {
     sqlite3_stmt* statement = database.prepare(sql);
     const std::int64_t value = database.step(statement) ? sqlite3_column_int64(statement, 0) : 0;
     sqlite3_reset(statement);
     return value;
   }
-  void put_state(const StoredStage& stage);
   void read_forms();
 
-  StoreDatabase database;
-  std::int64_t next_position = 0;                       // of a trial that is new
-  std::int64_t last_row = 0;                            // of the stages
+  StoreDatabase database;          // of the thread of `behind`, until that is settled
+  std::int64_t next_position = 0;  // of a trial that is new
+  std::int64_t last_row = 0;       // of the stages
   std::unordered_map<std::string, std::int64_t> forms;  // by text
   std::unordered_map<std::int64_t, const std::string*> form_texts;
+  std::optional<WriteBehind> behind;  // last: it ends before what it writes to
 };
 
 void Store::Impl::read_forms() {
@@ -68,8 +122,8 @@ void Store::Impl::read_forms() {
   }
 }
 
-Store::Store(const std::string& directory, bool durable, const char* file_system)
-    : impl_(std::make_unique<Impl>(directory, durable, file_system)) {
+Store::Store(const std::string& directory, Commits commits, const char* file_system)
+    : impl_(std::make_unique<Impl>(directory, commits, file_system)) {
   impl_->next_position = impl_->largest("SELECT COALESCE(MAX(position), -1) FROM trials") + 1;
   impl_->last_row = impl_->largest("SELECT COALESCE(MAX(id), 0) FROM stages");
   impl_->read_forms();
@@ -94,22 +148,34 @@ bool Store::is_held(const std::string& directory) {
 }
 
 void Store::begin() {
-  impl_->database.begin();
+  impl_->write(nullptr, [](StoreDatabase& database, std::nullptr_t) { database.begin(); });
 }
 
 void Store::commit() {
-  impl_->database.commit();
+  impl_->write(nullptr, [](StoreDatabase& database, std::nullptr_t) { database.commit(); });
 }
 
 void Store::rollback() noexcept {
+  if (impl_->behind) {
+    impl_->behind->finish();
+  }
   impl_->database.rollback();
 }
 
+void Store::settle() {
+  (void)impl_->settled();
+}
+
+double Store::seconds_behind() {
+  return impl_->behind ? impl_->behind->busy_seconds() : 0;
+}
+
 std::optional<std::string> Store::meta(const std::string& name) {
-  sqlite3_stmt* statement = impl_->database.prepare("SELECT value FROM meta WHERE name = ?");
+  StoreDatabase& database = impl_->settled();
+  sqlite3_stmt* statement = database.prepare("SELECT value FROM meta WHERE name = ?");
   bind_text(statement, 1, name);
   std::optional<std::string> value;
-  if (impl_->database.step(statement)) {
+  if (database.step(statement)) {
     value = text_of(statement, 0);
   }
   sqlite3_reset(statement);
@@ -117,10 +183,12 @@ std::optional<std::string> Store::meta(const std::string& name) {
 }
 
 void Store::set_meta(const std::string& name, const std::string& value) {
-  sqlite3_stmt* statement = impl_->database.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)");
-  bind_text(statement, 1, name);
-  bind_text(statement, 2, value);
-  impl_->database.run(statement);
+  impl_->write(std::pair(name, value), [](StoreDatabase& database, const auto& row) {
+    sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO meta VALUES (?, ?)");
+    bind_text(s, 1, row.first);
+    bind_text(s, 2, row.second);
+    database.run(s);
+  });
 }
 
 std::int64_t Store::put_form(const std::string& text) {
@@ -131,45 +199,39 @@ std::int64_t Store::put_form(const std::string& text) {
       ++place->second;
     }
     impl_->form_texts.emplace(place->second, &place->first);
-    sqlite3_stmt* s = impl_->database.prepare("INSERT INTO forms VALUES (?, ?)");
-    bind_number(s, 1, place->second);
-    bind_text(s, 2, text);
-    impl_->database.run(s);
+    impl_->write(std::pair(place->second, text), [](StoreDatabase& database, const auto& row) {
+      sqlite3_stmt* s = database.prepare("INSERT INTO forms VALUES (?, ?)");
+      bind_number(s, 1, row.first);
+      bind_text(s, 2, row.second);
+      database.run(s);
+    });
   }
   return place->second;
-}
-
-void Store::Impl::put_state(const StoredStage& stage) {
-  sqlite3_stmt* s =
-      database.prepare("INSERT OR REPLACE INTO states VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
-  bind_number(s, 1, stage.row);
-  bind_number(s, 2, static_cast<std::int64_t>(stage.state));
-  bind_number(s, 3, stage.epoch);
-  bind_number(s, 4, stage.gang);
-  bind_number(s, 5, static_cast<std::int64_t>(stage.attempts));
-  bind_text(s, 6, stage.error_kind);
-  bind_text(s, 7, stage.error);
-  bind_blob(s, 8, stage.result);
-  database.run(s);
 }
 
 void Store::put_stage(StoredStage& stage) {
   if (stage.row == 0) {
     stage.row = ++impl_->last_row;
   }
-  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)");
-  bind_number(s, 1, stage.row);
-  bind_text(s, 2, stage.key);
-  bind_text(s, 3, stage.label);
-  bind_number(s, 4, stage.form);
-  bind_text(s, 5, stage.fillings);
-  impl_->database.run(s);
-  impl_->put_state(stage);
+  impl_->write(stage, [](StoreDatabase& database, const StoredStage& row) {
+    sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO stages VALUES (?, ?, ?, ?, ?)");
+    bind_number(s, 1, row.row);
+    bind_text(s, 2, row.key);
+    bind_text(s, 3, row.label);
+    bind_number(s, 4, row.form);
+    bind_text(s, 5, row.fillings);
+    database.run(s);
+    put_state(database, row);
+  });
 }
 
 void Store::update_stage(const StoredStage& stage) {
   FS_CHECK(stage.row != 0, "stage " + stage.key + " is not in the store");
-  impl_->put_state(stage);
+  if (impl_->behind) {
+    impl_->write(state_of(stage), put_state);
+  } else {
+    put_state(impl_->database, stage);
+  }
 }
 
 std::string Store::spec_of(const StoredStage& stage) {
@@ -181,51 +243,63 @@ std::string Store::spec_of(const StoredStage& stage) {
 }
 
 void Store::put_trial(const StoredTrial& trial) {
-  sqlite3_stmt* s = impl_->database.prepare(
-      "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
-      "stopped = ?4");
-  bind_text(s, 1, trial.id);
-  bind_number(s, 2, impl_->next_position++);
-  bind_text(s, 3, trial.text);
-  bind_number(s, 4, static_cast<std::int64_t>(trial.stopped));
-  impl_->database.run(s);
+  impl_->write(
+      trial, [position = impl_->next_position++](StoreDatabase& database, const StoredTrial& row) {
+        sqlite3_stmt* s = database.prepare(
+            "INSERT INTO trials VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO UPDATE SET text = ?3, "
+            "stopped = ?4");
+        bind_text(s, 1, row.id);
+        bind_number(s, 2, position);
+        bind_text(s, 3, row.text);
+        bind_number(s, 4, static_cast<std::int64_t>(row.stopped));
+        database.run(s);
+      });
 }
 
 void Store::put_gang(const StoredGang& gang) {
-  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO gangs VALUES (?, ?, ?)");
-  bind_number(s, 1, gang.id);
-  bind_number(s, 2, gang.pid);
-  bind_text(s, 3, gang.host);
-  impl_->database.run(s);
+  impl_->write(gang, [](StoreDatabase& database, const StoredGang& row) {
+    sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO gangs VALUES (?, ?, ?)");
+    bind_number(s, 1, row.id);
+    bind_number(s, 2, row.pid);
+    bind_text(s, 3, row.host);
+    database.run(s);
+  });
 }
 
 void Store::remove_gang(std::int64_t id) {
-  sqlite3_stmt* s = impl_->database.prepare("DELETE FROM gangs WHERE id = ?");
-  bind_number(s, 1, id);
-  impl_->database.run(s);
+  impl_->write(id, [](StoreDatabase& database, std::int64_t gang) {
+    sqlite3_stmt* s = database.prepare("DELETE FROM gangs WHERE id = ?");
+    bind_number(s, 1, gang);
+    database.run(s);
+  });
 }
 
 void Store::put_tuned(const std::string& group, const std::string& path, const std::string& value) {
-  sqlite3_stmt* s = impl_->database.prepare("INSERT OR REPLACE INTO tuned VALUES (?, ?, ?)");
-  bind_text(s, 1, group);
-  bind_text(s, 2, path);
-  bind_text(s, 3, value);
-  impl_->database.run(s);
+  impl_->write(std::tuple(group, path, value), [](StoreDatabase& database, const auto& row) {
+    sqlite3_stmt* s = database.prepare("INSERT OR REPLACE INTO tuned VALUES (?, ?, ?)");
+    bind_text(s, 1, std::get<0>(row));
+    bind_text(s, 2, std::get<1>(row));
+    bind_text(s, 3, std::get<2>(row));
+    database.run(s);
+  });
 }
 
 void Store::add_decision(const StoredDecision& decision) {
-  sqlite3_stmt* s = impl_->database.prepare("INSERT INTO decisions (point, why) VALUES (?, ?)");
-  bind_number(s, 1, static_cast<std::int64_t>(decision.point));
-  bind_text(s, 2, decision.why);
-  impl_->database.run(s);
+  impl_->write(decision, [](StoreDatabase& database, const StoredDecision& row) {
+    sqlite3_stmt* s = database.prepare("INSERT INTO decisions (point, why) VALUES (?, ?)");
+    bind_number(s, 1, static_cast<std::int64_t>(row.point));
+    bind_text(s, 2, row.why);
+    database.run(s);
+  });
 }
 
 std::vector<StoredStage> Store::stages() {
+  StoreDatabase& database = impl_->settled();
   std::vector<StoredStage> out;
-  sqlite3_stmt* s = impl_->database.prepare(
+  sqlite3_stmt* s = database.prepare(
       "SELECT id, key, label, form, fillings, state, epoch, gang, attempts, error_kind, error, "
       "result FROM stages JOIN states USING (id) ORDER BY id");
-  while (impl_->database.step(s)) {
+  while (database.step(s)) {
     StoredStage stage;
     stage.row = sqlite3_column_int64(s, 0);
     stage.key = text_of(s, 1);
@@ -245,38 +319,41 @@ std::vector<StoredStage> Store::stages() {
 }
 
 std::vector<std::pair<std::string, StageState>> Store::states() {
+  StoreDatabase& database = impl_->settled();
   std::vector<std::pair<std::string, StageState>> out;
   sqlite3_stmt* s =
-      impl_->database.prepare("SELECT key, state FROM stages JOIN states USING (id) ORDER BY id");
-  while (impl_->database.step(s)) {
+      database.prepare("SELECT key, state FROM stages JOIN states USING (id) ORDER BY id");
+  while (database.step(s)) {
     out.emplace_back(text_of(s, 0), state_from(sqlite3_column_int64(s, 1)));
   }
   return out;
 }
 
 std::vector<StoredTrial> Store::trials() {
+  StoreDatabase& database = impl_->settled();
   std::vector<StoredTrial> out;
-  sqlite3_stmt* s =
-      impl_->database.prepare("SELECT id, text, stopped FROM trials ORDER BY position");
-  while (impl_->database.step(s)) {
+  sqlite3_stmt* s = database.prepare("SELECT id, text, stopped FROM trials ORDER BY position");
+  while (database.step(s)) {
     out.push_back({text_of(s, 0), text_of(s, 1), sqlite3_column_int64(s, 2) != 0});
   }
   return out;
 }
 
 std::vector<StoredGang> Store::gangs() {
+  StoreDatabase& database = impl_->settled();
   std::vector<StoredGang> out;
-  sqlite3_stmt* s = impl_->database.prepare("SELECT id, pid, host FROM gangs ORDER BY id");
-  while (impl_->database.step(s)) {
+  sqlite3_stmt* s = database.prepare("SELECT id, pid, host FROM gangs ORDER BY id");
+  while (database.step(s)) {
     out.push_back({sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), text_of(s, 2)});
   }
   return out;
 }
 
 std::vector<StoredDecision> Store::decisions() {
+  StoreDatabase& database = impl_->settled();
   std::vector<StoredDecision> out;
-  sqlite3_stmt* s = impl_->database.prepare("SELECT point, why FROM decisions ORDER BY position");
-  while (impl_->database.step(s)) {
+  sqlite3_stmt* s = database.prepare("SELECT point, why FROM decisions ORDER BY position");
+  while (database.step(s)) {
     out.push_back({static_cast<std::uint64_t>(sqlite3_column_int64(s, 0)), text_of(s, 1)});
   }
   return out;
@@ -300,9 +377,10 @@ void put_pruned_stages(Store& store, const std::set<std::string>& keys) {
 }
 
 std::map<std::string, std::map<std::string, std::string>> Store::tuned() {
+  StoreDatabase& database = impl_->settled();
   std::map<std::string, std::map<std::string, std::string>> out;
-  sqlite3_stmt* s = impl_->database.prepare("SELECT tuning_group, path, value FROM tuned");
-  while (impl_->database.step(s)) {
+  sqlite3_stmt* s = database.prepare("SELECT tuning_group, path, value FROM tuned");
+  while (database.step(s)) {
     out[text_of(s, 0)][text_of(s, 1)] = text_of(s, 2);
   }
   return out;

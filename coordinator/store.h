@@ -49,13 +49,18 @@ struct StoredGang {
   std::string host;
 };
 
+enum class Commits {
+  kFlushed,  // are on disk when they return, and survive the machine
+  kBehind,   // another thread makes them: settle() waits, and so does whatever is read. For
+             // simulations.
+};
+
 class Store {
  public:
   // Opens or creates DIR/store.sqlite. Throws kResource when another coordinator has it, kConfig
   // when a newer program wrote it, kCheckpoint when it is damaged; it is never made anew over a
-  // campaign. Not durable: commits survive this process, not the machine. file_system: an SQLite
-  // VFS; null: the usual one.
-  explicit Store(const std::string& directory, bool durable = true,
+  // campaign. file_system: an SQLite VFS; null: the usual one.
+  explicit Store(const std::string& directory, Commits commits = Commits::kFlushed,
                  const char* file_system = nullptr);
   ~Store();
   Store(const Store&) = delete;
@@ -69,6 +74,9 @@ class Store {
   void begin();
   void commit();
   void rollback() noexcept;
+  // Until everything that was written behind is there. Throws why it is not.
+  void settle();
+  [[nodiscard]] double seconds_behind();  // that the other thread has worked
 
   [[nodiscard]] std::optional<std::string> meta(const std::string& name);
   void set_meta(const std::string& name, const std::string& value);

@@ -65,10 +65,13 @@ class Simulation {
     }
     report_.plan_seconds = watch.seconds();
     const Stopwatch run_watch;
+    const double behind_before = coordinator_->book.seconds_behind();
     cluster_.wake_at(kTickSeconds);
     while (!is_over()) {
       step();
     }
+    coordinator_->book.settle();
+    busy_seconds_ += coordinator_->book.seconds_behind() - behind_before;
     report_.simulate_seconds = run_watch.seconds();
     finish();
     return report_;
@@ -79,8 +82,8 @@ class Simulation {
   struct Coordinator {
     explicit Coordinator(Simulation& world)
         : book(world.options_.sweep, world.options_.directory, world.artifacts_,
-               {[](const std::string& path) { return path; }, world.with_faults_,
-                world.file_system(), world.plans()}) {
+               {[](const std::string& path) { return path; }, world.commits(), world.file_system(),
+                world.plans()}) {
       book.open(false, world.clock_.unix_now());
       reactor = std::make_unique<Reactor>(
           reactor_options(world.options_.sweep.resources(), book.epoch()));
@@ -122,6 +125,12 @@ class Simulation {
     if (error.kind() != ErrorKind::kResource && error.kind() != ErrorKind::kIo) {
       throw error;
     }
+  }
+
+  // Where a coordinator can die, or its disk be full, each commit ends before anything else
+  // happens.
+  [[nodiscard]] Commits commits() const {
+    return with_faults_ ? Commits::kFlushed : Commits::kBehind;
   }
 
   [[nodiscard]] const char* file_system() const {
@@ -307,7 +316,7 @@ class Simulation {
     const bool is_adaptive = coordinator_->book.is_adaptive();
     is_finished_ = true;
     coordinator_.reset();
-    Store store(options_.directory, false, file_system());
+    Store store(options_.directory, Commits::kBehind, file_system());
     final.store(store, with_faults_);
     if (is_adaptive) {
       final.journal(store, trials);

@@ -41,9 +41,12 @@ class StoreTest : public testing::Test {
   }
 };
 
-TEST_F(StoreTest, ReadsBackWhatWasCommitted) {
+// Both kinds of commits make the same store.
+class StoreCommitsTest : public StoreTest, public testing::WithParamInterface<Commits> {};
+
+TEST_P(StoreCommitsTest, ReadsBackWhatWasCommitted) {
   {
-    Store store(directory_);
+    Store store(directory_, GetParam());
     store.begin();
     StoredStage one = stage("a");
     one.form = store.put_form("spec \x01 of \x01");
@@ -76,6 +79,61 @@ TEST_F(StoreTest, ReadsBackWhatWasCommitted) {
   EXPECT_EQ(store.tuned().at("g").at("train.learning_rate"), "0.001");
   EXPECT_EQ(store.meta("name"), "value");
   EXPECT_EQ(store.meta("nothing"), std::nullopt);
+}
+
+TEST_P(StoreCommitsTest, ReadsWhatHasJustBeenWritten) {
+  Store store(directory_, GetParam());
+  store.begin();
+  StoredStage one = stage("a");
+  store.put_stage(one);
+  store.commit();
+  for (const StageState state : {StageState::kPending, StageState::kRunning, StageState::kDone}) {
+    store.begin();
+    one.state = state;
+    ++one.epoch;
+    store.update_stage(one);
+    store.commit();
+    ASSERT_EQ(store.stages().size(), 1U);
+    EXPECT_EQ(store.stages()[0].state, state);
+    EXPECT_EQ(store.stages()[0].epoch, one.epoch);
+  }
+  EXPECT_EQ(store.stages()[0].key, "a");
+  EXPECT_EQ(store.stages()[0].error, "it broke");
+  EXPECT_EQ(store.stages()[0].result, one.result);
+}
+
+TEST_P(StoreCommitsTest, NothingIsThereOnceRolledBack) {
+  Store store(directory_, GetParam());
+  store.begin();
+  store.put_gang({1, 4711, "host"});
+  store.rollback();
+  EXPECT_TRUE(store.gangs().empty());
+  store.begin();
+  store.put_gang({2, 4712, "host"});
+  store.commit();
+  EXPECT_EQ(store.gangs().size(), 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StoreCommitsTest,
+                         testing::Values(Commits::kFlushed, Commits::kBehind),
+                         [](const auto& info) {
+                           return info.param == Commits::kBehind ? "behind" : "flushed";
+                         });
+
+TEST_F(StoreTest, WhatCouldNotBeWrittenBehindIsSaid) {
+  Store store(directory_, Commits::kBehind);
+  store.begin();
+  StoredStage one = stage("a");
+  store.put_stage(one);
+  store.begin();  // inside another
+  store.commit();
+  try {
+    store.settle();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("cannot start a transaction"));
+  }
+  EXPECT_THROW((void)store.stages(), Error);
 }
 
 // A campaign that grew twice: known trials are put again in front of the new ones.
