@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     std::filesystem::remove(directory.path() + name);
   }
   try {
-    Store store(directory.path(), false);
+    Store store(directory.path());
     for (const StoredStage& stage : store.stages()) {
       try {
         (void)store.spec_of(stage);

@@ -61,7 +61,7 @@ def plant(bug, build, work, link):
     words = shlex.split(entry["command"])
     words[words.index("-c") + 1] = str(source)
     words[words.index("-o") + 1] = str(folder / "bug.o")
-    words.append("-Wno-error")
+    words.append("-w")
     done = subprocess.run(words, cwd=entry["directory"], capture_output=True, text=True)
     if done.returncode != 0:
         return None, "does not compile: " + done.stderr[:400]
