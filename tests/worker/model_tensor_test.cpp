@@ -53,15 +53,16 @@ Result run(const TensorCase& c, DType dtype, int ranks, const MicroBatch& batch)
     EXPECT_EQ(again, result.losses[rank]);
     const auto answers =
         greedy_answers(group, *held.model, {{1, 2, 3}, {4}, {9, 30, 22, 7, 41}}, 9);
-    if (rank == 0) {
+    const std::scoped_lock lock(mutex);
+    if (result.answers.empty()) {
       result.answers = answers;
+    }
+    EXPECT_TRUE(answers == result.answers);
+    if (rank == 0) {
       for (std::int64_t t = 0; t < batch.num_tokens(); ++t) {
         result.token_losses.push_back(dtype == DType::kF64 ? token_losses.as<double>()[t]
                                                            : token_losses.as<float>()[t]);
       }
-    } else {
-      const std::scoped_lock lock(mutex);
-      EXPECT_TRUE(result.answers.empty() || answers == result.answers);
     }
   });
   return result;
