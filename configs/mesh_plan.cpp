@@ -123,10 +123,14 @@ planner::ModelShape model_shape(const DecoderShape& model) {
 
 bool reads_base(const config::Method& method) {
   const bool is_plain_lora = method.has_lora() && method.lora().init() != config::LORA_INIT_PISSA;
-  return !is_plain_lora && !method.has_ia3() && !method.has_allora() && !method.has_vera() &&
-         !method.has_bottleneck() && !method.has_prefix_tuning() &&
+  return !is_plain_lora && !method.has_qlora() && !method.has_ia3() && !method.has_allora() &&
+         !method.has_vera() && !method.has_bottleneck() && !method.has_prefix_tuning() &&
          !(method.has_prompt_tuning() &&
            method.prompt_tuning().prompt_tuning_init() == config::PROMPT_TUNING_INIT_RANDOM);
+}
+
+bool rounds_table(const config::Train& train) {
+  return train.method().has_qlora() && train.precision() == config::PRECISION_BF16;
 }
 
 planner::Workload workload(const config::Train& train, const DecoderShape& model,
@@ -143,7 +147,8 @@ planner::Workload workload(const config::Train& train, const DecoderShape& model
              .activation = element,
              .packed_state = train.optimizer_state() != config::OPTIMIZER_STATE_FULL,
              .rounded = train.precision() == config::PRECISION_BF16 ? 2.0 : 0.0,
-             .rounded_alone = !reads_base(train.method())};
+             .rounded_alone = !reads_base(train.method()),
+             .rounded_table = rounds_table(train)};
   w.steps = std::max(1.0, steps);
   w.update_bytes = whole_elements(train, model) * element;
   w.weighs_tokens = learns_from_pairs(train.objective());

@@ -16,6 +16,8 @@ namespace finescale {
 // Whether it changes the base, keeps it in another form, or computes with its values besides
 // multiplying by them.
 [[nodiscard]] bool reads_base(const config::Method& method);
+// Whether tokens are looked up in bf16: a base of few bits whose products are of bf16.
+[[nodiscard]] bool rounds_table(const config::Train& train);
 // batch and steps are what the data make of the stage.
 [[nodiscard]] planner::Workload workload(const config::Train& train, const DecoderShape& model,
                                          const planner::BatchShape& batch, double steps);

@@ -6,6 +6,7 @@
 #include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "core/transfer.h"
+#include "kernels/round.h"
 #include "sharding/planner/pieces.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/model/initialize.h"
@@ -42,10 +43,11 @@ BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const Mode
             form.is_rounded ? TensorView(values.data(), dtype, Shape{weights.num_elements()})
                             : TensorView(),
             engine.stream),
-      quantised(form.quantised ? std::make_unique<QuantisedWeights>(*form.quantised) : nullptr) {
+      quantised(form.quantised ? std::make_unique<QuantisedWeights>(*form.quantised) : nullptr),
+      rounds_table(form.rounds_table) {
   if (form.is_rounded) {
-    rounded =
-        std::make_unique<RoundedWeights>(layout, weights, [](int /*tensor*/) { return true; });
+    rounded = std::make_unique<RoundedWeights>(
+        layout, weights, [](int /*tensor*/) { return true; }, Stream(), rounds_table);
   }
 }
 
@@ -72,8 +74,15 @@ BaseModel make_base_model(const Engine& engine, const config::ModelConfig& confi
   return model;
 }
 
-void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& read) {
+void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& values_of) {
   const LocalPart& part = piece.weights.part(tensor);
+  const bool rounds = piece.rounds_table && tensor == piece.layout.embedding().first;
+  const ParameterStore::Read read = [&](const LocalPart& slab, const TensorView& values) {
+    values_of(slab, values);
+    if (rounds) {
+      round_to_bf16(Stream(), values, values);
+    }
+  };
   if (piece.weights.is_stored(tensor)) {
     piece.store.fill(part, piece.weights.offset(tensor), read);
   } else {

@@ -25,10 +25,13 @@ namespace finescale {
 
 // How a base is kept; by default its values are. Rounded: matrices are bf16 only, for training with
 // Products::kBf16 by a method that leaves the base as it is and does not read it; in the host's
-// memory, below ZeRO-3. Quantised: matrices of layers are codes of a few bits.
+// memory, below ZeRO-3. Quantised: matrices of layers are codes of a few bits. The table in which
+// tokens are looked up has f32 values; with rounds_table these are bf16, and rounded it is bf16
+// only.
 struct BaseForm {
   bool is_rounded = false;
   std::optional<Quantisation> quantised = {};
+  bool rounds_table = false;
 };
 
 struct BasePiece {
@@ -47,6 +50,7 @@ struct BasePiece {
   ParameterStore store;
   std::unique_ptr<QuantisedWeights> quantised;  // likewise; null: not so
   std::unique_ptr<RoundedWeights> rounded;      // instead of the matrices' values; null: not so
+  bool rounds_table;                            // as BaseForm
 };
 
 struct BaseModel {

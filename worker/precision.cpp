@@ -40,12 +40,11 @@ bool keeps_rounded(const Engine& engine) {
 }
 
 BaseForm base_form(const Engine& engine, const config::Train& train) {
-  if (const auto how = quantisation_of(train.method())) {
-    return {.quantised = how};
-  }
   const bool alone =
       keeps_rounded(engine) && !engine.stream.on_gpu() && !reads_base(train.method());
-  return {.is_rounded = alone};
+  return {.is_rounded = alone,
+          .quantised = quantisation_of(train.method()),
+          .rounds_table = rounds_table(train)};
 }
 
 }  // namespace finescale

@@ -128,15 +128,16 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
                                           DType dtype, std::int64_t seed, const InputDirs& dirs,
                                           const BaseForm& form) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
-    auto model = std::make_shared<BaseModel>(make_base_model(
-        engine, source.fresh(), dtype, {.is_rounded = false, .quantised = form.quantised}));
+    auto model = std::make_shared<BaseModel>(
+        make_base_model(engine, source.fresh(), dtype,
+                        {.quantised = form.quantised, .rounds_table = form.rounds_table}));
     initialize(*model, seed);
     return model;
   }
   std::string kept = form.is_rounded ? "rounded." : "";
   if (form.quantised) {
-    kept = std::to_string(static_cast<int>(form.quantised->format)) +
-           (form.quantised->doubles ? "d." : ".");
+    kept += std::to_string(static_cast<int>(form.quantised->format)) +
+            (form.quantised->doubles ? "d." : ".") + (form.rounds_table ? "t." : "");
   }
   const std::string name = place_name(engine) + kept + dtype_name(dtype) + key_text(source);
   return find_or_make(models_, name, [&] {

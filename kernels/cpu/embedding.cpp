@@ -2,6 +2,7 @@
 // Bound by memory: the compiler's copies and additions are as fast as hand-written vectors.
 #include "kernels/embedding.h"
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -83,10 +84,24 @@ void add_columns(const TensorView& ids, const TensorView& rows, const TensorView
   }
 }
 
+void copy_row(const TensorView& from, const TensorView& to) {
+  if (from.dtype == to.dtype) {
+    std::memcpy(to.data, from.data, static_cast<std::size_t>(to.cols()) * dtype_size(to.dtype));
+    return;
+  }
+  const auto* __restrict upper = from.as<std::uint16_t>();  // half of an f32
+  auto* __restrict row = to.as<float>();
+  for (std::int64_t c = 0; c < to.cols(); ++c) {
+    row[c] = std::bit_cast<float>(static_cast<std::uint32_t>(upper[c]) << 16);
+  }
+}
+
 }  // namespace
 
 void embedding_forward(const Stream& /*stream*/, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y) {
+  FS_CHECK(weight.dtype == y.dtype || (weight.dtype == DType::kBf16 && y.dtype == DType::kF32),
+           "tokens are looked up in their own type, or in bf16 for f32");
   const std::size_t row_bytes = static_cast<std::size_t>(y.cols()) * dtype_size(y.dtype);
   const std::int32_t* ids = tokens.as<std::int32_t>();
   parallel_for(y.rows(), 1 + 65536 / (y.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
@@ -97,7 +112,7 @@ void embedding_forward(const Stream& /*stream*/, const TensorView& tokens, const
       }
       FS_CHECK(ids[t] >= 0 && ids[t] < weight.rows(),
                "token id " + std::to_string(ids[t]) + " is outside the vocabulary");
-      std::memcpy(y.row_range(t, t + 1).data, weight.row_range(ids[t], ids[t] + 1).data, row_bytes);
+      copy_row(weight.row_range(ids[t], ids[t] + 1), y.row_range(t, t + 1));
     }
   });
 }

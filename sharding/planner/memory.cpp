@@ -198,8 +198,12 @@ class Piece {
     if (plan_.zero < 3) {
       memory.weights += static_cast<double>(frozen_matrices()) * w_.bytes.rounded;
       if (w_.bytes.rounded > 0 && w_.bytes.rounded_alone && !is_host_apart_) {
-        const std::int64_t looked_up = has_head_ && has_embedding_ && model().tied ? table() : 0;
+        const bool is_tied = has_head_ && has_embedding_ && model().tied;
+        const std::int64_t looked_up = is_tied && !w_.bytes.rounded_table ? table() : 0;
         memory.weights -= static_cast<double>(frozen_matrices() - looked_up) * w_.bytes.weight;
+        if (w_.bytes.rounded_table && has_embedding_ && !is_tied) {
+          memory.weights -= static_cast<double>(table()) * (w_.bytes.weight - w_.bytes.rounded);
+        }
       }
     }
     if (is_host_apart_ && plan_.zero < 3) {  // of what trains, for a step

@@ -176,7 +176,8 @@ struct Bytes {  // of one element
   double activation = 4;
   bool packed_state = false;   // expanded to two floats where it is saved
   double rounded = 0;          // a second copy of frozen matrices, for products in fewer bits
-  bool rounded_alone = false;  // without the first one, but where tokens are looked up in it
+  bool rounded_alone = false;  // without the first one, but where tokens are looked up in it,
+  bool rounded_table = false;  // and without that, too
 };
 
 struct Workload {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Embedding, rotary positions, SwiGLU.
+#include <cmath>
+
 #include "kernels/embedding.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 #include "kernels/swiglu.h"
 #include "tests/kernels/kernel_fixture.h"
 
@@ -59,6 +62,34 @@ TEST_P(Embedding, ForwardTakesRowsBackwardAddsThem) {
               tolerance(dtype()));
     EXPECT_TRUE(y.gaps_untouched() && dweight.gaps_untouched());
   }
+}
+
+TEST(EmbeddingOfBf16, GivesItsValues) {
+  constexpr std::int64_t kTokens = 30, kRows = 11, kWidth = 75, kStride = 80;
+  std::vector<std::int32_t> tokens = random_tokens(kTokens, kRows);
+  tokens[4] = kNoRow;
+  std::vector<float> table(kRows * kStride);
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    table[i] = std::sin(static_cast<float>(i) * 0.37F) * 3;
+  }
+  std::vector<std::uint16_t> half(table.size());
+  std::vector<float> rounded(table.size());
+  const auto view = [](auto& values, DType dtype) {
+    TensorView out(values.data(), dtype, Shape{kRows, kWidth});
+    out.row_stride = kStride;
+    return out;
+  };
+  round_to_bf16(Stream(), view(table, DType::kF32), view(half, DType::kBf16));
+  round_to_bf16(Stream(), view(table, DType::kF32), view(rounded, DType::kF32));
+  std::vector<float> y(kTokens * kWidth, 7), wanted = y;
+  const TensorView ids(tokens.data(), DType::kI32, Shape{kTokens});
+  embedding_forward(Stream(), ids, view(half, DType::kBf16),
+                    TensorView(y.data(), DType::kF32, Shape{kTokens, kWidth}));
+  embedding_forward(Stream(), ids, view(rounded, DType::kF32),
+                    TensorView(wanted.data(), DType::kF32, Shape{kTokens, kWidth}));
+  EXPECT_EQ(y, wanted);
+  EXPECT_EQ(y[4 * kWidth], 0);
+  EXPECT_NE(y[0], 0);
 }
 
 TEST_P(Embedding, RowsOfOtherRanksAreZeroAndGetNothing) {

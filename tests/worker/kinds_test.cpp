@@ -262,7 +262,7 @@ TEST_P(Kinds, MemoryIsWhatWasPlanned) {
 }
 
 // Every method with an objective of either sort, every objective and every update rule with both
-// ways to train, and both ways with products in bf16.
+// ways to train, and these and a base of few bits with products in bf16.
 std::vector<Choice> choices() {
   std::vector<Choice> all;
   for (const Kind& method : methods()) {
@@ -292,7 +292,7 @@ std::vector<Choice> choices() {
                    .objective = find(objectives(), objective),
                    .weighted = true});
   }
-  for (const char* method : {"full", "lora"}) {
+  for (const char* method : {"full", "lora", "qlora"}) {
     for (const char* objective : {"sft", "dpo"}) {
       all.push_back({.method = find(methods(), method),
                      .objective = find(objectives(), objective),

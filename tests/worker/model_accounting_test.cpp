@@ -8,6 +8,7 @@
 
 #include "configs/mesh_plan.h"
 #include "configs/method_shape.h"
+#include "sharding/planner/memory.h"
 
 namespace finescale {
 namespace {
@@ -52,6 +53,33 @@ TEST(Accounting, AFrozenBranchIsMultipliedWithoutAGradient) {
   EXPECT_DOUBLE_EQ(train_flops(layout, pissa, kAdapters, kTokens, 3, 5) -
                        train_flops(layout, lora, kAdapters, kTokens, 3, 5),
                    4 * kAdapters * kTokens);
+}
+
+// Of SmolLM2-135M; that what is planned is what is used is every kind's test.
+TEST(Accounting, ABaseOfFewBitsTakesAQuarterWithATableOfBf16) {
+  config::ModelConfig model;
+  config::Llama& llama = *model.mutable_llama();
+  llama.set_hidden_size(576);
+  llama.set_intermediate_size(1536);
+  llama.set_num_layers(30);
+  llama.set_num_heads(9);
+  llama.set_num_kv_heads(3);
+  llama.set_vocab_size(49152);
+  llama.set_tie_embeddings(true);
+  const DecoderShape shape = decoder_shape(model);
+  const auto weights = [&](const char* method, config::Precision precision) {
+    config::Train train;
+    if (std::string(method) == "qlora") {
+      train.mutable_method()->mutable_qlora()->set_rank(8);
+    } else {
+      train.mutable_method()->mutable_lora()->set_rank(8);
+    }
+    train.set_precision(precision);
+    return planner::peak_memory(workload(train, shape, {}, 1), {}, {}).weights;
+  };
+  const double whole = weights("lora", config::PRECISION_F32);
+  EXPECT_LT(weights("qlora", config::PRECISION_BF16), 0.25 * whole);
+  EXPECT_GT(weights("qlora", config::PRECISION_F32), 0.3 * whole);
 }
 
 // Only the last matrix trains: no gradient goes through any other, nor through attention.

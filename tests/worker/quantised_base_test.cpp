@@ -4,11 +4,12 @@
 
 #include "tests/worker/kind_fixture.h"
 #include "worker/import/quantised_source.h"
+#include "worker/trainable.h"
 
 namespace finescale::kind_test {
 namespace {
 
-config::ModelConfig wide_model() {
+config::ModelConfig wide_model(bool tied) {
   config::ModelConfig config;
   config::Llama& llama = *config.mutable_llama();
   llama.set_vocab_size(kVocab);
@@ -18,13 +19,14 @@ config::ModelConfig wide_model() {
   llama.set_intermediate_size(192);
   llama.set_max_positions(64);
   llama.set_initializer_range(0.1);
+  llama.set_tie_embeddings(tied);
   return config;
 }
 
 // Fresh weights, as a file would give them.
 class FreshSource final : public WeightSource {
  public:
-  FreshSource() : config_(wide_model()) {
+  explicit FreshSource(bool tied = true) : config_(wide_model(tied)) {
     for (const LogicalShape& tensor : logical_tensors(decoder_shape(config_))) {
       shapes_[tensor.name] =
           tensor.columns == 0 ? Shape{tensor.rows} : Shape{tensor.rows, tensor.columns};
@@ -80,6 +82,32 @@ TEST_F(QuantisedBase, MatricesTakeAnEighthOfTheirBytes) {
   EXPECT_LT(static_cast<double>(piece.quantised->memory_bytes()), 0.131 * 4 * matrices);
   const std::int64_t rest = piece.weights.num_elements();
   EXPECT_EQ(rest, kVocab * 128 + 5 * 128);
+}
+
+// With products in bf16: tied and untied, a table alone in its piece or with the head.
+TEST_F(QuantisedBase, WithATableOfBf16ItComputesAsWithItsRoundedValues) {
+  for (const bool tied : {false, true}) {
+    FreshSource source(tied);
+    const auto base_of = [&](bool is_rounded) {
+      engine_.stream = Stream().with_products(Products::kBf16);
+      auto base = std::make_shared<BaseModel>(make_base_model(
+          engine_, source.config(), DType::kF32,
+          {.is_rounded = is_rounded, .quantised = Quantisation{}, .rounds_table = true}));
+      read_base(source, *base);
+      return base;
+    };
+    const auto small = base_of(true);
+    const auto large = base_of(false);
+    const double loss = loss_of(small);
+    EXPECT_EQ(loss, loss_of(large));
+    EXPECT_NEAR(loss, loss_of(read(source, Quantisation{})), 2e-3 * loss);
+    MemoryUse used;
+    add_values(*small->pieces.front(), used);
+    const BasePiece& piece = *small->pieces.front();
+    const double tables = (tied ? 1 : 2) * kVocab * 128.0;
+    EXPECT_EQ(static_cast<double>(used.weights),
+              static_cast<double>(piece.quantised->memory_bytes()) + 2 * tables + 4 * 5 * 128);
+  }
 }
 
 TEST_F(QuantisedBase, ItsValuesAreThoseThatOtherProgramsAreGiven) {

@@ -49,7 +49,7 @@ struct Weight {
   bool trains = false;
   bool may_train = true;  // with gradients bound
 
-  // What products multiply by.
+  // What products multiply by, and in what tokens are looked up.
   [[nodiscard]] const TensorView& factor() const noexcept {
     return rounded.empty() ? value : rounded;
   }

@@ -8,8 +8,8 @@ namespace finescale {
 
 RoundedWeights::RoundedWeights(const ModelLayout& layout, const ParameterSet& weights,
                                const std::function<bool(int tensor)>& is_frozen,
-                               const Stream& stream)
-    : weights_(&weights) {
+                               const Stream& stream, bool has_table)
+    : weights_(&weights), has_table_(has_table) {
   constexpr std::int64_t kWhole = 8;  // rows begin on 16 bytes: what a GPU's products need
   const auto add = [&](const StackIndex& stack, bool is_looked_up) {
     const int unit = weights.unit_of(stack.first);
@@ -40,8 +40,12 @@ RoundedWeights::RoundedWeights(const ModelLayout& layout, const ParameterSet& we
       add(*stack, false);
     }
   }
+  const bool is_one = layout.shape().tied && layout.part().has_embedding;  // table and head
   if (layout.part().has_head) {
-    add(layout.head(), layout.shape().tied && layout.part().has_embedding);
+    add(layout.head(), is_one && !has_table);
+  }
+  if (has_table && layout.part().has_embedding && !(layout.part().has_head && is_one)) {
+    add(layout.embedding(), false);
   }
   std::int64_t size = 0;
   for (auto& [first, matrix] : matrices_) {

@@ -20,18 +20,23 @@ namespace finescale {
 class RoundedWeights {
  public:
   // Of stacks whose tensors are all stored, and frozen with their biases, where the stream's device
-  // reads; nothing is rounded yet.
+  // reads; nothing is rounded yet. has_table: tokens are looked up in bf16, too.
   RoundedWeights(const ModelLayout& layout, const ParameterSet& weights,
-                 const std::function<bool(int tensor)>& is_frozen, const Stream& stream = Stream());
+                 const std::function<bool(int tensor)>& is_frozen, const Stream& stream = Stream(),
+                 bool has_table = false);
 
   // The unit's values, in these blocks, have been read and stay.
   void round(const Stream& stream, int unit, const UnitBlocks& values);
   // The same, and the values' memory (PagedMemory) is given back: they are zero afterwards, but
-  // for a table in which tokens are looked up.
+  // for a table in which tokens are looked up and which is not has_table's.
   void replace(const Stream& stream, int unit, const UnitBlocks& values);
 
   // The matrix that begins with this tensor; empty: it is not rounded.
   [[nodiscard]] TensorView find(int first_tensor) const;
+  // Where tokens are looked up instead of in the values; empty: there.
+  [[nodiscard]] TensorView table(int tensor) const {
+    return has_table_ ? find(tensor) : TensorView();
+  }
   [[nodiscard]] std::size_t size_bytes() const noexcept { return memory_.size_bytes(); }
   // Of the values that replace() gives back, once all units went through it.
   [[nodiscard]] std::size_t replaced_bytes() const noexcept { return replaced_bytes_; }
@@ -47,6 +52,7 @@ class RoundedWeights {
   void for_each(int unit, const UnitBlocks& values, Visit&& visit) const;
 
   const ParameterSet* weights_;
+  bool has_table_;
   std::map<int, Matrix> matrices_;  // by first tensor
   AlignedBuffer memory_;
   std::size_t replaced_bytes_ = 0;

@@ -49,10 +49,10 @@ Value Tape::embedding(std::span<const std::int32_t> tokens, const Weight& weight
 
 void Tape::run_forward(const EmbeddingOp& op) {
   if (!exchange_.active()) {
-    embedding_forward(stream_, ids(op.tokens), op.weight->value, data(op.y));
+    embedding_forward(stream_, ids(op.tokens), op.weight->factor(), data(op.y));
   } else {
     const TensorView partial = gradient_buffer(data(op.y).cols(), Rows::kAll);
-    embedding_forward(stream_, ids(op.tokens), op.weight->value, partial);
+    embedding_forward(stream_, ids(op.tokens), op.weight->factor(), partial);
     sum_rows(partial, data(op.y));
     give_back(partial, Rows::kAll);
   }

@@ -115,8 +115,9 @@ void Transformer::bind_values(const UnitBlocks& values) {
       }
       row += weights_->local_shape(i)[0];
     }
-    if (options_.rounded != nullptr && &weight != &embedding_) {
-      weight.rounded = options_.rounded->find(index.first);
+    if (options_.rounded != nullptr) {
+      weight.rounded = &weight == &embedding_ ? options_.rounded->table(index.first)
+                                              : options_.rounded->find(index.first);
     }
   });
 }

@@ -18,7 +18,7 @@ constexpr double kMeasureSeconds = 0.5;  // enough steps for a stable median
 MeasuredSteps::MeasuredSteps(const config::ModelConfig& config, const config::Train& train,
                              const TrainLoader& loader, const config::ModelConfig& teacher)
     : base_(make_base_model(single_.engine(), config, storage_of(train.precision()),
-                            {.quantised = quantisation_of(train.method())})),
+                            base_form(engine_for(single_.engine(), train), train))),
       loader_(&loader),
       learning_rate_(1e-9) {
   initialize(base_, 1);
