@@ -84,7 +84,10 @@ void add_columns(const TensorView& ids, const TensorView& rows, const TensorView
   }
 }
 
-void copy_row(const TensorView& from, const TensorView& to) {
+void look_up(const TensorView& weight, std::int32_t id, const TensorView& to) {
+  FS_CHECK(id >= 0 && id < weight.rows(),
+           "token id " + std::to_string(id) + " is outside the vocabulary");
+  const TensorView from = weight.row_range(id, id + 1);
   if (from.dtype == to.dtype) {
     std::memcpy(to.data, from.data, static_cast<std::size_t>(to.cols()) * dtype_size(to.dtype));
     return;
@@ -106,13 +109,12 @@ void embedding_forward(const Stream& /*stream*/, const TensorView& tokens, const
   const std::int32_t* ids = tokens.as<std::int32_t>();
   parallel_for(y.rows(), 1 + 65536 / (y.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t t = begin; t < end; ++t) {
+      const TensorView row = y.row_range(t, t + 1);
       if (ids[t] == kNoRow) {
-        std::memset(y.row_range(t, t + 1).data, 0, row_bytes);
-        continue;
+        std::memset(row.data, 0, row_bytes);
+      } else {
+        look_up(weight, ids[t], row);
       }
-      FS_CHECK(ids[t] >= 0 && ids[t] < weight.rows(),
-               "token id " + std::to_string(ids[t]) + " is outside the vocabulary");
-      copy_row(weight.row_range(ids[t], ids[t] + 1), y.row_range(t, t + 1));
     }
   });
 }

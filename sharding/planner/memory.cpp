@@ -115,14 +115,18 @@ class Piece {
                  model().norm(), head(), false);
   }
   [[nodiscard]] bool is_quantised() const { return w_.method.block_bytes > 0; }
+  // Of this piece's layer i.
+  [[nodiscard]] const ChosenElements& chosen_of(int i) const {
+    return w_.method.choice
+        ->layers[static_cast<std::size_t>(first_layer_) + static_cast<std::size_t>(i)];
+  }
   // What is summed as layers are.
   [[nodiscard]] Units trained() const {
     if (const auto& choice = w_.method.choice) {
       const auto size = [&](const ChosenElements& unit) { return unit.at(model(), tensor()); };
       return units(
           size(choice->embedding), size(choice->positions),
-          [&](int i) { return size(choice->layers[static_cast<std::size_t>(first_layer_ + i)]); },
-          size(choice->final), 0);
+          [&](int i) { return size(chosen_of(i)); }, size(choice->final), 0);
     }
     if (!w_.method.trains_base) {
       return units(w_.method.prompt_elements(model()), 0,
@@ -150,7 +154,7 @@ class Piece {
     if (const auto& choice = w_.method.choice) {
       std::int64_t idle = has_head_ ? choice->final.idle / tensor() : 0;
       for (int i = 0; i < num_layers_; ++i) {
-        idle += choice->layers[static_cast<std::size_t>(first_layer_ + i)].idle / tensor();
+        idle += chosen_of(i).idle / tensor();
       }
       return idle;
     }
@@ -164,8 +168,7 @@ class Piece {
   [[nodiscard]] double measured() const {
     double elements = 0;
     for (int i = 0; w_.method.choice && i < num_layers_; ++i) {
-      elements += static_cast<double>(
-          w_.method.choice->layers[static_cast<std::size_t>(first_layer_ + i)].measured);
+      elements += static_cast<double>(chosen_of(i).measured);
     }
     return elements / tensor();
   }
@@ -228,8 +231,9 @@ class Piece {
       const ReducerMemory m = reducer_memory(plan, reducer_stage(), plan_.axes.data, rank, counted);
       most = m.total() > most.total() ? m : most;
     }
-    const auto doublings =
-        std::bit_width(static_cast<std::uint64_t>((leaves + counted - 1) / counted)) - 1;
+    const int doublings = static_cast<int>(std::bit_width(
+                              static_cast<std::uint64_t>((leaves + counted - 1) / counted))) -
+                          1;
     const double more = doublings * size(units) / (reducer_stage() >= 2 ? ranks_ : 1);
     memory.gradients +=
         (static_cast<double>(most.leaves + most.result + most.sums) + more) * w_.bytes.gradient;
