@@ -70,8 +70,8 @@ def main():
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         multiplies_bf16 = "avx512_bf16" in file.read() and options.isa != "avx2"
     variants = [(m, p) for p in (["f32", "bf16"] if multiplies_bf16 else ["f32"]) for m in METHODS]
-    print("| preset | full, f32 | LoRA / full | of FLOPs | LoRA / FLOPs | QLoRA / LoRA | bf16 / f32, full | bf16 / f32, LoRA | MiB: full, LoRA, QLoRA; bf16 |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| preset | full, f32 | LoRA / full | of FLOPs | LoRA / FLOPs | QLoRA / LoRA | the same, bf16 | bf16 / f32, full | bf16 / f32, LoRA | MiB: full, LoRA, QLoRA; bf16 |")
+    print("|---" * 10 + "|")
     for preset in options.presets.split(","):
         per_step = TOKENS[preset] // 64
         lengths = ragged(per_step * (STEPS[preset] + WARMUP))
@@ -92,7 +92,7 @@ def main():
 
         full, lora = ("full", "f32"), ("lora", "f32")
         print(f"| {preset} | {statistics.median(times[full]):.1f} ms | {ratio(lora, full)} | {share:.3f} | {ratio(lora, full, 1 / share)} | "
-              f"{ratio(('qlora', 'f32'), lora)} | "
+              f"{ratio(('qlora', 'f32'), lora)} | {ratio(('qlora', 'bf16'), ('lora', 'bf16'))} | "
               f"{ratio(('full', 'bf16'), full)} | {ratio(('lora', 'bf16'), lora)} | "
               + "; ".join(", ".join(f"{memory[v]:.0f}" for v in variants if v[1] == p) for p in ("f32", "bf16")) + " |", flush=True)
 
