@@ -66,6 +66,7 @@ ContrastData data_of(const config::Contrast& contrast, const config::Sweep& swee
   }
   out.is_ratio = is_ratio(contrast);
   out.is_equivalence = contrast.has_equivalent();
+  out.takes_few_values = contrast.has_spearman() || contrast.has_optimum_at();
   const Expectation expected = *parse_expectation(contrast.expect());
   out.expects_more = expected.more;
   out.bound = out.is_equivalence ? contrast.margin() : expected.bound;

@@ -58,8 +58,9 @@ Sides sides_of(const ContrastData& rule, const Moments& m) {
   }
   const double bound = rule.is_ratio ? std::log(rule.bound) : rule.bound;
   // Twice: the other side is looked at too.
-  const double above = 2 * p_above(m, bound);
-  const double below = 2 * p_below(m, bound);
+  const double least = rule.takes_few_values ? std::exp2(-(m.freedom + 1)) : 0;  // all on one side
+  const double above = 2 * std::max(least, p_above(m, bound));
+  const double below = 2 * std::max(least, p_below(m, bound));
   return rule.expects_more ? Sides{above, below} : Sides{below, above};
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decides rules that were stated before a run, from effects paired by seed: t intervals over seeds,
-// decisions corrected for the number of rules (Holm 1979). Pure.
+// decisions corrected for the number of rules (Holm 1979). Where effects take few values, p is not
+// below that of the sign test, which needs no distribution. Pure.
 #pragma once
 
 #include <string>
@@ -17,8 +18,9 @@ struct ContrastData {
   std::string what;       // for people: which arms, which metric
   bool is_ratio = false;  // effects are logarithms of ratios
   bool is_equivalence = false;
-  bool expects_more = true;  // effect > bound, else < bound
-  double bound = 0;          // of a ratio the ratio itself; of equivalence the margin
+  bool takes_few_values = false;  // ranks, places: seeds agree by chance
+  bool expects_more = true;       // effect > bound, else < bound
+  double bound = 0;               // of a ratio the ratio itself; of equivalence the margin
   double level = 0.95;
   std::vector<double> effects;  // one for each seed
   std::string why_not;  // why there is no decision, whatever the effects are; empty: there is

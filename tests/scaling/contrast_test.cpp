@@ -71,6 +71,22 @@ TEST(Contrast, SeedsThatAgreeToTheBitDecide) {
   EXPECT_EQ(decide({rule({-0.5, -0.5})})[0].decision, Decision::kRefuted);
 }
 
+// Three seeds have the same order of three budgets by chance once in 36 times.
+TEST(Contrast, SeedsThatAgreeInRanksDoNot) {
+  ContrastData ranks = rule({1, 1, 1});
+  ranks.takes_few_values = true;
+  ranks.bound = 0.7;
+  EXPECT_EQ(decide({ranks})[0].decision, Decision::kUndecided);
+  EXPECT_DOUBLE_EQ(decide({ranks})[0].p, 0.25);
+  ranks.effects.assign(6, 1.0);
+  EXPECT_EQ(decide({ranks})[0].decision, Decision::kReproduced);
+  EXPECT_DOUBLE_EQ(decide({ranks})[0].p, 2.0 / 64);
+  ranks.effects = {1, 1, 1, 1, 1, 0.999};  // as good as equal: t alone would say 1e-15
+  EXPECT_DOUBLE_EQ(decide({ranks})[0].p, 2.0 / 64);
+  ranks.effects.assign(6, 0.7);
+  EXPECT_EQ(decide({ranks})[0].decision, Decision::kUndecided);
+}
+
 TEST(Contrast, RatiosAreMeasuredInLogarithms) {
   ContrastData ratio = rule({std::log(2.0), std::log(2.1), std::log(1.9)});
   ratio.is_ratio = true;
