@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "coordinator/contrasts.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
 #include <nlohmann/json.hpp>
 
 #include "configs/contrast_rules.h"
+#include "coordinator/axis_grid.h"
 #include "coordinator/contrast_effects.h"
 
 namespace finescale {
@@ -55,8 +57,7 @@ std::string comparison(const config::Contrast& contrast, const config::Sweep& sw
          text_of(*arms.to);
 }
 
-ContrastData data_of(const config::Contrast& contrast, const config::Sweep& sweep,
-                     const std::vector<TrialRow>& rows) {
+ContrastData rule_of(const config::Contrast& contrast, const config::Sweep& sweep) {
   ContrastData out;
   out.name = contrast.name();
   out.what = comparison(contrast, sweep);
@@ -71,6 +72,12 @@ ContrastData data_of(const config::Contrast& contrast, const config::Sweep& swee
   out.expects_more = expected.more;
   out.bound = out.is_equivalence ? contrast.margin() : expected.bound;
   out.level = contrast.level();
+  return out;
+}
+
+ContrastData data_of(const config::Contrast& contrast, const config::Sweep& sweep,
+                     const std::vector<TrialRow>& rows) {
+  ContrastData out = rule_of(contrast, sweep);
   ContrastEffects effects = contrast_effects(contrast, sweep, rows);
   out.effects = std::move(effects.by_seed);
   out.why_not = std::move(effects.why_not);
@@ -86,6 +93,28 @@ std::vector<ContrastResult> decide_contrasts(const config::Sweep& sweep,
     data.push_back(data_of(contrast, sweep, rows));
   }
   return decide(data);
+}
+
+std::vector<std::string> undecidable_contrasts(const config::Sweep& sweep) {
+  std::size_t seeds = 1;
+  const AxisGrid grid(sweep);
+  for (const auto& [path, values] : grid.axes()) {
+    seeds = path == "seed" ? values.size() : seeds;
+  }
+  std::vector<ContrastData> rules;
+  for (const config::Contrast& contrast : sweep.contrasts()) {
+    rules.push_back(rule_of(contrast, sweep));
+  }
+  const auto alike = static_cast<std::size_t>(std::count_if(
+      rules.begin(), rules.end(), [](const ContrastData& rule) { return rule.takes_few_values; }));
+  std::vector<std::string> lines;
+  for (const ContrastData& rule : rules) {
+    if (const std::size_t needed = seeds_needed(rule, alike); seeds < needed) {
+      lines.push_back(fmt::format("contrast {} cannot be decided with {} seed{}: it takes {}",
+                                  rule.name, seeds, seeds == 1 ? "" : "s", needed));
+    }
+  }
+  return lines;
 }
 
 std::string contrasts_text(const config::Sweep& sweep, const std::vector<ContrastResult>& results) {

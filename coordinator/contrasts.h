@@ -15,6 +15,9 @@ namespace finescale {
 [[nodiscard]] std::vector<ContrastResult> decide_contrasts(const config::Sweep& sweep,
                                                            const std::vector<TrialRow>& rows);
 
+// A line for each contrast that no result can decide: the sweep has too few seeds.
+[[nodiscard]] std::vector<std::string> undecidable_contrasts(const config::Sweep& sweep);
+
 // For people: a line for each, the claim and the verdict of a study.
 [[nodiscard]] std::string contrasts_text(const config::Sweep& sweep,
                                          const std::vector<ContrastResult>& results);

@@ -17,6 +17,7 @@
 #include "configs/overlap.h"
 #include "configs/parse.h"
 #include "configs/ranges.h"
+#include "coordinator/contrasts.h"
 #include "coordinator/plan_schedule.h"
 #include "core/error.h"
 
@@ -327,6 +328,9 @@ PlanReport plan_sweep(const config::Sweep& sweep, const ContentHash& hash,
     if (overlap.lines > 0) {
       report.warnings.push_back(describe(overlap));
     }
+  }
+  for (std::string& line : undecidable_contrasts(sweep)) {
+    report.warnings.push_back(std::move(line));
   }
   return report;
 }

@@ -51,6 +51,11 @@ struct Sides {
   double against = 1;
 };
 
+// p of the sign test when all seeds lie on one side.
+double least_p(double seeds) {
+  return std::exp2(-seeds);
+}
+
 Sides sides_of(const ContrastData& rule, const Moments& m) {
   if (rule.is_equivalence) {  // two one-sided tests, and its opposite
     return {std::max(p_above(m, -rule.bound), p_below(m, rule.bound)),
@@ -58,7 +63,7 @@ Sides sides_of(const ContrastData& rule, const Moments& m) {
   }
   const double bound = rule.is_ratio ? std::log(rule.bound) : rule.bound;
   // Twice: the other side is looked at too.
-  const double least = rule.takes_few_values ? std::exp2(-(m.freedom + 1)) : 0;  // all on one side
+  const double least = rule.takes_few_values ? least_p(m.freedom + 1) : 0;
   const double above = 2 * std::max(least, p_above(m, bound));
   const double below = 2 * std::max(least, p_below(m, bound));
   return rule.expects_more ? Sides{above, below} : Sides{below, above};
@@ -129,6 +134,15 @@ std::vector<ContrastResult> decide(const std::vector<ContrastData>& rules) {
     }
   }
   return results;
+}
+
+std::size_t seeds_needed(const ContrastData& rule, std::size_t alike) {
+  std::size_t seeds = 2;
+  while (rule.takes_few_values &&
+         2 * static_cast<double>(alike) * least_p(static_cast<double>(seeds)) >= 1 - rule.level) {
+    ++seeds;
+  }
+  return seeds;
 }
 
 Decision overall(const std::vector<ContrastResult>& results) {

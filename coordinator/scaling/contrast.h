@@ -4,6 +4,7 @@
 // below that of the sign test, which needs no distribution. Pure.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,10 @@ struct ContrastResult {
 };
 
 [[nodiscard]] std::vector<ContrastResult> decide(const std::vector<ContrastData>& rules);
+
+// Seeds without which nothing decides the rule, whatever they give: two, or more where effects take
+// few values; `alike` rules of the sweep do.
+[[nodiscard]] std::size_t seeds_needed(const ContrastData& rule, std::size_t alike);
 
 // Reproduced when all are, refuted when one is.
 [[nodiscard]] Decision overall(const std::vector<ContrastResult>& results);

@@ -186,5 +186,31 @@ TEST(Contrasts, CurvesAreReadBetweenTheirPoints) {
   EXPECT_FALSE(reached_at({{100, 3}, {400, 1}}, 0.5).has_value());
 }
 
+TEST(Contrasts, APlanSaysWhichCannotBeDecided) {
+  const auto lines = [](const std::string& seeds) {
+    config::Sweep sweep;
+    parse_yaml(
+        "name: order\n"
+        "base: {preset: tiny}\n"
+        "data: {train: {path: a.jsonl}}\n"
+        "trial: {stages: [{train: {}}]}\n"
+        "axes: {train.steps: [10, 20, 40], seed: " +
+            seeds +
+            "}\n"
+            "contrasts:\n"
+            "  - {name: order, metric: held_out.loss, spearman: train.steps}\n"
+            "  - {name: place, metric: held_out.loss, optimum_at: train.steps}\n"
+            "  - {name: gap, metric: held_out.loss, difference: {of: {train.steps: 20}, "
+            "to: {train.steps: 10}}}\n",
+        "sweep.yaml", sweep);
+    return undecidable_contrasts(sweep);
+  };
+  ASSERT_EQ(lines("[1]").size(), 3U);
+  ASSERT_EQ(lines("[1, 2, 3]").size(), 2U);
+  EXPECT_EQ(lines("[1, 2, 3]").front(),
+            "contrast order cannot be decided with 3 seeds: it takes 7");
+  EXPECT_TRUE(lines("[1, 2, 3, 4, 5, 6, 7]").empty());
+}
+
 }  // namespace
 }  // namespace finescale

@@ -83,6 +83,9 @@ TEST(Contrast, SeedsThatAgreeInRanksDoNot) {
   EXPECT_DOUBLE_EQ(decide({ranks})[0].p, 2.0 / 64);
   ranks.effects = {1, 1, 1, 1, 1, 0.999};  // as good as equal: t alone would say 1e-15
   EXPECT_DOUBLE_EQ(decide({ranks})[0].p, 2.0 / 64);
+  EXPECT_EQ(seeds_needed(ranks, 1), 6U);
+  EXPECT_EQ(seeds_needed(ranks, 3), 7U);
+  EXPECT_EQ(seeds_needed(rule({}), 3), 2U);
   ranks.effects.assign(6, 0.7);
   EXPECT_EQ(decide({ranks})[0].decision, Decision::kUndecided);
 }
