@@ -286,6 +286,23 @@ class SweepRules : TrialRules {
     return sets;
   }
 
+  void check_tune_seeds(const config::Tune& tune) const {
+    if (tune.seeds() == 1) {
+      return;
+    }
+    const auto fixes_seed = [](const config::FieldValues& value) { return value.path() == "seed"; };
+    require(std::count(tune.per().begin(), tune.per().end(), "seed") == 0 &&
+                std::none_of(tune.at().begin(), tune.at().end(), fixes_seed),
+            "tune.seeds", "tune.seeds: tune says the seed already", "leave seed out of per and at");
+    std::size_t seeds = 0;
+    for (const config::Axis& axis : sweep_.axes()) {
+      seeds = axis.path() == "seed" ? axis_values(sweep_, axis).size() : seeds;
+    }
+    require(static_cast<std::size_t>(tune.seeds()) <= seeds, "tune.seeds",
+            "tune.seeds is " + std::to_string(tune.seeds()) + ", but the axis seed has " +
+                std::to_string(seeds) + " values");
+  }
+
   void check_tune() const {
     if (!sweep_.has_tune()) {
       return;
@@ -327,6 +344,7 @@ class SweepRules : TrialRules {
                 ", must equal tune.geometric.points (" + std::to_string(tune.geometric().points()) +
                 ")");
     check_metric(tune.metric(), "tune.metric");
+    check_tune_seeds(tune);
     try {
       for (const auto& values : tuning_points(apply_values(written_, point, ""))) {
         std::map<std::string, std::string> at = point;

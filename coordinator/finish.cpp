@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "coordinator/contrasts.h"
 #include "coordinator/metrics/metrics_file.h"
@@ -54,6 +55,8 @@ ReportInput report_input(const Campaign& campaign) {
   input.metric = campaign.sweep.laws().metric();
   input.x = campaign.sweep.laws().x();
   add_only_budget(campaign.sweep, input);
+  const auto& tuned_per = campaign.sweep.tune().per();
+  input.tuned_per.assign(tuned_per.begin(), tuned_per.end());
   input.claim = campaign.sweep.study().claim();
   input.work = campaign.sweep.study().title();
   input.notes = {campaign.sweep.study().notes().begin(), campaign.sweep.study().notes().end()};
@@ -84,8 +87,14 @@ void finish_campaign(const std::string& directory, Logger& logger) {
     logger.info("no laws were fitted: {}", why_not);
   }
   if (campaign.sweep.contrasts_size() > 0) {
-    logger.info("\n{}",
-                contrasts_text(campaign.sweep, decide_contrasts(campaign.sweep, campaign.rows)));
+    const std::vector<ContrastResult> results = decide_contrasts(campaign.sweep, campaign.rows);
+    if (campaign.sweep.has_study()) {  // `study` prints what was found
+      logger.info("verdict of study {}: {} (finescale results {} --contrasts)",
+                  campaign.sweep.study().number(), decision_name(overall(results)),
+                  campaign.sweep.output());
+    } else {
+      logger.info("\n{}", contrasts_text(campaign.sweep, results));
+    }
   }
   logger.info("report: {}", page);
 }

@@ -117,6 +117,17 @@ Point Planner::tuning_point(const Point& member) const {
   return point;
 }
 
+// The same with each seed with which a value is tried.
+std::vector<Point> Planner::tuning_seeds(const Point& at) const {
+  std::vector<Point> points(static_cast<std::size_t>(sweep_.tune().seeds()), at);
+  for (const auto& [path, values] : grid_.axes()) {
+    for (std::size_t i = 0; path == "seed" && points.size() > 1 && i < points.size(); ++i) {
+      points[i][path] = values[i];
+    }
+  }
+  return points;
+}
+
 void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
   std::set<std::string> seen;
   std::size_t number = 0;
@@ -128,13 +139,15 @@ void Planner::add_tuning(const std::vector<std::uint64_t>& points) {
     }
     const Point at = tuning_point(member);
     for (const auto& values : tuning_points(setter().at(at, "tuning group " + group))) {
-      PlannedTrial trial;
-      trial.id = numbered("tune-", ++number);
-      trial.is_tuning = true;
-      trial.tune_group = group;
-      trial.axes = at;
-      trial.tuned = values;
-      add_trial(std::move(trial));
+      for (Point& point : tuning_seeds(at)) {
+        PlannedTrial trial;
+        trial.id = numbered("tune-", ++number);
+        trial.is_tuning = true;
+        trial.tune_group = group;
+        trial.axes = std::move(point);
+        trial.tuned = values;
+        add_trial(std::move(trial));
+      }
     }
   }
 }

@@ -70,6 +70,7 @@ class Planner {
 
  private:
   [[nodiscard]] Point tuning_point(const Point& member) const;
+  [[nodiscard]] std::vector<Point> tuning_seeds(const Point& at) const;
   void add_tuning(const std::vector<std::uint64_t>& points);
   void add_trial(PlannedTrial trial);
 

@@ -24,6 +24,14 @@ void WriteBehind::add(Work work) {
   gathered_.push_back(std::move(work));
   if (gathered_.size() == kBatch) {
     hand_over();
+    throw_error();
+  }
+}
+
+void WriteBehind::throw_error() {
+  const std::lock_guard lock(mutex_);
+  if (error_) {
+    std::rethrow_exception(error_);
   }
 }
 
@@ -48,10 +56,7 @@ void WriteBehind::finish() {
 
 void WriteBehind::settle() {
   finish();
-  const std::lock_guard lock(mutex_);
-  if (error_) {
-    std::rethrow_exception(error_);
-  }
+  throw_error();
 }
 
 double WriteBehind::busy_seconds() {

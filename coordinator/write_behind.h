@@ -23,7 +23,8 @@ class WriteBehind {
   WriteBehind(const WriteBehind&) = delete;
   WriteBehind& operator=(const WriteBehind&) = delete;
 
-  // Waits while very much of it is not done. After a piece that throws no other is done.
+  // Waits while very much of it is not done. After a piece that throws no other is done, and some
+  // hundred calls later this throws it, too.
   void add(Work work);
   // Until all of it is done. Throws what a piece has thrown, at every call.
   void settle();
@@ -34,7 +35,8 @@ class WriteBehind {
  private:
   using Batch = std::vector<Work>;
 
-  void hand_over();  // what has gathered
+  void hand_over();    // what has gathered
+  void throw_error();  // that of a piece
   void run(const std::stop_token& stop);
   [[nodiscard]] static std::exception_ptr work_off(const Batch& batch);
 

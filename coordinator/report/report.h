@@ -17,6 +17,7 @@ struct ReportInput {
   std::vector<TrialRow> rows;
   std::string metric;  // <set>.<metric> the laws are fitted to
   std::string x = "data_budget";
+  std::vector<std::string> tuned_per;  // axes whose values are tuned apart
   Study study;  // may be empty when too few trials are done: the page says so
   std::string no_study_reason;
   std::string claim;  // published, that the contrasts test; empty: the sweep is no study

@@ -110,6 +110,24 @@ TEST_F(TuningTest, HigherIsBetterForExactMatch) {
   EXPECT_EQ(tuning_decisions(tune_, trials_, stages_, decided_)[0].metric, 0.75);
 }
 
+// One seed would take 2; with it, 1 is the better of what can be relied on.
+TEST_F(TuningTest, SeedsCountByTheirMean) {
+  add("a", "1", StageState::kDone, 1.2);
+  add("a", "1", StageState::kDone, 1.4);
+  add("a", "2", StageState::kDone, 1.0);
+  add("a", "2", StageState::kDone, 2.0);
+  add("a", "3", StageState::kDone, 0.5);
+  add("a", "3", StageState::kFailed);
+  EXPECT_THAT(winners(), ElementsAre(Pair("a", "1")));
+  EXPECT_DOUBLE_EQ(tuning_decisions(tune_, trials_, stages_, decided_)[0].metric, 1.3);
+  EXPECT_THAT(lost(), IsEmpty());
+  add("a", "2", StageState::kRunning);
+  EXPECT_THAT(winners(), IsEmpty());
+  trials_.erase(trials_.begin(), trials_.begin() + 4);
+  trials_.pop_back();
+  EXPECT_THAT(lost(), ElementsAre("a")) << "of each value a trial failed";
+}
+
 TEST_F(TuningTest, TiesGoToTheEarlierTrial) {
   add("a", "1", StageState::kDone, 1.0);
   add("a", "2", StageState::kDone, 1.0);

@@ -138,12 +138,30 @@ TEST(Operators, CorruptSpoilsExactlyThePart) {
       changed += is_marked ? 1 : 0;
       if (!is_marked) {
         EXPECT_EQ(text_of(spoilt[i], "response", ""), before[i]);
-      } else if (std::string(how) != "words") {  // an order may come out as it was
+      } else {
         EXPECT_NE(text_of(spoilt[i], "response", ""), before[i]) << how;
       }
     }
     EXPECT_EQ(changed, 9) << how;
   }
+}
+
+// A control that is not spoilt would be the arm it is compared with.
+TEST(Operators, WhatCannotBeSpoiltIsRefused) {
+  std::vector<Row> rows = numbered(20);
+  for (Row& row : rows) {
+    row["response"] = "yes no";  // one of two orders
+  }
+  for (const Row& row : applied("corrupt: {fraction: 1, how: words}", rows)) {
+    EXPECT_EQ(text_of(row, "response", ""), "no yes");
+  }
+  rows[7]["response"] = "3*4=5;5+1=6";
+  EXPECT_EQ(error_of("corrupt: {fraction: 1, how: words}", rows),
+            "here: corrupt: '3*4=5;5+1=6' has no two different words to exchange; take another "
+            "'how'");
+  rows[7]["response"] = "\xd0\xb4\xd0\xb0";
+  EXPECT_EQ(error_of("corrupt: {fraction: 1, how: characters}", rows),
+            "here: corrupt: '\xd0\xb4\xd0\xb0' has no ASCII letter to replace; take another 'how'");
 }
 
 TEST(Operators, WrongResponsesAreTheTasks) {

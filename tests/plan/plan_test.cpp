@@ -144,6 +144,23 @@ TEST_F(PlanTest, TuningTrialsComeFirstAndTheOthersWait) {
   expect_sound(out);
 }
 
+TEST_F(PlanTest, AValueIsTriedWithSeveralSeeds) {
+  const Plan out = plan(valid() +
+                            "tune: {fields: [train.learning_rate], per: [train.data_budget], "
+                            "metric: held_out.loss, trials: 3, seeds: 2}\n",
+                        {{"train.data_budget=5", {{"train.learning_rate", "0.001"}}}});
+  ASSERT_THAT(out.trials, SizeIs(16));
+  for (std::size_t i = 0; i < 12; ++i) {
+    ASSERT_TRUE(out.trials[i].is_tuning);
+    EXPECT_EQ(out.trials[i].axes.at("seed"), i % 2 == 0 ? "1" : "2");
+    EXPECT_EQ(out.trials[i].tuned, out.trials[i - i % 2].tuned);
+  }
+  EXPECT_NE(out.trials[0].tuned, out.trials[2].tuned);
+  EXPECT_EQ(out.trials[2].stages, out.trials[12].stages) << "trials of the value taken are done";
+  EXPECT_EQ(out.trials[3].stages, out.trials[13].stages);
+  expect_sound(out);
+}
+
 TEST_F(PlanTest, ADecidedGroupIsResolvedAndNothingElseMoves) {
   const Plan before = plan(valid() + kTune);
   const Plan after =

@@ -85,6 +85,7 @@ inline TrialRow fixture_row(std::size_t method, std::size_t budget, int seed) {
   row.tokens = static_cast<std::int64_t>(2 * 16 * std::max(D, 480.0));
   row.train_flops = kind.flops_per_token * static_cast<double>(row.tokens);
   row.seconds = 0.4 + kind.seconds_per_token * static_cast<double>(row.tokens);
+  row.tuned = {{"train.learning_rate", method == 0 ? "0.003" : "0.008"}};
   row.artifacts = {{"checkpoint", "0123456789abcdef"}};
   row.curve = fixture_curve(static_cast<double>(row.tokens), loss,
                             static_cast<unsigned>(100 * budget + 10 * method) + seed);
@@ -189,6 +190,7 @@ inline ReportInput fixture_input() {
   ReportInput input;
   input.campaign = fixture_campaign();
   input.metric = "held_out.loss";
+  input.tuned_per = {"train.method"};
   input.rows = fixture_tuning_rows();
   for (std::size_t method = 0; method < 2; ++method) {
     for (std::size_t budget = 0; budget < fixture_budgets().size(); ++budget) {

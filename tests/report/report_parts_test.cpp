@@ -9,6 +9,7 @@
 
 #include "coordinator/report/axes.h"
 #include "coordinator/report/csv_tables.h"
+#include "coordinator/report/figures.h"
 #include "coordinator/report/groups.h"
 #include "coordinator/report/html.h"
 #include "tests/report/report_fixture.h"
@@ -193,6 +194,36 @@ TEST(BudgetMeans, AreOverSeeds) {
   EXPECT_EQ(data.groups[0].means.size(), 8U);
   EXPECT_EQ(data.num_tuning, 8);
   EXPECT_EQ(data.base_value, 9.38);
+}
+
+// The mark is where the trials are, whatever the metric of the page says; seeds are averaged.
+TEST(TuningFigure, MarksTheValueThatWasTaken) {
+  ReportInput input = fixture_input();
+  for (TrialRow& row : input.rows) {
+    const bool is_full = row.axes.at("train.method") == fixture_methods()[0].axis;
+    if (is_full && !row.is_tuning) {
+      row.tuned["train.learning_rate"] = "0.0015";
+    }
+  }
+  TrialRow again = fixture_tuning_rows()[1];  // 0.0015 with another seed
+  again.axes["seed"] = "2";
+  again.metrics["held_out.loss"] += 0.5;
+  input.rows.push_back(again);
+  const Figure figure = make_tuning_figure(make_report_data(input));
+  EXPECT_THAT(figure.caption_html, HasSubstr("<b>full</b> 0.0015 (4 tried)"));
+  EXPECT_THAT(figure.caption_html, HasSubstr("0.008 (4 tried), which lies <em>at the edge"));
+  EXPECT_THAT(figure.svg, HasSubstr("full at 0.0015: 2.17"));
+}
+
+TEST(TuningFigure, AValueOfWhichASeedFailedIsNone) {
+  ReportInput input = fixture_input();
+  TrialRow failed = fixture_tuning_rows()[0];
+  failed.metrics.clear();
+  failed.axes["seed"] = "2";
+  input.rows.push_back(failed);
+  const Figure figure = make_tuning_figure(make_report_data(input));
+  EXPECT_THAT(figure.caption_html, HasSubstr("(3 tried)"));
+  EXPECT_THAT(figure.caption_html, HasSubstr("1 tuning trial gave no value"));
 }
 
 TEST(Csv, QuotesAndReadsBackEqual) {

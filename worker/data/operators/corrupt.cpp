@@ -56,11 +56,17 @@ class CorruptOperator final : public Operator {
         FS_CHECK(context.task != nullptr, "how: wrong needs a task: rules were not checked");
         return context.task->wrong_response({problem_of(row, context.where), text, ""}, random);
       case config::CORRUPT_HOW_CHARACTERS:
-        return with_other_letters(text, random);
+        return with_other_letters(text, random, context);
       case config::CORRUPT_HOW_WORDS:
         break;
     }
-    return in_another_order(text, random);
+    return in_another_order(text, random, context);
+  }
+
+  // An example that is called spoilt is not what it was.
+  [[noreturn]] static void refuse(const std::string& text, const char* why,
+                                  const OperatorContext& context) {
+    throw Error(ErrorKind::kData, "corrupt: '" + text.substr(0, 60) + "' " + why, context.where);
   }
 
   static std::string another(const std::vector<std::string>& values, const std::string& text,
@@ -75,14 +81,20 @@ class CorruptOperator final : public Operator {
                 context.where);
   }
 
-  [[nodiscard]] std::string with_other_letters(std::string text, Random& random) const {
-    if (text.empty()) {
-      return text;
-    }
-    const std::uint64_t must = random.below(text.size());
+  [[nodiscard]] std::string with_other_letters(std::string text, Random& random,
+                                               const OperatorContext& context) const {
+    std::vector<std::size_t> plain;
     for (std::size_t i = 0; i < text.size(); ++i) {
-      const bool is_plain = static_cast<unsigned char>(text[i]) < 128;
-      if (is_plain && (i == must || random.uniform() < config_.strength())) {
+      if (static_cast<unsigned char>(text[i]) < 128) {
+        plain.push_back(i);
+      }
+    }
+    if (plain.empty()) {
+      refuse(text, "has no ASCII letter to replace; take another 'how'", context);
+    }
+    const std::size_t must = plain[random.below(plain.size())];
+    for (const std::size_t i : plain) {
+      if (i == must || random.uniform() < config_.strength()) {
         const auto letter = static_cast<char>('a' + random.below(25));
         text[i] = letter == text[i] ? 'z' : letter;
       }
@@ -90,14 +102,24 @@ class CorruptOperator final : public Operator {
     return text;
   }
 
-  static std::string in_another_order(const std::string& text, Random& random) {
-    std::vector<std::string_view> words = split_at(text, ' ');
+  static std::string in_another_order(const std::string& text, Random& random,
+                                      const OperatorContext& context) {
+    const std::vector<std::string_view> before = split_at(text, ' ');
+    std::vector<std::string_view> words = before;
     for (std::size_t i = words.size(); i > 1; --i) {
       std::swap(words[i - 1], words[random.below(i)]);
     }
-    std::string out;
-    for (const std::string_view word : words) {
-      out.append(out.empty() ? "" : " ").append(word);
+    if (words == before) {
+      const auto other = std::find_if(words.begin(), words.end(),
+                                      [&](std::string_view word) { return word != words[0]; });
+      if (other == words.end()) {
+        refuse(text, "has no two different words to exchange; take another 'how'", context);
+      }
+      std::swap(words.front(), *other);
+    }
+    std::string out(words.front());
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      out.append(" ").append(words[i]);
     }
     return out;
   }
