@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kTuningWidth = 880, kTuningHeight = 360;
 
-constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+constexpr std::size_t kNotTaken = static_cast<std::size_t>(-1);
 
 struct TunedPoint {
   double value = 0, loss = 0;  // of seeds the mean
@@ -26,7 +26,7 @@ struct TunedGroup {
   const ReportGroup* group = nullptr;
   std::string name;
   std::vector<TunedPoint> points;  // by value
-  std::size_t taken = kNone;       // of them
+  std::size_t taken = kNotTaken;   // of them
   int num_failed = 0;
 };
 struct Tuning {
@@ -150,7 +150,7 @@ void draw(SvgPicture& picture, const PlotFrame& frame, const Tuning& tuning) {
                          typeset_number(point.loss, 4));
     }
     picture.close_group();
-    if (group.taken != kNone) {
+    if (group.taken != kNotTaken) {
       const TunedPoint& taken = group.points[group.taken];
       picture.text(frame.x(taken.value), frame.y(taken.loss) + 22, typeset_number(taken.value, 3),
                    "note halo strong", TextAnchor::kMiddle);
@@ -168,10 +168,10 @@ std::string caption(const Tuning& tuning, const std::string& field, const Report
                     "the group:";
   int num_failed = 0;
   for (const TunedGroup& group : tuning.groups) {
-    out +=
-        " <b>" + html_escape(group.name) + "</b> " +
-        (group.taken == kNone ? "none yet" : typeset_number(group.points[group.taken].value, 3)) +
-        " (" + std::to_string(group.points.size()) + " tried)";
+    out += " <b>" + html_escape(group.name) + "</b> " +
+           (group.taken == kNotTaken ? "none yet"
+                                     : typeset_number(group.points[group.taken].value, 3)) +
+           " (" + std::to_string(group.points.size()) + " tried)";
     if (group.points.size() > 1 && (group.taken == 0 || group.taken + 1 == group.points.size())) {
       out += ", which lies <em>at the edge of what was tried</em>";
     }
