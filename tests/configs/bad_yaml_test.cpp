@@ -418,7 +418,7 @@ TEST_F(BadYaml, AxesTuningLawsAndResources) {
       {16, "tune: {fields: [train.epochs], at: {seed: 2}, metric: held_out.loss}",
        "sweep.yaml:16:37: tune.at.seed is no axis"},
       {16, "tune: {fields: [train.epochs], seeds: 3, metric: held_out.loss}",
-       "sweep.yaml:16:37: tune.seeds is 3, but the axis seed has 0 values"},
+       "sweep.yaml:16:39: tune.seeds is 3, but the axis seed has 0 values"},
       {16,
        "tune: {fields: [train.epochs], metric: held_out.loss, trials: 3,\n"
        "  geometric: {from: 1, to: 2, points: 4}}",
