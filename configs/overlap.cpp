@@ -5,8 +5,11 @@
 #include <string_view>
 #include <unordered_set>
 
+#include <nlohmann/json.hpp>
+
 #include "configs/data_format.h"
 #include "core/error.h"
+#include "core/json_depth.h"
 
 namespace finescale {
 
@@ -62,6 +65,19 @@ std::int64_t count_examples(const std::string& path) {
   std::int64_t left = INT64_MAX;
   each_line(path, left, [&](std::string_view, std::int64_t) { ++count; });
   return count;
+}
+
+std::optional<bool> begins_with_pair(const std::string& path) {
+  std::optional<bool> is_pair;
+  std::int64_t left = 1;
+  each_line(path, left, [&](std::string_view text, std::int64_t) {
+    const nlohmann::json line =
+        is_json_too_deep(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, false);
+    if (line.is_object()) {
+      is_pair = line.contains("chosen") && line.contains("rejected");
+    }
+  });
+  return is_pair;
 }
 
 std::vector<Overlap> find_overlap(const config::Data& data) {

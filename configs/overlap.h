@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@ namespace finescale {
 
 // Lines that are not blank: one example each.
 [[nodiscard]] std::int64_t count_examples(const std::string& path);
+// Whether the first line is a preference; nothing where there is none, or no JSON.
+[[nodiscard]] std::optional<bool> begins_with_pair(const std::string& path);
 
 struct Overlap {
   std::string set;

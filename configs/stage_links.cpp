@@ -159,13 +159,14 @@ DataFacts task_facts(const config::Dataset& dataset) {
 }
 
 // What all parts have in common.
-DataFacts mixture_facts(const config::Sweep& sweep, const Links& links,
-                        const config::Mixture& mix) {
+DataFacts mixture_facts(const config::Sweep& sweep, const Links& links, const config::Mixture& mix,
+                        const FileFacts& files) {
   DataFacts facts;
   bool is_first = true;
   std::string task;
   for (const config::MixPart& part : mix.parts()) {
-    const DataFacts one = dataset_facts(sweep, links, *find_dataset(sweep.data(), part.data()));
+    const DataFacts one =
+        dataset_facts(sweep, links, *find_dataset(sweep.data(), part.data()), files);
     const std::string its_task = one.task == nullptr ? "" : same_task_text(*one.task);
     if (is_first) {
       facts = one;
@@ -208,7 +209,8 @@ void change_facts(const config::Operator& change, DataFacts& facts) {
   }
 }
 
-DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index);
+DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index,
+                      const FileFacts& files);
 
 int stage_called(const config::Trial& trial, const std::string& name) {
   for (int i = 0; i < trial.stages_size(); ++i) {
@@ -222,16 +224,18 @@ int stage_called(const config::Trial& trial, const std::string& name) {
 }  // namespace
 
 DataFacts dataset_facts(const config::Sweep& sweep, const Links& links,
-                        const config::Dataset& dataset) {
+                        const config::Dataset& dataset, const FileFacts& files) {
   DataFacts facts;
   if (dataset.has_task()) {
     facts = task_facts(dataset);
   } else if (dataset.has_from()) {
-    facts = dataset_facts(sweep, links, *find_dataset(sweep.data(), dataset.from()));
+    facts = dataset_facts(sweep, links, *find_dataset(sweep.data(), dataset.from()), files);
   } else if (dataset.has_stage()) {
-    facts = stage_facts(sweep, links, stage_called(sweep.trial(), dataset.stage()));
+    facts = stage_facts(sweep, links, stage_called(sweep.trial(), dataset.stage()), files);
   } else if (dataset.has_mix()) {
-    facts = mixture_facts(sweep, links, dataset.mix());
+    facts = mixture_facts(sweep, links, dataset.mix(), files);
+  } else if (files && dataset.path_size() > 0) {
+    facts = files(dataset);
   }
   for (const config::Operator& change : dataset.apply()) {
     change_facts(change, facts);
@@ -239,17 +243,20 @@ DataFacts dataset_facts(const config::Sweep& sweep, const Links& links,
   return facts;
 }
 
-DataFacts data_facts(const config::Sweep& sweep, const Links& links, const StageLinks& link) {
-  return !link.set.empty() ? dataset_facts(sweep, links, *find_dataset(sweep.data(), link.set))
-         : link.data < 0   ? dataset_facts(sweep, links, sweep.data().train())
-                           : stage_facts(sweep, links, link.data);
+DataFacts data_facts(const config::Sweep& sweep, const Links& links, const StageLinks& link,
+                     const FileFacts& files) {
+  return !link.set.empty()
+             ? dataset_facts(sweep, links, *find_dataset(sweep.data(), link.set), files)
+         : link.data < 0 ? dataset_facts(sweep, links, sweep.data().train(), files)
+                         : stage_facts(sweep, links, link.data, files);
 }
 
 namespace {
 
-DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index) {
+DataFacts stage_facts(const config::Sweep& sweep, const Links& links, int index,
+                      const FileFacts& files) {
   const config::Stage& stage = sweep.trial().stages(index);
-  DataFacts facts = data_facts(sweep, links, links[static_cast<std::size_t>(index)]);
+  DataFacts facts = data_facts(sweep, links, links[static_cast<std::size_t>(index)], files);
   facts.is_form_known = true;
   if (stage.has_generate()) {
     const config::Generate& generate = stage.generate();

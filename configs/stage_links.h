@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,12 +53,14 @@ struct DataFacts {
   const config::Task* task = nullptr;     // that verifies answers
   std::optional<std::int64_t> at_most{};  // examples
 };
-// Of what a stage reads; files are not looked at.
+// What is known of a dataset that is read from files.
+using FileFacts = std::function<DataFacts(const config::Dataset&)>;
+// Of what a stage reads; without `files` those are not looked at.
 [[nodiscard]] DataFacts data_facts(const config::Sweep& sweep, const std::vector<StageLinks>& links,
-                                   const StageLinks& link);
+                                   const StageLinks& link, const FileFacts& files = {});
 // Of a dataset of the sweep.
 [[nodiscard]] DataFacts dataset_facts(const config::Sweep& sweep,
                                       const std::vector<StageLinks>& links,
-                                      const config::Dataset& dataset);
+                                      const config::Dataset& dataset, const FileFacts& files = {});
 
 }  // namespace finescale

@@ -81,6 +81,43 @@ void TrialRules::check_paths(const Paths& paths, const std::string& field) const
   }
 }
 
+namespace {
+
+// JSONL alone: other formats are counted where they are read.
+DataFacts facts_of_files(const config::Dataset& dataset, ExampleCounts& counts) {
+  DataFacts facts;
+  std::int64_t examples = 0;
+  for (const std::string& file : dataset.path()) {
+    if (data_format(file, dataset.format()) != config::DATA_FORMAT_JSONL || !is_readable(file)) {
+      return {};
+    }
+    const auto [count, is_new] = counts.emplace(file, 0);
+    count->second = is_new ? count_examples(file) : count->second;
+    examples += count->second;
+  }
+  facts.at_most = dataset.has_limit() ? std::min(examples, dataset.limit()) : examples;
+  if (const auto pairs = begins_with_pair(dataset.path(0))) {
+    facts.is_form_known = true;
+    facts.is_pairs = *pairs;
+  }
+  return facts;
+}
+
+}  // namespace
+
+// What rules say of data of a task, of those that are read, too.
+void TrialRules::check_file_data(const std::vector<StageLinks>& links,
+                                 ExampleCounts& counts) const {
+  for (int i = 0; i < sweep_.trial().stages_size(); ++i) {
+    const config::Stage& stage = sweep_.trial().stages(i);
+    if (stage.has_train() || leaves_data(stage)) {
+      const auto files = [&](const config::Dataset& set) { return facts_of_files(set, counts); };
+      check_stage_data(stage, data_facts(sweep_, links, links[static_cast<std::size_t>(i)], files),
+                       stage_path(i));
+    }
+  }
+}
+
 void TrialRules::check_budget(const config::Train& train, const config::Dataset& pool,
                               const std::string& path, const std::string& pool_name,
                               ExampleCounts& counts) const {
@@ -123,6 +160,7 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
     if (base.has_model() && varied.find(".method") != std::string::npos) {
       check_model(base);  // what each method asks of it
     }
+    check_file_data(stage_links(sweep_.trial()), counts);
     return;
   }
   if (base.has_model()) {
@@ -158,6 +196,7 @@ void TrialRules::check_files(ExampleCounts& counts, const std::string& varied) c
                  is_named ? *find_dataset(data, link.set) : data.train(), stage_path(i) + ".train",
                  is_named ? "data.sets." + link.set : "data.train", counts);
   }
+  check_file_data(links, counts);
   if (all) {
     check_overlap();
   }

@@ -271,28 +271,38 @@ void TrialRules::check_stages() const {
     if (stage.has_train()) {
       check_train(stage.train(), path + ".train");
       check_train_input(stage.train(), input, path + ".train");
-      check_data_budget(stage.train().data_budget(), data, path + ".train");
-      const bool wants_pairs = learns_from_pairs(stage.train().objective());
-      require(
-          !data.is_form_known || wants_pairs == data.is_pairs, path + ".train.objective",
-          path + ".train.objective learns from " +
-              (wants_pairs ? "pairs, and its data are none" : "responses, and its data are pairs"),
-          wants_pairs ? "give select: {pairs: {}} before it, or task: {pairs: true}"
-                      : "for example objective: dpo");
     } else if (stage.has_evaluate()) {
       check_evaluate(stage.evaluate(), input, path);
     } else if (stage.has_generate()) {
       require(input.is_trained, path, path + ".generate asks untrained weights");
-      check_generate(data, path, *this);
-      check_data_budget(stage.generate().data_budget(), data, path + ".generate");
     } else if (stage.has_score()) {
       require(input.is_trained, path, path + ".score measures untrained weights");
-      check_score(data, path, *this);
     } else if (stage.has_transform()) {
       check_transform_input(stage, link, path);
-    } else {
-      check_select(stage.select(), data, path, *this);
     }
+    check_stage_data(stage, data, path);
+  }
+}
+
+void TrialRules::check_stage_data(const config::Stage& stage, const DataFacts& data,
+                                  const std::string& path) const {
+  if (stage.has_train()) {
+    check_data_budget(stage.train().data_budget(), data, path + ".train");
+    const bool wants_pairs = learns_from_pairs(stage.train().objective());
+    require(
+        !data.is_form_known || wants_pairs == data.is_pairs, path + ".train.objective",
+        path + ".train.objective learns from " +
+            (wants_pairs ? "pairs, and its data are none" : "responses, and its data are pairs"),
+        wants_pairs ? "give {prompt, chosen, rejected}, select: {pairs: {}} before it, or task: "
+                      "{pairs: true}"
+                    : "for example objective: dpo");
+  } else if (stage.has_generate()) {
+    check_generate(data, path, *this);
+    check_data_budget(stage.generate().data_budget(), data, path + ".generate");
+  } else if (stage.has_score()) {
+    check_score(data, path, *this);
+  } else if (leaves_data(stage)) {
+    check_select(stage.select(), data, path, *this);
   }
 }
 

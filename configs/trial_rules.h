@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "configs/decoder.h"
 #include "configs/rounds.h"
@@ -62,6 +63,9 @@ class TrialRules : protected RuleReport {
   void check_train(const config::Train& train, const std::string& path) const;
   void check_datasets() const;
   void check_eval_sets() const;
+  void check_stage_data(const config::Stage& stage, const DataFacts& data,
+                        const std::string& path) const;
+  void check_file_data(const std::vector<StageLinks>& links, ExampleCounts& counts) const;
   void check_data_budget(std::int64_t budget, const DataFacts& data, const std::string& path) const;
   void check_train_input(const config::Train& train, const Output& input,
                          const std::string& path) const;

@@ -280,6 +280,12 @@ TEST_F(BadYaml, Chains) {
        "{data_budget: 6}}",
        "sweep.yaml:14:66: trial.stages[2].train.data_budget is 6, but its data have at most 5 "
        "examples"},
+      {13, "    - score: {}\n    - select: {random: 21}",  // files have 20
+       "sweep.yaml:14:24: trial.stages[2].select.random.examples is 21, but its input has at most "
+       "20"},
+      {13, "    - {name: again, from: [base], train: {objective: dpo}}",
+       "sweep.yaml:13:54: trial.stages[1].train.objective learns from pairs, and its data are "
+       "none"},
   });
 }
 

@@ -132,6 +132,10 @@ sweep empty 's#data/train.jsonl#data/empty.jsonl#'
 expect "empty data" 2 'data.train has 0 examples' "$finescale" run s/empty.yaml --set output=empty
 sweep budget 's/to: 100, points: 2/to: 999999, points: 2/'
 expect "budget above the pool" 2 'data_budget is 999999, but data.train has' "$finescale" run s/budget.yaml --set output=budget
+sweep pairs 's/train: {method: full,/train: {method: full, objective: dpo,/'
+expect "preferences that are none" 2 'train.objective learns from pairs, and its data are none' "$finescale" run s/pairs.yaml --set output=pairs
+sweep choice 's/^  stages:/  stages:\n    - score: {}\n    - select: {random: 999999}/'
+expect "a choice above its pool" 2 'select.random.examples is 999999, but its input has at most' "$finescale" run s/choice.yaml --set output=choice
 sweep tasks 's#train: data/train.jsonl#train: {task: {recall: {pairs: 1, values: 2}, examples: 1000}}#'
 expect "task with fewer problems than examples" 2 'data.train.task.examples: task recall has about' "$finescale" run s/tasks.yaml --set output=tasks
 # A mesh that the model or the ranks forbid: refused when it is planned, with the numbers and the nearest legal mesh.
