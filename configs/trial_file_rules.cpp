@@ -124,19 +124,10 @@ void TrialRules::check_budget(const config::Train& train, const config::Dataset&
   if (!train.has_data_budget() || pool.path_size() == 0 || pool.apply_size() > 0) {
     return;  // the worker counts what is drawn or made
   }
-  std::int64_t examples = 0;
-  for (const std::string& file : pool.path()) {
-    if (data_format(file, pool.format()) != config::DATA_FORMAT_JSONL) {
-      return;  // lines do not count its examples: reading it does
-    }
-    const auto [count, is_new] = counts.emplace(file, 0);
-    count->second = is_new ? count_examples(file) : count->second;
-    examples += count->second;
-  }
-  examples = pool.has_limit() ? std::min(examples, pool.limit()) : examples;
-  require(train.data_budget() <= examples, path + ".data_budget",
+  const auto examples = facts_of_files(pool, counts).at_most;
+  require(!examples || train.data_budget() <= *examples, path + ".data_budget",
           path + ".data_budget is " + std::to_string(train.data_budget()) + ", but " + pool_name +
-              " has " + std::to_string(examples) + " examples");
+              " has " + std::to_string(examples.value_or(0)) + " examples");
 }
 
 void TrialRules::check_overlap() const {
