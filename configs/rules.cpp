@@ -222,9 +222,10 @@ class SweepRules : TrialRules {
     require(values_of(*budgets).size() > 1, "axes." + budgets->path(),
             path + " needs two budgets or more");
     for (const std::string& name : rungs.per()) {
-      require(
-          has(paths, name) && name != rungs.budget(), path + ".per",
-          path + ".per: " + name + " is no axis beside the budgets" + did_you_mean(name, paths));
+      std::string fault = path;
+      fault.append(".per: ").append(name).append(" is no axis beside the budgets");
+      require(has(paths, name) && name != rungs.budget(), path + ".per",
+              fault.append(did_you_mean(name, paths)));
     }
     check_metric(rungs.metric(), path + ".metric");
     check_not_tuned(path);
@@ -244,9 +245,9 @@ class SweepRules : TrialRules {
     for (const config::Stage& stage : trial.trial().stages()) {
       if (rungs.budget() == stage.name() + ".data_budget") {
         const std::string why = why_no_trunk(stage.train());
-        require(why.empty(), path,
-                path + " goes on from the trunk of a smaller budget, and " + stage.name() +
-                    " leaves none: " + why);
+        std::string fault = path;
+        fault.append(" goes on from the trunk of a smaller budget, and ").append(stage.name());
+        require(why.empty(), path, fault.append(" leaves none: ").append(why));
       }
     }
   }
@@ -259,7 +260,7 @@ class SweepRules : TrialRules {
     std::vector<std::string> valid;
     for (const std::string& set : measured_sets()) {
       for (const std::string& name : measured) {
-        valid.push_back(set + "." + name);
+        valid.emplace_back(set).append(".").append(name);
       }
     }
     for (const config::Stage& stage : sweep_.trial().stages()) {
