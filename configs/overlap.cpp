@@ -73,8 +73,10 @@ std::optional<bool> begins_with_pair(const std::string& path) {
   each_line(path, left, [&](std::string_view text, std::int64_t) {
     const nlohmann::json line =
         is_json_too_deep(text) ? nlohmann::json() : nlohmann::json::parse(text, nullptr, false);
-    if (line.is_object()) {
-      is_pair = line.contains("chosen") && line.contains("rejected");
+    if (line.contains("chosen") && line.contains("rejected")) {
+      is_pair = true;
+    } else if (line.contains("response") || line.contains("text") || line.contains("messages")) {
+      is_pair = false;
     }
   });
   return is_pair;

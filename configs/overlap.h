@@ -16,7 +16,8 @@ namespace finescale {
 
 // Lines that are not blank: one example each.
 [[nodiscard]] std::int64_t count_examples(const std::string& path);
-// Whether the first line is a preference; nothing where there is none, or no JSON.
+// Whether the first line is a preference; nothing where it is no example: data may skip it, or
+// operators make one of it.
 [[nodiscard]] std::optional<bool> begins_with_pair(const std::string& path);
 
 struct Overlap {

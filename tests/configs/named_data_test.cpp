@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Named datasets: what a user sees for wrong ones, and how they get into stages and keys.
 #include <algorithm>
+#include <fstream>
+#include <optional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "configs/canonical.h"
+#include "configs/overlap.h"
 #include "configs/stages.h"
 #include "tests/configs/sweep_fixture.h"
 
@@ -198,6 +201,19 @@ TEST_F(NamedData, TransformsTakeModels) {
            "{average: {}}}"));
   EXPECT_EQ(stage(out, "soup").transform().models_size(), 3);
   EXPECT_EQ(stage(out, "evaluate").evaluate().model().artifact(), stage(out, "soup").key());
+}
+
+TEST(FirstLine, SaysWhetherAFileHoldsPreferences) {
+  const std::string path = testing::TempDir() + "finescale_first_line.jsonl";
+  const auto said = [&](const std::string& line) {
+    std::ofstream(path) << line << "\n{}\n";
+    return begins_with_pair(path);
+  };
+  EXPECT_EQ(said(R"({"prompt": "p", "chosen": "c", "rejected": "r"})"), true);
+  EXPECT_EQ(said(R"({"prompt": "p", "response": "r"})"), false);
+  EXPECT_EQ(said(R"({"question": "q", "better": "b"})"), std::nullopt);  // a template names them
+  EXPECT_EQ(said("no JSON"), std::nullopt);
+  EXPECT_EQ(said(""), std::nullopt);
 }
 
 }  // namespace
