@@ -55,7 +55,7 @@ class CampaignLoop {
         reactor_(reactor_options(options.sweep.resources(), book.epoch())),
         status_(options.sweep.name(), book, reactor_, clock_.now(), options.live_line, logger),
         core_({options.sweep, book, reactor_, launcher, artifacts, answers_, &status_, clock_,
-               logger}),
+               logger, &claim_}),
         claim_(book.directory(), {endpoint.host, server_.port(), token, book.epoch(), ::getpid(),
                                   host_name(), endpoint.client}) {}
 
@@ -66,7 +66,8 @@ class CampaignLoop {
                  book_.directory());
     const int code = loop();
     const bool is_done = code == 0 && reactor_.all_settled();
-    status_.publish(is_done ? "done" : code == 1 ? "failed" : "interrupted", clock_.now(), true);
+    const std::string state = is_done ? "done" : code == 1 ? "failed" : "interrupted";
+    status_.publish(state, clock_.now(), true, claim_);
     claim_.give_up();
     status_.end_line();
     return code;
@@ -86,7 +87,7 @@ class CampaignLoop {
       core_.tick();
       claim_.require();
       const bool is_stored = core_.flush();
-      status_.publish("running", clock_.now(), false);
+      status_.publish("running", clock_.now(), false, claim_);
       if (const std::optional<int> code = exit_code_now(); code && is_stored) {
         return *code;
       }

@@ -94,6 +94,9 @@ bool CampaignActions::flush() {
   if (std::exchange(is_stuck_, false)) {
     parts_.logger.info("the store can be written again");
   }
+  if (parts_.claim != nullptr && !waiting_.empty()) {
+    parts_.claim->require();
+  }
   for (const std::function<void()>& action : std::exchange(waiting_, {})) {
     action();
   }

@@ -15,6 +15,7 @@
 #include "coordinator/artifacts.h"
 #include "coordinator/campaign_book.h"
 #include "coordinator/campaign_status.h"
+#include "coordinator/coordinator_claim.h"
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/reactor.h"
 #include "core/clock.h"
@@ -45,6 +46,7 @@ struct CampaignParts {
   CampaignStatus* status;  // null: nobody watches
   const Clock& clock;
   Logger& logger;
+  CoordinatorClaim* claim = nullptr;  // null: nobody else can have the campaign
 };
 
 class CampaignActions {
@@ -56,6 +58,7 @@ class CampaignActions {
   // with what is said to the second, before any other call is handled.
   void join_answers(std::uint64_t request) { joined_ = request; }
   // Writes the group, then does what waited for it. False: it is not on disk yet; try again.
+  // Throws what the claim throws: the write may have taken long.
   [[nodiscard]] bool flush();
   // A change may rest in the group although nobody waits for it.
   [[nodiscard]] bool is_flushed() const noexcept {

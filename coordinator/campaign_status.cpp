@@ -57,7 +57,8 @@ std::string CampaignStatus::document(const std::string& state, double now) {
   return status_json(in);
 }
 
-void CampaignStatus::publish(const std::string& state, double now, bool force) {
+void CampaignStatus::publish(const std::string& state, double now, bool force,
+                             CoordinatorClaim& claim) {
   if (!force && now < next_status_) {
     return;
   }
@@ -65,7 +66,8 @@ void CampaignStatus::publish(const std::string& state, double now, bool force) {
   const std::string json = document(state, now);
   const std::chrono::duration<double> cost = std::chrono::steady_clock::now() - begin;
   next_status_ = now + std::max(1.0, 50 * cost.count());
-  write_file_atomically(book_.directory() + "/status.json", json + "\n");
+  write_file_atomically(book_.directory() + "/status.json", json + "\n", 0644,
+                        [&claim] { claim.require(); });
   crash_point("coordinator.after_snapshot");
   if (live_line_) {
     std::fprintf(stderr, "\r\033[K%.200s", status_line(json).c_str());

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "coordinator/campaign_book.h"
+#include "coordinator/coordinator_claim.h"
 #include "coordinator/reactor.h"
 #include "core/log.h"
 
@@ -20,8 +21,9 @@ class CampaignStatus {
 
   [[nodiscard]] std::string document(const std::string& state, double now);
   // At most once a second, and at most a fiftieth of the time (it looks at all trials); always when
-  // forced.
-  void publish(const std::string& state, double now, bool force);
+  // forced. Throws what the claim throws, and then the snapshot is the other coordinator's still:
+  // a flush to disk is where a stopped coordinator is found most often.
+  void publish(const std::string& state, double now, bool force, CoordinatorClaim& claim);
   // In front of anything else that goes to the terminal.
   void clear_line();
   void end_line();

@@ -47,6 +47,7 @@ void CoordinatorClaim::require() {
 }
 
 void CoordinatorClaim::give_up() {
+  require();
   std::filesystem::remove(path_);
 }
 

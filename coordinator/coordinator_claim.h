@@ -19,7 +19,7 @@ class CoordinatorClaim {
   // Throws kResource when another coordinator has taken the campaign over, or had it and is gone.
   // Cheap: asked before anything that others could see is changed.
   void require();
-  // Removes coordinator.json: nobody coordinates.
+  // Removes coordinator.json: nobody coordinates. Throws as require().
   void give_up();
 
  private:

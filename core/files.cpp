@@ -71,6 +71,11 @@ std::string parent_of(const std::string& path) {
 }  // namespace
 
 void write_file_atomically(const std::string& path, std::string_view bytes, int mode) {
+  write_file_atomically(path, bytes, mode, [] {});
+}
+
+void write_file_atomically(const std::string& path, std::string_view bytes, int mode,
+                           const std::function<void()>& before_rename) {
   const std::string beside = path + ".tmp." + std::to_string(::getpid());
   {
     const Descriptor descriptor = create(beside, path, mode);
@@ -83,6 +88,12 @@ void write_file_atomically(const std::string& path, std::string_view bytes, int 
       ::unlink(beside.c_str());
       fail("cannot flush to disk", path, code);
     }
+  }
+  try {
+    before_rename();
+  } catch (...) {
+    ::unlink(beside.c_str());
+    throw;
   }
   rename_durably(beside, path);
 }

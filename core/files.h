@@ -2,6 +2,7 @@
 // Files that are whole or absent: write beside, fsync, rename, fsync the directory.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,10 @@ namespace finescale {
 
 // Throws kIo (kResource for a full disk or a read-only place) naming the path.
 void write_file_atomically(const std::string& path, std::string_view bytes, int mode = 0644);
+// `before_rename` is called when the bytes are on disk under another name, which can take a while;
+// when it throws, the path is as it was.
+void write_file_atomically(const std::string& path, std::string_view bytes, int mode,
+                           const std::function<void()>& before_rename);
 [[nodiscard]] std::string read_file(const std::string& path);
 void make_directories(const std::string& path);
 void sync_file(const std::string& path);       // fsync of an existing file

@@ -47,6 +47,15 @@ TEST_F(CoordinatorClaimTest, HoldsUntilAnotherWritesItsOwn) {
   EXPECT_EQ(refusal(next), "");
 }
 
+TEST_F(CoordinatorClaimTest, GivesUpOnlyItsOwn) {
+  CoordinatorClaim claim(directory_, address(3, 10));
+  CoordinatorClaim next(directory_, address(4, 20));
+  EXPECT_THROW(claim.give_up(), Error);
+  EXPECT_EQ(refusal(next), "");
+  next.give_up();
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "/coordinator.json"));
+}
+
 TEST_F(CoordinatorClaimTest, IsGoneWithTheFile) {
   CoordinatorClaim claim(directory_, address(3, 10));
   CoordinatorClaim next(directory_, address(4, 20));

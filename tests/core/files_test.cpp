@@ -34,6 +34,22 @@ TEST_F(Files, WriteReplacesAtOnceAndLeavesNothingBeside) {
   EXPECT_EQ(entries, 1);
 }
 
+TEST_F(Files, ARefusalBeforeTheRenameChangesNothing) {
+  const std::string path = directory_ + "/a";
+  write_file_atomically(path, "one");
+  bool is_written = false;
+  const auto refuse = [&] {
+    for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+      is_written = is_written || read_file(entry.path().string()) == "two";
+    }
+    throw Error(ErrorKind::kResource, "not yours");
+  };
+  EXPECT_THROW(write_file_atomically(path, "two", 0644, refuse), Error);
+  EXPECT_TRUE(is_written);
+  EXPECT_EQ(read_file(path), "one");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), {}), 1);
+}
+
 TEST_F(Files, MissingFileIsAnIoErrorThatNamesIt) {
   try {
     (void)read_file(directory_ + "/none");
