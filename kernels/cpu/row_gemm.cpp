@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Both operands lie along K, so an element of y is a dot product: one vector of partial sums over
-// K, added up at the end. A tile is a few rows of x times four rows of W; their number changes how
-// often memory is read and nothing else.
+// a pass of K, added up at its end, and the passes' sums in their order. A tile is a few rows of x
+// times four rows of W; their number changes how often memory is read and nothing else.
 #include "kernels/row_gemm.h"
 
 #include <algorithm>
@@ -40,6 +40,16 @@ struct RowGemmBlock {  // of y
 };
 
 constexpr std::int64_t kColumns = 4;  // of a tile: rows of W
+
+// Of K, in a panel's pass: what a tile reads of x and W then fits the nearest cache, so x stays
+// there from tile to tile. Whole rows of 1,536 numbers do not, and cost a third of the rate.
+constexpr std::int64_t kPassBytes = 3072;
+constexpr std::int64_t kPassUnit = 16;  // numbers: passes begin on whole vectors
+
+struct RowGemmPass {
+  std::int64_t begin, end;  // of K
+  [[nodiscard]] bool is_first() const noexcept { return begin == 0; }
+};
 
 }  // namespace finescale::cpu
 #endif
@@ -83,6 +93,14 @@ HWY_INLINE void sums_of_lanes(D d, const V* v, T* to) {
   }
 }
 
+// Lines of memory that a tile asks for on its way, one each `every` vectors of K (a power of two):
+// in one go they would keep the nearest cache from anything else for the time that memory takes.
+struct FetchedLines {
+  const char* at = nullptr;
+  std::int64_t step_bytes = 0;  // 0: nothing is left to fetch
+  std::int64_t every = 2;
+};
+
 // s[i][j] += x[i] w[j] for the vector of K at k, where x points.
 template <int kRows, bool kFetch, class T, class V>
 HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w, std::int64_t k,
@@ -125,12 +143,12 @@ HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w,
   }
 }
 
-// sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. `ahead` is the
-// distance to the rows of W that come next: fetched meanwhile, since rows are too short for the
-// hardware to see them.
+// sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. kFetch: the rows of
+// W that come next lie `ahead` numbers behind and are fetched meanwhile, since rows are too short
+// for the hardware to see them; otherwise `lines` are.
 template <int kRows, bool kFetch, class T>
 HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::int64_t inner,
-                     std::int64_t ahead, T* sums, std::int64_t to) {
+                     std::int64_t ahead, FetchedLines lines, T* sums, std::int64_t to) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -142,8 +160,15 @@ HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::in
       s[i][j] = hn::Zero(d);
     }
   }
+  const std::int64_t between = (lines.every - 1) * lanes;  // bits of k where no line is fetched
   std::int64_t k = 0;
   for (; k + lanes <= inner; k += lanes) {
+    if constexpr (!kFetch) {
+      if ((k & between) == 0) {
+        __builtin_prefetch(lines.at, 0, 2);
+        lines.at += lines.step_bytes;
+      }
+    }
     add_products<kRows, kFetch>(x + k, stride, w, k, ahead, s);
   }
   if (k < inner) {
@@ -179,50 +204,65 @@ void combine(const T* sums, std::int64_t count, T alpha, T beta, T* to) {
 // The block's next rows of W, a part with each tile, into the cache behind the nearest.
 class NextRows {
  public:
-  NextRows(const RowGemmTask& task, const RowGemmBlock& block, std::int64_t tiles) {
+  // `vectors` of K in a tile.
+  NextRows(const RowGemmTask& task, const RowGemmBlock& block, std::int64_t tiles,
+           std::int64_t vectors) {
     const auto row_bytes = task.w.row_stride * static_cast<std::int64_t>(dtype_size(task.w.dtype));
     at_ = task.w.as<char>() + block.next_begin * row_bytes;
     end_ = task.w.as<char>() + block.next_end * row_bytes;
-    part_ = tiles == 0 ? 0 : ((end_ - at_) / tiles / kLine + 1) * kLine;
+    const std::int64_t lines = tiles == 0 ? 0 : (end_ - at_) / tiles / kLine + 1;  // of a tile
+    while (every_ < kLongest && vectors / (2 * every_) >= lines) {
+      every_ *= 2;
+    }
+    on_the_way_ = std::min(lines, vectors / every_) * kLine;
+    at_once_ = lines * kLine - on_the_way_;
   }
-  void fetch() {
-    for (const char* until = at_ + part_; at_ < std::min(until, end_); at_ += kLine) {
+  // Of the tile that follows; what it has no time for is fetched here.
+  FetchedLines of_tile() {
+    if (at_ >= end_) {
+      return {at_, 0, every_};
+    }
+    for (const char* until = std::min(at_ + at_once_, end_); at_ < until; at_ += kLine) {
       __builtin_prefetch(at_, 0, 2);
     }
+    const char* const at = at_;
+    at_ += on_the_way_;
+    return {at, kLine, every_};
   }
 
  private:
   static constexpr std::int64_t kLine = 64;
+  static constexpr std::int64_t kLongest = 16;
   const char* at_;
   const char* end_;
-  std::int64_t part_;
+  std::int64_t every_ = 2;
+  std::int64_t on_the_way_;  // bytes of a tile
+  std::int64_t at_once_;
 };
 
 // Rows [m, m + kRows) of the block. Only the block's first tiles find W in memory, and fetch; the
 // others find it in the cache.
 template <int kRows, bool kFetch, class T>
-void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, std::int64_t m,
-                  NextRows& next) {
-  const std::int64_t inner = task.x.cols();
+void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, const RowGemmPass& pass,
+                  std::int64_t m, NextRows& next) {
+  const std::int64_t inner = pass.end - pass.begin;
   const std::int64_t stride = task.w.row_stride;
   const auto alpha = static_cast<T>(task.alpha);
-  const auto beta = static_cast<T>(task.beta);
+  const auto beta = pass.is_first() ? static_cast<T>(task.beta) : T(1);
   const bool is_plain = alpha == T(1) && beta == T(0);
-  const T* const x = task.x.as<T>() + m * task.x.row_stride;
+  const T* const x = task.x.as<T>() + m * task.x.row_stride + pass.begin;
   T* const y = task.y.as<T>() + m * task.y.row_stride;
   HWY_ALIGN T sums[kRows * kColumns];
   for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
     const std::int64_t columns = std::min(kColumns, block.col_end - n);
-    const T* const first = task.w.as<T>() + n * stride;
+    const T* const first = task.w.as<T>() + n * stride + pass.begin;
     const T* const w[kColumns] = {first, first + std::min<std::int64_t>(1, columns - 1) * stride,
                                   first + std::min<std::int64_t>(2, columns - 1) * stride,
                                   first + (columns - 1) * stride};
     const bool is_direct = is_plain && columns == kColumns;
-    if (!kFetch) {
-      next.fetch();
-    }
-    tile<kRows, kFetch>(x, task.x.row_stride, w, inner, kColumns * stride, is_direct ? y + n : sums,
-                        is_direct ? task.y.row_stride : kColumns);
+    const FetchedLines lines = kFetch ? FetchedLines() : next.of_tile();
+    tile<kRows, kFetch>(x, task.x.row_stride, w, inner, kColumns * stride, lines,
+                        is_direct ? y + n : sums, is_direct ? task.y.row_stride : kColumns);
     for (int i = 0; i < kRows && !is_direct; ++i) {
       combine(sums + i * kColumns, columns, alpha, beta, y + i * task.y.row_stride + n);
     }
@@ -231,20 +271,20 @@ void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, std::int64
 
 template <bool kFetch, class T>
 void any_row_of_tiles(std::int64_t rows, const RowGemmTask& task, const RowGemmBlock& block,
-                      std::int64_t m, NextRows& next) {
+                      const RowGemmPass& pass, std::int64_t m, NextRows& next) {
   switch (rows) {
     case 1:
-      return row_of_tiles<1, kFetch, T>(task, block, m, next);
+      return row_of_tiles<1, kFetch, T>(task, block, pass, m, next);
     case 2:
-      return row_of_tiles<2, kFetch, T>(task, block, m, next);
+      return row_of_tiles<2, kFetch, T>(task, block, pass, m, next);
     case 3:
-      return row_of_tiles<3, kFetch, T>(task, block, m, next);
+      return row_of_tiles<3, kFetch, T>(task, block, pass, m, next);
     case 4:
-      return row_of_tiles<4, kFetch, T>(task, block, m, next);
+      return row_of_tiles<4, kFetch, T>(task, block, pass, m, next);
     case 5:
-      return row_of_tiles<5, kFetch, T>(task, block, m, next);
+      return row_of_tiles<5, kFetch, T>(task, block, pass, m, next);
     default:
-      return row_of_tiles<6, kFetch, T>(task, block, m, next);
+      return row_of_tiles<6, kFetch, T>(task, block, pass, m, next);
   }
 }
 
@@ -255,12 +295,21 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   const std::int64_t all = block.row_end - block.row_begin;
   const std::int64_t tiles = (all + kTileRows - 1) / kTileRows;
   const std::int64_t width = (block.col_end - block.col_begin + kColumns - 1) / kColumns;
-  NextRows next(task, block, (tiles - 1) * width);
-  any_row_of_tiles<true, T>(all / tiles, task, block, block.row_begin, next);
-  for (std::int64_t t = 1; t < tiles; ++t) {
-    const std::int64_t begin = all * t / tiles;
-    any_row_of_tiles<false, T>(all * (t + 1) / tiles - begin, task, block, block.row_begin + begin,
-                               next);
+  const std::int64_t inner = task.x.cols();
+  const std::int64_t most = kPassBytes / static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t passes = std::max<std::int64_t>(1, (inner + most - 1) / most);
+  NextRows next(task, block, (tiles - 1) * width * passes,
+                inner / passes / static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>())));
+  for (std::int64_t p = 0; p < passes; ++p) {
+    const RowGemmPass pass = {
+        inner * p / passes / kPassUnit * kPassUnit,
+        p + 1 == passes ? inner : inner * (p + 1) / passes / kPassUnit * kPassUnit};
+    any_row_of_tiles<true, T>(all / tiles, task, block, pass, block.row_begin, next);
+    for (std::int64_t t = 1; t < tiles; ++t) {
+      const std::int64_t begin = all * t / tiles;
+      any_row_of_tiles<false, T>(all * (t + 1) / tiles - begin, task, block, pass,
+                                 block.row_begin + begin, next);
+    }
   }
 }
 

@@ -19,6 +19,7 @@ TEST_P(RowGemm, EveryScaleAndStride) {
                           {2, 129, 64},
                           {130, 70, 17},
                           {7, 3, 576},
+                          {19, 11, 1537},
                           {9, 50, 2}}) {
     for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {0.5, 1.0}, {-2.0, 0.25}}) {
       Tensor x(dtype(), s.m, s.k, 3);
@@ -61,7 +62,7 @@ TEST_P(RowGemm, OldValuesAreNotReadWhenBetaIsZero) {
 }
 
 TEST_P(RowGemm, ARowHasTheSameBitsInAnyCompany) {
-  for (const RowSize s : {RowSize{200, 37, 23}, {97, 130, 576}, {13, 300, 64}}) {
+  for (const RowSize s : {RowSize{200, 37, 23}, {97, 130, 576}, {13, 300, 64}, {40, 21, 1541}}) {
     Tensor x(dtype(), s.m, s.k);
     Tensor w(dtype(), s.n, s.k);
     x.random(1);
@@ -83,7 +84,7 @@ TEST_P(RowGemm, ARowHasTheSameBitsInAnyCompany) {
 }
 
 TEST_P(RowGemm, ThreadsChangeNoBit) {
-  for (const RowSize s : {RowSize{1, 3000, 64}, {150, 500, 100}}) {
+  for (const RowSize s : {RowSize{1, 3000, 64}, {150, 500, 100}, {64, 90, 1600}}) {
     Tensor x(dtype(), s.m, s.k);
     Tensor w(dtype(), s.n, s.k);
     x.random(1);
