@@ -42,7 +42,7 @@ struct RowGemmBlock {  // of y
 constexpr std::int64_t kColumns = 4;  // of a tile: rows of W
 
 // Of K, in a panel's pass: what a tile reads of x and W then fits the nearest cache, so x stays
-// there from tile to tile. Whole rows of 1,536 numbers do not, and cost a third of the rate.
+// there from tile to tile. Whole rows of 1,536 numbers do not, and cost a seventh of the rate.
 constexpr std::int64_t kPassBytes = 3072;
 constexpr std::int64_t kPassUnit = 16;  // numbers: passes begin on whole vectors
 
