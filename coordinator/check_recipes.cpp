@@ -60,11 +60,15 @@ class RecipeCheck {
       return found;
     }
     const bool skip = sweep_.data().on_bad_example() == config::ON_BAD_EXAMPLE_SKIP;
-    for (auto& [text, ref] : refs_) {
-      nlohmann::json request;
+    nlohmann::json request;
+    request["on_bad_example"] = skip ? "skip" : "error";
+    for (const auto& [text, ref] : refs_) {
       request["files"].push_back({{"ref", canonical_text(ref)}, {"path", ref.label()}});
-      request["on_bad_example"] = skip ? "skip" : "error";
-      const nlohmann::json answer = nlohmann::json::parse(asked(request.dump())).at("files").at(0);
+    }
+    const nlohmann::json answers = nlohmann::json::parse(asked(request.dump())).at("files");
+    std::size_t next = 0;
+    for (const auto& [text, ref] : refs_) {
+      const nlohmann::json& answer = answers.at(next++);
       const auto examples = answer.at("examples").get<std::int64_t>();
       for (const auto& [stage, wanted] : wanted_[text]) {
         check(stage, wanted, ref, examples);

@@ -68,6 +68,7 @@ ContrastData rule_of(const config::Contrast& contrast, const config::Sweep& swee
   out.is_ratio = is_ratio(contrast);
   out.is_equivalence = contrast.has_equivalent();
   out.takes_few_values = contrast.has_spearman() || contrast.has_optimum_at();
+  out.most = contrast.has_spearman() ? 1 : out.most;
   const Expectation expected = *parse_expectation(contrast.expect());
   out.expects_more = expected.more;
   out.bound = out.is_equivalence ? contrast.margin() : expected.bound;

@@ -74,8 +74,8 @@ void summarise(const Moments& m, ContrastResult& result) {
       m.error == 0 ? 0 : m.error * student_t_quantile(1 - (1 - result.data.level) / 2, m.freedom);
   const auto shown = [&](double value) { return result.data.is_ratio ? std::exp(value) : value; };
   result.effect = shown(m.mean);
-  result.low = shown(m.mean - reach);
-  result.high = shown(m.mean + reach);
+  result.low = shown(std::max(m.mean - reach, -result.data.most));
+  result.high = shown(std::min(m.mean + reach, result.data.most));
   result.effect_size = m.deviation > 0 ? m.mean / m.deviation : 0;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct ContrastData {
   bool expects_more = true;       // effect > bound, else < bound
   double bound = 0;               // of a ratio the ratio itself; of equivalence the margin
   double level = 0.95;
-  std::vector<double> effects;  // one for each seed
+  double most = std::numeric_limits<double>::infinity();  // no effect is larger, either way
+  std::vector<double> effects;                            // one for each seed
   std::string why_not;  // why there is no decision, whatever the effects are; empty: there is
 };
 

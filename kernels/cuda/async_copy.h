@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies of 16 bytes from memory to shared memory that go on while a thread computes (cp.async of
-// sm_80 and later). The emulator makes them when they are waited for, not before.
+// sm_80 and later). The emulator makes them when they are waited for, not before, and refuses a
+// thread that ends without having waited: what nobody uses is perhaps not there to be read.
 #pragma once
+
+#ifdef FINESCALE_CUDA_EMULATION
+#include <exception>
+#endif
 
 #include "kernels/cuda/gpu.h"
 
@@ -31,6 +36,14 @@ class AsyncCopies {
   }
 #else
   // Everything lies in the thread's own memory: what a kernel does with the block's is watched.
+  AsyncCopies() = default;
+  AsyncCopies(const AsyncCopies&) = delete;
+  AsyncCopies& operator=(const AsyncCopies&) = delete;
+  ~AsyncCopies() noexcept(false) {
+    if (std::uncaught_exceptions() == 0) {
+      FS_CHECK(end_ == 0, "a thread ends before its copies have arrived");
+    }
+  }
   void copy(const void* from, void* to, bool there) {
     FS_CHECK(end_ < kMost, "more copies on their way than the emulator keeps");
     copies_[end_++] = {static_cast<const uint4*>(from), static_cast<uint4*>(to), there};

@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/context/detail/fcontext.hpp>
@@ -229,6 +231,9 @@ class Block {
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
     threads_[i].self = back.fctx;
+    if (failure_ != nullptr) {
+      std::rethrow_exception(std::exchange(failure_, nullptr));
+    }
   }
 
   void switch_to_scheduler(bool for_good) {
@@ -362,6 +367,7 @@ class Block {
   Memory dynamic_;
   std::vector<std::pair<const char*, const char*>> shared_ranges_;
   context::fcontext_t scheduler_ = nullptr;
+  std::exception_ptr failure_;  // of the thread that ran last
   [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
   [[maybe_unused]] std::size_t scheduler_size_ = 0;
 };
@@ -387,7 +393,11 @@ void Block::enter(context::transfer_t transfer) {
 #ifdef FINESCALE_ASAN
   __sanitizer_finish_switch_fiber(nullptr, &block.scheduler_bottom_, &block.scheduler_size_);
 #endif
-  block.kernel_.run(block.kernel_.self);
+  try {
+    block.kernel_.run(block.kernel_.self);
+  } catch (...) {  // a fiber has nobody to throw to
+    block.failure_ = std::current_exception();
+  }
   block.current().state = State::kDone;
   block.switch_to_scheduler(true);
 }

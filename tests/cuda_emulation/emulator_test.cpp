@@ -75,6 +75,13 @@ TEST_F(Emulator, LanesThatSkipAShuffleAreNamed) {
   EXPECT_THAT(message, HasSubstr("16 warp operation at block_sum.h:"));
 }
 
+TEST_F(Emulator, CopiesThatNobodyWaitsForAreNamed) {
+  run_copies(in_.data(), out_.data(), Fault::kNone);
+  EXPECT_EQ(in_, out_);
+  EXPECT_THAT(message_of([&] { run_copies(in_.data(), out_.data(), Fault::kCopiesUnderWay); }),
+              HasSubstr("a thread ends before its copies have arrived"));
+}
+
 #if defined(__SANITIZE_ADDRESS__)
 TEST_F(Emulator, AnOverrunOfSharedMemoryIsSeenByTheSanitizer) {
   EXPECT_DEATH(run_reverse(in_.data(), out_.data(), Fault::kOverrun),

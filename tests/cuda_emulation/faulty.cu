@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/block_sum.h"
 
 namespace finescale::cuda {
@@ -55,7 +56,36 @@ __global__ void swap_neighbours(const float* in, float* out, Fault fault) {
   out[at] = tile[t ^ 1U] + same - in[at];
 }
 
+// One warp: each thread moves 4 of the 64 numbers of both halves, the upper half of the warp none.
+__global__ void copy_numbers(const float* in, float* out, Fault fault) {
+  GPU_SHARED(float, tile, [kThreads]);
+  const unsigned t = threadIdx.x;
+  const bool mine = t < kThreads / 8;
+  AsyncCopies copies;
+  for (unsigned half = 0; half < 2; ++half) {
+    const unsigned at = half * (kThreads / 2) + 4 * t;
+    if (mine) {
+      copies.copy(in + at, tile + at, true);
+    }
+    copies.end_group();
+  }
+  if (fault == Fault::kCopiesUnderWay) {
+    copies.wait<1>();
+  } else {
+    copies.wait<0>();
+  }
+  __syncthreads();
+  const unsigned end = fault == Fault::kCopiesUnderWay ? kThreads / 2 : kThreads;
+  for (unsigned i = t; i < end; i += kWarp) {
+    out[i] = tile[i];
+  }
+}
+
 }  // namespace
+
+void run_copies(const float* in, float* out, Fault fault) {
+  gpu_launch(Stream(DeviceType::kCuda), copy_numbers, dim3(1), dim3(kWarp), 0, in, out, fault);
+}
 
 void run_swap(const float* in, float* out, Fault fault) {
   gpu_launch(Stream(DeviceType::kCuda), swap_neighbours, dim3(2), dim3(kWarp), 0, in, out, fault);

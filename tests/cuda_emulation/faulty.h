@@ -12,12 +12,15 @@ enum class Fault {
   kHalfShuffles,
   kOverrun,
   kMissingWarpSync,
-  kTwoOwners
+  kTwoOwners,
+  kCopiesUnderWay
 };
 
 void run_reverse(const float* in, float* out, Fault fault);
 void run_sum(const float* in, float* out, Fault fault);  // out[t]: sum over t's warp
 // Swaps neighbours through shared memory; a shuffle in between orders nothing.
 void run_swap(const float* in, float* out, Fault fault);
+// Copies with asynchronous copies, one group for each half.
+void run_copies(const float* in, float* out, Fault fault);
 
 }  // namespace finescale::cuda

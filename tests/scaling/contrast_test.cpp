@@ -71,6 +71,15 @@ TEST(Contrast, SeedsThatAgreeToTheBitDecide) {
   EXPECT_EQ(decide({rule({-0.5, -0.5})})[0].decision, Decision::kRefuted);
 }
 
+// A rank correlation is at most 1, and so is the end of its interval.
+TEST(Contrast, AnIntervalEndsWhereEffectsDo) {
+  ContrastData ranks = rule({1, 1, 0.4});
+  EXPECT_GT(decide({ranks})[0].high, 1);
+  ranks.most = 1;
+  EXPECT_EQ(decide({ranks})[0].high, 1);
+  EXPECT_NEAR(decide({ranks})[0].low, 0.8 - 4.3026527 * 0.2, 1e-6);
+}
+
 // Three seeds have the same order of three budgets by chance once in 36 times.
 TEST(Contrast, SeedsThatAgreeInRanksDoNot) {
   ContrastData ranks = rule({1, 1, 1});

@@ -16,6 +16,9 @@ namespace finescale {
 
 namespace {
 
+// Of the loaders that are kept: 8 bytes each.
+constexpr std::int64_t kMostSteps = std::int64_t{1} << 23;
+
 [[noreturn]] void throw_missing(const std::string& what, const std::string& key) {
   throw Error(ErrorKind::kConfig, "the plan does not hold the " + what + " " + key);
 }
@@ -92,6 +95,21 @@ std::unique_ptr<Dataset> PlanInputs::make_dataset(const config::DatasetRef& ref,
     found_.push_back(std::move(found));
   }
   return data;
+}
+
+// A loader goes through the order of its examples when it is made, and a plan asks for the same one
+// several times.
+std::shared_ptr<const TrainLoader> PlanInputs::loader(const config::TrainSpec& spec) {
+  if (const auto found = loaders_.find(&spec); found != loaders_.end()) {
+    return found->second;
+  }
+  const Dataset& pool = dataset(spec.data(), spec.rules(), spec.tokenizer());
+  auto made = std::make_shared<const TrainLoader>(pool, spec.train(), spec.seed());
+  if (kept_steps_ + made->num_steps() <= kMostSteps) {
+    kept_steps_ += made->num_steps();
+    loaders_.emplace(&spec, made);
+  }
+  return made;
 }
 
 const config::ModelConfig& PlanInputs::architecture(const config::ModelSource& source) {

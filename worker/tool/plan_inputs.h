@@ -3,6 +3,7 @@
 // stages of the plan will leave is trained (a tokenizer), guessed (data) or followed to its source.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "configs/schema/model.pb.h"
 #include "configs/schema/stage.pb.h"
 #include "worker/data/dataset.h"
+#include "worker/data/loader.h"
 #include "worker/data/tokenizer.h"
 
 namespace finescale {
@@ -33,6 +35,8 @@ class PlanInputs {
                                        const config::DataRules& rules,
                                        const config::TokenizerSource& source);
   [[nodiscard]] const config::ModelConfig& architecture(const config::ModelSource& source);
+  // Of a train stage among stages(); kept for later calls while there is room.
+  [[nodiscard]] std::shared_ptr<const TrainLoader> loader(const config::TrainSpec& spec);
 
   // That training the tokenizer of this prepare stage took.
   [[nodiscard]] double prepare_seconds(const std::string& key) { return prepare_seconds_[key]; }
@@ -48,6 +52,8 @@ class PlanInputs {
   std::map<std::string, config::StageSpec> stages_;
   std::map<std::string, std::unique_ptr<Tokenizer>> tokenizers_;
   std::map<std::string, std::unique_ptr<Dataset>> datasets_;
+  std::map<const config::TrainSpec*, std::shared_ptr<const TrainLoader>> loaders_;
+  std::int64_t kept_steps_ = 0;                               // of loaders_
   std::map<std::string, config::ModelConfig> architectures_;  // of files, by path
   std::map<std::string, double> prepare_seconds_;
   std::vector<std::string> found_;

@@ -142,9 +142,8 @@ class Estimator {
   Cost train(const config::TrainSpec& spec) {
     const Dataset& data = inputs_.dataset(spec.data(), spec.rules(), spec.tokenizer());
     check_data(*make_objective(spec.train().objective()), data);
-    const TrainLoader loader(data, spec.train(), spec.seed());
-    const TrainShape& s = shapes_->of(spec, loader);
-    Cost cost = trained(spec, loader, s);
+    const TrainShape& s = shapes_->of(spec);
+    Cost cost = trained(spec, *inputs_.loader(spec), s);
     // Beyond the steps: reading, tokenising and the artifact, measured once at 20 ms.
     cost.seconds = static_cast<double>(cost.tokens) * s.seconds_per_token + 0.02;
     cost.seconds_alone = static_cast<double>(cost.tokens) * s.seconds_per_token_alone + 0.02;
@@ -166,9 +165,7 @@ class Estimator {
       throw Error(ErrorKind::kProtocol, "the plan does not hold the trunk " + spec.start());
     }
     const config::TrainSpec& trunk = found->train();
-    return trunk_end(TrainLoader(inputs_.dataset(trunk.data(), trunk.rules(), trunk.tokenizer()),
-                                 trunk.train(), trunk.seed()),
-                     trunk.train());
+    return trunk_end(*inputs_.loader(trunk), trunk.train());
   }
 
   Cost trained(const config::TrainSpec& spec, const TrainLoader& loader, const TrainShape& s) {
@@ -180,10 +177,13 @@ class Estimator {
     const bool has_teacher = spec.train().objective().has_distill();
     const DecoderShape teacher = decoder_shape(inputs_.architecture(teacher_of(spec)));
     const auto seen = [&](std::int64_t from, std::int64_t to, const StepTotals& steps) {
+      if (!has_teacher) {
+        return 0.0;
+      }
       const auto sum =
           loader.totals(from, to, [&](std::int64_t length) { return attended(teacher, length); })
               .sum;
-      return has_teacher ? forward_flops(teacher, steps.tokens, steps.labels, sum) : 0;
+      return forward_flops(teacher, steps.tokens, steps.labels, sum);
     };
     const std::int64_t end = spec.trunk() ? trunk_end(loader, spec.train()) : loader.num_steps();
     const std::int64_t begin = first_step(spec);
@@ -194,7 +194,7 @@ class Estimator {
     cost.labels = steps.labels;
     cost.flops = flops(steps) + seen(begin, end, steps);
     if (!spec.trunk()) {
-      const StepTotals whole = loader.totals(0, end, of_length);
+      const StepTotals whole = begin == 0 ? steps : loader.totals(0, end, of_length);
       cost.tokens_unshared = whole.tokens;
       cost.flops_unshared = flops(whole) + seen(0, end, whole);
     }

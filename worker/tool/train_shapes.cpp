@@ -17,10 +17,10 @@ namespace {
 // Of the memory of all ranks: the rest is for the data and for what else runs.
 constexpr double kMeasuredMemoryPart = 0.7;
 
-planner::Workload workload_of(PlanInputs& inputs, const config::TrainSpec& spec,
-                              const TrainLoader& loader) {
+planner::Workload workload_of(PlanInputs& inputs, const config::TrainSpec& spec) {
+  const auto loader = inputs.loader(spec);
   planner::Workload w = workload(spec.train(), decoder_shape(inputs.architecture(spec.model())),
-                                 batch_shape(loader), static_cast<double>(loader.num_steps()));
+                                 batch_shape(*loader), static_cast<double>(loader->num_steps()));
   w.keeps_base = w.method.changes_base() && !spec.model().has_fresh();
   if (w.teacher && spec.has_teacher()) {
     w.teacher = model_shape(decoder_shape(inputs.architecture(spec.teacher())));
@@ -30,16 +30,38 @@ planner::Workload workload_of(PlanInputs& inputs, const config::TrainSpec& spec,
   return w;
 }
 
-// All that a step's time depends on.
-std::string name_of(const config::ModelConfig& architecture, const config::TrainSpec& spec) {
+// All that a step's time depends on, but for what the examples are like.
+std::string name_of(const config::ModelConfig& architecture, const config::ModelConfig& teacher,
+                    const config::TrainSpec& spec, const TrainLoader& loader) {
   const config::Train& t = spec.train();
   return key_text(architecture) + key_text(t.method()) + key_text(t.objective()) +
-         key_text(spec.teacher()) + key_text(t.optimizer()) + key_text(t.batch()) +
-         std::to_string(t.micro_batch_tokens()) + key_text(spec.data()) +
-         std::to_string(t.precision());
+         (spec.has_teacher() ? key_text(teacher) : "") + key_text(t.optimizer()) +
+         key_text(t.batch()) + std::to_string(t.micro_batch_tokens()) +
+         std::to_string(t.precision()) + (loader.is_weighted() ? "weighted" : "");
 }
 
 }  // namespace
+
+PoolForm form_of(const Dataset& pool) {
+  double tokens = 0;
+  double squares = 0;
+  double labels = 0;
+  for (std::int64_t i = 0; i < pool.size(); ++i) {
+    const ExampleView example = pool[i];
+    const auto length = static_cast<double>(example.tokens.size());
+    tokens += length;
+    squares += length * length;
+    labels += static_cast<double>(example.num_labels());
+  }
+  const auto count = static_cast<double>(pool.size());
+  return {tokens / count, squares / tokens, labels / count};
+}
+
+bool are_alike(const PoolForm& a, const PoolForm& b) {
+  constexpr double kTenth = 1.1;
+  const auto near = [](double x, double y) { return x <= kTenth * y && y <= kTenth * x; };
+  return near(a.length, b.length) && near(a.context, b.context) && near(a.labels, b.labels);
+}
 
 const config::ModelSource& teacher_of(const config::TrainSpec& spec) {
   return spec.has_teacher() ? spec.teacher() : spec.model();
@@ -56,9 +78,7 @@ planner::Workload make_workload(PlanInputs& inputs, const config::StageSpec& sta
     check_mesh(decoder_shape(teacher), stage.mesh());
     check_teacher_fits(teacher, model, spec.rules());
   }
-  return workload_of(inputs, spec,
-                     TrainLoader(inputs.dataset(spec.data(), spec.rules(), spec.tokenizer()),
-                                 spec.train(), spec.seed()));
+  return workload_of(inputs, spec);
 }
 
 // For GPUs, and where a rank's memory is short, the planner's figures must do.
@@ -70,14 +90,34 @@ bool TrainShapes::can_measure(const planner::Workload& work) const {
   return one <= kMeasuredMemoryPart * mesh_.machine.memory_per_rank * ranks_;
 }
 
-TrainShape& TrainShapes::of(const config::TrainSpec& spec, const TrainLoader& loader) {
-  const config::ModelConfig& model = inputs_.architecture(spec.model());
-  const auto [place, is_new] = shapes_.try_emplace(name_of(model, spec), model);
-  TrainShape& shape = place->second;
-  if (!is_new) {
-    return shape;
+const PoolForm& TrainShapes::form(const config::TrainSpec& spec) {
+  const Dataset& pool = inputs_.dataset(spec.data(), spec.rules(), spec.tokenizer());
+  const auto [place, is_new] = forms_.try_emplace(&pool);
+  if (is_new) {
+    place->second = form_of(pool);
   }
-  const planner::Workload w = workload_of(inputs_, spec, loader);
+  return place->second;
+}
+
+// Bases that are trained with another seed, each on its own draw of one pool, are measured once.
+TrainShape& TrainShapes::of(const config::TrainSpec& spec) {
+  const config::ModelConfig& model = inputs_.architecture(spec.model());
+  const auto loader = inputs_.loader(spec);
+  const PoolForm& pool = form(spec);
+  std::list<Known>& same =
+      shapes_[name_of(model, inputs_.architecture(teacher_of(spec)), spec, *loader)];
+  const auto found = std::find_if(same.begin(), same.end(),
+                                  [&](const Known& one) { return are_alike(one.form, pool); });
+  if (found != same.end()) {
+    return found->shape;
+  }
+  TrainShape& shape = same.emplace_back(Known{pool, TrainShape(model)}).shape;
+  price(spec, shape);
+  return shape;
+}
+
+void TrainShapes::price(const config::TrainSpec& spec, TrainShape& shape) {
+  const planner::Workload w = workload_of(inputs_, spec);
   shape.memory_bytes = static_cast<std::int64_t>(
       planner::peak_memory(w, mesh_plan(mesh_.mesh), mesh_.machine).total());
   const double one_rank = planner::step_time(w, {}, mesh_.machine).total();
@@ -87,7 +127,7 @@ TrainShape& TrainShapes::of(const config::TrainSpec& spec, const TrainLoader& lo
   shape.trainable = w.method.trained(w.model);
   shape.written = shape.trains_base ? w.model.parameters() : shape.trainable;
   if (can_measure(w)) {
-    measure(spec, loader, shape);
+    measure(spec, shape);
   } else {
     shape.seconds_per_token = shape.seconds_per_token_alone = one_rank / w.batch.tokens;
     shape.eval_seconds_per_token = shape.seconds_per_token / 3;
@@ -95,14 +135,13 @@ TrainShape& TrainShapes::of(const config::TrainSpec& spec, const TrainLoader& lo
   shape.seconds_per_token *= speed;
   shape.seconds_per_token_alone *= speed;
   shape.eval_seconds_per_token *= speed;
-  return shape;
 }
 
-void TrainShapes::measure(const config::TrainSpec& spec, const TrainLoader& loader,
-                          TrainShape& shape) {
+void TrainShapes::measure(const config::TrainSpec& spec, TrainShape& shape) {
+  const auto loader = inputs_.loader(spec);
   shape.steps = std::make_unique<MeasuredSteps>(
       inputs_.architecture(spec.model()),
-      with_prompt_ids(spec.train(), inputs_.tokenizer(spec.tokenizer())), loader,
+      with_prompt_ids(spec.train(), inputs_.tokenizer(spec.tokenizer())), *loader,
       inputs_.architecture(teacher_of(spec)));
   shape.seconds_per_token_alone = shape.seconds_per_token = shape.steps->seconds_per_token();
   if (threads_.alone != threads_.own) {
@@ -121,9 +160,7 @@ const TrainShape* TrainShapes::behind(const config::ModelSource& model) {
   if (maker->has_transform()) {
     return behind(maker->transform().models(0));
   }
-  const config::TrainSpec& spec = maker->train();
-  const Dataset& pool = inputs_.dataset(spec.data(), spec.rules(), spec.tokenizer());
-  return &of(spec, TrainLoader(pool, spec.train(), spec.seed()));
+  return &of(maker->train());
 }
 
 }  // namespace finescale

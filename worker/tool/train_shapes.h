@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -35,6 +36,16 @@ struct TrainShape {
 // Whose model the objective looks at: the base's own without a teacher.
 [[nodiscard]] const config::ModelSource& teacher_of(const config::TrainSpec& spec);
 
+// What examples are to the time of a step: means over a pool.
+struct PoolForm {
+  double length = 0;   // tokens of an example
+  double context = 0;  // sum of squared lengths / tokens
+  double labels = 0;   // of an example
+};
+[[nodiscard]] PoolForm form_of(const Dataset& pool);
+// Whether a token of both takes the same time: all means differ by less than a tenth.
+[[nodiscard]] bool are_alike(const PoolForm& a, const PoolForm& b);
+
 class TrainShapes {
  public:
   struct Threads {
@@ -45,19 +56,26 @@ class TrainShapes {
   TrainShapes(PlanInputs& inputs, const MeshAnswer& mesh, int ranks, Threads threads)
       : inputs_(inputs), mesh_(mesh), ranks_(ranks), threads_(threads) {}
 
-  [[nodiscard]] TrainShape& of(const config::TrainSpec& spec, const TrainLoader& loader);
+  [[nodiscard]] TrainShape& of(const config::TrainSpec& spec);
   // Of the stage of this plan that leaves the model; null: it comes from elsewhere.
   [[nodiscard]] const TrainShape* behind(const config::ModelSource& model);
 
  private:
+  struct Known {
+    PoolForm form;
+    TrainShape shape;
+  };
   [[nodiscard]] bool can_measure(const planner::Workload& work) const;
-  void measure(const config::TrainSpec& spec, const TrainLoader& loader, TrainShape& shape);
+  [[nodiscard]] const PoolForm& form(const config::TrainSpec& spec);
+  void price(const config::TrainSpec& spec, TrainShape& shape);
+  void measure(const config::TrainSpec& spec, TrainShape& shape);
 
   PlanInputs& inputs_;
   const MeshAnswer& mesh_;
   int ranks_;
   Threads threads_;
-  std::map<std::string, TrainShape> shapes_;
+  std::map<const Dataset*, PoolForm> forms_;
+  std::map<std::string, std::list<Known>> shapes_;  // the same but for the data: by its form
 };
 
 }  // namespace finescale
