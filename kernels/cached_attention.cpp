@@ -4,13 +4,14 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
 
 void cache_store(const Stream& stream, const AttentionShape& shape, const TensorView& k,
-                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset) {
+                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset,
+                 const CachedToken* on_device) {
   const KernelSpan span(stream, [&] {
     return KernelCall{
         "cache_store", {k.rows(), shape.num_kv_heads, shape.head_dim}, 0, 2 * bytes_of(k, v)};
@@ -20,13 +21,14 @@ void cache_store(const Stream& stream, const AttentionShape& shape, const Tensor
       cpu::cache_store(stream, shape, k, v, tokens, offset);
       return;
     case DeviceType::kCuda:
-      no_kernel("cache_store");
+      cuda::cache_store(stream, shape, k, v, tokens, offset, on_device);
+      return;
   }
 }
 
 void cached_attention(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                       std::span<const CachedToken> tokens, std::int64_t offset,
-                      const TensorView& out) {
+                      const TensorView& out, const CachedToken* on_device) {
   const KernelSpan span(stream, [&] {
     double positions = 0;
     for (const CachedToken& token : tokens) {
@@ -45,7 +47,8 @@ void cached_attention(const Stream& stream, const AttentionShape& shape, const T
       cpu::cached_attention(stream, shape, q, tokens, offset, out);
       return;
     case DeviceType::kCuda:
-      no_kernel("cached_attention");
+      cuda::cached_attention(stream, shape, q, tokens, offset, out, on_device);
+      return;
   }
 }
 

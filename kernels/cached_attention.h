@@ -27,14 +27,16 @@ struct CachedToken {
 };
 
 // Puts k and v [R, K*D] of the tokens where they belong. offset: elements from a page's begin to
-// this layer's part.
+// this layer's part. on_device [R]: the tokens where the stream's GPU can read them, with tables of
+// pages that lie there too; null on the CPU.
 void cache_store(const Stream& stream, const AttentionShape& shape, const TensorView& k,
-                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset);
+                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset,
+                 const CachedToken* on_device = nullptr);
 
 // q, out [R, H*D]: a token sees positions 0 to its own, which must be stored. Neighbours of one
 // sequence share the reading of its pages; a row's bits depend on its sequence alone.
 void cached_attention(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                       std::span<const CachedToken> tokens, std::int64_t offset,
-                      const TensorView& out);
+                      const TensorView& out, const CachedToken* on_device = nullptr);
 
 }  // namespace finescale

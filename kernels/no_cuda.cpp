@@ -11,6 +11,10 @@ void gemm(const Stream& /*stream*/, Transpose /*transpose_a*/, Transpose /*trans
           const TensorView& /*c*/) {
   no_kernel("gemm");
 }
+void row_gemm(const Stream& /*stream*/, double /*alpha*/, const TensorView& /*x*/,
+              const TensorView& /*w*/, double /*beta*/, const TensorView& /*y*/) {
+  no_kernel("row_gemm");
+}
 void round_to_bf16(const Stream& /*stream*/, const TensorView& /*x*/,
                    const TensorView& /*rounded*/) {
   no_kernel("round_to_bf16");
@@ -122,6 +126,17 @@ void attention_backward(const Stream& /*stream*/, const AttentionShape& /*shape*
                         const TensorView& /*dv*/, const TensorView& /*on_device*/) {
   no_kernel("attention_backward");
 }
+void cache_store(const Stream& /*stream*/, const AttentionShape& /*shape*/, const TensorView& /*k*/,
+                 const TensorView& /*v*/, std::span<const CachedToken> /*tokens*/,
+                 std::int64_t /*offset*/, const CachedToken* /*on_device*/) {
+  no_kernel("cache_store");
+}
+void cached_attention(const Stream& /*stream*/, const AttentionShape& /*shape*/,
+                      const TensorView& /*q*/, std::span<const CachedToken> /*tokens*/,
+                      std::int64_t /*offset*/, const TensorView& /*out*/,
+                      const CachedToken* /*on_device*/) {
+  no_kernel("cached_attention");
+}
 void linear_cross_entropy(const Stream& /*stream*/, const TensorView& /*x*/,
                           const TensorView& /*weight*/, const TensorView& /*labels*/,
                           const TensorView& /*weights*/, double /*scale*/,
@@ -195,6 +210,11 @@ void copy(const Stream& /*stream*/, const TensorView& /*from*/, const TensorView
 void argmax_rows(const Stream& /*stream*/, const TensorView& /*logits*/,
                  const TensorView& /*indices*/) {
   no_kernel("argmax_rows");
+}
+void sample_rows(const Stream& /*stream*/, const SamplingOptions& /*options*/,
+                 const TensorView& /*logits*/, const SeenTokens& /*seen*/,
+                 const TensorView& /*uniforms*/, const TensorView& /*tokens*/) {
+  no_kernel("sample_rows");
 }
 
 }  // namespace finescale::cuda

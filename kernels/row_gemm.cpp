@@ -2,7 +2,7 @@
 #include "kernels/row_gemm.h"
 
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/dispatch.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -20,7 +20,8 @@ void row_gemm(const Stream& stream, double alpha, const TensorView& x, const Ten
       cpu::row_gemm(stream, alpha, x, w, beta, y);
       return;
     case DeviceType::kCuda:
-      no_kernel("row_gemm");
+      cuda::row_gemm(stream, alpha, x, w, beta, y);
+      return;
   }
 }
 

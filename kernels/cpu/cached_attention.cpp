@@ -403,7 +403,8 @@ constexpr std::int64_t kTake = 1 << 14;   // of a take of items at least: counti
 }  // namespace
 
 void cache_store(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& k,
-                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset) {
+                 const TensorView& v, std::span<const CachedToken> tokens, std::int64_t offset,
+                 const CachedToken* /*on_device*/) {
   ensure_isa();
   const CachedToken* all = tokens.data();
   parallel_for(static_cast<std::int64_t>(tokens.size()), 1 + 8192 / (k.cols() + 1),
@@ -414,7 +415,7 @@ void cache_store(const Stream& /*stream*/, const AttentionShape& shape, const Te
 
 void cached_attention(const Stream& /*stream*/, const AttentionShape& shape, const TensorView& q,
                       std::span<const CachedToken> tokens, std::int64_t offset,
-                      const TensorView& out) {
+                      const TensorView& out, const CachedToken* /*on_device*/) {
   ensure_isa();
   thread_local std::vector<std::int64_t> begins;  // of the tiles; grown and kept
   begins.clear();

@@ -8,6 +8,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/bias.h"
+#include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
@@ -20,12 +21,15 @@
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
 #include "kernels/round.h"
+#include "kernels/row_gemm.h"
+#include "kernels/sampling.h"
 #include "kernels/sgd.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::cuda {
 
 decltype(finescale::gemm) gemm;
+decltype(finescale::row_gemm) row_gemm;
 // Of a SharedOperand.
 void keep_operand(const Stream& stream, const TensorView& matrix);
 void forget_operand(const Stream& stream, const TensorView& matrix) noexcept;
@@ -52,6 +56,8 @@ decltype(finescale::embedding_gather_gradient) embedding_gather_gradient;
 decltype(finescale::add_rows) add_rows;
 decltype(finescale::attention_forward) attention_forward;
 decltype(finescale::attention_backward) attention_backward;
+decltype(finescale::cache_store) cache_store;
+decltype(finescale::cached_attention) cached_attention;
 decltype(finescale::linear_cross_entropy) linear_cross_entropy;
 decltype(finescale::cross_entropy_in_place) cross_entropy_in_place;
 decltype(finescale::cross_entropy_statistics) cross_entropy_statistics;
@@ -69,5 +75,6 @@ decltype(finescale::axpy) axpy;
 decltype(finescale::fill_zero) fill_zero;
 decltype(finescale::copy) copy;
 decltype(finescale::argmax_rows) argmax_rows;
+decltype(finescale::sample_rows) sample_rows;
 
 }  // namespace finescale::cuda

@@ -13,7 +13,9 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/bias.h"
+#include "kernels/cuda/cached_attention.h"
 #include "kernels/cuda/cross_entropy.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/gelu.h"
 #include "kernels/cuda/head_norm.h"
@@ -24,6 +26,7 @@
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rope.h"
 #include "kernels/cuda/rounding.h"
+#include "kernels/cuda/row_gemm.h"
 #include "kernels/cuda/swiglu.h"
 #include "tests/cuda_emulation/access.h"
 #include "tests/cuda_emulation/cases.h"
@@ -171,6 +174,59 @@ void run_logits(const Side& side) {
   }
 }
 
+constexpr std::int64_t kOutputs = 128;
+
+// One row shares the cuts of K, more go through them in one block.
+void run_row_gemm(const Side& side, std::int64_t rows) {
+  Array x = side.input(1, rows, kCols);
+  Array w = side.input(2, kOutputs, kCols);
+  Array y = side.output(rows, kOutputs);
+  Array partials = side.output(cuda::row_gemm_cuts(kCols).count, rows * kOutputs);
+  cuda::row_gemm(side.stream, 1, x.view(), w.view(), 0, y.view(),
+                 rows == 1 ? partials.view() : TensorView());
+}
+// Of W once, x once for every 64 columns, and what is written.
+double row_gemm_bytes(std::int64_t rows) {
+  const double written = (rows == 1 ? 2.0 : 1.0) * kOutputs * static_cast<double>(rows);
+  const double read = (kOutputs + kOutputs / 64 * static_cast<double>(rows)) * kCols;
+  return 4 * (read + written);
+}
+
+// The last 32 tokens of a sequence of 320 positions, its four heads in pairs.
+void run_cached_attention(const Side& side) {
+  constexpr std::int64_t kLength = 320;
+  const AttentionShape shape{.num_heads = 4, .num_kv_heads = 2, .head_dim = 64, .scale = 0.125};
+  std::vector<Array> memory;
+  std::vector<void*> pages;
+  for (std::int64_t p = 0; p < kLength / kCachePage; ++p) {
+    memory.push_back(side.input(static_cast<std::uint64_t>(p), 1, cache_page_elements(shape)));
+  }
+  for (Array& page : memory) {
+    pages.push_back(page.view().data);
+  }
+  std::vector<CachedToken> tokens;
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    tokens.push_back({pages.data(), static_cast<std::int32_t>(kLength - kTokens + t)});
+  }
+  Array q = side.input(1, kTokens, 4 * 64);
+  Array kv = side.input(2, kTokens, 4 * 64);
+  Array out = side.output(kTokens, 4 * 64);
+  Array scratch = side.output(1, cuda::attention_scratch(shape, kTokens, kLength));
+  cuda::cache_store(side.stream, shape, kv.view().columns(0, 128), kv.view().columns(128, 256),
+                    tokens.data(), 0);
+  cuda::cached_attention(side.stream, shape, q.view(), tokens.data(), kLength, 0, out.view(),
+                         scratch.vector());
+}
+
+void run_sampling(const Side& side) {
+  Array logits = side.input(1, 1, 4 * kCols, 0, 3);
+  Array uniforms(DType::kF64, 1, 1);
+  Array tokens(DType::kI32, 1, 1);
+  uniforms.set(0, 0, 0.9);
+  cuda::sample_rows(side.stream, {.temperature = 0.8, .top_k = 50, .top_p = 0.9, .min_p = 0.01},
+                    logits.view(), {}, uniforms.vector(), tokens.vector());
+}
+
 void run_attention(const Side& side, int dim) {
   constexpr std::int64_t kLength = 128;
   const AttentionShape shape{
@@ -314,7 +370,31 @@ std::vector<Measured> measured() {
                f32,
                run_logits,
                {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
-              {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}}});
+              {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}},
+              {"products of one row",
+               f32,
+               [](const Side& side) { run_row_gemm(side, 1); },
+               {{"row_gemm:multiply_tiles<float, 4, 4, 1, 4>", row_gemm_bytes(1)},
+                {"row_gemm:add_cuts<float, 4>", 3.0 * kOutputs * 4}}},
+              {"products of 16 rows",
+               f32,
+               [](const Side& side) { run_row_gemm(side, 16); },
+               {{"row_gemm:multiply_tiles<float, 16, 4, 2, 3>", row_gemm_bytes(16)}}},
+              {"products of 32 rows",
+               f32,
+               [](const Side& side) { run_row_gemm(side, 32); },
+               {{"row_gemm:multiply_tiles<float, 32, 4, 4, 3>", row_gemm_bytes(32)}}},
+              {"products of 64 rows",
+               f32,
+               [](const Side& side) { run_row_gemm(side, 64); },
+               {{"row_gemm:multiply_tiles<float, 64, 8, 4, 2>", row_gemm_bytes(64)}}},
+              {"attention to pages",
+               f32,
+               run_cached_attention,
+               {{"cached_attention:store_tokens", 0},
+                {"cached_attention:attend_pages<2, 4, 1>", 0},
+                {"cached_attention:combine_splits", 0}}},
+              {"sampling", f32, run_sampling, {{"sampling:choose_tokens<float>", 0}}}});
   return all;
 }
 

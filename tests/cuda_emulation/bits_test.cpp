@@ -7,6 +7,7 @@
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/packed_moments.h"
 #include "kernels/cuda/reduce.h"
+#include "kernels/cuda/row_gemm.h"
 #include "tests/cuda_emulation/cases.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
@@ -134,6 +135,33 @@ TEST(EmbeddingForward, ATokenOutsideTheVocabularyGivesNaN) {
   cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
   EXPECT_TRUE(std::isnan(y.at(0, 0)));
   EXPECT_EQ(y.at(1, 3), 0);
+}
+
+// With the cuts' sums apart and in one block, however many rows there are.
+TEST(RowGemm, ARowHasTheSameBitsInAnyCompany) {
+  const Side side(DeviceType::kCuda, DType::kF32);
+  constexpr std::int64_t kMost = 66;
+  constexpr std::int64_t kWidth = 70;
+  for (const std::int64_t inner : {5, 64, 600}) {
+    Array x = side.input(1, kMost, inner);
+    Array w = side.input(2, kWidth, inner);
+    Array whole = side.output(kMost, kWidth);
+    cuda::row_gemm(side.stream, 1, x.view(), w.view(), 0, whole.view(), TensorView());
+    const std::int64_t cuts = cuda::row_gemm_cuts(inner).count;
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65}) {
+      const std::int64_t first = kMost - rows - rows % 2;
+      Array some = side.output(rows, kWidth);
+      Array partials = side.output(cuts, rows * kWidth);
+      const bool shares = cuts > 1 && rows % 3 != 0;
+      cuda::row_gemm(side.stream, 1, x.view().row_range(first, first + rows), w.view(), 0,
+                     some.view(), shares ? partials.view() : TensorView());
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t c = 0; c < kWidth; ++c) {
+          ASSERT_EQ(some.at(r, c), whole.at(first + r, c)) << rows << " rows over " << inner;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

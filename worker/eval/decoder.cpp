@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/transfer.h"
 #include "kernels/embedding.h"
 #include "kernels/reduce.h"
 #include "worker/model/pointwise.h"
@@ -44,6 +45,16 @@ struct AdapterWidths {
   }
 };
 
+// Elements [begin, end) of [n] ids.
+TensorView part_of(const TensorView& ids, std::int64_t begin, std::int64_t end) {
+  return {ids.as<std::int32_t>() + begin, DType::kI32, Shape{end - begin}};
+}
+
+bool needs_more_than_products(const LowRank* adapter) {
+  return adapter != nullptr &&
+         (adapter->is_scaled() || !adapter->inputs.empty() || !adapter->outputs.empty());
+}
+
 // The first `rows` rows of a buffer.
 void cut_rows(TensorView& view, std::int64_t rows) {
   view.shape = Shape{rows, view.cols()};
@@ -66,6 +77,35 @@ void take_largest(const TensorView& all, int ranks, std::span<std::int32_t> best
 
 }  // namespace
 
+std::optional<std::string> decoder_fault(const Transformer& model) {
+  if (!model.stream().on_gpu()) {
+    return std::nullopt;
+  }
+  if (model.weights().dtype() != DType::kF32) {
+    return "generation in another precision than f32";
+  }
+  if (model.virtual_tokens().count > 0) {
+    return "generation behind virtual tokens";
+  }
+  for (int i = 0; i < model.layout().num_layers(); ++i) {
+    const LayerWeights& layer = model.layer(i);
+    for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
+      if (!weight->rounded.empty() || !weight->quantised.empty()) {
+        return "generation with rounded or quantised weights";
+      }
+    }
+  }
+  for (const LayerAdapters& adapters : model.adapters()) {
+    const bool has_branch = adapters.behind_attention != nullptr || adapters.behind_mlp != nullptr;
+    if (has_branch || needs_more_than_products(adapters.qkv) ||
+        needs_more_than_products(adapters.o) || needs_more_than_products(adapters.gate_up) ||
+        needs_more_than_products(adapters.down)) {
+      return "generation with this adapter";
+    }
+  }
+  return std::nullopt;
+}
+
 void DecoderBatch::clear() {
   tokens.clear();
   positions.clear();
@@ -83,11 +123,13 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     : model_(&model),
       prefix_(limits.sequences),
       exchange_(model.tensor_group(), model.stream()),
-      cache_(model.layout().attention(0), model.layout().num_layers(), model.weights().dtype(),
-             limits.sequences + 1, limits.positions + model.virtual_tokens().count) {
-  if (model.stream().on_gpu()) {
-    throw Error(ErrorKind::kDevice, "text is generated on the CPU only", {},
-                "use resources.device: cpu for a sweep that generates or scores answers");
+      stream_(model.stream().on_gpu() ? model.stream() : Stream()),  // parts tell no observer
+      cache_(stream_, model.layout().attention(0), model.layout().num_layers(),
+             model.weights().dtype(), limits.sequences + 1,
+             limits.positions + model.virtual_tokens().count) {
+  if (const auto fault = decoder_fault(model)) {
+    throw Error(ErrorKind::kDevice, *fault + " has no GPU kernels in this version", {},
+                "generate on the CPU");
   }
   FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
            "text is generated in f32");
@@ -95,6 +137,11 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
   DecoderLimits most = limits;
   most.rows = std::max(limits.rows, model.virtual_tokens().rows());
   make_buffers(most);
+  if (stream_.on_gpu()) {
+    tables_ = PassTables(stream_, most.rows, limits.outputs);
+    chosen_ = AlignedBuffer(static_cast<std::size_t>(limits.outputs) * sizeof(std::int32_t),
+                            stream_, MemoryPurpose::kActivations);
+  }
   keep_prefix();
 }
 
@@ -152,7 +199,7 @@ void Decoder::make_buffers(const DecoderLimits& limits) {
 
 void Decoder::look_at_weights() {
   const UnitHooks& hooks = model_->hooks();
-  may_cut_ = !exchange_.active() && !(hooks.enter && hooks.gathers);
+  may_cut_ = !stream_.on_gpu() && !exchange_.active() && !(hooks.enter && hooks.gathers);
   for (int i = 0; i < model_->layout().num_layers(); ++i) {
     const LayerWeights& layer = model_->layer(i);
     for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
@@ -207,7 +254,8 @@ void Decoder::make_output_buffers(std::int64_t outputs) {
 
 TensorView Decoder::make(std::int64_t rows, std::int64_t columns) {
   const DType dtype = model_->weights().dtype();
-  memory_.emplace_back(static_cast<std::size_t>(rows * columns) * dtype_size(dtype));
+  memory_.emplace_back(static_cast<std::size_t>(rows * columns) * dtype_size(dtype), stream_,
+                       MemoryPurpose::kActivations);
   return {memory_.back().data(), dtype, Shape{rows, columns}};
 }
 
@@ -250,7 +298,27 @@ void Decoder::take(const DecoderBatch& batch, std::int64_t first_position) {
   for (const std::int32_t row : batch.outputs) {
     output_places_.push_back(places_[static_cast<std::size_t>(row)]);
   }
+  if (stream_.on_gpu()) {
+    upload();
+  }
   rows_ = cut(0, static_cast<std::int64_t>(batch.tokens.size()), 0);
+}
+
+void Decoder::upload() {
+  cache_.publish();
+  device_places_.clear();
+  for (std::size_t r = 0; r < places_.size(); ++r) {
+    device_places_.push_back({cache_.device_pages(batch_->sequences[r]), places_[r].position});
+  }
+  device_output_places_.clear();
+  for (const std::int32_t row : batch_->outputs) {
+    device_output_places_.push_back(device_places_[static_cast<std::size_t>(row)]);
+  }
+  tables_.upload(stream_, {.tokens = tokens_,
+                           .positions = positions_,
+                           .outputs = batch_->outputs,
+                           .places = device_places_,
+                           .output_places = device_output_places_});
 }
 
 DecoderRows Decoder::cut(std::int64_t begin, std::int64_t end, std::int64_t part) const {
@@ -258,8 +326,9 @@ DecoderRows Decoder::cut(std::int64_t begin, std::int64_t end, std::int64_t part
   const auto from = static_cast<std::size_t>(begin);
   const auto count = static_cast<std::size_t>(end - begin);
   rows.first = begin;
-  rows.tokens = std::span(tokens_).subspan(from, count);
-  rows.positions = std::span(positions_).subspan(from, count);
+  const bool on_gpu = stream_.on_gpu();
+  rows.tokens = part_of(on_gpu ? tables_.tokens() : ids_view(tokens_), begin, end);
+  rows.positions = part_of(on_gpu ? tables_.positions() : ids_view(positions_), begin, end);
   rows.places = std::span(places_).subspan(from, count);
   if (batch_ == &virtual_batch_ && model_->layout().part().has_embedding) {
     rows.prompt = model_->virtual_tokens().embeddings->value.row_range(begin, end);
@@ -278,6 +347,11 @@ DecoderRows Decoder::cut(std::int64_t begin, std::int64_t end, std::int64_t part
   const auto num_outputs = static_cast<std::size_t>(last - first);
   rows.outputs = std::span(outputs).subspan(first_output, num_outputs);
   rows.output_places = std::span(output_places_).subspan(first_output, num_outputs);
+  if (on_gpu) {  // a pass is one part there
+    rows.device_places = tables_.places();
+    rows.device_output_places = tables_.output_places();
+    rows.device_outputs = tables_.outputs();
+  }
   if (!rows.logits.empty()) {
     rows.logits = rows.logits.row_range(first, last);
   }
@@ -328,7 +402,20 @@ void Decoder::pass() {
   });
 }
 
+void Decoder::choose_on_gpu(std::span<std::int32_t> best) {
+  if (best.empty()) {
+    return;
+  }
+  const TensorView chosen(chosen_.data(), DType::kI32, Shape{std::ssize(best)});
+  argmax_rows(stream_, logits(), chosen);
+  copy_to_host(stream_, chosen.data, best.data(), best.size_bytes());
+}
+
 void Decoder::choose(std::span<std::int32_t> best) {
+  if (stream_.on_gpu()) {
+    choose_on_gpu(best);
+    return;
+  }
   argmax_rows(stream_, rows_.logits, ids_view(best));
   if (!exchange_.active() || best.empty()) {
     return;

@@ -2,15 +2,19 @@
 // Next tokens of many sequences, with the keys and values of the earlier ones. A pass takes any
 // tokens of any sequences, so a prompt goes through in blocks beside sequences that advance by one.
 // Every row is computed on its own: no bit of it depends on what else is in the pass. On a
-// tensor-parallel model each rank holds its heads' keys and its part of the vocabulary.
+// tensor-parallel model each rank holds its heads' keys and its part of the vocabulary. On a GPU
+// everything lies there, and a pass is enqueued.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "worker/eval/decoder_rows.h"
 #include "worker/eval/kv_cache.h"
+#include "worker/eval/pass_tables.h"
 #include "worker/model/row_exchange.h"
 #include "worker/model/transformer.h"
 
@@ -31,9 +35,12 @@ struct DecoderLimits {
   std::int64_t positions = 1;  // of a sequence
 };
 
+// What of the model its GPU has no kernels for, so that it can be decoded on the CPU only.
+[[nodiscard]] std::optional<std::string> decoder_fault(const Transformer& model);
+
 class Decoder {
  public:
-  // The model must outlive it.
+  // The model must outlive it. Throws kDevice when the model has a decoder_fault().
   Decoder(const Transformer& model, const DecoderLimits& limits);
 
   // Takes the tokens of the next pass; `batch` must stay until it is over. Positions count from the
@@ -48,18 +55,22 @@ class Decoder {
   // With the head, after pass: the likeliest next token of each output row, the lowest id of
   // equals. Collective over the tensor group.
   void choose(std::span<std::int32_t> best);
-  // With the head, after pass: whole rows [outputs, V] on every rank; valid until the next call.
+  // With the head, after pass: whole rows [outputs, V] on every rank, in the memory of the stream's
+  // device; valid until the next call.
   // Collective over the tensor group.
   [[nodiscard]] TensorView logits();
   // The sequence is over, its number free for another.
   void release(int sequence) { cache_.release(sequence); }
 
+  [[nodiscard]] const Stream& stream() const noexcept { return stream_; }
   [[nodiscard]] std::size_t cache_bytes() const noexcept { return cache_.memory_bytes(); }
 
  private:
   [[nodiscard]] TensorView make(std::int64_t rows, std::int64_t columns);
   void look_at_weights();
   void take(const DecoderBatch& batch, std::int64_t first_position);
+  void upload();
+  void choose_on_gpu(std::span<std::int32_t> best);
   void keep_prefix();
   void make_buffers(const DecoderLimits& limits);
   void make_adapter_buffers(std::int64_t rows);
@@ -92,6 +103,9 @@ class Decoder {
   std::vector<std::int32_t> positions_;
   std::vector<std::int32_t> tokens_;  // rows of this rank's part of the embedding
   std::vector<CachedToken> places_, output_places_;
+  PassTables tables_;  // of a GPU
+  std::vector<CachedToken> device_places_, device_output_places_;
+  AlignedBuffer chosen_;  // [outputs] i32 of a GPU
   std::vector<std::int64_t> part_ends_;
 };
 

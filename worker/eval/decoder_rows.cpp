@@ -22,13 +22,9 @@ TensorView dense(const TensorView& scratch, std::int64_t rows, std::int64_t colu
   return {scratch.data, scratch.dtype, Shape{rows, columns}};
 }
 
-// After the last keys and values only rows with an output go on: they move to the front.
-void keep_outputs(DecoderRows& rows) {
+void move_outputs(const DecoderRows& rows) {
   const auto count = static_cast<std::int64_t>(rows.outputs.size());
-  if (count == rows.delta.rows()) {
-    return;
-  }
-  for (TensorView* view : {&rows.qkv, &rows.residual, &rows.normed, &rows.second}) {
+  for (const TensorView* view : {&rows.qkv, &rows.residual, &rows.normed, &rows.second}) {
     const std::size_t bytes = static_cast<std::size_t>(view->cols()) * dtype_size(view->dtype);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t from = rows.outputs[static_cast<std::size_t>(i)] - rows.first;
@@ -37,12 +33,43 @@ void keep_outputs(DecoderRows& rows) {
       }
     }
   }
+}
+
+// All rows move at once, so they go into memory that is not in use: `delta` takes turns with each
+// matrix, the queries come back from where the output of attention will be.
+void gather_outputs(const Stream& stream, DecoderRows& rows, std::int64_t query) {
+  const auto count = static_cast<std::int64_t>(rows.outputs.size());
+  if (count == 0) {
+    return;
+  }
+  for (TensorView* view : {&rows.residual, &rows.normed, &rows.second}) {
+    embedding_forward(stream, rows.device_outputs, *view, rows.delta.row_range(0, count));
+    std::swap(*view, rows.delta);
+  }
+  const TensorView queries = rows.qkv.columns(0, query);
+  embedding_forward(stream, rows.device_outputs, queries, rows.mixed.row_range(0, count));
+  copy(stream, rows.mixed.row_range(0, count), queries.row_range(0, count));
+}
+
+// After the last keys and values only rows with an output go on: they move to the front. query:
+// columns of the queries.
+void keep_outputs(const Stream& stream, DecoderRows& rows, std::int64_t query) {
+  const auto count = static_cast<std::int64_t>(rows.outputs.size());
+  if (count == rows.delta.rows()) {
+    return;
+  }
+  if (stream.on_gpu()) {
+    gather_outputs(stream, rows, query);
+  } else {
+    move_outputs(rows);
+  }
   rows.for_each([count](TensorView& view) {
     if (!view.empty()) {
       view = view.row_range(0, count);
     }
   });
   rows.places = rows.output_places;
+  rows.device_places = rows.device_output_places;
 }
 
 }  // namespace
@@ -55,7 +82,7 @@ void DecoderLayers::sum_over_ranks(const TensorView& y) const {
 }
 
 void DecoderLayers::embed(const Stream& stream, const DecoderRows& rows) const {
-  embedding_forward(stream, ids_view(rows.tokens), model_->embedding().value, rows.delta);
+  embedding_forward(stream, rows.tokens, model_->embedding().value, rows.delta);
   sum_over_ranks(rows.delta);
   if (!rows.prompt.empty()) {
     copy(stream, rows.prompt, rows.delta);
@@ -151,19 +178,19 @@ void DecoderLayers::attend(const Stream& stream, int index, DecoderRows& rows) c
     normalise(k, weights.k_norm, attention.num_kv_heads);
   }
   if (shape.has_rotation()) {
-    rope_apply(stream, rows.qkv.columns(0, query + key), attention.head_dim,
-               ids_view(rows.positions), model_->rope_cos(), model_->rope_sin(), false);
+    rope_apply(stream, rows.qkv.columns(0, query + key), attention.head_dim, rows.positions,
+               model_->rope_cos(), model_->rope_sin(), false);
   }
   cache_store(stream, attention, k, rows.qkv.columns(query + key, query + 2 * key), rows.places,
-              cache_->offset(index));
+              cache_->offset(index), rows.device_places);
   if (index + 1 == model_->layout().num_layers() && model_->layout().part().has_head) {
-    keep_outputs(rows);
+    keep_outputs(stream, rows, query);
   }
   if (rows.places.empty()) {
     return;
   }
   cached_attention(stream, attention, rows.qkv.columns(0, query), rows.places,
-                   cache_->offset(index), rows.mixed);
+                   cache_->offset(index), rows.mixed, rows.device_places);
   linear(stream, rows, rows.mixed, weights.o, adapters.o, rows.delta, Split::kInputs);
   add_branch(stream, rows, adapters.behind_attention, rows.delta);
 }
@@ -218,7 +245,7 @@ void DecoderLayers::run(const Stream& stream, DecoderRows& rows) const {
     with_unit(0, [&] { embed(stream, rows); });
     if (layout.has_positions()) {
       with_unit(layout.positions_unit(), [&] {
-        embedding_forward(stream, ids_view(rows.positions), model_->positions().value, rows.branch);
+        embedding_forward(stream, rows.positions, model_->positions().value, rows.branch);
         add_in_place(stream, rows.branch, rows.delta);
       });
     }

@@ -17,13 +17,17 @@ namespace finescale {
 
 struct DecoderRows {
   std::int64_t first = 0;                      // row of the pass
-  std::span<const std::int32_t> tokens;        // [R], rows of this rank's part of the embedding
-  std::span<const std::int32_t> positions;     // [R]
+  TensorView tokens;                           // [R] i32, rows of this rank's part of the embedding
+  TensorView positions;                        // [R] i32
   std::span<const CachedToken> places;         // [R]
   TensorView prompt;                           // [R, C] instead of embeddings: virtual tokens
   std::span<const std::int32_t> outputs;       // [O], rows of the pass, ascending
   std::span<const CachedToken> output_places;  // [O]
-  TensorView state;                            // hidden state of a piece that begins or ends inside
+  // Where a GPU reads the same; nothing on the CPU.
+  const CachedToken* device_places = nullptr;
+  const CachedToken* device_output_places = nullptr;
+  TensorView device_outputs;
+  TensorView state;  // hidden state of a piece that begins or ends inside
   TensorView delta, residual, branch, normed, second;  // [R, C]
   TensorView qkv, mixed, gate_up, inner;
   TensorView projected;    // x A^T of the widest adapter; cut to what is needed

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "worker/eval/device_sampler.h"
 #include "worker/eval/piece_decoders.h"
 #include "worker/eval/sequence.h"
 
@@ -109,10 +111,24 @@ class Generation {
       return;
     }
     const TensorView logits = last.logits();
+    if (last.stream().on_gpu()) {
+      pick_on_gpu(last.stream(), logits, next);
+      return;
+    }
     parallel_items(static_cast<std::int64_t>(next.size()), [&](std::int64_t i) {
       const auto at = static_cast<std::size_t>(i);
       next[at] = slots_[outputs_[at]]->pick(logits.row_range(i, i + 1));
     });
+  }
+
+  void pick_on_gpu(const Stream& stream, const TensorView& logits, std::span<std::int32_t> next) {
+    if (!sampler_) {
+      sampler_.emplace(stream, options_.sampling, std::ssize(slots_));
+    }
+    for (const std::size_t slot : outputs_) {
+      sampler_->add(slots_[slot]->seen(), slots_[slot]->uniform());
+    }
+    sampler_->choose(logits, next);
   }
 
   void take(std::size_t slot, std::int32_t token) {
@@ -161,6 +177,7 @@ class Generation {
   std::vector<std::unique_ptr<Sequence>> slots_;
   std::int64_t rows_ = 0;
   std::unique_ptr<PieceDecoders> decoders_;
+  std::optional<DeviceSampler> sampler_;  // where logits lie on a GPU
   std::size_t asked_ = 0;
   DecoderBatch batch_;
   std::vector<std::size_t> outputs_;  // slots of the batch's outputs

@@ -2,11 +2,12 @@
 #include "worker/eval/kv_cache.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
 #include <string>
 
 #include "core/aligned_memory.h"
 #include "core/error.h"
+#include "core/transfer.h"
 
 namespace finescale {
 
@@ -18,22 +19,35 @@ constexpr std::size_t kBlockBytes = std::size_t{8} << 20;
 
 }  // namespace
 
-KvCache::KvCache(const AttentionShape& shape, int layers, DType dtype, int sequences,
-                 std::int64_t positions)
-    : layer_elements_(cache_page_elements(shape)),
+KvCache::KvCache(const Stream& stream, const AttentionShape& shape, int layers, DType dtype,
+                 int sequences, std::int64_t positions)
+    : stream_(stream),
+      layer_elements_(cache_page_elements(shape)),
       page_bytes_(static_cast<std::size_t>(layers * layer_elements_) * dtype_size(dtype)),
-      held_(static_cast<std::size_t>(sequences)) {
-  const auto most = static_cast<std::size_t>((positions + kCachePage - 1) / kCachePage);
-  for (std::vector<void*>& pages : held_) {
-    pages.reserve(most);
-  }
+      most_pages_(static_cast<std::size_t>((positions + kCachePage - 1) / kCachePage)),
+      table_(static_cast<std::size_t>(sequences) * most_pages_),
+      num_pages_(static_cast<std::size_t>(sequences)) {
   const std::size_t wanted = kBlockBytes / std::max<std::size_t>(1, page_bytes_) + 1;
-  block_pages_ = std::clamp<std::size_t>(held_.size() * most, 1, wanted);
+  block_pages_ = std::clamp<std::size_t>(table_.size(), 1, wanted);
+  if (stream.on_gpu()) {
+    device_table_ =
+        AlignedBuffer(table_.size() * sizeof(void*), stream, MemoryPurpose::kActivations);
+  }
+}
+
+void KvCache::Free::operator()(void* memory) const noexcept {
+  gpu == nullptr ? std::free(memory) : gpu->release(memory);
+}
+
+// Not cleared: read only where it was stored.
+void* KvCache::allocate(std::size_t size_bytes) const {
+  return stream_.on_gpu() ? stream_.gpu()->allocate(size_bytes, MemoryPurpose::kActivations)
+                          : allocate_aligned(size_bytes);
 }
 
 void KvCache::add_block() {
   const std::size_t size = std::max<std::size_t>(1, block_pages_ * page_bytes_);
-  memory_.emplace_back(allocate_aligned(size));  // not cleared: read only where it was stored
+  memory_.emplace_back(allocate(size), Free{stream_.gpu()});
   if (memory_.back() == nullptr) {
     memory_.pop_back();
     throw Error(ErrorKind::kResource,
@@ -46,13 +60,17 @@ void KvCache::add_block() {
 }
 
 void KvCache::reserve(int sequence, std::int64_t positions) {
-  std::vector<void*>& pages = held_[static_cast<std::size_t>(sequence)];
-  while (static_cast<std::int64_t>(pages.size()) * kCachePage < positions) {
+  std::size_t& count = num_pages_[static_cast<std::size_t>(sequence)];
+  while (static_cast<std::int64_t>(count) * kCachePage < positions) {
+    FS_CHECK(count < most_pages_, "a sequence has no more positions than it may");
     if (free_.empty()) {
       add_block();
     }
-    pages.push_back(free_.back());
+    const std::size_t at = static_cast<std::size_t>(sequence) * most_pages_ + count++;
+    table_[at] = free_.back();
     free_.pop_back();
+    changed_begin_ = changed_begin_ == changed_end_ ? at : std::min(changed_begin_, at);
+    changed_end_ = std::max(changed_end_, at + 1);
   }
 }
 
@@ -60,14 +78,25 @@ void KvCache::begin_as(int sequence, int other, std::int64_t positions) {
   reserve(sequence, positions);
   const std::int64_t count = (positions + kCachePage - 1) / kCachePage;
   for (std::int64_t page = 0; page < count; ++page) {  // whole: what lies behind is written anew
-    std::memcpy(pages(sequence)[page], pages(other)[page], page_bytes_);
+    copy_on_device(stream_, pages(other)[page], pages(sequence)[page], page_bytes_);
   }
 }
 
+void KvCache::publish() {
+  if (stream_.on_gpu() && changed_end_ > changed_begin_) {
+    copy_to_device(stream_, table_.data() + changed_begin_,
+                   static_cast<void**>(device_table_.data()) + changed_begin_,
+                   (changed_end_ - changed_begin_) * sizeof(void*));
+  }
+  changed_begin_ = changed_end_ = 0;
+}
+
 void KvCache::release(int sequence) {
-  std::vector<void*>& pages = held_[static_cast<std::size_t>(sequence)];
-  free_.insert(free_.end(), pages.rbegin(), pages.rend());
-  pages.clear();
+  std::size_t& count = num_pages_[static_cast<std::size_t>(sequence)];
+  void* const* held = pages(sequence);
+  while (count > 0) {
+    free_.push_back(held[--count]);
+  }
 }
 
 }  // namespace finescale

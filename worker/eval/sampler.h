@@ -8,22 +8,9 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/sampling.h"
 
 namespace finescale {
-
-struct SamplingOptions {
-  double temperature = 0;         // 0: the likeliest token, and the three rules below are not used
-  int top_k = 0;                  // the k likeliest and those equal to the k-th; 0: all
-  double top_p = 1;               // the fewest likeliest whose probabilities reach p
-  double min_p = 0;               // those with at least p times the largest probability
-  double repetition_penalty = 1;  // > 1: tokens of the prompt and the answer become less likely
-
-  [[nodiscard]] bool is_greedy() const noexcept { return temperature == 0; }
-  // Of plain greedy decoding no logits are needed, only the largest.
-  [[nodiscard]] bool needs_logits() const noexcept {
-    return !is_greedy() || repetition_penalty != 1;
-  }
-};
 
 // Throws kConfig naming the value that cannot be.
 void check(const SamplingOptions& options);

@@ -41,15 +41,17 @@ void Sequence::see(std::int32_t token) {
   }
 }
 
+double Sequence::uniform() const {
+  return options_->sampling.is_greedy()
+             ? 0
+             : sampling_uniform(options_->seed,
+                                options_->indexes.empty() ? options_->first_index + index_
+                                                          : options_->indexes[index_],
+                                answer_.tokens.size());
+}
+
 std::int32_t Sequence::pick(const TensorView& logits) {
-  const double uniform =
-      options_->sampling.is_greedy()
-          ? 0
-          : sampling_uniform(options_->seed,
-                             options_->indexes.empty() ? options_->first_index + index_
-                                                       : options_->indexes[index_],
-                             answer_.tokens.size());
-  return sampler_.choose(logits, seen_, uniform);
+  return sampler_.choose(logits, seen_, uniform());
 }
 
 std::string Sequence::show(std::string text) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,11 @@ class Sequence {
   }
   void feed(std::int64_t count) noexcept { fed_ += count; }
 
-  // From the logits after the last token; does not change the sequence.
+  // From the logits after the last token, on the host; does not change the sequence.
   [[nodiscard]] std::int32_t pick(const TensorView& logits);
+  // What decides about the next token beside its logits: see Sampler::choose.
+  [[nodiscard]] std::span<const std::int32_t> seen() const noexcept { return seen_; }
+  [[nodiscard]] double uniform() const;
   // Appends the token, unless it ends the answer. Returns text that may be shown now.
   [[nodiscard]] std::string take(std::int32_t token);
   // Set when the answer has ended.
