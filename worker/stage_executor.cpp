@@ -16,6 +16,7 @@
 #include "worker/data_stages.h"
 #include "worker/engines.h"
 #include "worker/eval/calibration.h"
+#include "worker/eval/decoder.h"
 #include "worker/eval/evaluate.h"
 #include "worker/eval/suites.h"
 #include "worker/measured_model.h"
@@ -72,13 +73,35 @@ struct StageExecutor::Impl {
     return host_engines.get(spec.mesh());
   }
 
-  [[nodiscard]] std::optional<GpuFault> adapter_fault(const config::EvaluateSpec& spec,
+  [[nodiscard]] std::optional<GpuFault> adapter_fault(const config::ModelSource& source,
                                                       const InputDirs& dirs) {
     if (gpu == nullptr) {
       return std::nullopt;
     }
-    const auto made_by = resident.adapter_stage(spec.model(), dirs);
+    const auto made_by = resident.adapter_stage(source, dirs);
     return made_by ? gpu_fault(made_by->train().train().method()) : std::nullopt;
+  }
+
+  // What answers, even where a GPU was demanded for what trains.
+  [[nodiscard]] Engine engine_for_answers(const config::StageSpec& spec, const InputDirs& dirs) {
+    const auto fault = adapter_fault(spec.generate().model(), dirs);
+    if (!fault) {
+      return engines.get(spec.mesh());
+    }
+    logger.info("answers on the CPU: {}", fault->message);
+    return host_engines.get(spec.mesh());
+  }
+
+  // Why the ranks' GPUs cannot decode the model, the same on all. Collective over the world.
+  [[nodiscard]] std::optional<std::string> answer_fault(const EvalModel& model) const {
+    std::optional<std::string> fault;
+    for (const EvalPiece& piece : model.pieces()) {
+      fault = fault ? fault : decoder_fault(*piece.model);
+    }
+    if (world.sum(fault ? 1 : 0) == 0) {
+      return std::nullopt;
+    }
+    return fault ? fault : "generation on another rank";
   }
 
   [[nodiscard]] proto::StageResult prepare(const config::PrepareSpec& spec,
@@ -133,13 +156,15 @@ struct StageExecutor::Impl {
     proto::StageResult result;
     MeasuredModel measured_model(engine, resident.adapted(engine, spec.model(), DType::kF32, dirs));
     EvalModel& model = measured_model.eval();
-    // Answers are generated on the CPU: there from the weights as the artifact has them.
+    // Where a GPU cannot answer, the CPU does: from the weights as the artifact has them.
     std::unique_ptr<MeasuredModel> on_host;
     const auto answering = [&]() -> EvalModel& {
-      if (!engine.stream.on_gpu()) {
-        return model;
-      }
       if (on_host == nullptr) {
+        const auto fault = engine.stream.on_gpu() ? answer_fault(model) : std::nullopt;
+        if (!fault) {
+          return model;
+        }
+        logger.info("answers on the CPU: {} has no GPU kernels", *fault);
         const Engine host = host_engines.get(mesh_of_stage);
         on_host = std::make_unique<MeasuredModel>(
             host, resident.adapted(host, spec.model(), DType::kF32, dirs));
@@ -290,19 +315,20 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       break;
     }
     case config::StageSpec::kEvaluate: {
-      const Engine engine = impl_->engine_for(spec, impl_->adapter_fault(spec.evaluate(), dirs));
+      const Engine engine =
+          impl_->engine_for(spec, impl_->adapter_fault(spec.evaluate().model(), dirs));
       mesh = " mesh=" + describe(engine) + gpu_name(engine);
       result = impl_->evaluate(engine, spec.mesh(), spec.evaluate(), dirs, hooks);
       break;
     }
-    // Answers and the losses of single examples are made on the CPU, whatever trains.
     case config::StageSpec::kGenerate: {
-      const Engine engine = impl_->host_engines.get(spec.mesh());
-      mesh = " mesh=" + describe(engine);
+      const Engine engine = impl_->engine_for_answers(spec, dirs);
+      mesh = " mesh=" + describe(engine) + gpu_name(engine);
       result =
           run_generate_stage(spec.generate(), engine, impl_->data_input(spec, place, hooks, dirs));
       break;
     }
+    // The losses of single examples are made on the CPU, whatever trains.
     case config::StageSpec::kScore: {
       const Engine engine = impl_->host_engines.get(spec.mesh());
       mesh = " mesh=" + describe(engine);

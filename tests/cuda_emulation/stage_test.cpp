@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stages by device: what is trained on a GPU is measured there, answers are generated on the host,
-// and what has no GPU kernels runs on the CPU unless a GPU was demanded.
+// Stages by device: what is trained on a GPU is measured and answers there, and what has no GPU
+// kernels runs on the CPU unless a GPU was demanded.
 #include "core/error.h"
 #include "core/parallel.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "tests/worker/stage_fixture.h"
+#include "worker/eval/generate.h"
+#include "worker/tool/prompted_model.h"
 
 namespace finescale {
 namespace {
@@ -25,9 +27,11 @@ class GpuStages : public StageTest {
     cuda::emulation::start_machine({});  // tells of what was left behind
     StageTest::TearDown();
   }
-  TrialStages small_stages(const std::string& method) {
+  // behind: stages between training and evaluation.
+  TrialStages small_stages(const std::string& method, const std::string& behind = "") {
     const std::string path = directory_ + "/run.yaml";
-    write_file_atomically(path, R"(name: gpu
+    write_file_atomically(path,
+                          R"(name: gpu
 base:
   architecture: {llama: {vocab_size: 280, hidden_size: 16, num_layers: 1, num_heads: 2, intermediate_size: 24, max_positions: 64}}
   tokenizer: {train: {vocab_size: 280}}
@@ -36,9 +40,8 @@ data: {max_length: 64, train: train.jsonl, eval: [{name: held_out, path: eval.js
 trial:
   stages:
     - train: {steps: 2, learning_rate: 1e-2, batch: {examples: 2}, method: )" +
-                                    method +
-                                    R"(}
-    - evaluate: {metrics: [loss, exact_match], max_new_tokens: 4}
+                              method + "}\n" + behind +
+                              R"(    - evaluate: {metrics: [loss, exact_match], max_new_tokens: 4}
 )");
     return expand_run(load_run(path, {}), [](const std::string& file) { return hash_file(file); });
   }
@@ -67,6 +70,43 @@ TEST_F(GpuStages, AreMeasuredAsOnTheCpu) {
     ASSERT_EQ(wanted.size(), 2U);
     EXPECT_NEAR(got[0] / wanted[0], 1, 1e-5);
     EXPECT_EQ(got[1], wanted[1]);
+  }
+}
+
+TEST_F(GpuStages, GenerateTheAnswersOfTheCpu) {
+  for (const std::string method : {"full", "lora"}) {
+    const TrialStages trial = small_stages(
+        method, "    - generate: {samples: 2, temperature: 0.9, top_k: 40, max_new_tokens: 4}\n");
+    std::vector<std::string> answers;
+    for (const char* device : {"cpu", "cuda"}) {
+      const std::string where = directory_ + "/" + device + "-" + method;
+      const auto outcomes = run_all(*single_, trial, where, 1, device);
+      const bool on_gpu = outcomes[2].environment.find(" gpu=") != std::string::npos;
+      EXPECT_EQ(on_gpu, std::string(device) == "cuda");
+      answers.push_back(
+          read_file(where + "/" + trial.stages[trial.stages.size() - 2].key() + "/data.jsonl"));
+    }
+    EXPECT_FALSE(answers[0].empty());
+    EXPECT_EQ(answers[1], answers[0]);
+  }
+}
+
+// What `generate` and `chat` open, an adapter merged into its base.
+TEST_F(GpuStages, AreAskedByCommandsAsOnTheCpu) {
+  for (const std::string method : {"full", "lora"}) {
+    const TrialStages trial = small_stages(method);
+    const std::string where = directory_ + "/asked-" + method;
+    (void)run_all(*single_, trial, where, 1, "cuda");
+    GenerationOptions options;
+    options.max_new = 5;
+    std::vector<std::vector<std::int32_t>> answers;
+    for (const char* device : {"cpu", "auto", "cuda"}) {
+      PromptedModel model(where + "/" + trial.stages[trial.stages.size() - 2].key(), device);
+      const std::vector<std::vector<std::int32_t>> prompt = {model.prompt_tokens("abc", false)};
+      answers.push_back(Generator(model.eval()).run(prompt, options)[0].tokens);
+    }
+    EXPECT_EQ(answers[1], answers[0]);
+    EXPECT_EQ(answers[2], answers[0]);
   }
 }
 

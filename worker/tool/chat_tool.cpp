@@ -80,7 +80,7 @@ class Conversation {
 
 int run(const ChatArguments& arguments) {
   use_threads(arguments);
-  PromptedModel model(arguments.model);
+  PromptedModel model(arguments.model, arguments.device);
   Conversation conversation(arguments, model);
   const bool terminal = ::isatty(STDIN_FILENO) != 0;
   if (terminal) {

@@ -54,6 +54,9 @@ void add_generate_arguments(CLI::App& app, GenerateArguments& arguments) {
       ->type_size(1)
       ->allow_extra_args(false);
   app.add_option("--threads", arguments.threads, "0: one per core")->capture_default_str();
+  app.add_option("--device", arguments.device, "cpu, cuda, or auto: a GPU where one can be used")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
 }
 
 GenerationOptions generation_options(const GenerateArguments& arguments,

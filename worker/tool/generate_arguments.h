@@ -24,6 +24,7 @@ struct GenerateArguments {
   bool no_stop = false;                  // leave out the model's own
   std::uint64_t seed = 1;
   int threads = 0;  // 0: all cores
+  std::string device = "auto";
 };
 
 void add_generate_arguments(CLI::App& app, GenerateArguments& arguments);

@@ -166,7 +166,7 @@ void print_json(const Arguments& arguments, const std::vector<Prompt>& prompts,
 int run(const Arguments& arguments) {
   const std::vector<Prompt> prompts = all_prompts(arguments);
   use_threads(arguments);
-  PromptedModel model(arguments.model);
+  PromptedModel model(arguments.model, arguments.device);
   GenerationOptions options = generation_options(arguments, model);
   options.batch = arguments.batch;
   std::vector<std::vector<std::int32_t>> tokens;

@@ -52,20 +52,35 @@ std::optional<config::StageSpec> stage_of(Group& group, const std::string& check
 
 }  // namespace
 
-PromptedModel::PromptedModel(const std::string& path) {
+PromptedModel::PromptedModel(const std::string& path, const std::string& device)
+    : engine_(single_.engine()) {
   OpenedModel opened = open_model(path);
+  take_gpu(opened, device);
   tokenizer_ = std::make_shared<const Tokenizer>(
       Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
   open_form(opened);
-  model_ =
-      std::make_unique<MeasuredModel>(engine_.engine(), adapted_model(engine_.engine(), opened));
+  model_ = std::make_unique<MeasuredModel>(engine_, adapted_model(engine_, opened));
+}
+
+// What is merged into the weights is decoded there.
+void PromptedModel::take_gpu(const OpenedModel& opened, const std::string& device) {
+  const bool is_apart = opened.adapter && !opened.adapter->why_apart.empty();
+  const bool is_demanded = device == "cuda";
+  if (is_demanded && is_apart) {
+    throw Error(ErrorKind::kConfig, "this adapter has no GPU kernels in this version", "--device",
+                "use --device cpu");
+  }
+  if (is_demanded || (device == "auto" && !is_apart && survey_gpus().usable())) {
+    gpu_ = std::make_unique<Gpu>(0, 0);
+    engine_.stream = gpu_->stream();
+  }
 }
 
 void PromptedModel::open_form(const OpenedModel& opened) {
   const SideFiles files = read_side_files(opened.files_directory);
   form_.sampling = sampling_of(files);
   form_.stop_tokens = files.eos_ids;
-  if (const auto stage = stage_of(engine_.group(), opened.checkpoint);
+  if (const auto stage = stage_of(single_.group(), opened.checkpoint);
       stage && stage->has_train()) {
     const EndTokens ends = end_tokens(opened.rules, *tokenizer_);
     form_.is_data = true;

@@ -11,6 +11,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/gpu.h"
 #include "worker/data/chat_template.h"
 #include "worker/data/tokenizer.h"
 #include "worker/eval/sampler.h"
@@ -31,8 +32,9 @@ struct PromptForm {
 
 class PromptedModel {
  public:
-  // What open_model() takes. Throws kConfig or kData.
-  explicit PromptedModel(const std::string& path);
+  // What open_model() takes. device: "cpu"; "cuda": on the first GPU; "auto": there if it can be
+  // used and has kernels for the model. Throws kConfig, kData or kDevice.
+  explicit PromptedModel(const std::string& path, const std::string& device = "cpu");
   ~PromptedModel() = default;
   PromptedModel(const PromptedModel&) = delete;
   PromptedModel& operator=(const PromptedModel&) = delete;
@@ -51,10 +53,13 @@ class PromptedModel {
   [[nodiscard]] std::vector<std::int32_t> known_tokens(std::vector<std::int32_t> ids) const;
 
  private:
+  void take_gpu(const OpenedModel& opened, const std::string& device);
   void open_form(const OpenedModel& opened);
   void open_chat(const config::DataRules& rules, const SideFiles& files);
 
-  SingleEngine engine_;
+  std::unique_ptr<Gpu> gpu_;  // null: the CPU
+  SingleEngine single_;
+  Engine engine_;
   std::unique_ptr<MeasuredModel> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   PromptForm form_;
