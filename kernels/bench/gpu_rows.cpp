@@ -23,6 +23,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
 #include "kernels/bias.h"
+#include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
@@ -33,6 +34,8 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/row_gemm.h"
+#include "kernels/sampling.h"
 #include "kernels/swiglu.h"
 
 namespace finescale::bench {
@@ -91,6 +94,12 @@ class Bench {
     const TensorView view =
         uninitialised(Shape{static_cast<std::int64_t>(values.size())}, DType::kI32);
     copy_to_device(stream(), values.data(), view.data, view.size_bytes());
+    return view;
+  }
+  TensorView words(const void* host, std::size_t size_bytes) {
+    const TensorView view = uninitialised(
+        Shape{static_cast<std::int64_t>(size_bytes / sizeof(std::int32_t))}, DType::kI32);
+    copy_to_device(stream(), host, view.data, size_bytes);
     return view;
   }
   [[nodiscard]] Stream stream(KernelObserver* observer = nullptr) const {
@@ -317,6 +326,58 @@ void products(Bench& bench) {
   }
 }
 
+// Sequences that answer, kSegment / 2 positions each: one token of each is a pass.
+void cached(Bench& bench, std::int64_t sequences) {
+  const AttentionShape shape{static_cast<int>(kH), static_cast<int>(kKvHeads), static_cast<int>(kD),
+                             1 / std::sqrt(static_cast<double>(kD)), 0};
+  constexpr std::int64_t kPages = kSegment / 2 / kCachePage;
+  const TensorView pages = bench.tensor({sequences * kPages, cache_page_elements(shape)});
+  std::vector<void*> table;
+  for (std::int64_t page = 0; page < pages.rows(); ++page) {
+    table.push_back(pages.row_range(page, page + 1).data);
+  }
+  const TensorView on_table = bench.words(table.data(), table.size() * sizeof(void*));
+  std::vector<CachedToken> tokens;
+  for (std::int64_t s = 0; s < sequences; ++s) {
+    tokens.push_back(
+        {on_table.as<void*>() + s * kPages, static_cast<std::int32_t>(kPages * kCachePage - 1)});
+  }
+  const TensorView places = bench.words(tokens.data(), tokens.size() * sizeof(CachedToken));
+  const TensorView q = bench.tensor({sequences, kH * kD});
+  const TensorView out = bench.tensor({sequences, kH * kD});
+  bench.row("cached_attention " + std::to_string(sequences) + "x" + std::to_string(kSegment / 2),
+            [&](const Stream& on) {
+              cached_attention(on, shape, q, tokens, 0, out, places.as<CachedToken>());
+            });
+  bench.forget();
+}
+
+void generation(Bench& bench) {
+  for (const std::int64_t rows : {1, 16, 64}) {
+    for (const auto& [outputs, inputs] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
+      const TensorView x = bench.tensor({rows, inputs});
+      const TensorView w = bench.tensor({outputs, inputs});
+      const TensorView y = bench.tensor({rows, outputs});
+      bench.row("row_gemm " + std::to_string(rows) + "x" + std::to_string(outputs) + "x" +
+                    std::to_string(inputs),
+                [&](const Stream& on) { row_gemm(on, 1, x, w, 0, y); });
+      bench.forget();
+    }
+    cached(bench, rows);
+    const TensorView logits = bench.tensor({rows, kV});
+    const TensorView tokens = bench.ids(std::vector<std::int32_t>(static_cast<std::size_t>(rows)));
+    const std::vector<double> half(static_cast<std::size_t>(rows), 0.5);
+    const TensorView words = bench.words(half.data(), half.size() * sizeof(double));
+    const TensorView uniforms(words.data, DType::kF64, Shape{rows});
+    bench.row("sample_rows " + std::to_string(rows) + "x" + std::to_string(kV),
+              [&](const Stream& on) {
+                sample_rows(on, {.temperature = 0.8, .top_k = 50, .top_p = 0.9}, logits, {},
+                            uniforms, tokens);
+              });
+    bench.forget();
+  }
+}
+
 }  // namespace
 
 int run_gpu_rows(int argc, char** argv) {
@@ -337,6 +398,7 @@ int run_gpu_rows(int argc, char** argv) {
   tokens(bench);
   updates(bench);
   products(bench);
+  generation(bench);
   return 0;
 }
 
