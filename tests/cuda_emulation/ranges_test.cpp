@@ -50,6 +50,21 @@ TEST(Ranges, OfAStepAreItsPartsAndTheirLayers) {
   cuda::emulation::start_machine({});
 }
 
+TEST(Ranges, HaveTheirNumberFromZeroOn) {
+  cuda::emulation::start_machine({});
+  (void)take_ranges();
+  {
+    Gpu gpu(0, 0);
+    { const GpuRange first(gpu.stream(), "numbered", 0); }
+    { const GpuRange second(gpu.stream(), "not numbered"); }
+    const std::vector<Range> ranges = take_ranges();
+    ASSERT_EQ(ranges.size(), 2U);
+    EXPECT_EQ(ranges[0].index, 0);
+    EXPECT_EQ(ranges[1].index, -1);
+  }
+  cuda::emulation::start_machine({});
+}
+
 TEST(Ranges, AreNotOpenedOnTheCpu) {
   {
     const GpuRange range(Stream(), "nothing");
