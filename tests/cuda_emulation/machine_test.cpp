@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -124,11 +125,85 @@ TEST_F(MachineTest, AFaultIsSaidByEveryLaterCall) {
   EXPECT_EQ(cudaEventRecord(event_, first_), cudaErrorLaunchFailure);
 }
 
+// Eight copies of a number on the GPU to its neighbour, recorded, then run.
+TEST_F(MachineTest, AGraphRunsItsNodesInOrderAndOftenAndLate) {
+  EXPECT_EQ(cudaStreamBeginCapture(first_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(cudaMemcpyAsync(device_ + i + 1, device_ + i, 4, cudaMemcpyDeviceToDevice, first_),
+              cudaSuccess);
+  }
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  EXPECT_EQ(cudaStreamIsCapturing(first_, &status), cudaSuccess);
+  EXPECT_EQ(status, cudaStreamCaptureStatusActive);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaSuccess);
+  cudaGraphExec_t executable = nullptr;
+  EXPECT_EQ(cudaGraphInstantiate(&executable, graph), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  float back = 0;
+  (void)cudaMemcpyAsync(&back, device_ + 8, 4, cudaMemcpyDeviceToHost, first_);
+  EXPECT_TRUE(std::isnan(back));  // nothing has run
+  for (const float value : {3.0F, 4.0F}) {
+    EXPECT_EQ(cudaGraphLaunch(executable, first_), cudaSuccess);
+    *pinned_ = value;
+    (void)cudaMemcpyAsync(device_, pinned_, 4, cudaMemcpyHostToDevice, first_);
+    EXPECT_EQ(cudaGraphLaunch(executable, first_), cudaSuccess);
+    (void)cudaMemcpyAsync(&back, device_ + 8, 4, cudaMemcpyDeviceToHost, first_);
+    EXPECT_EQ(back, value);
+  }
+  EXPECT_EQ(cudaGraphLaunch(executable, first_), cudaSuccess);
+  EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);  // what was launched goes on
+  EXPECT_EQ(cudaStreamSynchronize(first_), cudaSuccess);
+}
+
+TEST_F(MachineTest, WhatWaitsOrTouchesTheHostSpoilsACapture) {
+  float host = 0;
+  void* memory = nullptr;
+  const std::function<cudaError_t()> refused[] = {
+      [&] { return cudaStreamSynchronize(first_); },
+      [&] { return cudaStreamQuery(first_); },
+      [&] { return cudaDeviceSynchronize(); },
+      [&] { return cudaEventRecord(event_, first_); },
+      [&] { return cudaStreamWaitEvent(first_, event_); },
+      [&] { return cudaEventSynchronize(event_); },
+      [&] { return cudaEventQuery(event_); },
+      [&] { return cudaMalloc(&memory, 64); },
+      [&] { return cudaMallocHost(&memory, 64); },
+      [&] { return cudaFree(device_); },
+      [&] { return cudaFreeHost(pinned_); },
+      [&] { return cudaMemcpyAsync(device_, &host, 4, cudaMemcpyHostToDevice, first_); },
+      [&] { return cudaMemcpyAsync(pinned_, device_, 4, cudaMemcpyDeviceToHost, first_); }};
+  for (const auto& call : refused) {
+    EXPECT_EQ(cudaStreamBeginCapture(first_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    EXPECT_EQ(cudaStreamBeginCapture(first_, cudaStreamCaptureModeThreadLocal),
+              cudaErrorIllegalState);
+    EXPECT_EQ(call(), cudaErrorStreamCaptureUnsupported);
+    EXPECT_EQ(cudaMemset2DAsync(device_, 4, 0, 4, 1, first_), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(cudaStreamSynchronize(second_), cudaSuccess);  // another stream's affair
+    cudaGraph_t graph = nullptr;
+    EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorStreamCaptureInvalidated);
+    EXPECT_EQ(graph, nullptr);
+    EXPECT_EQ(cudaStreamEndCapture(first_, &graph), cudaErrorIllegalState);
+    EXPECT_EQ(cudaStreamSynchronize(first_), cudaSuccess);
+  }
+}
+
 TEST_F(MachineTest, WhatIsLeftBehindIsSaid) {
   (void)cudaStreamDestroy(first_);
   (void)cudaEventDestroy(event_);
   (void)cudaFreeHost(pinned_);
-  EXPECT_THROW(start_machine({}), std::runtime_error);
+  cudaGraph_t graph = nullptr;
+  EXPECT_EQ(cudaStreamBeginCapture(second_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaStreamEndCapture(second_, &graph), cudaSuccess);
+  try {
+    start_machine({});
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(),
+                 "the last machine was left with 1 streams, 1 graphs, 1 allocations of GPUs, ");
+  }
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+  start_machine({});
   first_ = second_ = nullptr;  // forgotten with everything else
   event_ = nullptr;
   pinned_ = nullptr;

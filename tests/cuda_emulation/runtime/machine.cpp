@@ -31,6 +31,7 @@ void Machine::start(const MachineSettings& wanted) {
   std::string left;
   left += streams.empty() ? "" : std::to_string(streams.size()) + " streams, ";
   left += num_events == 0 ? "" : std::to_string(num_events) + " events, ";
+  left += num_graphs == 0 ? "" : std::to_string(num_graphs) + " graphs, ";
   left += pinned.empty() ? "" : std::to_string(pinned.size()) + " pinned allocations, ";
   left += memory.num_allocations() == 0
               ? ""
@@ -38,6 +39,7 @@ void Machine::start(const MachineSettings& wanted) {
   streams.clear();
   pinned.clear();
   num_events = 0;
+  num_graphs = 0;
   const std::string damage = memory.start(wanted.devices, wanted.memory_bytes);
   settings = wanted;
   random.seed(wanted.seed);
@@ -159,6 +161,22 @@ void drop_work() {
   }
 }
 
+namespace {
+
+// Work that waits for others than its stream cannot be in a graph here.
+cudaError_t record(CUstream_st::Capture& capture, Work work) {
+  if (work.may_begin || machine().settings.refuses == GraphRefusal::kRecording) {
+    capture.is_spoiled = true;
+  }
+  if (capture.is_spoiled) {
+    return cudaErrorStreamCaptureInvalidated;
+  }
+  capture.graph->nodes.push_back(std::move(work));
+  return cudaSuccess;
+}
+
+}  // namespace
+
 cudaError_t enqueue(cudaStream_t stream, Work work) {
   Machine& all = machine();
   const std::scoped_lock lock(all.mutex);
@@ -168,6 +186,9 @@ cudaError_t enqueue(cudaStream_t stream, Work work) {
   if (const cudaError_t fault = all.faults[static_cast<std::size_t>(stream->device)];
       fault != cudaSuccess) {
     return fault;
+  }
+  if (stream->capture != nullptr) {
+    return record(*stream->capture, std::move(work));
   }
   stream->work.push_back(std::move(work));
   ++all.num_enqueued;

@@ -27,6 +27,9 @@ enum class Pace {
   kRandom  // some of it, at every call
 };
 
+// What the driver refuses of CUDA graphs.
+enum class GraphRefusal { kNothing, kBegin, kRecording, kEnd, kInstantiation, kLaunch };
+
 struct MachineSettings {
   int devices = 1;
   bool has_driver = true;
@@ -37,6 +40,7 @@ struct MachineSettings {
   std::size_t memory_bytes = std::size_t{256} << 20;  // of each GPU
   Pace pace = Pace::kLate;
   std::uint64_t seed = 1;
+  GraphRefusal refuses = GraphRefusal::kNothing;
 };
 
 // Nothing of the last machine may be in use any more; throws when streams, events or memory were
@@ -51,10 +55,10 @@ void drop_work();
 // For the emulated libraries.
 struct Work {
   std::string name;
-  std::function<void()> run;          // the GPUs' memory may be touched
+  std::function<void()> run;          // the GPUs' memory may be touched; in a graph often
   std::function<bool()> may_begin{};  // empty: as soon as it is its turn
 };
-// Enqueues; a null stream is an invalid handle.
+// Enqueues, or records while the stream is captured; a null stream is an invalid handle.
 [[nodiscard]] cudaError_t enqueue(cudaStream_t stream, Work work);
 [[nodiscard]] int device_of(cudaStream_t stream);
 // Whether [memory, memory + size_bytes) lies in one allocation of a GPU; -1, or which.

@@ -59,6 +59,9 @@ void hold(Machine::Pinned* pinned, int change) {
 
 cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return code;
+  }
   if (!machine().settings.has_driver) {
     return cudaErrorInsufficientDriver;
   }
@@ -68,6 +71,9 @@ cudaError_t cudaMalloc(void** memory, std::size_t size_bytes) {
 
 cudaError_t cudaFree(void* memory) {
   std::unique_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return code;
+  }
   if (memory == nullptr) {
     return cudaSuccess;
   }
@@ -81,6 +87,9 @@ cudaError_t cudaFree(void* memory) {
 
 cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return code;
+  }
   *memory = std::malloc(size_bytes);  // NOLINT: a C function's
   std::memset(*memory, 0xFF, size_bytes);
   machine().pinned.emplace(static_cast<std::byte*>(*memory), Machine::Pinned{size_bytes, 0});
@@ -89,6 +98,9 @@ cudaError_t cudaMallocHost(void** memory, std::size_t size_bytes) {
 
 cudaError_t cudaFreeHost(void* memory) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return code;
+  }
   const auto found = machine().pinned.find(static_cast<std::byte*>(memory));
   if (found == machine().pinned.end()) {
     return cudaErrorInvalidValue;
@@ -142,6 +154,10 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
   if (from_device && to_device) {
     return enqueue(stream,
                    {"a copy on the GPU", [=] { copy_rows(to, to_pitch, from, from_pitch, rows); }});
+  }
+  // CUDA takes pinned memory into a graph; the project does not want it there.
+  if (const cudaError_t code = machine().refuse_in_capture_of(stream); code != cudaSuccess) {
+    return code;
   }
   const void* host = from_device ? to : from;
   Machine::Pinned* pinned = find_pinned(host, rows.extent(from_device ? to_pitch : from_pitch));

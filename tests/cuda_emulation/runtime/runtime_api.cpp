@@ -94,6 +94,9 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaDeviceSynchronize() {
   std::unique_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return said(code);
+  }
   machine().wait(lock, "cudaDeviceSynchronize", [] { return machine().is_idle(current_device); });
   return said(state());
 }
@@ -120,12 +123,22 @@ const char* cudaGetErrorName(cudaError_t code) {
       return "cudaErrorNoKernelImageForDevice";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
+    case cudaErrorIllegalState:
+      return "cudaErrorIllegalState";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
     case cudaErrorIllegalAddress:
       return "cudaErrorIllegalAddress";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorNotSupported:
+      return "cudaErrorNotSupported";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureWrongThread:
+      return "cudaErrorStreamCaptureWrongThread";
   }
   return "cudaErrorUnknown";
 }
@@ -165,6 +178,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (stream == nullptr) {
     return said(cudaErrorInvalidResourceHandle);
   }
+  if (const cudaError_t code = machine().refuse_in_capture_of(stream); code != cudaSuccess) {
+    return said(code);
+  }
   const int device = stream->device;
   machine().wait(lock, "cudaStreamSynchronize", [stream] { return stream->work.empty(); });
   return said(machine().faults[static_cast<std::size_t>(device)]);
@@ -172,6 +188,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_in_capture_of(stream); code != cudaSuccess) {
+    return said(code);
+  }
   if (!stream->work.empty()) {
     (void)machine().step();
   }
@@ -199,8 +218,12 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 
+// CUDA takes events into a graph; the project does not want them there.
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_in_capture_of(stream); code != cudaSuccess) {
+    return said(code);
+  }
   auto happened = std::make_shared<bool>(false);
   event->happened = happened;
   return said(enqueue(stream, {"an event", [happened] { *happened = true; }}));
@@ -209,6 +232,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 // What was recorded at the time of the call counts, not what is recorded later.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned /*flags*/) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_in_capture_of(stream); code != cudaSuccess) {
+    return said(code);
+  }
   if (event->happened == nullptr) {
     return cudaSuccess;
   }
@@ -218,6 +244,9 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   std::unique_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return said(code);
+  }
   const auto happened = event->happened;
   machine().wait(lock, "cudaEventSynchronize",
                  [happened] { return happened == nullptr || *happened; });
@@ -226,6 +255,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   const std::scoped_lock lock(machine().mutex);
+  if (const cudaError_t code = machine().refuse_while_capturing(); code != cudaSuccess) {
+    return said(code);
+  }
   const auto happened = event->happened;
   if (happened != nullptr && !*happened) {
     (void)machine().step();

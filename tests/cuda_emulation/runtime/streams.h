@@ -11,16 +11,30 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/cuda_emulation/runtime/device_memory.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 
 // NOLINTBEGIN(readability-identifier-naming): CUDA's names
+struct CUgraph_st {
+  int device = 0;
+  std::vector<finescale::cuda::emulation::Work> nodes;  // one behind the other
+};
+struct CUgraphExec_st {
+  CUgraph_st graph;
+};
 struct CUstream_st {
+  struct Capture {
+    std::thread::id thread;
+    bool is_spoiled = false;
+    std::unique_ptr<CUgraph_st> graph;
+  };
   int device = 0;
   bool is_destroyed = false;  // its work goes on
   std::deque<finescale::cuda::emulation::Work> work;
+  std::unique_ptr<Capture> capture;  // null: it is not captured
 };
 struct CUevent_st {
   std::shared_ptr<bool> happened;  // of the last record; null: never recorded
@@ -38,6 +52,10 @@ struct Machine {
   [[nodiscard]] bool any_ready() const;
   [[nodiscard]] bool is_idle(int device) const;
   void forget(const CUstream_st* stream);
+  // What must not happen while the stream is captured, or while this thread captures any: spoils
+  // that, and says so.
+  [[nodiscard]] cudaError_t refuse_in_capture_of(CUstream_st* stream);
+  [[nodiscard]] cudaError_t refuse_while_capturing();
 
   std::recursive_mutex mutex;  // work calls the machine again
   std::condition_variable_any moved;
@@ -46,6 +64,7 @@ struct Machine {
   DeviceMemory memory;
   std::vector<std::unique_ptr<CUstream_st>> streams;
   int num_events = 0;
+  int num_graphs = 0;  // and executable ones
   std::uint64_t num_enqueued = 0;
   struct Pinned {
     std::size_t size_bytes = 0;
