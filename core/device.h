@@ -29,12 +29,11 @@ class KernelObserver;
 
 class Stream {
  public:
-  explicit Stream(DeviceType type = DeviceType::kCpu, void* native = nullptr,
-                  KernelObserver* observer = nullptr, Gpu* gpu = nullptr) noexcept
-      : type_(type), native_(native), observer_(observer), gpu_(gpu) {}
+  explicit Stream(DeviceType type = DeviceType::kCpu, KernelObserver* observer = nullptr,
+                  Gpu* gpu = nullptr) noexcept
+      : type_(type), observer_(observer), gpu_(gpu) {}
   [[nodiscard]] DeviceType type() const noexcept { return type_; }
   [[nodiscard]] bool on_gpu() const noexcept { return type_ == DeviceType::kCuda; }
-  [[nodiscard]] void* native() const noexcept { return native_; }  // cudaStream_t
   // Told of every kernel; null: nobody asks. Outlives the stream.
   [[nodiscard]] KernelObserver* observer() const noexcept { return observer_; }
   // Whose queue it is; null on the CPU. Outlives the stream.
@@ -48,7 +47,6 @@ class Stream {
 
  private:
   DeviceType type_;
-  void* native_;
   KernelObserver* observer_;
   Gpu* gpu_;
   Products products_ = Products::kF32;

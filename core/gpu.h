@@ -49,6 +49,20 @@ struct GpuMemory {
   std::int64_t num_system_allocations = 0;  // constant in the steady state
 };
 
+// What became of the operations (kernels, copies on the device, fills, products) that were
+// enqueued: a segment of them that comes again is launched as one CUDA graph.
+struct GpuGraphs {
+  bool are_on = false;
+  std::string failure;                   // why they are off, when the driver refused one
+  std::int64_t operations = 0;           // all
+  std::int64_t replayed_operations = 0;  // of those, in graphs that were there
+  std::int64_t bypassed_operations = 0;  // of those, nobody looked for a graph of
+  std::int64_t segments = 0;             // looked for
+  std::int64_t replayed = 0;             // of those: the graph was there
+  std::int64_t captured = 0;             // of those: made into one
+  std::int64_t held = 0;                 // graphs that are kept
+};
+
 // What a library keeps for one GPU: handles, plans, workspaces.
 class GpuLibrary {
  public:
@@ -60,10 +74,13 @@ class GpuLibrary {
   GpuLibrary() = default;
 };
 
+class LaunchQueue;
+
 class Gpu {
  public:
   // Takes the GPU and makes it the calling thread's. `rank` is named in errors. Throws kDevice when
-  // there is no driver, no such GPU, or this build has no code for it.
+  // there is no driver, no such GPU, or this build has no code for it; kConfig when
+  // FINESCALE_GPU_GRAPHS is neither on nor off.
   Gpu(int index, int rank);
   ~Gpu();
   Gpu(const Gpu&) = delete;
@@ -71,7 +88,8 @@ class Gpu {
 
   [[nodiscard]] const GpuInfo& info() const noexcept;
   [[nodiscard]] int rank() const noexcept;
-  // Its one stream of kernels. What is called "enqueued" below runs in the order of the calls.
+  // Its one stream of kernels. What is called "enqueued" below runs in the order of the calls; a
+  // launch that the driver refuses may be told of by a later call.
   [[nodiscard]] Stream stream(KernelObserver* observer = nullptr) noexcept;
 
   // At least 256-byte aligned, uninitialised. What was released is handed out again at once:
@@ -91,11 +109,21 @@ class Gpu {
   void copy_on_device(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
                       std::size_t row_bytes, std::size_t rows);
   void clear(void* device, std::size_t pitch, std::size_t row_bytes, std::size_t rows);
+  // What was enqueued begins; for a host that goes on to something else than enqueueing more. Every
+  // copy from or to the host does the same. Throws kDevice.
+  void flush();
   // Until everything enqueued is done. Faults of kernels show up here. Throws kDevice.
   void synchronize();
   // Called now and then while the host waits for the GPU, which may wait for another rank: throws
   // when that will never come. Null: nobody asks.
   void set_wait_check(std::function<void()> check);
+
+  // cudaStream_t, with everything enqueued given to it: for events and other streams. Ask again
+  // for each use. Throws kDevice.
+  [[nodiscard]] void* native_stream();
+  // Where kernels and products are enqueued.
+  [[nodiscard]] LaunchQueue& queue();
+  [[nodiscard]] GpuGraphs graphs() const;
 
   // The library's object for this GPU, made by its first user; it ends before the stream does.
   template <class T>

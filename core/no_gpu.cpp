@@ -39,7 +39,7 @@ int Gpu::rank() const noexcept {
   return 0;
 }
 Stream Gpu::stream(KernelObserver* observer) noexcept {
-  return Stream(DeviceType::kCuda, nullptr, observer, this);
+  return Stream(DeviceType::kCuda, observer, this);
 }
 void* Gpu::allocate(std::size_t /*size_bytes*/, MemoryPurpose /*purpose*/) {
   unreachable();
@@ -67,7 +67,19 @@ void Gpu::clear(void* /*device*/, std::size_t /*pitch*/, std::size_t /*row_bytes
                 std::size_t /*rows*/) {
   unreachable();
 }
+void Gpu::flush() {
+  unreachable();
+}
 void Gpu::synchronize() {
+  unreachable();
+}
+void* Gpu::native_stream() {
+  unreachable();
+}
+LaunchQueue& Gpu::queue() {
+  unreachable();
+}
+GpuGraphs Gpu::graphs() const {
   unreachable();
 }
 void GpuRange::open(const char* /*name*/, std::int64_t /*index*/) noexcept {}

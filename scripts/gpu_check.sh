@@ -49,7 +49,7 @@ step() {
   local how=("$bin"/finescale-worker tool step)
   [ $# -eq 0 ] || how=("$@" "$bin"/finescale-worker --step "$log/request")
   if "${how[@]}" < "$log/request" > "$log/step" 2>&1; then
-    row "$name" "$(grep -o '"tok_s":[0-9.]*' "$log/step" | cut -d: -f2) tokens/s, loss $(grep -o '"loss":[0-9.]*' "$log/step" | cut -d: -f2)"
+    row "$name" "$(grep -o '"tok_s":[0-9.]*' "$log/step" | cut -d: -f2) tokens/s, loss $(grep -o '"loss":[0-9.]*' "$log/step" | cut -d: -f2), in graphs $(grep -o '"gpu_replayed":[0-9.]*' "$log/step" | cut -d: -f2)"
   else
     row "$name" "FAILED: $(tail -1 "$log/step")"
     failed=1
@@ -84,6 +84,14 @@ for shape in small smollm2-135m llama-1b; do
       [ "$count" -lt 2 ] || step "$shape, $method, $precision, $count GPUs" "$request, \"mesh\": \"{data: $count}\"}" \
         mpirun --allow-run-as-root -n "$count"
     done
+  done
+done
+# Rows of one length, so that steps repeat: what CUDA graphs save.
+lengths='"lengths": [512], "sequences_per_step": 16'
+for shape in small smollm2-135m; do
+  for graphs in on off on off; do
+    FINESCALE_GPU_GRAPHS=$graphs step "$shape, full, bf16, one GPU, rows of 512 tokens, graphs $graphs" \
+      "{\"preset\": \"$shape\", \"method\": \"full\", \"precision\": \"bf16\", $lengths, $common}"
   done
 done
 {

@@ -44,6 +44,15 @@ void log_memory(const proto::StageResult& result, Logger& logger) {
   }
 }
 
+void log_graphs(const GpuGraphs& graphs, Logger& logger) {
+  if (!graphs.failure.empty()) {
+    logger.warn("launches go to the GPU one by one, it took no CUDA graph: {}", graphs.failure);
+  }
+  logger.debug("GPU: {} operations, {} of them in graphs; segments: {}, {} replayed, {} captured",
+               graphs.operations, graphs.replayed_operations, graphs.segments, graphs.replayed,
+               graphs.captured);
+}
+
 std::string gpu_name(const Engine& engine) {
   return engine.stream.on_gpu() ? " gpu=" + engine.stream.gpu()->info().name : "";
 }
@@ -354,6 +363,9 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   memory.resident = resident_peak();
   add_memory(impl_->world, memory, result);
   log_memory(result, impl_->logger);
+  if (impl_->gpu != nullptr) {
+    log_graphs(impl_->gpu->graphs(), impl_->logger);
+  }
   if (result.outcome() != proto::StageResult::STOPPED) {
     impl_->finish(spec, place, dirs, base_key, result);
     impl_->world.barrier();

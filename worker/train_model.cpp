@@ -101,6 +101,9 @@ void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
     piece->choose_anew(step);
   }
   mix(step);
+  if (engine_.stream.on_gpu()) {
+    engine_.stream.gpu()->flush();  // the host goes on to the next batch
+  }
 }
 
 double TrainModel::forward_backward(const GlobalBatch& batch, double scale) {

@@ -10,8 +10,9 @@ namespace finescale {
 
 namespace {
 
+// With everything enqueued so far given to it.
 cudaStream_t stream_of(Gpu& gpu) {
-  return static_cast<cudaStream_t>(gpu.stream().native());
+  return static_cast<cudaStream_t>(gpu.native_stream());
 }
 
 }  // namespace

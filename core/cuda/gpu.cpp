@@ -4,12 +4,15 @@
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "core/caching_memory.h"
 #include "core/cuda/event_waiter.h"
 #include "core/cuda/handles.h"
+#include "core/cuda/launch_queue.h"
 #include "core/cuda/staging.h"
 #include "core/error.h"
 
@@ -19,7 +22,24 @@ namespace {
 
 class CudaMemory final : public MemorySource {
  public:
+  explicit CudaMemory(LaunchQueue& queue) : queue_(&queue) {}
+
   [[nodiscard]] void* take(std::size_t size_bytes) override {
+    void* memory = allocated(size_bytes);
+    if (memory == nullptr) {
+      queue_->forget_graphs();  // they lie in the GPU's memory, too
+      memory = allocated(size_bytes);
+    }
+    return memory;
+  }
+  void give_back(void* memory) noexcept override {
+    queue_->flush_quietly();  // what was enqueued may use it; cudaFree waits for that
+    (void)cudaFree(memory);
+  }
+
+ private:
+  // Null when there is no more.
+  [[nodiscard]] static void* allocated(std::size_t size_bytes) {
     void* memory = nullptr;
     if (cudaMalloc(&memory, size_bytes) != cudaSuccess) {
       (void)cudaGetLastError();  // it is answered here
@@ -27,7 +47,8 @@ class CudaMemory final : public MemorySource {
     }
     return memory;
   }
-  void give_back(void* memory) noexcept override { (void)cudaFree(memory); }
+
+  LaunchQueue* queue_;
 };
 
 const char* name_of(MemoryPurpose purpose) {
@@ -94,6 +115,44 @@ GpuInfo usable_gpu(int index) {
   return info;
 }
 
+bool wants_graphs() {
+  const char* given = std::getenv("FINESCALE_GPU_GRAPHS");
+  const std::string_view word = given == nullptr || *given == '\0' ? "on" : given;
+  if (word != "on" && word != "off") {
+    throw Error(ErrorKind::kConfig, "FINESCALE_GPU_GRAPHS is \"" + std::string(word) + "\"", {},
+                "use on or off");
+  }
+  return word == "on";
+}
+
+// Rows of bytes on the device; pitches from row to row.
+struct DeviceCopy {
+  void* to;
+  std::size_t to_pitch;
+  const void* from;
+  std::size_t from_pitch;
+  std::size_t row_bytes;
+  std::size_t rows;
+};
+
+void run_copy(const DeviceCopy& copy, const LaunchQueue::Target& target) {
+  CUDA_CHECK(target.place,
+             cudaMemcpy2DAsync(copy.to, copy.to_pitch, copy.from, copy.from_pitch, copy.row_bytes,
+                               copy.rows, cudaMemcpyDeviceToDevice, target.stream));
+}
+
+struct DeviceFill {
+  void* to;
+  std::size_t pitch;
+  std::size_t row_bytes;
+  std::size_t rows;
+};
+
+void run_fill(const DeviceFill& fill, const LaunchQueue::Target& target) {
+  CUDA_CHECK(target.place,
+             cudaMemset2DAsync(fill.to, fill.pitch, 0, fill.row_bytes, fill.rows, target.stream));
+}
+
 CudaStream stream_on(GpuPlace place) {
   CUDA_CHECK(place, cudaSetDevice(place.device));
   return make_cuda_stream(place);
@@ -106,14 +165,17 @@ struct Gpu::Impl {
       : info(usable_gpu(index)),
         place{index, rank},
         stream(stream_on(place)),
+        queue(place, stream.get(), wants_graphs()),
         end(make_cuda_event(place)),
         waiter(place),
+        source(queue),
         memory(source),
-        staging(place, stream.get(), waiter) {}
+        staging(place, queue, waiter) {}
 
   GpuInfo info;
   GpuPlace place;
   CudaStream stream;
+  LaunchQueue queue;
   CudaEvent end;  // of what is waited for
   EventWaiter waiter;
   CudaMemory source;
@@ -126,6 +188,7 @@ Gpu::Gpu(int index, int rank) : impl_(std::make_unique<Impl>(index, rank)) {}
 
 Gpu::~Gpu() {
   (void)cudaSetDevice(impl_->place.device);  // perhaps another thread's end
+  impl_->queue.flush_quietly();
   (void)cudaStreamSynchronize(impl_->stream.get());
 }
 
@@ -138,7 +201,7 @@ int Gpu::rank() const noexcept {
 }
 
 Stream Gpu::stream(KernelObserver* observer) noexcept {
-  return Stream(DeviceType::kCuda, impl_->stream.get(), observer, this);
+  return Stream(DeviceType::kCuda, observer, this);
 }
 
 void* Gpu::allocate(std::size_t size_bytes, MemoryPurpose purpose) {
@@ -187,25 +250,39 @@ void Gpu::copy_on_device(const void* from, std::size_t from_pitch, void* to, std
   if (row_bytes == 0 || rows == 0) {
     return;
   }
-  CUDA_CHECK(impl_->place, cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, row_bytes, rows,
-                                             cudaMemcpyDeviceToDevice, impl_->stream.get()));
+  impl_->queue.add<DeviceCopy, &run_copy>({to, to_pitch, from, from_pitch, row_bytes, rows});
 }
 
 void Gpu::clear(void* device, std::size_t pitch, std::size_t row_bytes, std::size_t rows) {
   if (row_bytes == 0 || rows == 0) {
     return;
   }
-  CUDA_CHECK(impl_->place,
-             cudaMemset2DAsync(device, pitch, 0, row_bytes, rows, impl_->stream.get()));
+  impl_->queue.add<DeviceFill, &run_fill>({device, pitch, row_bytes, rows});
+}
+
+void Gpu::flush() {
+  (void)impl_->queue.flushed();
 }
 
 void Gpu::synchronize() {
-  CUDA_CHECK(impl_->place, cudaEventRecord(impl_->end.get(), impl_->stream.get()));
+  CUDA_CHECK(impl_->place, cudaEventRecord(impl_->end.get(), impl_->queue.flushed()));
   impl_->waiter.wait(impl_->end.get());
 }
 
 void Gpu::set_wait_check(std::function<void()> check) {
   impl_->waiter.set_check(std::move(check));
+}
+
+void* Gpu::native_stream() {
+  return impl_->queue.flushed();
+}
+
+LaunchQueue& Gpu::queue() {
+  return impl_->queue;
+}
+
+GpuGraphs Gpu::graphs() const {
+  return impl_->queue.figures();
 }
 
 GpuLibrary& Gpu::library(std::type_index type, const MakeLibrary& make) {

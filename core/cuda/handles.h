@@ -23,6 +23,21 @@ struct CudaEventTraits {
 };
 using CudaEvent = UniqueHandle<CudaEventTraits>;
 
+struct CudaGraphTraits {
+  using Handle = cudaGraph_t;
+  static Handle invalid() noexcept { return nullptr; }
+  static void destroy(Handle handle) noexcept { (void)cudaGraphDestroy(handle); }
+};
+using CudaGraph = UniqueHandle<CudaGraphTraits>;
+
+// One that runs is freed when it has ended.
+struct CudaGraphExecTraits {
+  using Handle = cudaGraphExec_t;
+  static Handle invalid() noexcept { return nullptr; }
+  static void destroy(Handle handle) noexcept { (void)cudaGraphExecDestroy(handle); }
+};
+using CudaGraphExec = UniqueHandle<CudaGraphExecTraits>;
+
 struct PinnedTraits {
   using Handle = void*;
   static Handle invalid() noexcept { return nullptr; }

@@ -50,7 +50,7 @@ void Staging::enqueued(std::size_t size) {
   }
   Part part{reserved_, reserved_ + size, std::move(spare_.back())};
   spare_.pop_back();
-  CUDA_CHECK(place_, cudaEventRecord(part.copied.get(), stream_));
+  CUDA_CHECK(place_, cudaEventRecord(part.copied.get(), queue_->flushed()));
   parts_.push_back(std::move(part));
   next_ = (reserved_ + size + kAlignment - 1) / kAlignment * kAlignment;
 }
@@ -62,7 +62,8 @@ void Staging::copy_to_device(const void* host, void* device, std::size_t size_by
     const std::size_t size = std::min(kPiece, size_bytes - at);
     std::byte* pinned = reserve(size);
     std::memcpy(pinned, from + at, size);
-    CUDA_CHECK(place_, cudaMemcpyAsync(to + at, pinned, size, cudaMemcpyHostToDevice, stream_));
+    CUDA_CHECK(place_,
+               cudaMemcpyAsync(to + at, pinned, size, cudaMemcpyHostToDevice, queue_->flushed()));
     enqueued(size);
   }
 }
@@ -73,7 +74,8 @@ void Staging::copy_to_host(const void* device, void* host, std::size_t size_byte
   for (std::size_t at = 0; at < size_bytes; at += kPiece) {
     const std::size_t size = std::min(kPiece, size_bytes - at);
     std::byte* pinned = reserve(size);
-    CUDA_CHECK(place_, cudaMemcpyAsync(pinned, from + at, size, cudaMemcpyDeviceToHost, stream_));
+    CUDA_CHECK(place_,
+               cudaMemcpyAsync(pinned, from + at, size, cudaMemcpyDeviceToHost, queue_->flushed()));
     enqueued(size);
     waiter_->wait(parts_.back().copied.get());
     std::memcpy(to + at, pinned, size);

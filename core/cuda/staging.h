@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ring of pinned memory between the host and one stream. A part of the ring is used again when
-// the event behind its copy has happened. One thread calls.
+// A ring of pinned memory between the host and the stream of one queue. A part of the ring is used
+// again when the event behind its copy has happened. One thread calls.
 #pragma once
 
 #include <cstddef>
@@ -9,14 +9,15 @@
 
 #include "core/cuda/event_waiter.h"
 #include "core/cuda/handles.h"
+#include "core/cuda/launch_queue.h"
 
 namespace finescale {
 
 class Staging {
  public:
-  // Stream and waiter must outlive it.
-  Staging(GpuPlace place, cudaStream_t stream, const EventWaiter& waiter)
-      : place_(place), stream_(stream), waiter_(&waiter) {}
+  // Queue and waiter must outlive it.
+  Staging(GpuPlace place, LaunchQueue& queue, const EventWaiter& waiter)
+      : place_(place), queue_(&queue), waiter_(&waiter) {}
   ~Staging();
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
@@ -38,7 +39,7 @@ class Staging {
   void wait_for_oldest();
 
   GpuPlace place_;
-  cudaStream_t stream_;
+  LaunchQueue* queue_;
   const EventWaiter* waiter_;
   PinnedMemory memory_;
   std::size_t next_ = 0;      // where the next part begins, if it fits in front of the end

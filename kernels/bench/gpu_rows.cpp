@@ -399,6 +399,11 @@ int run_gpu_rows(int argc, char** argv) {
   updates(bench);
   products(bench);
   generation(bench);
+  const GpuGraphs graphs = gpu.graphs();
+  std::printf("%.1f%% of %lld operations in CUDA graphs\n",
+              100 * static_cast<double>(graphs.replayed_operations) /
+                  static_cast<double>(graphs.operations),
+              static_cast<long long>(graphs.operations));
   return 0;
 }
 

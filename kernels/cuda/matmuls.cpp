@@ -84,15 +84,22 @@ void Matmuls::run(const Stream& stream, double alpha, const TensorView& a, Trans
                   const TensorView& b, Transpose transpose_b, double beta, const TensorView& c) {
   const Plan& plan =
       plan_for(operand_of(a, transpose_a), operand_of(b, transpose_b), operand_of(c, {}));
-  const auto narrow_alpha = static_cast<float>(alpha);
-  const auto narrow_beta = static_cast<float>(beta);
-  const bool wide = c.dtype == DType::kF64;
-  const void* by = wide ? static_cast<const void*>(&alpha) : &narrow_alpha;
-  const void* keep = wide ? static_cast<const void*>(&beta) : &narrow_beta;
-  CUBLAS_CHECK(cublaslt().matmul(handle_.get(), plan.operation.get(), by, b.data, plan.b.get(),
-                                 a.data, plan.a.get(), keep, c.data, plan.c.get(), c.data,
-                                 plan.c.get(), &plan.algorithm, workspace_, kWorkspaceBytes,
-                                 static_cast<cudaStream_t>(stream.native())));
+  stream.gpu()->queue().add<Call, &Matmuls::run_call>(
+      {handle_.get(), &plan, a.data, b.data, c.data, workspace_, alpha, beta},
+      stream.observer() != nullptr);
+}
+
+// Scalars are read at the call.
+void Matmuls::run_call(const Call& call, const LaunchQueue::Target& target) {
+  const Plan& plan = *call.plan;
+  const auto narrow_alpha = static_cast<float>(call.alpha);
+  const auto narrow_beta = static_cast<float>(call.beta);
+  const void* by = plan.is_wide ? static_cast<const void*>(&call.alpha) : &narrow_alpha;
+  const void* keep = plan.is_wide ? static_cast<const void*>(&call.beta) : &narrow_beta;
+  CUBLAS_CHECK(cublaslt().matmul(call.handle, plan.operation.get(), by, call.b, plan.b.get(),
+                                 call.a, plan.a.get(), keep, call.c, plan.c.get(), call.c,
+                                 plan.c.get(), &plan.algorithm, call.workspace, kWorkspaceBytes,
+                                 target.stream));
 }
 
 const Matmuls::Plan& Matmuls::plan_for(const MatmulOperand& a, const MatmulOperand& b,
@@ -114,6 +121,7 @@ Matmuls::Plan Matmuls::make_plan(const MatmulOperand& a, const MatmulOperand& b,
                                  const MatmulOperand& c) const {
   const bool wide = c.dtype == DType::kF64;
   Plan plan;
+  plan.is_wide = wide;
   cublasLtMatmulDesc_t operation = nullptr;
   CUBLAS_CHECK(cublaslt().create_operation(
       &operation, wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F, wide ? CUDA_R_64F : CUDA_R_32F));

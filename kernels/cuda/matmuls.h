@@ -8,6 +8,7 @@
 #include <map>
 #include <tuple>
 
+#include "core/cuda/launch_queue.h"
 #include "core/gpu.h"
 #include "core/tensor.h"
 #include "kernels/cuda/cublaslt.h"
@@ -50,6 +51,18 @@ class Matmuls final : public GpuLibrary {
     MatmulOperation operation;
     MatrixLayout a, b, c;
     cublasLtMatmulAlgo_t algorithm{};
+    bool is_wide = false;  // f64
+  };
+  // One product as it is enqueued. A plan stays where it is as long as its GPU.
+  struct Call {
+    cublasLtHandle_t handle;
+    const Plan* plan;
+    const void* a;
+    const void* b;
+    void* c;
+    void* workspace;
+    double alpha;
+    double beta;
   };
   struct Rounded {
     Rounded(Gpu& gpu, const TensorView& matrix);
@@ -61,6 +74,7 @@ class Matmuls final : public GpuLibrary {
   };
   using Key = std::tuple<MatmulOperand, MatmulOperand, MatmulOperand>;
 
+  static void run_call(const Call& call, const LaunchQueue::Target& target);
   [[nodiscard]] std::list<Rounded>::iterator find(const TensorView& matrix) noexcept;
   const Plan& plan_for(const MatmulOperand& a, const MatmulOperand& b, const MatmulOperand& c);
   [[nodiscard]] Plan make_plan(const MatmulOperand& a, const MatmulOperand& b,

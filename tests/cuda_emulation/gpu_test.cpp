@@ -176,7 +176,7 @@ TEST_P(GpuTest, AFaultNamesExpressionGpuAndRank) {
 }
 
 TEST_P(GpuTest, AWaitThatIsInVainIsEndedByWhoKnows) {
-  (void)cuda::emulation::enqueue(static_cast<cudaStream_t>(stream().native()),
+  (void)cuda::emulation::enqueue(static_cast<cudaStream_t>(gpu_->native_stream()),
                                  {"a peer that never comes", [] {}, [] { return false; }});
   gpu_->set_wait_check([] { throw Error(ErrorKind::kComm, "the peer is gone"); });
   EXPECT_THROW(gpu_->synchronize(), Error);

@@ -80,6 +80,32 @@ TEST_P(NcclGroupTest, BroadcastIsOrderedWithTheGpusStream) {
   });
 }
 
+// The same pointers again and again, so that what stands around the broadcast becomes graphs.
+TEST_P(NcclGroupTest, GraphsOfTheGpusStreamKeepTheirPlaceAroundABroadcast) {
+  run_gpu_ranks(kRanks, [](Group& group, Gpu& gpu) {
+    const Stream stream = gpu.stream();
+    const DeviceBytes data(stream, pattern(100, 0));
+    const DeviceBytes from(stream, pattern(100, 0));
+    const DeviceBytes copy(stream, pattern(100, 0));
+    const auto* begin = from.span().data();
+    auto* to = data.span().data();
+    for (int i = 0; i < 12; ++i) {
+      const auto mine = pattern(100, group.rank() + i);
+      copy_to_device(stream, mine.data(), from.span().data(), 100);
+      for (const std::size_t at : {0U, 20U, 40U, 60U, 80U}) {
+        gpu.copy_on_device(begin + at, 20, to + at, 20, 20, 1);
+      }
+      group.broadcast(to, 100, 1);
+      for (const std::size_t at : {0U, 25U, 50U, 75U}) {
+        gpu.copy_on_device(to + at, 25, copy.span().data() + at, 25, 25, 1);
+      }
+      gpu.clear(to, 100, 100, 1);
+      EXPECT_EQ(copy.host(), pattern(100, 1 + i));
+    }
+    EXPECT_GE(gpu.graphs().replayed, 20);
+  });
+}
+
 TEST_P(NcclGroupTest, GathersEvenAndUnevenParts) {
   run_gpu_ranks(kRanks, [](Group& group, Gpu& gpu) {
     const Stream stream = gpu.stream();

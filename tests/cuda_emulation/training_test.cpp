@@ -2,6 +2,7 @@
 // Whole training steps on the emulated GPU: the tape, the gradient tree, the norm and the update,
 // with the losses of the CPU.
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -61,6 +62,7 @@ struct Setting {
   bool host_moments = false;
   Products products = Products::kF32;
   Pace pace = Pace::kLate;
+  std::int64_t example_length = 0;  // 0: of different lengths
 };
 
 config::Train train_config(const Setting& setting) {
@@ -79,14 +81,15 @@ config::Train train_config(const Setting& setting) {
   return train;
 }
 
-// Packed rows: several examples of different lengths in a micro-batch.
-Dataset examples(int steps) {
+// Packed rows: several examples of a micro-batch; length 0: different ones.
+Dataset examples(int steps, std::int64_t wanted_length) {
   std::vector<Example> all;
   Random random(4, Purpose::kTest);
   for (int i = 0; i < 4 * steps; ++i) {
     Example example;
-    const auto length = 3 + random.below(6);
-    for (std::uint64_t t = 0; t < length; ++t) {
+    const auto length =
+        wanted_length > 0 ? wanted_length : static_cast<std::int64_t>(3 + random.below(6));
+    for (std::int64_t t = 0; t < length; ++t) {
       example.tokens.push_back(static_cast<std::int32_t>(random.below(kVocab)));
     }
     all.push_back(std::move(example));
@@ -98,7 +101,9 @@ Dataset examples(int steps) {
 class TrainedRun {
  public:
   TrainedRun(const Setting& setting, int steps, Gpu* gpu, const Engine* of_mesh = nullptr)
-      : train_(train_config(setting)), data_(examples(steps)), loader_(data_, train_, 1) {
+      : train_(train_config(setting)),
+        data_(examples(steps, setting.example_length)),
+        loader_(data_, train_, 1) {
     Engine engine = of_mesh != nullptr ? *of_mesh : single_.engine();
     engine.recompute = setting.recompute;
     engine.host_moments = setting.host_moments;
@@ -223,6 +228,53 @@ TEST_P(GpuTraining, GoesOnFromACheckpointWithTheSameBits) {
   EXPECT_TRUE(again.state() == whole.state());
 }
 
+// Losses and norms of 20 steps, and what became of the last five's operations.
+struct GraphRun {
+  std::vector<std::pair<double, double>> steps;
+  GpuGraphs before;
+  GpuGraphs after;
+  [[nodiscard]] double share_replayed() const {
+    return static_cast<double>(after.replayed_operations - before.replayed_operations) /
+           static_cast<double>(after.operations - before.operations);
+  }
+};
+
+GraphRun run_with_graphs(const Setting& setting, const char* graphs) {
+  constexpr int kSteps = 20;
+  GraphRun result;
+  cuda::emulation::start_machine({.pace = setting.pace, .seed = 5});
+  {
+    ::setenv("FINESCALE_GPU_GRAPHS", graphs, 1);
+    Gpu gpu(0, 0);
+    ::unsetenv("FINESCALE_GPU_GRAPHS");
+    TrainedRun run(setting, kSteps, &gpu);
+    for (std::int64_t step = 0; step < kSteps; ++step) {
+      result.before = step == kSteps - 5 ? gpu.graphs() : result.before;
+      result.steps.push_back(run.step(step));
+    }
+    result.after = gpu.graphs();
+  }
+  cuda::emulation::start_machine({});
+  return result;
+}
+
+struct GraphCase {
+  Setting setting;
+  double least_replayed = 0;  // of the last steps' operations
+};
+
+class GpuGraphsInTraining : public testing::TestWithParam<GraphCase> {};
+
+TEST_P(GpuGraphsInTraining, HasTheBitsOfLaunchesOneByOne) {
+  set_num_threads(1);
+  const GraphRun with = run_with_graphs(GetParam().setting, "on");
+  const GraphRun without = run_with_graphs(GetParam().setting, "off");
+  EXPECT_EQ(with.steps, without.steps);
+  EXPECT_EQ(with.after.failure, "");
+  EXPECT_EQ(without.after.segments, 0);
+  EXPECT_GE(with.share_replayed(), GetParam().least_replayed);
+}
+
 // Ranks with a GPU each: gradients, rows of activations, states of pieces go by NCCL.
 struct Ranks {
   MeshShape shape;
@@ -302,6 +354,26 @@ INSTANTIATE_TEST_SUITE_P(
              "_tensor" + std::to_string(shape.tensor) + "_pipeline" +
              std::to_string(shape.pipeline) + "_zero" + std::to_string(one.param.zero_stage) +
              "_interleave" + std::to_string(one.param.interleave);
+    });
+
+// Rows of one length repeat. The update does not, whose factors are the step's own: a launch for
+// each tensor that trains, an eighth of the operations where all do and there are two
+// micro-batches; nor does what stands alone between two copies.
+INSTANTIATE_TEST_SUITE_P(
+    Settings, GpuGraphsInTraining,
+    testing::Values(GraphCase{{.num_layers = 2, .example_length = 8}, 0.8},
+                    GraphCase{{.num_layers = 2,
+                               .method = "lora",
+                               .products = Products::kBf16,
+                               .pace = Pace::kRandom,
+                               .example_length = 8},
+                              0.9},
+                    GraphCase{{.num_layers = 2, .products = Products::kBf16}},
+                    GraphCase{{.num_layers = 2, .method = "lora", .pace = Pace::kEager}}),
+    [](const auto& one) {
+      const Setting& setting = one.param.setting;
+      return setting.method + (setting.products == Products::kBf16 ? "_rounded" : "_f32") +
+             (setting.example_length > 0 ? "_fixed" : "_ragged");
     });
 
 INSTANTIATE_TEST_SUITE_P(

@@ -37,7 +37,7 @@ TEST(KernelProfile, CallsOfOneShapeAreOneRow) {
   const TensorView b(memory.data() + 12, DType::kF32, Shape{4, 3});
   const TensorView c(memory.data() + 20, DType::kF32, Shape{4, 4});
   KernelProfile profile;
-  const Stream stream(DeviceType::kCpu, nullptr, &profile);
+  const Stream stream(DeviceType::kCpu, &profile);
   gemm(stream, Transpose::kNo, Transpose::kYes, 1, a, b, 0, c);
   gemm(stream, Transpose::kNo, Transpose::kYes, 1, a, b, 1, c);
   fill_zero(stream, c);

@@ -124,6 +124,7 @@ struct Measured {
   std::vector<std::vector<std::int64_t>> batches;
   double norm = 0;
   double first_step_s = 0;  // since the process started
+  GpuGraphs before;         // the measured steps
 
   void add(bool is_warm, double tokens, double seconds) {
     if (is_warm) {
@@ -168,13 +169,17 @@ nlohmann::json kernels_of(const KernelProfile& profile, std::size_t num_steps) {
 }
 
 Measured measure(const nlohmann::json& request, Group& world, const config::Train& train,
-                 const TrainLoader& loader, TrainModel& model, KernelProfile* profile) {
+                 const TrainLoader& loader, TrainModel& model, KernelProfile* profile,
+                 const Gpu* gpu) {
   Measured measured;
   GlobalBatch batch;
   const auto warmup = request.value("warmup", std::int64_t{3});
   for (std::int64_t step = 0; step < loader.num_steps(); ++step) {
     if (step == warmup && profile != nullptr) {
       profile->clear();
+    }
+    if (step == warmup && gpu != nullptr) {
+      measured.before = gpu->graphs();
     }
     const Stopwatch watch;
     loader.fill(step, batch);
@@ -192,6 +197,12 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
   }
   FS_CHECK(!measured.rates.empty(), "more steps than warm-up are needed");
   return measured;
+}
+
+// Of the operations since `before`, those that were in graphs.
+double share_replayed(const GpuGraphs& before, const GpuGraphs& after) {
+  return static_cast<double>(after.replayed_operations - before.replayed_operations) /
+         static_cast<double>(std::max<std::int64_t>(1, after.operations - before.operations));
 }
 
 nlohmann::json answer_of(const Measured& measured, const TrainModel& model, bool with_curve) {
@@ -233,7 +244,7 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
   KernelProfile* profile = wanted == nullptr && with_kernels ? &own : wanted;
   const std::unique_ptr<OneByOne> one_by_one =
       gpu && profile ? std::make_unique<OneByOne>(*gpu, *profile) : nullptr;
-  engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, nullptr, profile);
+  engine.stream = gpu ? gpu->stream(one_by_one.get()) : Stream(DeviceType::kCpu, profile);
   engine = engine_for(engine, train);
   // A dump has the values.
   BaseForm form = base_form(engine, train);
@@ -245,13 +256,14 @@ std::string run(const nlohmann::json& request, Group& world, KernelProfile* want
     initialize(base, 1);
   }
   TrainModel model(engine, base, train, 1, loader);
-  const Measured measured = measure(request, world, train, loader, model, profile);
+  const Measured measured = measure(request, world, train, loader, model, profile, gpu.get());
   nlohmann::json answer = answer_of(measured, model, request.value("curve", false));
   if (with_kernels) {
     answer["kernels"] = kernels_of(*profile, measured.times.size());
   }
   if (gpu) {
     answer["gpu"] = gpu->info().name;
+    answer["gpu_replayed"] = share_replayed(measured.before, gpu->graphs());
     answer["gpu_peak_mib"] = static_cast<double>(gpu->memory().peak) / 0x1p20;
   }
   return answer.dump();
