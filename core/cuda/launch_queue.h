@@ -22,9 +22,9 @@
 namespace finescale {
 
 struct LaunchLimits {
-  // The GPU works on a segment while the host gathers the next. 64 launches take the host some
-  // 200 us, gathering them 10: the GPU waits that long at the begin of a step; with more it would
-  // wait longer, with fewer the launch of a graph (about 10 us) would be shared by fewer.
+  // The GPU works on a segment while the host gathers the next, and waits for the first one of a
+  // step: by estimate some 10 us for 64 (a launch costs the host about 3). With more it would wait
+  // longer; with fewer the launch of a graph, again some 10 us, would be shared by fewer.
   std::int64_t segment_operations = 64;
   // Fewer cost no more one by one than the launch of a graph.
   std::int64_t least_operations = 4;
@@ -51,6 +51,7 @@ class LaunchQueue {
   // The stream must outlive it.
   LaunchQueue(GpuPlace place, cudaStream_t stream, bool with_graphs,
               const LaunchLimits& limits = {});
+  ~LaunchQueue() = default;
   LaunchQueue(const LaunchQueue&) = delete;
   LaunchQueue& operator=(const LaunchQueue&) = delete;
 

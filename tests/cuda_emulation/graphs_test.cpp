@@ -160,31 +160,29 @@ TEST_P(GraphsTest, EventsOfAnotherStreamKeepTheirPlace) {
   const AlignedBuffer memory(64, stream());
   auto* x = static_cast<float*>(memory.data());
   gpu_->flush();
-  {
-    const CudaStream other = make_cuda_stream(place);
-    const CudaEvent there = make_cuda_event(place);
-    const CudaEvent back = make_cuda_event(place);
-    const auto own = [&] { return static_cast<cudaStream_t>(gpu_->native_stream()); };
-    float wanted = 0;
-    for (int i = 0; i < 8; ++i) {
-      for (int k = 0; k < 5; ++k) {
-        add(gpu_->queue(), x, 0.5F, 1);
-        wanted = 0.5F * wanted + 1;
-      }
-      CUDA_CHECK(place, cudaEventRecord(there.get(), own()));
-      CUDA_CHECK(place, cudaStreamWaitEvent(other.get(), there.get()));
-      run_change({x, 2, 3}, {other.get(), place});
-      wanted = 2 * wanted + 3;
-      CUDA_CHECK(place, cudaEventRecord(back.get(), other.get()));
-      CUDA_CHECK(place, cudaStreamWaitEvent(own(), back.get()));
-      for (int k = 0; k < 5; ++k) {
-        add(gpu_->queue(), x, 0.25F, 2);
-        wanted = 0.25F * wanted + 2;
-      }
-      EXPECT_EQ(read(x), wanted);
+  const CudaStream other = make_cuda_stream(place);
+  const CudaEvent there = make_cuda_event(place);
+  const CudaEvent back = make_cuda_event(place);
+  const auto own = [&] { return static_cast<cudaStream_t>(gpu_->native_stream()); };
+  float wanted = 0;
+  for (int i = 0; i < 8; ++i) {
+    for (int k = 0; k < 5; ++k) {
+      add(gpu_->queue(), x, 0.5F, 1);
+      wanted = 0.5F * wanted + 1;
     }
-    EXPECT_EQ(gpu_->graphs().replayed, 12);
+    CUDA_CHECK(place, cudaEventRecord(there.get(), own()));
+    CUDA_CHECK(place, cudaStreamWaitEvent(other.get(), there.get()));
+    run_change({x, 2, 3}, {other.get(), place});
+    wanted = 2 * wanted + 3;
+    CUDA_CHECK(place, cudaEventRecord(back.get(), other.get()));
+    CUDA_CHECK(place, cudaStreamWaitEvent(own(), back.get()));
+    for (int k = 0; k < 5; ++k) {
+      add(gpu_->queue(), x, 0.25F, 2);
+      wanted = 0.25F * wanted + 2;
+    }
+    EXPECT_EQ(read(x), wanted);
   }
+  EXPECT_EQ(gpu_->graphs().replayed, 12);
 }
 
 TEST_P(GraphsTest, WhateverTheDriverRefusesEverythingRunsOnceAndOneByOne) {
@@ -357,7 +355,7 @@ TEST_P(GraphsTest, TheEnvironmentTurnsThemOff) {
   const auto open_with = [&](const char* word) {
     gpu_.reset();
     ::setenv("FINESCALE_GPU_GRAPHS", word, 1);
-    const Error error = error_thrown_by([&] { gpu_ = std::make_unique<Gpu>(0, 2); });
+    Error error = error_thrown_by([&] { gpu_ = std::make_unique<Gpu>(0, 2); });
     ::unsetenv("FINESCALE_GPU_GRAPHS");
     return error;
   };
