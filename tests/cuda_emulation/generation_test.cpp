@@ -7,11 +7,13 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/local/local_group.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "tests/worker/model_fixture.h"
 #include "worker/base_model.h"
+#include "worker/engines.h"
 #include "worker/eval/decoder.h"
 #include "worker/eval/generate.h"
 #include "worker/measured_model.h"
@@ -31,8 +33,8 @@ struct Told {
 // A model with random weights, on the CPU or a GPU.
 class Answering {
  public:
-  Answering(const Told& told, Gpu* gpu) {
-    Engine engine = single_.engine();
+  Answering(const Told& told, Gpu* gpu, const Engine* of_mesh = nullptr) {
+    Engine engine = of_mesh != nullptr ? *of_mesh : single_.engine();
     if (gpu != nullptr) {
       engine.stream = gpu->stream();
     }
@@ -44,9 +46,11 @@ class Answering {
     AdaptedModel adapted;
     adapted.base = std::make_shared<BaseModel>(make_base_model(engine, config, DType::kF32));
     initialize(*adapted.base, 1);
-    if (told.method != "full") {
-      BasePiece& piece = *adapted.base->pieces.front();
-      MethodInput input{.layout = &piece.layout, .base = base_weights(engine, piece)};
+    for (const auto& piece : adapted.base->pieces) {
+      if (told.method == "full") {
+        break;
+      }
+      MethodInput input{.layout = &piece->layout, .base = base_weights(engine, *piece)};
       input.is_fresh = false;
       config::Method method;
       if (told.method == "lora") {
@@ -171,6 +175,43 @@ TEST_P(OneGpu, WhatHasNoKernelsIsRefused) {
 
 INSTANTIATE_TEST_SUITE_P(Machine, OneGpu, testing::Values(Told{.method = "lora"}),
                          [](const auto& one) { return one.param.method; });
+
+// A layer over two ranks, layers over two ranks, weights that are gathered.
+TEST(GpusOfAMesh, HaveTheTokensOfOneRankOnTheCpu) {
+  set_num_threads(1);
+  cuda::emulation::start_machine({.devices = 2});
+  if (std::ssize(survey_gpus().gpus) < 2) {
+    GTEST_SKIP() << "there are too few GPUs";
+  }
+  const Told told{.method = "lora"};
+  const auto prompts = prompts_of({5, 1, 12});
+  std::vector<std::vector<std::vector<std::int32_t>>> wanted;
+  Answering cpu(told, nullptr);
+  for (const SamplingOptions& sampling : {kGreedy, kSampled}) {
+    wanted.push_back(cpu.tokens(prompts, options_of(sampling, 2)));
+  }
+  for (const char* const axis : {"tensor", "pipeline", "shard"}) {
+    SCOPED_TRACE(axis);
+    config::Mesh mesh;
+    axis == std::string("tensor")     ? mesh.set_tensor(2)
+    : axis == std::string("pipeline") ? mesh.set_pipeline(2)
+                                      : mesh.set_shard(2);
+    if (axis == std::string("shard")) {
+      mesh.set_zero(3);
+    }
+    cuda::emulation::start_machine({.devices = 2, .pace = Pace::kRandom, .seed = 9});
+    run_local_ranks(2, [&](Group& host) {
+      set_num_threads(1);
+      Gpu gpu(host.rank(), host.rank());
+      Engines engines(host, &gpu);
+      const Engine engine = engines.get(mesh);
+      Answering ranks(told, &gpu, &engine);
+      EXPECT_EQ(ranks.tokens(prompts, options_of(kGreedy, 2)), wanted[0]);
+      EXPECT_EQ(ranks.tokens(prompts, options_of(kSampled, 2)), wanted[1]);
+    });
+  }
+  cuda::emulation::start_machine({});
+}
 
 }  // namespace
 }  // namespace finescale
