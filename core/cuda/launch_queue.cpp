@@ -15,9 +15,11 @@ struct Head {
   std::uint64_t size_bytes;  // to the next one's
 };
 
-// Places for hashes of segments seen once; another segment of the same place takes it. Only a
-// repetition is found later then. 16 times the graphs, so that few share one.
-constexpr std::size_t kSeen = 4096;
+// Hashes of segments that ran lie in one of 1024 rows, the newest first; the oldest of a row falls
+// out. Of the 256 segments of a step that fills all graphs five hardly ever (by chance once in some
+// hundred such steps) lie in one row, where they would push each other out.
+constexpr std::size_t kSeenRows = 1024;
+constexpr std::size_t kSeenInARow = 4;
 // A window counts as repeating from this part on.
 constexpr std::int64_t kLeastReplayed = 8;
 
@@ -38,6 +40,18 @@ class Emptied {
   std::int64_t* count_;
 };
 
+// Whether it is in its row; from now on it is.
+bool have_seen(std::vector<std::uint64_t>& seen, std::uint64_t hash) {
+  const auto begin = seen.begin() + static_cast<std::ptrdiff_t>(hash % kSeenRows * kSeenInARow);
+  const auto end = begin + kSeenInARow;
+  if (std::find(begin, end, hash) != end) {
+    return true;
+  }
+  std::copy_backward(begin, end - 1, end);
+  *begin = hash;
+  return false;
+}
+
 std::string refusal(const char* call, cudaError_t code) {
   return std::string(call) + ": " + cudaGetErrorString(code) + " (" + cudaGetErrorName(code) + ")";
 }
@@ -49,7 +63,7 @@ LaunchQueue::LaunchQueue(GpuPlace place, cudaStream_t stream, bool with_graphs,
     : target_{stream, place}, limits_(limits) {
   figures_.are_on = with_graphs;
   if (with_graphs) {
-    seen_.resize(kSeen);
+    seen_.resize(kSeenRows * kSeenInARow);
     graphs_.reserve(limits.most_graphs);
   }
 }
@@ -133,9 +147,7 @@ bool LaunchQueue::run_as_graph() {
     figures_.replayed_operations += num_gathered_;
     return true;
   }
-  std::uint64_t& seen = seen_[hash % kSeen];
-  const bool was_seen = std::exchange(seen, hash) == hash && found == graphs_.end();
-  return was_seen && run_as_new_graph(hash);
+  return have_seen(seen_, hash) && found == graphs_.end() && run_as_new_graph(hash);
 }
 
 bool LaunchQueue::run_as_new_graph(std::uint64_t hash) {

@@ -377,6 +377,26 @@ TEST_P(GraphsTest, TheEnvironmentTurnsThemOff) {
   EXPECT_EQ(open_with("perhaps").kind(), ErrorKind::kConfig);
 }
 
+// Segments of one step do not push each other out of what is remembered.
+TEST(LaunchQueue, AStepThatFillsAllGraphsIsReplayed) {
+  start_machine({});
+  {
+    const CudaStream stream = make_cuda_stream({0, 0});
+    LaunchQueue queue({0, 0}, stream.get(), true);
+    for (int step = 0; step < 3; ++step) {
+      for (int segment = 0; segment < 250; ++segment) {
+        for (int i = 0; i < 5; ++i) {
+          queue.add<Change, &do_nothing>({nullptr, 1, static_cast<float>(segment)});
+        }
+        (void)queue.flushed();
+      }
+    }
+    EXPECT_GE(queue.figures().captured, 240);
+    EXPECT_GE(queue.figures().replayed, 240);
+  }
+  start_machine({});
+}
+
 TEST(LaunchQueue, AsksForNoMemoryInTheSteadyState) {
   if (num_allocations() < 0) {
     GTEST_SKIP() << "memory is not counted here";
