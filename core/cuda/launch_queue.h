@@ -104,7 +104,7 @@ class LaunchQueue {
   GpuGraphs figures_;
   std::vector<std::byte> operations_;  // gathered: Head, arguments, Head, arguments
   std::int64_t num_gathered_ = 0;
-  std::vector<std::uint64_t> seen_;  // hashes of segments that ran once, each in a place of its own
+  std::vector<std::uint64_t> seen_;                  // hashes of segments that ran
   std::unordered_map<std::uint64_t, Graph> graphs_;  // by hash
   std::int64_t num_looked_for_ = 0;                  // of this window
   std::int64_t num_replayed_ = 0;
