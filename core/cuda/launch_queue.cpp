@@ -147,7 +147,7 @@ bool LaunchQueue::run_as_graph() {
     figures_.replayed_operations += num_gathered_;
     return true;
   }
-  return have_seen(seen_, hash) && found == graphs_.end() && run_as_new_graph(hash);
+  return have_seen(seen_, hash) && found == graphs_.end() && make_room() && run_as_new_graph(hash);
 }
 
 bool LaunchQueue::run_as_new_graph(std::uint64_t hash) {
@@ -155,7 +155,6 @@ bool LaunchQueue::run_as_new_graph(std::uint64_t hash) {
   if (!executable || !launch(executable)) {
     return false;
   }
-  make_room();
   graphs_[hash] = {operations_, std::move(executable), figures_.segments};
   ++figures_.captured;
   return true;
@@ -227,12 +226,19 @@ void LaunchQueue::look_back(bool was_replayed) {
   num_replayed_ = 0;
 }
 
-void LaunchQueue::make_room() {
-  if (graphs_.size() >= limits_.most_graphs) {
-    graphs_.erase(std::min_element(
-        graphs_.begin(), graphs_.end(),
-        [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; }));
+// Whether there is a place for one more graph.
+bool LaunchQueue::make_room() {
+  if (graphs_.size() < limits_.most_graphs) {
+    return true;
   }
+  const auto oldest = std::min_element(
+      graphs_.begin(), graphs_.end(),
+      [](const auto& a, const auto& b) { return a.second.last_use < b.second.last_use; });
+  if (figures_.segments - oldest->second.last_use <= limits_.idle_segments) {
+    return false;
+  }
+  graphs_.erase(oldest);
+  return true;
 }
 
 }  // namespace finescale

@@ -28,8 +28,12 @@ struct LaunchLimits {
   std::int64_t segment_operations = 64;
   // Fewer cost no more one by one than the launch of a graph.
   std::int64_t least_operations = 4;
-  // 16,384 operations: a step of some hundred layers. The least recently used goes.
+  // 16,384 operations: a step of some hundred layers.
   std::size_t most_graphs = 256;
+  // When all places are taken, the graph that was used least recently goes, but only after so many
+  // segments without use: of a step with more segments than places those that have one keep it,
+  // instead of each being captured anew in every step.
+  std::int64_t idle_segments = 1024;
   // Every so many segments it is asked whether an eighth were replayed. A step that fills all
   // graphs needs two rounds to make them and replays in two more.
   std::int64_t window_segments = 1024;
@@ -97,7 +101,7 @@ class LaunchQueue {
   void give_up(const std::string& why);
   void run_one_by_one() const;
   void look_back(bool was_replayed);
-  void make_room();
+  [[nodiscard]] bool make_room();
 
   Target target_;
   LaunchLimits limits_;

@@ -217,7 +217,7 @@ TEST_P(GraphsTest, TheGraphThatWasUsedLeastRecentlyGoes) {
   const AlignedBuffer memory(64, stream());
   auto* x = static_cast<float*>(memory.data());
   LaunchQueue queue({0, 2}, static_cast<cudaStream_t>(gpu_->native_stream()), true,
-                    {.most_graphs = 3});
+                    {.most_graphs = 3, .idle_segments = 2});
   float wanted = 0;
   const auto run = [&](float which) {
     for (int i = 0; i < 5; ++i) {
@@ -242,6 +242,28 @@ TEST_P(GraphsTest, TheGraphThatWasUsedLeastRecentlyGoes) {
   EXPECT_EQ(read(x), wanted);
   queue.forget_graphs();
   EXPECT_EQ(queue.figures().held, 0);
+}
+
+// Five segments that follow each other in a circle would push each other out of three places.
+TEST_P(GraphsTest, GraphsThatAreInUseKeepTheirPlaces) {
+  const AlignedBuffer memory(64, stream());
+  auto* x = static_cast<float*>(memory.data());
+  LaunchQueue queue({0, 2}, static_cast<cudaStream_t>(gpu_->native_stream()), true,
+                    {.most_graphs = 3});
+  float wanted = 0;
+  for (int round = 0; round < 6; ++round) {
+    for (const float which : {1.0F, 2.0F, 3.0F, 4.0F, 5.0F}) {
+      for (int i = 0; i < 5; ++i) {
+        add(queue, x, 0.5F, which);
+        wanted = 0.5F * wanted + which;
+      }
+      (void)queue.flushed();
+    }
+  }
+  EXPECT_EQ(queue.figures().held, 3);
+  EXPECT_EQ(queue.figures().captured, 3);
+  EXPECT_EQ(queue.figures().replayed, 12);
+  EXPECT_EQ(read(x), wanted);
 }
 
 TEST_P(GraphsTest, SegmentsThatNeverRepeatAreLetThroughAndLookedAtAgainLater) {
