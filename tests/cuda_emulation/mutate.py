@@ -30,8 +30,8 @@ ROOT = HERE.parent.parent
 SHARE_CAUGHT = 0.95
 SOURCES = ["kernels/cuda/*.cu", "kernels/cuda/*.h", "kernels/cuda/*.cpp", "core/cuda/*.cpp", "core/caching_memory.cpp",
            "comm/nccl/nccl_*.cpp"]
-# What belongs to the set-up of a GPU: not reached by a computation. The queue of launches came later: its lines would change what a seed draws.
-NOT_MUTATED = {"launch_queue.cpp", "architectures.cpp", "architectures.h", "survey.cpp", "library.cpp", "nccl_library.cpp"}
+# What belongs to the set-up of a GPU: not reached by a computation.
+NOT_MUTATED = {"architectures.cpp", "architectures.h", "survey.cpp", "library.cpp", "nccl_library.cpp"}
 # Programs with the filter of their cases.
 KERNELS, MACHINE, ACCESS = ("cuda_emulation_test", "*"), ("cuda_machine_test", "*"), ("cuda_access_test", "*")
 NCCL, TRAINING, RANKS = ("cuda_nccl_test", "*"), ("cuda_training_test", "-*SeveralGpus*"), ("cuda_training_test", "*SeveralGpus*")
