@@ -48,6 +48,7 @@ void Gpu::release(void* /*memory*/) noexcept {}
 bool Gpu::holds(const void* /*memory*/) const {
   return false;
 }
+// NOLINTNEXTLINE(performance-unnecessary-value-param): as it is declared
 void Gpu::set_wait_check(std::function<void()> /*check*/) {}
 GpuMemory Gpu::memory() const {
   unreachable();

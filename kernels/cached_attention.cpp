@@ -18,7 +18,7 @@ void cache_store(const Stream& stream, const AttentionShape& shape, const Tensor
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::cache_store(stream, shape, k, v, tokens, offset);
+      cpu::cache_store(stream, shape, k, v, tokens, offset, on_device);
       return;
     case DeviceType::kCuda:
       cuda::cache_store(stream, shape, k, v, tokens, offset, on_device);
@@ -44,7 +44,7 @@ void cached_attention(const Stream& stream, const AttentionShape& shape, const T
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::cached_attention(stream, shape, q, tokens, offset, out);
+      cpu::cached_attention(stream, shape, q, tokens, offset, out, on_device);
       return;
     case DeviceType::kCuda:
       cuda::cached_attention(stream, shape, q, tokens, offset, out, on_device);

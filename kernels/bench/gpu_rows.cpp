@@ -2,6 +2,7 @@
 #include "kernels/bench/gpu_rows.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -155,9 +156,9 @@ class Bench {
     };
     (void)once(2);
     const int calls = std::clamp(static_cast<int>(0.02 / once(3)), 3, 2000);
-    std::vector<double> times;
-    for (int i = 0; i < 5; ++i) {
-      times.push_back(once(calls));
+    std::array<double, 5> times;
+    for (double& time : times) {
+      time = once(calls);
     }
     std::nth_element(times.begin(), times.begin() + 2, times.end());
     return times[2];
@@ -287,13 +288,18 @@ void products(Bench& bench) {
       const TensorView y = bench.tensor({kT, rows});
       const std::string at =
           " " + std::to_string(kT) + "x" + std::to_string(rows) + "x" + std::to_string(cols);
-      bench.row("gemm" + suffix + at, [&](const Stream& on) {
+      const auto name = [&](std::string text) {
+        text += suffix;
+        text += at;
+        return text;
+      };
+      bench.row(name("gemm"), [&](const Stream& on) {
         gemm(on_products(on), Transpose::kNo, Transpose::kYes, 1, x, w, 0, y);
       });
-      bench.row("gemm_dx" + suffix + at, [&](const Stream& on) {
+      bench.row(name("gemm_dx"), [&](const Stream& on) {
         gemm(on_products(on), Transpose::kNo, Transpose::kNo, 1, y, w, 0, x);
       });
-      bench.row("gemm_dw" + suffix + at, [&](const Stream& on) {
+      bench.row(name("gemm_dw"), [&](const Stream& on) {
         gemm(on_products(on), Transpose::kYes, Transpose::kNo, 1, y, x, 1, w);
       });
       bench.forget();

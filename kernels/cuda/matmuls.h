@@ -25,6 +25,7 @@ struct MatmulOperand {
   std::uint32_t alignment = 0;  // of its begin, in bytes
   bool transposed = false;
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the operator for a 0
   auto operator<=>(const MatmulOperand&) const = default;
 };
 
