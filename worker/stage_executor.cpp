@@ -44,7 +44,11 @@ void log_memory(const proto::StageResult& result, Logger& logger) {
   }
 }
 
-void log_graphs(const GpuGraphs& graphs, Logger& logger) {
+void log_graphs(const Gpu* gpu, Logger& logger) {
+  if (gpu == nullptr) {
+    return;
+  }
+  const GpuGraphs graphs = gpu->graphs();
   if (!graphs.failure.empty()) {
     logger.warn("launches go to the GPU one by one, it took no CUDA graph: {}", graphs.failure);
   }
@@ -363,9 +367,7 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
   memory.resident = resident_peak();
   add_memory(impl_->world, memory, result);
   log_memory(result, impl_->logger);
-  if (impl_->gpu != nullptr) {
-    log_graphs(impl_->gpu->graphs(), impl_->logger);
-  }
+  log_graphs(impl_->gpu.get(), impl_->logger);
   if (result.outcome() != proto::StageResult::STOPPED) {
     impl_->finish(spec, place, dirs, base_key, result);
     impl_->world.barrier();
