@@ -270,7 +270,7 @@ __device__ std::int64_t choose_by_rank(Row<S>& row, Meeting& meeting, double top
 }
 
 template <class S>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 2)  // left free it spills on sm_100
     choose_tokens(S* logits, std::int64_t stride, std::int64_t width, const std::int32_t* ids,
                   const std::int32_t* begins, const double* uniforms, std::int32_t* tokens,
                   SamplingOptions options) {
