@@ -10,6 +10,7 @@
 #include "comm/local/local_group.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "tests/cuda_emulation/gpu_fixture.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "tests/worker/model_fixture.h"
 #include "worker/base_model.h"
@@ -108,18 +109,12 @@ constexpr SamplingOptions kGreedy = {};
 constexpr SamplingOptions kSampled = {
     .temperature = 1.2, .top_k = 30, .top_p = 0.95, .repetition_penalty = 1.1};
 
-class GpuGeneration : public testing::TestWithParam<Told> {
+class GpuGeneration : public OnGpuOf<Told> {
  protected:
   void SetUp() override {
     set_num_threads(1);
-    cuda::emulation::start_machine({.pace = GetParam().pace, .seed = 5});
-    gpu_ = std::make_unique<Gpu>(0, 0);
+    OnGpuOf::SetUp();
   }
-  void TearDown() override {
-    gpu_.reset();
-    cuda::emulation::start_machine({});  // tells of what was left behind
-  }
-  std::unique_ptr<Gpu> gpu_;
 };
 
 // More prompts than places: a finished sequence makes room.

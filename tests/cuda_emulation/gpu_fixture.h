@@ -17,10 +17,20 @@
 
 namespace finescale {
 
-class OnGpu : public testing::TestWithParam<cuda::emulation::Pace> {
+inline cuda::emulation::Pace pace_of(cuda::emulation::Pace pace) {
+  return pace;
+}
+template <class Told>
+cuda::emulation::Pace pace_of(const Told& told) {
+  return told.pace;
+}
+
+// Told: a pace, or something that has one.
+template <class Told>
+class OnGpuOf : public testing::TestWithParam<Told> {
  protected:
   void SetUp() override {
-    cuda::emulation::start_machine({.pace = GetParam(), .seed = 3});
+    cuda::emulation::start_machine({.pace = pace_of(this->GetParam()), .seed = 3});
     gpu_ = std::make_unique<Gpu>(0, 2);
   }
   // The next start_machine() tells of what was left behind.
@@ -32,6 +42,7 @@ class OnGpu : public testing::TestWithParam<cuda::emulation::Pace> {
 
   std::unique_ptr<Gpu> gpu_;
 };
+using OnGpu = OnGpuOf<cuda::emulation::Pace>;
 
 inline std::string pace_name(const testing::TestParamInfo<cuda::emulation::Pace>& info) {
   switch (info.param) {

@@ -10,7 +10,7 @@
 #include "kernels/bias.h"
 #include "kernels/gemm.h"
 #include "kernels/reduce.h"
-#include "tests/cuda_emulation/allocation_count.h"
+#include "tests/allocation_watch.h"
 #include "tests/cuda_emulation/gpu_fixture.h"
 
 namespace finescale {
@@ -41,6 +41,14 @@ class GraphsTest : public OnGpu {
  protected:
   void add(LaunchQueue& queue, float* x, float factor, float addend) {
     queue.add<Change, &run_change>({x, factor, addend});
+  }
+  // A segment of five operations, told apart by `which`, and what they make of `value`.
+  void run_five(LaunchQueue& queue, float* x, float which, float& value) {
+    for (int i = 0; i < 5; ++i) {
+      add(queue, x, 0.5F, which);
+      value = 0.5F * value + which;
+    }
+    (void)queue.flushed();
   }
   // Eight operations of the GPU's own queue, and what they make of `value`.
   float run_segment(float* x, float first, float value) {
@@ -213,19 +221,25 @@ TEST_P(GraphsTest, WhateverTheDriverRefusesEverythingRunsOnceAndOneByOne) {
   }
 }
 
+TEST_P(GraphsTest, ASegmentEndsByItselfWhenItIsFull) {
+  const AlignedBuffer memory(64, stream());
+  auto* x = static_cast<float*>(memory.data());
+  LaunchQueue queue({0, 2}, static_cast<cudaStream_t>(gpu_->native_stream()), true,
+                    {.segment_operations = 4});
+  for (int i = 0; i < 11; ++i) {
+    add(queue, x, 0.5F, 1);
+    EXPECT_EQ(queue.figures().segments, (i + 1) / 4) << i;
+  }
+  (void)queue.flushed();
+}
+
 TEST_P(GraphsTest, TheGraphThatWasUsedLeastRecentlyGoes) {
   const AlignedBuffer memory(64, stream());
   auto* x = static_cast<float*>(memory.data());
   LaunchQueue queue({0, 2}, static_cast<cudaStream_t>(gpu_->native_stream()), true,
                     {.most_graphs = 3, .idle_segments = 2});
   float wanted = 0;
-  const auto run = [&](float which) {
-    for (int i = 0; i < 5; ++i) {
-      add(queue, x, 0.5F, which);
-      wanted = 0.5F * wanted + which;
-    }
-    (void)queue.flushed();
-  };
+  const auto run = [&](float which) { run_five(queue, x, which, wanted); };
   for (const float which : {1.0F, 1.0F, 2.0F, 2.0F, 3.0F, 3.0F, 1.0F, 4.0F, 4.0F}) {
     run(which);  // the fourth takes the place of the second
   }
@@ -253,11 +267,7 @@ TEST_P(GraphsTest, GraphsThatAreInUseKeepTheirPlaces) {
   float wanted = 0;
   for (int round = 0; round < 6; ++round) {
     for (const float which : {1.0F, 2.0F, 3.0F, 4.0F, 5.0F}) {
-      for (int i = 0; i < 5; ++i) {
-        add(queue, x, 0.5F, which);
-        wanted = 0.5F * wanted + which;
-      }
-      (void)queue.flushed();
+      run_five(queue, x, which, wanted);
     }
   }
   EXPECT_EQ(queue.figures().held, 3);
@@ -272,13 +282,7 @@ TEST_P(GraphsTest, SegmentsThatNeverRepeatAreLetThroughAndLookedAtAgainLater) {
   LaunchQueue queue({0, 2}, static_cast<cudaStream_t>(gpu_->native_stream()), true,
                     {.window_segments = 16, .bypass_operations = 40});
   float wanted = 0;
-  const auto run = [&](float which) {
-    for (int i = 0; i < 5; ++i) {
-      add(queue, x, 0.5F, which);
-      wanted = 0.5F * wanted + which;
-    }
-    (void)queue.flushed();
-  };
+  const auto run = [&](float which) { run_five(queue, x, which, wanted); };
   for (int i = 0; i < 16; ++i) {
     run(static_cast<float>(i));
   }

@@ -14,6 +14,7 @@
 #include "comm/local/local_group.h"
 #include "core/parallel.h"
 #include "core/random.h"
+#include "tests/cuda_emulation/gpu_fixture.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "worker/data/loader.h"
 #include "worker/engines.h"
@@ -155,18 +156,12 @@ class TrainedRun {
   GlobalBatch batch_;
 };
 
-class GpuTraining : public testing::TestWithParam<Setting> {
+class GpuTraining : public OnGpuOf<Setting> {
  protected:
   void SetUp() override {
     set_num_threads(1);
-    cuda::emulation::start_machine({.pace = GetParam().pace, .seed = 5});
-    gpu_ = std::make_unique<Gpu>(0, 0);
+    OnGpuOf::SetUp();
   }
-  void TearDown() override {
-    gpu_.reset();
-    cuda::emulation::start_machine({});  // tells of what was left behind
-  }
-  std::unique_ptr<Gpu> gpu_;
 };
 
 TEST_P(GpuTraining, HasTheLossesOfTheCpu) {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fuzz/allocation_watch.h"
+#include "tests/allocation_watch.h"
 #include "tests/fuzz/fuzz_target.h"
 
 namespace {
