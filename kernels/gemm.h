@@ -29,7 +29,8 @@ struct RowProduct {
 // Products of the same M one after the other; one may read rows of a c that came before it. They
 // are computed a block of rows at a time, so that what several read or add to is still in the
 // cache: the low-rank branch of a layer takes little arithmetic and would wait for memory alone.
-// Where the blocks are cut depends on M alone, so the same bits on any number of threads.
+// Where the blocks are cut depends on the shapes alone, so the same bits on any number of threads;
+// a first product that is much wider than high is cut by columns too.
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products);
 

@@ -116,8 +116,8 @@ TEST_P(StoreCommitsTest, NothingIsThereOnceRolledBack) {
 
 INSTANTIATE_TEST_SUITE_P(All, StoreCommitsTest,
                          testing::Values(Commits::kFlushed, Commits::kBehind),
-                         [](const auto& info) {
-                           return info.param == Commits::kBehind ? "behind" : "flushed";
+                         [](const auto& each) {
+                           return each.param == Commits::kBehind ? "behind" : "flushed";
                          });
 
 TEST_F(StoreTest, WhatCouldNotBeWrittenBehindIsSaid) {

@@ -56,6 +56,27 @@ TEST_P(Gemm, EveryTransposeScaleAndStride) {
   }
 }
 
+// A gradient of weights whose operands' rows are 4 KiB apart works on copies.
+TEST_P(Gemm, GradientOfRowsThatMeetInTheCache) {
+  for (const auto& [m, n] : {std::pair<std::int64_t, std::int64_t>{1024, 30}, {90, 1024}}) {
+    Tensor a(dtype(), 37, m, 1024 - m);
+    Tensor b(dtype(), 37, n, 1024 - n);
+    Tensor c(dtype(), m, n, 2);
+    a.random(1);
+    b.random(2);
+    c.random(3);
+    const Tensor before = c;
+    gemm(stream_, Transpose::kYes, Transpose::kNo, 0.5, a.view(), b.view(), 1, c.view());
+    EXPECT_LT(error_of(c,
+                       [&](auto i, auto j) {
+                         return 0.5 * product(a, b, Transpose::kYes, Transpose::kNo, 37, i, j) +
+                                before.at(i, j);
+                       }),
+              tolerance(dtype()));
+    EXPECT_TRUE(a.gaps_untouched() && b.gaps_untouched() && c.gaps_untouched());
+  }
+}
+
 TEST_P(Gemm, OldValuesAreNotReadWhenBetaIsZero) {
   Tensor a(dtype(), 4, 6);
   Tensor b(dtype(), 6, 3);
@@ -143,13 +164,17 @@ TEST_P(Gemm, NarrowProductsAreTheFormula) {
 }
 
 // A layer with low-rank parts: y = x W^T, p = x A^T, y[:, part] += 2 p B^T; on both sides of the
-// number of rows from which blocks are made.
+// number of rows from which blocks are made, and so wide that they are blocks of columns too.
 TEST_P(Gemm, ProductsByRowsSeeWhatCameBeforeThem) {
-  for (const std::int64_t rows : {3, 255, 256, 700}) {
-    Tensor x(dtype(), rows, 33, 1);
-    Tensor w(dtype(), 50, 33);
+  struct Layer {
+    std::int64_t rows, columns, begin, end;  // of y, and of the low-rank part
+  };
+  for (const Layer& s : {Layer{3, 50, 30, 50}, Layer{255, 50, 30, 50}, Layer{256, 50, 30, 50},
+                         Layer{700, 50, 30, 50}, Layer{260, 1100, 100, 1001}}) {
+    Tensor x(dtype(), s.rows, 33, 1);
+    Tensor w(dtype(), s.columns, 33);
     Tensor a(dtype(), 4, 33);
-    Tensor b(dtype(), 20, 4);
+    Tensor b(dtype(), s.end - s.begin, 4);
     x.random(1);
     w.random(2);
     a.random(3);
@@ -157,18 +182,18 @@ TEST_P(Gemm, ProductsByRowsSeeWhatCameBeforeThem) {
     const auto layer = [&](Tensor& y, Tensor& p) {
       const RowProduct products[] = {{1, x.view(), w.view(), 0, y.view()},
                                      {1, x.view(), a.view(), 0, p.view()},
-                                     {2, p.view(), b.view(), 1, y.view().columns(30, 50)}};
+                                     {2, p.view(), b.view(), 1, y.view().columns(s.begin, s.end)}};
       gemm_by_rows(stream_, Transpose::kYes, products);
     };
-    Tensor y(dtype(), rows, 50, 2);
-    Tensor p(dtype(), rows, 4);
+    Tensor y(dtype(), s.rows, s.columns, 2);
+    Tensor p(dtype(), s.rows, 4);
     layer(y, p);
     EXPECT_LT(error_of(y,
                        [&](auto i, auto j) {
                          double sum = product(x, w, Transpose::kNo, Transpose::kYes, 33, i, j);
-                         for (std::int64_t r = 0; r < 4 && j >= 30; ++r) {
+                         for (std::int64_t r = 0; r < 4 && j >= s.begin && j < s.end; ++r) {
                            sum += 2 * product(x, a, Transpose::kNo, Transpose::kYes, 33, i, r) *
-                                  b.at(j - 30, r);
+                                  b.at(j - s.begin, r);
                          }
                          return sum;
                        }),
@@ -176,7 +201,7 @@ TEST_P(Gemm, ProductsByRowsSeeWhatCameBeforeThem) {
     EXPECT_TRUE(y.gaps_untouched());
     if (std::get<0>(GetParam()) == active_isa()) {
       expect_threads_change_nothing([&] {
-        Tensor again(dtype(), rows, 50);
+        Tensor again(dtype(), s.rows, s.columns);
         layer(again, p);
         return again.bytes();
       });
