@@ -7,6 +7,12 @@
 
 namespace finescale {
 
+StepFactors<double> step_factors(const LionStep& step) {
+  return {.scale = step.gradient_scale,
+          .keep = 1 - step.learning_rate * step.weight_decay,
+          .rate = step.learning_rate};
+}
+
 void lion_update(const Stream& stream, const LionStep& step, const TensorView& weight,
                  const TensorView& gradient, const TensorView& m) {
   const KernelSpan span(stream, [&] {

@@ -36,7 +36,6 @@ struct PackedMoments {
   float* m_scales = nullptr;  // int8: one for each block
   float* v_scales = nullptr;
   std::int64_t phase = 0;  // int8: elements of the first block that lie in front of the range
-  std::uint32_t rounding_key = 0;  // bf16, updates: for this tensor and step
   std::int64_t first_element = 0;  // of the range in the tensor: its random numbers
   [[nodiscard]] std::int64_t num_blocks(std::int64_t count) const noexcept {
     return (phase + count + kMomentBlock - 1) / kMomentBlock;

@@ -7,6 +7,12 @@
 
 namespace finescale {
 
+StepFactors<double> step_factors(const SgdStep& step) {
+  return {.scale = step.gradient_scale,
+          .keep = 1 - step.learning_rate * step.weight_decay,
+          .rate = -step.learning_rate};
+}
+
 void sgd_update(const Stream& stream, const SgdStep& step, const TensorView& weight,
                 const TensorView& gradient, const TensorView& m) {
   const KernelSpan span(stream, [&] {

@@ -24,7 +24,8 @@ UpdateRange OwnedParameters::range_of_part(std::size_t index, std::int64_t step)
   range.gradient = gradient(part.unit, part.range);
   range.is_matrix = set_->tensor(part.tensor).shape.rank > 1;
   if (moments_->is_packed()) {
-    range.packed = moments_->packed(index, step);
+    range.packed = moments_->packed(index);
+    range.rounding_key = moments_->rounding_key(index, step);
   } else {
     range.m = moments_->m(dense_index(part.unit, part.range), part.range.size());
     range.v = moments_->v(dense_index(part.unit, part.range), part.range.size());

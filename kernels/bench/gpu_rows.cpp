@@ -256,6 +256,10 @@ void updates(Bench& bench) {
   fill_zero(bench.stream(), v);
   AdamwStep step;
   step.learning_rate = 1e-6;
+  const StepFactors<float> factors = rounded_to<float>(step_factors(step));
+  const TensorView placed = bench.tensor({sizeof factors / sizeof(float)});
+  copy_to_device(bench.stream(), &factors, placed.data, sizeof factors);
+  step.factors = placed.data;
   bench.row("adamw_update",
             [&](const Stream& on) { adamw_update(on, step, weight, gradient, m, v); });
   const TensorView scales = bench.tensor({2, kUpdated / kMomentBlock});

@@ -20,16 +20,15 @@ namespace finescale::cpu::HWY_NAMESPACE {
 template <class T>
 struct AdamwFactors {
   explicit AdamwFactors(const AdamwStep& step) {
-    const double correction1 = 1 - std::pow(step.beta1, static_cast<double>(step.step));
-    const double correction2 = 1 - std::pow(step.beta2, static_cast<double>(step.step));
-    scale = static_cast<T>(step.gradient_scale);
+    const StepFactors<double> factors = step_factors(step);
+    scale = static_cast<T>(factors.scale);
     beta1 = static_cast<T>(step.beta1);
     rest1 = static_cast<T>(1 - step.beta1);
     beta2 = static_cast<T>(step.beta2);
     rest2 = static_cast<T>(1 - step.beta2);
-    keep = static_cast<T>(1 - step.learning_rate * step.weight_decay);
-    rate = static_cast<T>(-step.learning_rate / correction1);
-    root = static_cast<T>(1 / std::sqrt(correction2));
+    keep = static_cast<T>(factors.keep);
+    rate = static_cast<T>(factors.rate);
+    root = static_cast<T>(factors.root);
     eps = static_cast<T>(step.eps);
   }
   T scale, beta1, rest1, beta2, rest2, keep, rate, root, eps;

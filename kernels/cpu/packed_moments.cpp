@@ -73,13 +73,12 @@ HWY_INLINE void pack_bf16_nearest(const float* from, const Piece& piece, void* c
 }
 
 // What is cut off is the probability of the next larger value.
-HWY_INLINE void pack_bf16_random(const PackedMoments& moments, const float* from,
-                                 const Piece& piece, void* codes) {
-  std::uint16_t* to = static_cast<std::uint16_t*>(codes) + piece.begin;
+HWY_INLINE void pack_bf16_random(const PackedMoments& moments, std::uint32_t key, const float* from,
+                                 const Piece& piece) {
+  std::uint16_t* to = static_cast<std::uint16_t*>(moments.v) + piece.begin;
   const auto first = static_cast<std::uint32_t>(moments.first_element + piece.begin);
   for (std::int64_t i = 0; i < piece.size; ++i) {
-    const std::uint32_t random =
-        mixed((first + static_cast<std::uint32_t>(i)) * 0x9E3779B9U ^ moments.rounding_key);
+    const std::uint32_t random = mixed((first + static_cast<std::uint32_t>(i)) * 0x9E3779B9U ^ key);
     to[i] =
         static_cast<std::uint16_t>((std::bit_cast<std::uint32_t>(from[i]) + (random >> 16)) >> 16);
   }
@@ -211,7 +210,7 @@ void update_pieces(const AdamwStep& step, const TensorView& w, const TensorView&
       pack_bytes(expanded, piece, moments);
     } else {
       pack_bf16_nearest(expanded.m, piece, moments.m);
-      pack_bf16_random(moments, expanded.v, piece, moments.v);
+      pack_bf16_random(moments, step.rounding_key, expanded.v, piece);
     }
   }
 }

@@ -10,33 +10,25 @@
 
 namespace finescale::cuda {
 
+// What all steps have in common.
 template <class T>
 struct AdamwFactors {
-  T scale, beta1, rest1, beta2, rest2, keep, rate, root, eps;
+  T beta1, rest1, beta2, rest2, eps;
 };
 
 template <class T>
 AdamwFactors<T> adamw_factors(const AdamwStep& step) {
-  const double correction1 = 1 - std::pow(step.beta1, static_cast<double>(step.step));
-  const double correction2 = 1 - std::pow(step.beta2, static_cast<double>(step.step));
-  return {static_cast<T>(step.gradient_scale),
-          static_cast<T>(step.beta1),
-          static_cast<T>(1 - step.beta1),
-          static_cast<T>(step.beta2),
-          static_cast<T>(1 - step.beta2),
-          static_cast<T>(1 - step.learning_rate * step.weight_decay),
-          static_cast<T>(-step.learning_rate / correction1),
-          static_cast<T>(1 / std::sqrt(correction2)),
-          static_cast<T>(step.eps)};
+  return {static_cast<T>(step.beta1), static_cast<T>(1 - step.beta1), static_cast<T>(step.beta2),
+          static_cast<T>(1 - step.beta2), static_cast<T>(step.eps)};
 }
 
 template <class T>
-__device__ __forceinline__ void adamw_element(const AdamwFactors<T>& k, T gradient, T& w, T& m,
-                                              T& v) {
-  const T grad = gradient * k.scale;
+__device__ __forceinline__ void adamw_element(const AdamwFactors<T>& k, const StepFactors<T>& now,
+                                              T gradient, T& w, T& m, T& v) {
+  const T grad = gradient * now.scale;
   m = fma(k.beta1, m, k.rest1 * grad);
   v = fma(k.beta2, v, k.rest2 * (grad * grad));
-  w = fma(k.rate, m / fma(sqrt(v), k.root, k.eps), w * k.keep);
+  w = fma(now.rate, m / fma(sqrt(v), now.root, k.eps), w * now.keep);
 }
 
 }  // namespace finescale::cuda

@@ -12,27 +12,23 @@ namespace {
 
 template <class T>
 struct LionRule {
-  T scale, beta1, rest1, beta2, rest2, keep, rate;
-  __device__ __forceinline__ void operator()(T gradient, T& weight, T (&states)[1]) const {
-    const T grad = gradient * scale;
+  T beta1, rest1, beta2, rest2;
+  __device__ __forceinline__ void operator()(const StepFactors<T>& now, T gradient, T& weight,
+                                             T (&states)[1]) const {
+    const T grad = gradient * now.scale;
     const T mixed = fma(beta1, states[0], rest1 * grad);
-    const T change = mixed == T(0) ? T(0) : copysign(rate, mixed);
+    const T change = mixed == T(0) ? T(0) : copysign(now.rate, mixed);
     states[0] = fma(beta2, states[0], rest2 * grad);
-    weight = weight * keep - change;
+    weight = weight * now.keep - change;
   }
 };
 
 template <class T>
 void launch(const Stream& stream, const LionStep& step, const TensorView& weight,
             const TensorView& gradient, const TensorView& m) {
-  const LionRule<T> rule{static_cast<T>(step.gradient_scale),
-                         static_cast<T>(step.beta1),
-                         static_cast<T>(1 - step.beta1),
-                         static_cast<T>(step.beta2),
-                         static_cast<T>(1 - step.beta2),
-                         static_cast<T>(1 - step.learning_rate * step.weight_decay),
-                         static_cast<T>(step.learning_rate)};
-  launch_update<T>(stream, rule, weight, gradient, m);
+  const LionRule<T> rule{static_cast<T>(step.beta1), static_cast<T>(1 - step.beta1),
+                         static_cast<T>(step.beta2), static_cast<T>(1 - step.beta2)};
+  launch_update<T>(stream, rule, step.factors, weight, gradient, m);
 }
 
 }  // namespace

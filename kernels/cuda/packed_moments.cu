@@ -6,6 +6,7 @@
 #include "kernels/cuda/adamw_step.h"
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/storage.h"
+#include "kernels/cuda/update_elements.h"
 
 namespace finescale::cuda {
 
@@ -35,14 +36,15 @@ __device__ __forceinline__ std::uint16_t at_random(float value, std::uint32_t el
 
 // w, g [count]; a thread has a pack of them.
 template <class T, int kWidth>
-__global__ void __launch_bounds__(kThreads)
-    update_bf16(AdamwFactors<T> k, T* __restrict__ w, const T* __restrict__ g,
-                PackedMoments moments, std::int64_t count) {
+__global__ void __launch_bounds__(kThreads, 2)  // left free it spills f64 on sm_80
+    update_bf16(AdamwFactors<T> k, const StepFactors<T>* __restrict__ factors, T* __restrict__ w,
+                const T* __restrict__ g, PackedMoments moments, std::int64_t count) {
   const std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
   const std::int64_t left = count - i;
   if (left <= 0) {
     return;
   }
+  const StepFactors<T> now = *factors;
   auto* const first = static_cast<Bf16*>(moments.m) + i;
   auto* const second = static_cast<Bf16*>(moments.v) + i;
   T weight[kWidth];
@@ -57,13 +59,13 @@ __global__ void __launch_bounds__(kThreads)
   for (int e = 0; e < kWidth; ++e) {
     T own_m = m[e];
     T own_v = v[e];
-    adamw_element(k, gradient[e], weight[e], own_m, own_v);
+    adamw_element(k, now, gradient[e], weight[e], own_m, own_v);
     // As f32 whose lower halves are zero, so that storing rounds no more.
     m[e] = __uint_as_float(static_cast<unsigned>(to_nearest(static_cast<float>(own_m))) << 16);
     v[e] = __uint_as_float(
         static_cast<unsigned>(at_random(static_cast<float>(own_v),
                                         static_cast<std::uint32_t>(moments.first_element + i + e),
-                                        moments.rounding_key))
+                                        now.rounding_key))
         << 16);
   }
   store_some(weight, left, w + i);
@@ -124,8 +126,8 @@ __device__ __forceinline__ float scale_of(std::uint32_t largest) {
 // Block b holds the elements b kMomentBlock - phase and following.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    update_bytes(AdamwFactors<T> k, T* __restrict__ w, const T* __restrict__ g,
-                 PackedMoments moments, std::int64_t count) {
+    update_bytes(AdamwFactors<T> k, const StepFactors<T>* __restrict__ factors, T* __restrict__ w,
+                 const T* __restrict__ g, PackedMoments moments, std::int64_t count) {
   GPU_SHARED(std::uint32_t, m_parts, [kWarps]);
   GPU_SHARED(std::uint32_t, v_parts, [kWarps]);
   const std::int64_t i =
@@ -133,6 +135,7 @@ __global__ void __launch_bounds__(kThreads)
   const bool is_there = i >= 0 && i < count;
   auto* const m_code = static_cast<std::uint8_t*>(moments.m) + i;
   auto* const v_code = static_cast<std::uint8_t*>(moments.v) + i;
+  const StepFactors<T> now = *factors;
   float m = 0;
   float v = 0;
   if (is_there) {
@@ -142,7 +145,7 @@ __global__ void __launch_bounds__(kThreads)
     T first = __uint_as_float(__float_as_uint(magnitude) | (code & 0x80U) << 24);
     T second = static_cast<T>(root) * static_cast<T>(root);
     T weight = w[i];
-    adamw_element(k, g[i], weight, first, second);
+    adamw_element(k, now, g[i], weight, first, second);
     w[i] = weight;
     m = static_cast<float>(first);
     v = sqrtf(static_cast<float>(second));
@@ -168,9 +171,11 @@ template <class T>
 void launch(const Stream& stream, const AdamwStep& step, const TensorView& weight,
             const TensorView& gradient, const PackedMoments& moments) {
   const std::int64_t count = weight.num_elements();
+  const AdamwFactors<T> constants = adamw_factors<T>(step);
+  const StepFactors<T>* const factors = factors_in_memory<T>(step.factors);
   if (moments.code == MomentCode::kInt8) {
     gpu_launch(stream, update_bytes<T>, dim3(static_cast<unsigned>(moments.num_blocks(count))),
-               dim3(kThreads), 0, adamw_factors<T>(step), weight.as<T>(), gradient.as<T>(), moments,
+               dim3(kThreads), 0, constants, factors, weight.as<T>(), gradient.as<T>(), moments,
                count);
   } else {
     constexpr int kPackOfMoments = 4;
@@ -181,8 +186,8 @@ void launch(const Stream& stream, const AdamwStep& step, const TensorView& weigh
     for_width<kPackOfMoments>(packed, [&](auto width) {
       constexpr int kWidth = decltype(width)::value;
       gpu_launch(stream, update_bf16<T, kWidth>, dim3(blocks_for(count, kThreads * kWidth)),
-                 dim3(kThreads), 0, adamw_factors<T>(step), weight.as<T>(), gradient.as<T>(),
-                 moments, count);
+                 dim3(kThreads), 0, constants, factors, weight.as<T>(), gradient.as<T>(), moments,
+                 count);
     });
   }
 }

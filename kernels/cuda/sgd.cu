@@ -12,35 +12,33 @@ namespace {
 
 template <class T>
 struct SgdRule {
-  T scale, momentum, keep, rate;
+  T momentum;
   bool nesterov;
-  __device__ __forceinline__ void operator()(T gradient, T& weight, T (&states)[1]) const {
-    const T grad = gradient * scale;
+  __device__ __forceinline__ void operator()(const StepFactors<T>& now, T gradient, T& weight,
+                                             T (&states)[1]) const {
+    const T grad = gradient * now.scale;
     states[0] = fma(momentum, states[0], grad);
     const T change = nesterov ? fma(momentum, states[0], grad) : states[0];
-    weight = fma(rate, change, weight * keep);
+    weight = fma(now.rate, change, weight * now.keep);
   }
 };
 
 template <class T>
 struct PlainRule {  // without momentum there is no state
-  T scale, keep, rate;
-  __device__ __forceinline__ void operator()(T gradient, T& weight, T (&/*states*/)[1]) const {
-    weight = fma(rate, gradient * scale, weight * keep);
+  __device__ __forceinline__ void operator()(const StepFactors<T>& now, T gradient, T& weight,
+                                             T (&/*states*/)[1]) const {
+    weight = fma(now.rate, gradient * now.scale, weight * now.keep);
   }
 };
 
 template <class T>
 void launch(const Stream& stream, const SgdStep& step, const TensorView& weight,
             const TensorView& gradient, const TensorView& m) {
-  const auto scale = static_cast<T>(step.gradient_scale);
-  const auto keep = static_cast<T>(1 - step.learning_rate * step.weight_decay);
-  const auto rate = static_cast<T>(-step.learning_rate);
   if (step.momentum > 0) {
-    const SgdRule<T> rule{scale, static_cast<T>(step.momentum), keep, rate, step.nesterov};
-    launch_update<T>(stream, rule, weight, gradient, m);
+    const SgdRule<T> rule{static_cast<T>(step.momentum), step.nesterov};
+    launch_update<T>(stream, rule, step.factors, weight, gradient, m);
   } else {
-    launch_update<T>(stream, PlainRule<T>{scale, keep, rate}, weight, gradient);
+    launch_update<T>(stream, PlainRule<T>{}, step.factors, weight, gradient);
   }
 }
 

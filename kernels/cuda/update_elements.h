@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The frame of an optimizer's update: one thread per pack, bound by memory. A Rule changes one
-// weight and its states by its gradient: rule(gradient, weight, states).
+// weight and its states by its gradient and the factors of the step:
+// rule(factors, gradient, weight, states).
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/storage.h"
+#include "kernels/step_factors.h"
 
 namespace finescale::cuda {
 
@@ -20,14 +22,15 @@ struct StatePointers {
 // w, g and every state [count]
 template <class T, int kWidth, int kStates, class Rule>
 __global__ void __launch_bounds__(kUpdateThreads)
-    update_elements(Rule rule, T* __restrict__ w, const T* __restrict__ g,
-                    StatePointers<T, kStates> states, std::int64_t count) {
+    update_elements(Rule rule, const StepFactors<T>* __restrict__ factors, T* __restrict__ w,
+                    const T* __restrict__ g, StatePointers<T, kStates> states, std::int64_t count) {
   const std::int64_t i =
       (static_cast<std::int64_t>(blockIdx.x) * kUpdateThreads + threadIdx.x) * kWidth;
   if (i >= count) {
     return;
   }
   const std::int64_t left = count - i;
+  const StepFactors<T> now = *factors;
   T weight[kWidth];
   T gradient[kWidth];
   T state[kStates == 0 ? 1 : kStates][kWidth] = {};
@@ -44,7 +47,7 @@ __global__ void __launch_bounds__(kUpdateThreads)
     for (int s = 0; s < kStates; ++s) {
       own[s] = state[s][e];
     }
-    rule(gradient[e], weight[e], own);
+    rule(now, gradient[e], weight[e], own);
 #pragma unroll
     for (int s = 0; s < kStates; ++s) {
       state[s][e] = own[s];
@@ -57,10 +60,17 @@ __global__ void __launch_bounds__(kUpdateThreads)
   store_some(weight, left, w + i);
 }
 
+// A step's `factors` (AdamwStep) as what they are.
+template <class T>
+[[nodiscard]] const StepFactors<T>* factors_in_memory(const void* factors) {
+  FS_CHECK(factors != nullptr, "a GPU reads the factors of a step in its memory");
+  return static_cast<const StepFactors<T>*>(factors);
+}
+
 // states: flat, of the weight's length.
 template <class T, class Rule, class... States>
-void launch_update(const Stream& stream, const Rule& rule, const TensorView& weight,
-                   const TensorView& gradient, const States&... states) {
+void launch_update(const Stream& stream, const Rule& rule, const void* factors,
+                   const TensorView& weight, const TensorView& gradient, const States&... states) {
   constexpr int kStates = static_cast<int>(sizeof...(States));
   const std::int64_t count = weight.num_elements();
   if (count == 0) {
@@ -71,7 +81,7 @@ void launch_update(const Stream& stream, const Rule& rule, const TensorView& wei
     constexpr int kWidth = decltype(width)::value;
     gpu_launch(stream, update_elements<T, kWidth, kStates, Rule>,
                dim3(blocks_for(count, kUpdateThreads * kWidth)), dim3(kUpdateThreads), 0, rule,
-               weight.as<T>(), gradient.as<T>(), at, count);
+               factors_in_memory<T>(factors), weight.as<T>(), gradient.as<T>(), at, count);
   });
 }
 

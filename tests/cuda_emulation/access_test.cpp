@@ -150,8 +150,10 @@ void run_adamw(const Side& side) {
   Array g = side.input(2, 1, kTokens * kCols);
   Array m = side.output(1, kTokens * kCols);
   Array v = side.output(1, kTokens * kCols);
-  cuda::adamw_update(side.stream, {.learning_rate = 0.1}, w.vector(), g.vector(), m.vector(),
-                     v.vector());
+  AdamwStep step{.learning_rate = 0.1};
+  const PlacedFactors placed(side.compute(), step);
+  step.factors = placed.data();
+  cuda::adamw_update(side.stream, step, w.vector(), g.vector(), m.vector(), v.vector());
 }
 
 void run_packed_adamw(const Side& side) {
@@ -159,7 +161,10 @@ void run_packed_adamw(const Side& side) {
   Array g = side.input(2, 1, kTokens * kCols);
   Array m(DType::kBf16, 1, kTokens * kCols);
   Array v(DType::kBf16, 1, kTokens * kCols);
-  cuda::adamw_update_packed(side.stream, {.learning_rate = 0.1}, w.vector(), g.vector(),
+  AdamwStep step{.learning_rate = 0.1};
+  const PlacedFactors placed(side.compute(), step);
+  step.factors = placed.data();
+  cuda::adamw_update_packed(side.stream, step, w.vector(), g.vector(),
                             {.code = MomentCode::kBf16, .m = m.view().data, .v = v.view().data});
 }
 

@@ -31,8 +31,10 @@ TEST_P(SameBits, AdamW) {
     Array m2 = m;
     Array v2 = v;
     for (int step = 1; step <= 3; ++step) {
-      const AdamwStep settings{
+      AdamwStep settings{
           .learning_rate = 0.01, .weight_decay = 0.1, .step = step, .gradient_scale = 0.7};
+      const PlacedFactors placed(GetParam(), settings);
+      settings.factors = placed.data();
       adamw_update(cpu_, settings, w.vector(), g.vector(), m.vector(), v.vector());
       cuda::adamw_update(gpu_, settings, w2.vector(), g.vector(), m2.vector(), v2.vector());
     }
@@ -58,23 +60,27 @@ TEST_P(SameBits, AdamWWithPackedMoments) {
       Moments ours{std::vector<std::byte>(bytes), std::vector<std::byte>(bytes),
                    std::vector<float>(blocks), std::vector<float>(blocks)};
       Moments theirs = ours;
-      const auto packed = [&](Moments& of, int step) {
+      const auto packed = [&](Moments& of) {
         return PackedMoments{.code = code,
                              .m = of.m.data(),
                              .v = of.v.data(),
                              .m_scales = of.m_scales.data(),
                              .v_scales = of.v_scales.data(),
                              .phase = phase,
-                             .rounding_key = 7U + static_cast<std::uint32_t>(step),
                              .first_element = 5};
       };
       Array w = side_.input(1, 1, count);
       Array w2 = w;
       for (int step = 1; step <= 3; ++step) {
         Array g = side_.input(static_cast<std::uint64_t>(step) + 1, 1, count, 0, 0.1);
-        const AdamwStep settings{.learning_rate = 0.01, .weight_decay = 0.1, .step = step};
-        adamw_update_packed(cpu_, settings, w.vector(), g.vector(), packed(theirs, step));
-        cuda::adamw_update_packed(gpu_, settings, w2.vector(), g.vector(), packed(ours, step));
+        AdamwStep settings{.learning_rate = 0.01,
+                           .weight_decay = 0.1,
+                           .step = step,
+                           .rounding_key = 7U + static_cast<std::uint32_t>(step)};
+        const PlacedFactors placed(GetParam(), settings);
+        settings.factors = placed.data();
+        adamw_update_packed(cpu_, settings, w.vector(), g.vector(), packed(theirs));
+        cuda::adamw_update_packed(gpu_, settings, w2.vector(), g.vector(), packed(ours));
       }
       EXPECT_TRUE(w2.bytes() == w.bytes());
       EXPECT_TRUE(ours == theirs);

@@ -11,6 +11,7 @@
 
 #include "core/device.h"
 #include "core/tensor.h"
+#include "kernels/step_factors.h"
 #include "tests/cuda_emulation/array.h"
 
 namespace finescale {
@@ -53,6 +54,24 @@ class Side {
     return array;
   }
   DType tested_;
+};
+
+// The factors of a step where a GPU reads them.
+class PlacedFactors {
+ public:
+  template <class Step>
+  PlacedFactors(DType weights, const Step& step)
+      : is_wide_(weights == DType::kF64),
+        wide_(1, step_factors(step)),
+        narrow_(1, rounded_to<float>(wide_[0])) {}
+  [[nodiscard]] const void* data() const {
+    return is_wide_ ? static_cast<const void*>(wide_.data()) : narrow_.data();
+  }
+
+ private:
+  bool is_wide_;
+  std::vector<StepFactors<double>, DeviceAllocator<StepFactors<double>>> wide_;
+  std::vector<StepFactors<float>, DeviceAllocator<StepFactors<float>>> narrow_;
 };
 
 struct Size {

@@ -153,8 +153,10 @@ Results adamw(const Side& side, const Size& size) {
   Array v = side.output(1, size.cols);
   const auto update = side.is_cuda() ? cuda::adamw_update : adamw_update;
   for (int step = 1; step <= 3; ++step) {
-    const AdamwStep settings{
+    AdamwStep settings{
         .learning_rate = 0.01, .weight_decay = 0.1, .step = step, .gradient_scale = 0.7};
+    const PlacedFactors placed(side.compute(), settings);
+    settings.factors = placed.data();
     update(side.stream, settings, weight.vector(), gradient.vector(), m.vector(), v.vector());
   }
   return {{"weight", weight}, {"m", m}, {"v", v}};
@@ -166,9 +168,11 @@ Results lion(const Side& side, const Size& size) {
   gradient.set(0, 0, 0);  // a sign of zero
   Array m = side.output(1, size.cols);
   const auto update = side.is_cuda() ? cuda::lion_update : lion_update;
+  LionStep settings{.learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.7};
+  const PlacedFactors placed(side.compute(), settings);
+  settings.factors = placed.data();
   for (int step = 0; step < 3; ++step) {
-    update(side.stream, {.learning_rate = 0.01, .weight_decay = 0.1, .gradient_scale = 0.7},
-           weight.vector(), gradient.vector(), m.vector());
+    update(side.stream, settings, weight.vector(), gradient.vector(), m.vector());
   }
   return {{"weight", weight}, {"m", m}};
 }
@@ -179,14 +183,16 @@ Results sgd(const Side& side, const Size& size) {
   Array gradient = side.input(2, 1, size.cols, 0, 0.1);
   Array m = side.output(1, size.cols);
   const auto update = side.is_cuda() ? cuda::sgd_update : sgd_update;
+  SgdStep settings{.learning_rate = 0.01,
+                   .momentum = size.more == 0 ? 0 : 0.9,
+                   .nesterov = size.more == 2,
+                   .weight_decay = 0.1,
+                   .gradient_scale = 0.7};
+  const PlacedFactors placed(side.compute(), settings);
+  settings.factors = placed.data();
   for (int step = 0; step < 3; ++step) {
-    update(side.stream,
-           {.learning_rate = 0.01,
-            .momentum = size.more == 0 ? 0 : 0.9,
-            .nesterov = size.more == 2,
-            .weight_decay = 0.1,
-            .gradient_scale = 0.7},
-           weight.vector(), gradient.vector(), size.more == 0 ? TensorView() : m.vector());
+    update(side.stream, settings, weight.vector(), gradient.vector(),
+           size.more == 0 ? TensorView() : m.vector());
   }
   return {{"weight", weight}, {"m", m}};
 }

@@ -18,6 +18,7 @@
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "worker/data/loader.h"
 #include "worker/engines.h"
+#include "worker/optim/schedule.h"
 #include "worker/single_engine.h"
 #include "worker/train_model.h"
 
@@ -64,6 +65,7 @@ struct Setting {
   Products products = Products::kF32;
   Pace pace = Pace::kLate;
   std::int64_t example_length = 0;  // 0: of different lengths
+  std::string optimizer = "adamw";
 };
 
 config::Train train_config(const Setting& setting) {
@@ -74,8 +76,14 @@ config::Train train_config(const Setting& setting) {
     train.mutable_method()->mutable_full();
   }
   train.mutable_batch()->set_examples(4);
+  if (setting.optimizer == "sgd") {
+    train.mutable_optimizer()->mutable_sgd()->set_momentum(0.9);
+  } else if (setting.optimizer == "lion") {
+    train.mutable_optimizer()->mutable_lion();
+  }
   train.set_micro_batch_tokens(16);
   train.set_learning_rate(2e-3);
+  train.mutable_schedule()->mutable_linear();
   train.set_weight_decay(0.01);
   train.set_clip_norm(0.5);
   train.set_optimizer_state(setting.moments);
@@ -121,7 +129,7 @@ class TrainedRun {
     const double scale = 1.0 / static_cast<double>(batch_.num_labels);
     const double loss = model_->forward_backward(batch_, scale) * scale;
     const double norm = model_->gradient_norm();
-    model_->update(number + 1, train_.learning_rate(), norm);
+    model_->update(number + 1, learning_rate_at(train_, number + 1, num_steps()), norm);
     return {loss, norm};
   }
   [[nodiscard]] TrainModel& model() { return *model_; }
@@ -223,9 +231,10 @@ TEST_P(GpuTraining, GoesOnFromACheckpointWithTheSameBits) {
   EXPECT_TRUE(again.state() == whole.state());
 }
 
-// Losses and norms of 20 steps, and what became of the last five's operations.
+// Losses and norms of 20 steps, what they left, and what became of the last five's operations.
 struct GraphRun {
   std::vector<std::pair<double, double>> steps;
+  std::vector<std::vector<std::byte>> state;
   GpuGraphs before;
   GpuGraphs after;
   [[nodiscard]] double share_replayed() const {
@@ -248,6 +257,7 @@ GraphRun run_with_graphs(const Setting& setting, const char* graphs) {
       result.steps.push_back(run.step(step));
     }
     result.after = gpu.graphs();
+    result.state = run.state();
   }
   cuda::emulation::start_machine({});
   return result;
@@ -265,6 +275,7 @@ TEST_P(GpuGraphsInTraining, HasTheBitsOfLaunchesOneByOne) {
   const GraphRun with = run_with_graphs(GetParam().setting, "on");
   const GraphRun without = run_with_graphs(GetParam().setting, "off");
   EXPECT_EQ(with.steps, without.steps);
+  EXPECT_TRUE(with.state == without.state);
   EXPECT_EQ(with.after.failure, "");
   EXPECT_EQ(without.after.segments, 0);
   EXPECT_GE(with.share_replayed(), GetParam().least_replayed);
@@ -351,24 +362,32 @@ INSTANTIATE_TEST_SUITE_P(
              "_interleave" + std::to_string(one.param.interleave);
     });
 
-// Rows of one length repeat. The update does not, whose factors are the step's own: a launch for
-// each tensor that trains, an eighth of the operations where all do and there are two
-// micro-batches; nor does what stands alone between two copies.
+// Rows of one length repeat, and so does the update, which reads the factors of the step in the
+// GPU's memory. What stands alone between two copies does not, as the kernels of the norm of one
+// unit.
 INSTANTIATE_TEST_SUITE_P(
     Settings, GpuGraphsInTraining,
-    testing::Values(GraphCase{{.num_layers = 2, .example_length = 8}, 0.8},
+    testing::Values(GraphCase{{.num_layers = 2, .example_length = 8}, 0.92},
                     GraphCase{{.num_layers = 2,
                                .method = "lora",
                                .products = Products::kBf16,
                                .pace = Pace::kRandom,
                                .example_length = 8},
-                              0.9},
+                              0.95},
+                    GraphCase{{.moments = config::OPTIMIZER_STATE_BF16, .example_length = 8}, 0.89},
+                    GraphCase{{.moments = config::OPTIMIZER_STATE_INT8,
+                               .pace = Pace::kRandom,
+                               .example_length = 8},
+                              0.89},
+                    GraphCase{{.example_length = 8, .optimizer = "sgd"}, 0.9},
+                    GraphCase{{.method = "lora", .example_length = 8, .optimizer = "lion"}, 0.9},
                     GraphCase{{.num_layers = 2, .products = Products::kBf16}},
                     GraphCase{{.num_layers = 2, .method = "lora", .pace = Pace::kEager}}),
     [](const auto& one) {
       const Setting& setting = one.param.setting;
       return setting.method + (setting.products == Products::kBf16 ? "_rounded" : "_f32") +
-             (setting.example_length > 0 ? "_fixed" : "_ragged");
+             (setting.example_length > 0 ? "_fixed_" : "_ragged_") + setting.optimizer + "_" +
+             std::to_string(static_cast<int>(setting.moments));
     });
 
 INSTANTIATE_TEST_SUITE_P(
@@ -376,6 +395,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Setting{}, Setting{.method = "lora", .pace = Pace::kRandom},
                     Setting{.family = "gpt2", .pace = Pace::kEager},
                     Setting{.host_moments = true, .pace = Pace::kRandom},
+                    Setting{.optimizer = "sgd"},
                     Setting{.family = "qwen3", .products = Products::kBf16},
                     Setting{.moments = config::OPTIMIZER_STATE_INT8, .host_moments = true},
                     Setting{.family = "qwen3",
@@ -389,7 +409,7 @@ INSTANTIATE_TEST_SUITE_P(
       return one.param.family + "_" + one.param.method + "_" +
              std::to_string(static_cast<int>(one.param.moments)) + "_" +
              std::to_string(static_cast<int>(one.param.recompute)) +
-             (one.param.host_moments ? "_host" : "") +
+             (one.param.host_moments ? "_host" : "") + "_" + one.param.optimizer +
              (one.param.products == Products::kBf16 ? "_rounded" : "");
     });
 

@@ -29,7 +29,6 @@ struct Packed {
             .m_scales = m_scales.data() + block,
             .v_scales = v_scales.data() + block,
             .phase = (phase + begin) % kMomentBlock,
-            .rounding_key = 7,
             .first_element = begin};
   }
   [[nodiscard]] std::vector<std::byte> bytes() const {
@@ -55,8 +54,12 @@ TensorView part(Tensor& tensor, std::int64_t begin, std::int64_t end) {
   return view;
 }
 
-constexpr AdamwStep kStep{
-    .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .weight_decay = 0.1, .step = 3};
+constexpr AdamwStep kStep{.learning_rate = 0.01,
+                          .beta1 = 0.9,
+                          .beta2 = 0.95,
+                          .weight_decay = 0.1,
+                          .step = 3,
+                          .rounding_key = 7};
 
 struct State {
   Tensor w, g;
@@ -210,9 +213,11 @@ TEST_P(PackedAdamw, SecondMomentInBf16FallsAsItShould) {
   Packed moments(MomentCode::kBf16, kCount);
   pack_moments(stream_, m.view(), v.view(), moments.view());
   for (int step = 1; step <= 1000; ++step) {
-    PackedMoments view = moments.view();
-    view.rounding_key = philox(1, Purpose::kRounding, static_cast<std::uint64_t>(step), 0)[0];
-    adamw_update_packed(stream_, {.learning_rate = 0.01, .step = step}, w.view(), g.view(), view);
+    const AdamwStep settings{
+        .learning_rate = 0.01,
+        .step = step,
+        .rounding_key = philox(1, Purpose::kRounding, static_cast<std::uint64_t>(step), 0)[0]};
+    adamw_update_packed(stream_, settings, w.view(), g.view(), moments.view());
   }
   expand_moments(stream_, moments.view(), m.view(), v.view());
   double mean = 0;

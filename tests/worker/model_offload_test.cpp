@@ -38,7 +38,8 @@ struct State {
       range.value = view(values, begin, kSizes[i]);
       range.gradient = view(gradient, begin, kSizes[i]);
       if (moments.is_packed()) {
-        range.packed = moments.packed(i, number);
+        range.packed = moments.packed(i);
+        range.rounding_key = moments.rounding_key(i, number);
       } else {
         range.m = moments.m(begin, kSizes[i]);
         range.v = moments.v(begin, kSizes[i]);

@@ -19,15 +19,24 @@ class AdamW final : public UpdateRule {
   [[nodiscard]] std::vector<std::string> slots() const override { return {"m", "v"}; }
 
  private:
+  [[nodiscard]] AdamwStep settings_of(const UpdateRange& range, const Factors& factors) const {
+    return {.learning_rate = factors.learning_rate,
+            .beta1 = beta1_,
+            .beta2 = beta2_,
+            .eps = eps_,
+            .weight_decay = factors.weight_decay,
+            .step = factors.step,
+            .gradient_scale = factors.gradient_scale,
+            .rounding_key = range.rounding_key,
+            .factors = factors.in_memory};
+  }
+  [[nodiscard]] StepFactors<double> step_factors(const UpdateRange& range,
+                                                 const Factors& factors) const override {
+    return finescale::step_factors(settings_of(range, factors));
+  }
   void update_range(const Stream& stream, const UpdateRange& range,
                     const Factors& factors) const override {
-    const AdamwStep settings{.learning_rate = factors.learning_rate,
-                             .beta1 = beta1_,
-                             .beta2 = beta2_,
-                             .eps = eps_,
-                             .weight_decay = factors.weight_decay,
-                             .step = factors.step,
-                             .gradient_scale = factors.gradient_scale};
+    const AdamwStep settings = settings_of(range, factors);
     if (range.packed) {
       adamw_update_packed(stream, settings, range.value, range.gradient, *range.packed);
     } else {

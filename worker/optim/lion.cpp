@@ -18,15 +18,21 @@ class Lion final : public UpdateRule {
   [[nodiscard]] std::vector<std::string> slots() const override { return {"m"}; }
 
  private:
+  [[nodiscard]] LionStep settings_of(const Factors& factors) const {
+    return {.learning_rate = factors.learning_rate,
+            .beta1 = beta1_,
+            .beta2 = beta2_,
+            .weight_decay = factors.weight_decay,
+            .gradient_scale = factors.gradient_scale,
+            .factors = factors.in_memory};
+  }
+  [[nodiscard]] StepFactors<double> step_factors(const UpdateRange& /*range*/,
+                                                 const Factors& factors) const override {
+    return finescale::step_factors(settings_of(factors));
+  }
   void update_range(const Stream& stream, const UpdateRange& range,
                     const Factors& factors) const override {
-    lion_update(stream,
-                {.learning_rate = factors.learning_rate,
-                 .beta1 = beta1_,
-                 .beta2 = beta2_,
-                 .weight_decay = factors.weight_decay,
-                 .gradient_scale = factors.gradient_scale},
-                range.value, range.gradient, range.m);
+    lion_update(stream, settings_of(factors), range.value, range.gradient, range.m);
   }
 
   double beta1_;

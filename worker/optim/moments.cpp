@@ -103,13 +103,15 @@ PackedMoments Moments::packed_in(const void* codes, const void* scales, std::siz
   return packed;
 }
 
-PackedMoments Moments::packed(std::size_t index, std::int64_t step) const {
-  PackedMoments packed = packed_in(memory_.data(), scales_.data(), index);
-  if (form_ == config::OPTIMIZER_STATE_BF16) {
-    packed.rounding_key = philox(static_cast<std::uint64_t>(seed_), Purpose::kRounding,
-                                 static_cast<std::uint64_t>(step), keys_[index])[0];
-  }
-  return packed;
+PackedMoments Moments::packed(std::size_t index) const {
+  return packed_in(memory_.data(), scales_.data(), index);
+}
+
+std::uint32_t Moments::rounding_key(std::size_t index, std::int64_t step) const {
+  return form_ != config::OPTIMIZER_STATE_BF16
+             ? 0
+             : philox(static_cast<std::uint64_t>(seed_), Purpose::kRounding,
+                      static_cast<std::uint64_t>(step), keys_[index])[0];
 }
 
 TensorView Moments::codes() const {  // in two bytes each, whatever they hold

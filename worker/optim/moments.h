@@ -55,8 +55,10 @@ class Moments {
   [[nodiscard]] TensorView v(std::int64_t begin, std::int64_t size) const {
     return slot(1, begin, size);
   }
-  // Packed: of a part, for the update of this step.
-  [[nodiscard]] PackedMoments packed(std::size_t part, std::int64_t step) const;
+  // Packed: of a part.
+  [[nodiscard]] PackedMoments packed(std::size_t part) const;
+  // Of bf16, else 0: what the update of a part rounds by in this step.
+  [[nodiscard]] std::uint32_t rounding_key(std::size_t part, std::int64_t step) const;
 
   // As checkpoints have them: dense lists by slot. What is packed is expanded to f32 in the host's
   // memory (or another file), which lives from here to pack() or drop(), 8 bytes an element; what

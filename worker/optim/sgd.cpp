@@ -21,15 +21,21 @@ class Sgd final : public UpdateRule {
   }
 
  private:
+  [[nodiscard]] SgdStep settings_of(const Factors& factors) const {
+    return {.learning_rate = factors.learning_rate,
+            .momentum = momentum_,
+            .nesterov = nesterov_,
+            .weight_decay = factors.weight_decay,
+            .gradient_scale = factors.gradient_scale,
+            .factors = factors.in_memory};
+  }
+  [[nodiscard]] StepFactors<double> step_factors(const UpdateRange& /*range*/,
+                                                 const Factors& factors) const override {
+    return finescale::step_factors(settings_of(factors));
+  }
   void update_range(const Stream& stream, const UpdateRange& range,
                     const Factors& factors) const override {
-    sgd_update(stream,
-               {.learning_rate = factors.learning_rate,
-                .momentum = momentum_,
-                .nesterov = nesterov_,
-                .weight_decay = factors.weight_decay,
-                .gradient_scale = factors.gradient_scale},
-               range.value, range.gradient, range.m);
+    sgd_update(stream, settings_of(factors), range.value, range.gradient, range.m);
   }
 
   double momentum_;

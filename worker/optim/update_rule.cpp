@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/optim/update_rule.h"
 
+#include "core/error.h"
+
 namespace finescale {
 
 UpdateRule::Factors UpdateRule::factors_of(const UpdateRange& range, const UpdateStep& step) const {
@@ -16,9 +18,23 @@ UpdateRule::Factors UpdateRule::factors_of(const UpdateRange& range, const Updat
 
 void UpdateRule::update(const Stream& stream, std::span<const UpdateRange> ranges,
                         const UpdateStep& step) const {
-  for (const UpdateRange& range : ranges) {
-    update_range(stream, range, factors_of(range, step));
+  if (stream.on_gpu()) {
+    rows_.clear();
+    for (const UpdateRange& range : ranges) {
+      rows_.push_back(step_factors(range, factors_of(range, step)));
+    }
+    table_.write(stream, ranges.empty() ? DType::kF32 : ranges.front().value.dtype, rows_);
   }
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    Factors factors = factors_of(ranges[i], step);
+    factors.in_memory = stream.on_gpu() ? table_.row(i) : nullptr;
+    update_range(stream, ranges[i], factors);
+  }
+}
+
+StepFactors<double> UpdateRule::step_factors(const UpdateRange& /*range*/,
+                                             const Factors& /*factors*/) const {
+  throw Error(ErrorKind::kInternal, "an update rule without kernels for a GPU");
 }
 
 void UpdateRule::gather(const Stream& stream, const UpdateRange& range,

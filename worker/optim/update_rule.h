@@ -15,7 +15,9 @@
 #include "core/device.h"
 #include "core/tensor.h"
 #include "kernels/packed_moments.h"
+#include "kernels/step_factors.h"
 #include "sharding/layout.h"
+#include "worker/optim/step_table.h"
 
 namespace finescale {
 
@@ -27,6 +29,7 @@ struct UpdateRange {
   TensorView v;
   bool is_matrix = true;                     // weight decay may leave norms alone
   std::optional<PackedMoments> packed = {};  // instead of m and v
+  std::uint32_t rounding_key = 0;            // of moments in bf16: for this tensor and step
   double rate = 1;                           // multiplies the learning rate
 };
 
@@ -72,8 +75,8 @@ class UpdateRule {
       : weight_decay_(train.weight_decay()),
         clip_norm_(train.clip_norm()),
         decay_all_(train.decay_on() == config::DECAY_ON_ALL) {}
-  UpdateRule(const UpdateRule&) = default;
-  UpdateRule& operator=(const UpdateRule&) = default;
+  UpdateRule(const UpdateRule&) = delete;
+  UpdateRule& operator=(const UpdateRule&) = delete;
 
   // What holds for one range.
   struct Factors {
@@ -81,7 +84,11 @@ class UpdateRule {
     double learning_rate = 0;
     double weight_decay = 0;
     double gradient_scale = 1;
+    const void* in_memory = nullptr;  // on a GPU: the row of step_factors
   };
+  // On a GPU: what the kernels of update_range read of a range, in its memory.
+  [[nodiscard]] virtual StepFactors<double> step_factors(const UpdateRange& range,
+                                                         const Factors& factors) const;
   virtual void update_range(const Stream& stream, const UpdateRange& range,
                             const Factors& factors) const = 0;
   virtual void gather_range(const Stream& /*stream*/, const UpdateRange& /*range*/,
@@ -95,6 +102,8 @@ class UpdateRule {
   double weight_decay_;
   double clip_norm_;
   bool decay_all_;
+  mutable std::vector<StepFactors<double>> rows_;  // reused
+  mutable StepTable table_;
 };
 
 [[nodiscard]] std::unique_ptr<UpdateRule> make_update_rule(const config::Train& train);

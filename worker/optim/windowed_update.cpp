@@ -59,6 +59,7 @@ UpdateRange part_of(const UpdateRange& range, std::int64_t begin, std::int64_t e
   part.gradient = elements(range.gradient, begin, end);
   part.is_matrix = range.is_matrix;
   part.rate = range.rate;
+  part.rounding_key = range.rounding_key;
   if (!range.packed) {
     part.m = range.m.empty() ? TensorView() : elements(range.m, begin, end);
     part.v = range.v.empty() ? TensorView() : elements(range.v, begin, end);
