@@ -74,6 +74,22 @@ class GpuLibrary {
   GpuLibrary() = default;
 };
 
+// A few bytes of a GPU's memory on their way to the host, which goes on meanwhile.
+class GpuReading {
+ public:
+  virtual ~GpuReading() = default;
+  GpuReading(const GpuReading&) = delete;
+  GpuReading& operator=(const GpuReading&) = delete;
+  // Enqueued. What was read before is no more.
+  virtual void start(const void* device) = 0;
+  // The bytes of the last start(): waits for what was enqueued in front of it, not for what came
+  // behind. Throws kDevice.
+  [[nodiscard]] virtual const void* wait() = 0;
+
+ protected:
+  GpuReading() = default;
+};
+
 class LaunchQueue;
 
 class Gpu {
@@ -105,6 +121,8 @@ class Gpu {
   void copy_to_device(const void* host, void* device, std::size_t size_bytes);
   // Waits until the data is there.
   void copy_to_host(const void* device, void* host, std::size_t size_bytes);
+  // For always the same number of bytes; must end before the Gpu does.
+  [[nodiscard]] std::unique_ptr<GpuReading> make_reading(std::size_t size_bytes);
   // Enqueued: `rows` runs of row_bytes, `pitch` bytes apart.
   void copy_on_device(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
                       std::size_t row_bytes, std::size_t rows);

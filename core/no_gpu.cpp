@@ -59,6 +59,9 @@ void Gpu::copy_to_device(const void* /*host*/, void* /*device*/, std::size_t /*s
 void Gpu::copy_to_host(const void* /*device*/, void* /*host*/, std::size_t /*size_bytes*/) {
   unreachable();
 }
+std::unique_ptr<GpuReading> Gpu::make_reading(std::size_t /*size_bytes*/) {
+  unreachable();
+}
 void Gpu::copy_on_device(const void* /*from*/, std::size_t /*from_pitch*/, void* /*to*/,
                          std::size_t /*to_pitch*/, std::size_t /*row_bytes*/,
                          std::size_t /*rows*/) {

@@ -191,6 +191,20 @@ double squared_norm(const Stream& /*stream*/, const TensorView& /*x*/) {
 void squared_norm_blocks(const Stream& /*stream*/, const TensorView& /*x*/, ExactSum& /*total*/) {
   no_kernel("squared_norm_blocks");
 }
+void add_squares(const Stream& /*stream*/, const TensorView& /*x*/, const TensorView& /*words*/) {
+  no_kernel("add_squares");
+}
+void sum_words(const Stream& /*stream*/, const TensorView& /*words*/, const TensorView& /*total*/) {
+  no_kernel("sum_words");
+}
+void root_of_words(const Stream& /*stream*/, const TensorView& /*words*/,
+                   const TensorView& /*norm*/) {
+  no_kernel("root_of_words");
+}
+void clip_factors(const Stream& /*stream*/, const TensorView& /*norm*/, double /*max_norm*/,
+                  DType /*dtype*/, void* /*rows*/, std::int64_t /*count*/) {
+  no_kernel("clip_factors");
+}
 double sum(const Stream& /*stream*/, const TensorView& /*x*/) {
   no_kernel("sum");
 }

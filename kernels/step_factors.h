@@ -11,7 +11,7 @@ namespace finescale {
 // Of the type of the weights; aligned, so that a thread reads the first four at once.
 template <class T>
 struct alignas(4 * sizeof(T)) StepFactors {
-  T scale = 1;                     // of the gradient: clipping
+  T scale = 1;                     // of the gradient: clipping; NaN: on a GPU nothing moves
   T keep = 1;                      // of the weight: what decay leaves
   T rate = 0;                      // of the direction, with the sign that the rule wants
   T root = 1;                      // AdamW: of the root of the second moment

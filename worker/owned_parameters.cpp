@@ -214,10 +214,18 @@ void OwnedParameters::sum_over_copies() {
   }
 }
 
-void OwnedParameters::add_squares(const Stream& stream, ExactSum& total) const {
+std::int64_t OwnedParameters::largest_range() const noexcept {
+  std::int64_t largest = 0;
+  for (const TrainedUnit& unit : units_) {
+    largest = std::max(largest, unit.share.size());
+  }
+  return largest;
+}
+
+void OwnedParameters::add_squares(GradientNorm& norm) const {
   if (set_->tensor_size() == 1) {
     for (std::size_t u = 0; u < units_.size(); ++u) {
-      squared_norm_blocks(stream, gradient(static_cast<int>(u), units_[u].share), total);
+      norm.add(gradient(static_cast<int>(u), units_[u].share));
     }
     return;
   }
@@ -235,11 +243,11 @@ void OwnedParameters::add_squares(const Stream& stream, ExactSum& total) const {
         origin + (left.begin - origin + kNormBlock - 1) / kNormBlock * kNormBlock;
     if (border > left.begin) {
       const UnitRange head{left.begin, std::min(border, left.end)};
-      squared_norm_blocks(stream, gradient(part.unit, head), total);
+      norm.add(gradient(part.unit, head));
       left.begin = head.end;
     }
     if (left.size() > 0) {
-      squared_norm_blocks(stream, gradient(part.unit, left), total);
+      norm.add(gradient(part.unit, left));
     }
   }
 }

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
-#include "core/exact_sum.h"
 #include "sharding/gradient_reducer.h"
 #include "sharding/parameter_store.h"
+#include "worker/gradient_norm.h"
 #include "worker/methods/method.h"
 #include "worker/model/parameters.h"
 #include "worker/optim/moments.h"
@@ -45,7 +45,9 @@ class OwnedParameters {
   // sums, in fixed order. After the reducers have finished. Collective over the tensor group.
   void sum_over_copies();
   // Squares of the share of the gradient; of tensors held by several ranks one counts.
-  void add_squares(const Stream& stream, ExactSum& total) const;
+  void add_squares(GradientNorm& norm) const;
+  // Of the ranges that add_squares adds.
+  [[nodiscard]] std::int64_t largest_range() const noexcept;
   // scale_of: how far each tensor moves.
   using ScaleOf = std::function<StepScale(int tensor)>;
   // Collective over shard and tensor where the rule takes tensors whole.

@@ -62,14 +62,18 @@ class TrainLoop {
     const double scale = 1.0 / parts_.model->num_terms(batch_);
     parts_.model->begin_step(progress_.step + 1);
     const double loss = parts_.model->forward_backward(batch_, scale) * scale;
-    const double norm = parts_.model->gradient_norm();
-    if (!std::isfinite(loss) || !std::isfinite(norm)) {  // the same bits on every rank: all agree
+    if (!std::isfinite(loss)) {  // the same bits on every rank: all agree
       return std::nullopt;
     }
+    parts_.model->find_gradient_norm();
     const double rate = learning_rate_at(config_, progress_.step + 1, num_steps);
     {
       const TraceSpan span(trace(), "optimizer", progress_.step + 1);
-      parts_.model->update(progress_.step + 1, rate, norm);
+      parts_.model->update(progress_.step + 1, rate);
+    }
+    const double norm = parts_.model->gradient_norm();
+    if (!std::isfinite(norm)) {  // on all ranks; then nothing has moved
+      return std::nullopt;
     }
     record(loss, rate, norm, watch.seconds());
     return loss;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/train_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include "core/error.h"
 #include "core/gpu_range.h"
-#include "sharding/ordered_reduce.h"
 #include "worker/checkpoint_tensors.h"
 #include "worker/optim/average.h"
 
@@ -22,6 +22,14 @@ std::vector<std::unique_ptr<Trainable>> make_pieces(const Engine& engine, BaseMo
     pieces.push_back(std::make_unique<Trainable>(engine, *piece, train, seed, max_micro_batches));
   }
   return pieces;
+}
+
+std::int64_t largest_range(const std::vector<std::unique_ptr<Trainable>>& pieces) {
+  std::int64_t largest = 0;
+  for (const auto& piece : pieces) {
+    largest = std::max(largest, piece->owned().largest_range());
+  }
+  return largest;
 }
 
 std::vector<Trainable*> pointers(const std::vector<std::unique_ptr<Trainable>>& pieces) {
@@ -40,6 +48,7 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
       objective_(make_objective(train.objective())),
       max_tokens_(loader.max_micro_batch_tokens()),
       pieces_(make_pieces(engine, base, train, seed, loader.max_micro_batches())),
+      norm_(engine.stream, engine.mesh->world(), largest_range(pieces_)),
       pipeline_(engine, pointers(pieces_), loader.max_micro_batch_tokens()) {
   std::int64_t own = 0;
   std::vector<EvalPiece> eval;
@@ -80,21 +89,27 @@ TrainModel::TrainModel(const Engine& engine, BaseModel& base, const config::Trai
   eval_ = std::make_unique<EvalModel>(engine, std::move(eval));
 }
 
-double TrainModel::gradient_norm() {
+void TrainModel::find_gradient_norm() {
   const GpuRange range(engine_.stream, "gradient norm");
-  ExactSum total;
+  norm_.begin();
   for (const auto& piece : pieces_) {
     piece->owned().sum_over_copies();
-    piece->owned().add_squares(engine_.stream, total);
+    piece->owned().add_squares(norm_);
   }
-  exact_all_reduce(engine_.mesh->world(), total);
-  return std::sqrt(total.value());
+  norm_.finish();
 }
 
-void TrainModel::update(std::int64_t step, double learning_rate, double norm) {
+void TrainModel::update(std::int64_t step, double learning_rate) {
   const GpuRange range(engine_.stream, "update", step);
+  UpdateStep now{.step = step, .learning_rate = learning_rate, .norm_in_memory = norm_.in_memory()};
+  if (now.norm_in_memory == nullptr || engine_.host_moments || engine_.scratch) {
+    now.norm = norm_.value();  // it is the host that updates
+    if (!std::isfinite(now.norm)) {
+      return;
+    }
+  }
   for (const auto& piece : pieces_) {
-    piece->update(engine_.stream, {step, learning_rate, norm});
+    piece->update(engine_.stream, now);
   }
   publish();
   for (const auto& piece : pieces_) {

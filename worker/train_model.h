@@ -15,6 +15,7 @@
 #include "core/transfer.h"
 #include "worker/data/loader.h"
 #include "worker/eval/eval_model.h"
+#include "worker/gradient_norm.h"
 #include "worker/objectives/pair_loss.h"
 #include "worker/objectives/teacher.h"
 #include "worker/pipeline.h"
@@ -47,9 +48,14 @@ class TrainModel {
   // Sum of the weighted losses of all labelled tokens or pairs; the gradient of scale x that sum is
   // kept for the update. The same bits on every rank, and on every mesh of equal tensor size.
   [[nodiscard]] double forward_backward(const GlobalBatch& batch, double scale);
-  // Euclidean norm of the whole gradient. Once per step: it also completes sums over copies.
-  [[nodiscard]] double gradient_norm();
-  void update(std::int64_t step, double learning_rate, double norm);
+  // The Euclidean norm of the whole gradient, which update() clips by. Once per step: it also
+  // completes sums over copies. A GPU's work is enqueued.
+  void find_gradient_norm();
+  // Where the norm is not finite everything stays as it is.
+  void update(std::int64_t step, double learning_rate);
+  // What find_gradient_norm() found. The host waits for a GPU to find it; behind update(), the GPU
+  // goes on with that meanwhile.
+  [[nodiscard]] double gradient_norm() { return norm_.value(); }
 
   [[nodiscard]] EvalModel& eval() noexcept { return *eval_; }
   [[nodiscard]] const Stream& stream() const noexcept { return engine_.stream; }
@@ -72,7 +78,8 @@ class TrainModel {
   // or have_read.
   [[nodiscard]] std::vector<CheckpointTensor> share_for_writing(bool for_resume, bool with_best);
   [[nodiscard]] std::vector<CheckpointTensor> owned_for_reading(bool with_best);
-  // For other programs: the weights that do not train, and after gradient_norm() the gradients.
+  // For other programs: the weights that do not train, and after find_gradient_norm() the
+  // gradients.
   [[nodiscard]] std::vector<CheckpointTensor> base_for_writing();
   [[nodiscard]] std::vector<CheckpointTensor> gradients(const std::string& group);
   [[nodiscard]] std::size_t activation_bytes() const { return pipeline_.memory_bytes(); }
@@ -98,6 +105,7 @@ class TrainModel {
   std::optional<Baselines> baselines_;  // of the batch of this step
   std::int64_t max_tokens_ = 0;         // of a micro-batch
   std::vector<std::unique_ptr<Trainable>> pieces_;
+  GradientNorm norm_;
   Pipeline pipeline_;
   std::unique_ptr<EvalModel> eval_;
   std::vector<HostCopy> host_copies_;  // of a GPU's tensors, while a checkpoint is read or written

@@ -13,6 +13,7 @@
 #include "core/cuda/event_waiter.h"
 #include "core/cuda/handles.h"
 #include "core/cuda/launch_queue.h"
+#include "core/cuda/reading.h"
 #include "core/cuda/staging.h"
 #include "core/error.h"
 
@@ -243,6 +244,10 @@ void Gpu::copy_to_device(const void* host, void* device, std::size_t size_bytes)
 
 void Gpu::copy_to_host(const void* device, void* host, std::size_t size_bytes) {
   impl_->staging.copy_to_host(device, host, size_bytes);
+}
+
+std::unique_ptr<GpuReading> Gpu::make_reading(std::size_t size_bytes) {
+  return std::make_unique<PinnedReading>(impl_->place, impl_->queue, impl_->waiter, size_bytes);
 }
 
 void Gpu::copy_on_device(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,

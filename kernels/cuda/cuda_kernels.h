@@ -13,6 +13,7 @@
 #include "kernels/embedding.h"
 #include "kernels/gelu.h"
 #include "kernels/gemm.h"
+#include "kernels/gradient_norm.h"
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
 #include "kernels/lion.h"
@@ -69,6 +70,10 @@ decltype(finescale::lion_update) lion_update;
 decltype(finescale::sgd_update) sgd_update;
 decltype(finescale::squared_norm) squared_norm;
 decltype(finescale::squared_norm_blocks) squared_norm_blocks;
+decltype(finescale::add_squares) add_squares;
+decltype(finescale::sum_words) sum_words;
+decltype(finescale::root_of_words) root_of_words;
+decltype(finescale::clip_factors) clip_factors;
 decltype(finescale::sum) sum;
 decltype(finescale::add_in_place) add_in_place;
 decltype(finescale::axpy) axpy;

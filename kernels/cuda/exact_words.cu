@@ -17,7 +17,10 @@ constexpr int kNan = kWords - 3;  // counts of what is not finite; in front of t
 constexpr int kFractionBits = 52;
 constexpr int kExponentMask = 0x7FF;
 constexpr std::int64_t kValuesOfBlock = kThreads * 64;
-constexpr std::int64_t kMostBlocks = 1024;
+// Of the sum of rows: a thread for each word, whole warps, and groups of rows beside each other.
+constexpr int kColumns = 96;
+constexpr int kGroups = 8;
+static_assert(kColumns >= kWords && kColumns % kWarp == 0);
 
 // Adds value to limbs i of 2^(32 i - 1074) at own[i * kThreads]; each takes less than 2^32.
 __device__ __forceinline__ void add(double value, long long* own) {
@@ -45,7 +48,7 @@ __device__ __forceinline__ void add(double value, long long* own) {
   limbs[2 * kThreads] += sign * static_cast<long long>(high >> 32);
 }
 
-// Block: a row of words.
+// Block: a row of words, to which it adds.
 __global__ void __launch_bounds__(kThreads)
     add_words(const double* __restrict__ values, std::int64_t count,
               long long* __restrict__ words) {
@@ -64,24 +67,47 @@ __global__ void __launch_bounds__(kThreads)
     for (int thread = 0; thread < kThreads; ++thread) {  // each begins in a bank of its own
       sum += limbs[word * kThreads + (thread + word) % kThreads];
     }
-    words[static_cast<std::int64_t>(blockIdx.x) * kWords + word] = sum;
+    words[static_cast<std::int64_t>(blockIdx.x) * kWords + word] += sum;
   }
+}
+
+// total [kWords] = sum of the rows of words [rows, kWords].
+__global__ void __launch_bounds__(kColumns* kGroups)
+    add_rows_of_words(const long long* __restrict__ words, std::int64_t rows,
+                      long long* __restrict__ total) {
+  GPU_SHARED(long long, parts, [kGroups][kColumns]);
+  const bool is_word = static_cast<int>(threadIdx.x) < kWords;
+  long long sum = 0;
+#pragma unroll 8
+  for (std::int64_t row = threadIdx.y; is_word && row < rows; row += kGroups) {
+    sum += words[row * kWords + threadIdx.x];
+  }
+  parts[threadIdx.y][threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y != 0 || !is_word) {
+    return;
+  }
+  for (int group = 1; group < kGroups; ++group) {
+    sum += parts[group][threadIdx.x];
+  }
+  total[threadIdx.x] = sum;
 }
 
 }  // namespace
 
-std::int64_t exact_word_rows(std::int64_t count) noexcept {
-  const std::int64_t blocks = (count + kValuesOfBlock - 1) / kValuesOfBlock;
-  return blocks < kMostBlocks ? blocks : kMostBlocks;
-}
-
 void exact_words(const Stream& stream, const TensorView& values, const TensorView& words) {
-  const std::int64_t rows = exact_word_rows(values.num_elements());
+  const std::int64_t blocks = (values.num_elements() + kValuesOfBlock - 1) / kValuesOfBlock;
+  const std::int64_t rows = blocks < words.rows() ? blocks : words.rows();
   if (rows == 0) {
     return;
   }
   gpu_launch(stream, add_words, dim3(static_cast<unsigned>(rows)), dim3(kThreads), 0,
              values.as<double>(), values.num_elements(), words.as<long long>());
+}
+
+void sum_words(const Stream& stream, const TensorView& words, const TensorView& total) {
+  gpu_launch(stream, add_rows_of_words, dim3(1), dim3(kColumns, kGroups), 0, words.as<long long>(),
+             words.rows(), total.as<long long>());
 }
 
 }  // namespace finescale::cuda

@@ -8,12 +8,8 @@
 
 namespace finescale::cuda {
 
-// Rows of words that exact_words() writes for `count` values; any number of rows stands for their
-// sum.
-[[nodiscard]] std::int64_t exact_word_rows(std::int64_t count) noexcept;
-
-// words [exact_word_rows(n), ExactSum::kNumWords] of 64 bits: their sums by column are the words of
-// the sum of values [n] f64.
+// words [rows, ExactSum::kNumWords] of 64 bits += the sum of values [n] f64, in parts: the sums of
+// its columns are its words. One block of threads for each row.
 void exact_words(const Stream& stream, const TensorView& values, const TensorView& words);
 
 }  // namespace finescale::cuda

@@ -57,16 +57,18 @@ __global__ void __launch_bounds__(kThreads, 2)  // left free it spills f64 on sm
   load_some(second, left, v);
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) {
+    T changed = weight[e];
     T own_m = m[e];
     T own_v = v[e];
-    adamw_element(k, now, gradient[e], weight[e], own_m, own_v);
+    adamw_element(k, now, gradient[e], changed, own_m, own_v);
+    weight[e] = moves(now) ? changed : weight[e];
     // As f32 whose lower halves are zero, so that storing rounds no more.
-    m[e] = __uint_as_float(static_cast<unsigned>(to_nearest(static_cast<float>(own_m))) << 16);
-    v[e] = __uint_as_float(
-        static_cast<unsigned>(at_random(static_cast<float>(own_v),
-                                        static_cast<std::uint32_t>(moments.first_element + i + e),
-                                        now.rounding_key))
-        << 16);
+    const unsigned new_m = to_nearest(static_cast<float>(own_m));
+    const unsigned new_v =
+        at_random(static_cast<float>(own_v),
+                  static_cast<std::uint32_t>(moments.first_element + i + e), now.rounding_key);
+    m[e] = moves(now) ? __uint_as_float(new_m << 16) : m[e];
+    v[e] = moves(now) ? __uint_as_float(new_v << 16) : v[e];
   }
   store_some(weight, left, w + i);
   store_some<kWidth, Bf16>(m, left, first);
@@ -136,17 +138,23 @@ __global__ void __launch_bounds__(kThreads)
   auto* const m_code = static_cast<std::uint8_t*>(moments.m) + i;
   auto* const v_code = static_cast<std::uint8_t*>(moments.v) + i;
   const StepFactors<T> now = *factors;
+  const float old_m_scale = moments.m_scales[blockIdx.x];
+  const float old_v_scale = moments.v_scales[blockIdx.x];
+  std::uint32_t old_m = 0;
+  std::uint32_t old_v = 0;
   float m = 0;
   float v = 0;
   if (is_there) {
-    const std::uint32_t code = *m_code;
-    const float magnitude = moments.m_scales[blockIdx.x] * MCode::value(code & 0x7FU);
-    const float root = moments.v_scales[blockIdx.x] * VCode::value(*v_code);
-    T first = __uint_as_float(__float_as_uint(magnitude) | (code & 0x80U) << 24);
+    old_m = *m_code;
+    old_v = *v_code;
+    const float magnitude = old_m_scale * MCode::value(old_m & 0x7FU);
+    const float root = old_v_scale * VCode::value(old_v);
+    T first = __uint_as_float(__float_as_uint(magnitude) | (old_m & 0x80U) << 24);
     T second = static_cast<T>(root) * static_cast<T>(root);
-    T weight = w[i];
-    adamw_element(k, now, g[i], weight, first, second);
-    w[i] = weight;
+    const T weight = w[i];
+    T changed = weight;
+    adamw_element(k, now, g[i], changed, first, second);
+    w[i] = moves(now) ? changed : weight;
     m = static_cast<float>(first);
     v = sqrtf(static_cast<float>(second));
   }
@@ -154,16 +162,18 @@ __global__ void __launch_bounds__(kThreads)
   const float m_scale = scale_of(block_max(__float_as_uint(m) & 0x7FFFFFFFU, m_parts));
   const float v_scale = scale_of(block_max(__float_as_uint(v) & 0x7FFFFFFFU, v_parts));
   if (threadIdx.x == 0) {
-    moments.m_scales[blockIdx.x] = m_scale;
-    moments.v_scales[blockIdx.x] = v_scale;
+    moments.m_scales[blockIdx.x] = moves(now) ? m_scale : old_m_scale;
+    moments.v_scales[blockIdx.x] = moves(now) ? v_scale : old_v_scale;
   }
   if (is_there) {
     // Without a scale everything is zero: what is left is far below the least code of 1.
     const std::uint32_t bits = __float_as_uint(m);
     const float part = __uint_as_float(bits & 0x7FFFFFFFU) / (m_scale == 0 ? 1.0F : m_scale);
     const std::uint32_t code = MCode::code<false>(part);
-    *m_code = static_cast<std::uint8_t>(code | (code == 0 ? 0U : bits >> 24 & 0x80U));
-    *v_code = static_cast<std::uint8_t>(v_scale == 0 ? 0U : VCode::code<true>(v / v_scale));
+    const std::uint32_t new_m = code | (code == 0 ? 0U : bits >> 24 & 0x80U);
+    const std::uint32_t new_v = v_scale == 0 ? 0U : VCode::code<true>(v / v_scale);
+    *m_code = static_cast<std::uint8_t>(moves(now) ? new_m : old_m);
+    *v_code = static_cast<std::uint8_t>(moves(now) ? new_v : old_v);
   }
 }
 

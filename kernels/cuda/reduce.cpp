@@ -2,8 +2,6 @@
 // Sums that end on the host, and copies.
 #include "kernels/cuda/reduce.h"
 
-#include <vector>
-
 #include "core/exact_sum.h"
 #include "core/transfer.h"
 #include "kernels/cuda/cuda_kernels.h"
@@ -41,24 +39,28 @@ double squared_norm(const Stream& stream, const TensorView& x) {
 
 // The sums of the blocks are added exactly, so nothing depends on how many GPUs hold x.
 void squared_norm_blocks(const Stream& stream, const TensorView& x, ExactSum& total) {
+  if (x.num_elements() == 0) {
+    return;
+  }
+  const ScratchTensors scratch(stream,
+                               {{DType::kF64, {square_rows(x.num_elements()), ExactSum::kNumWords}},
+                                {DType::kF64, {1, ExactSum::kNumWords}}});
+  cuda::fill_zero(stream, scratch[0]);
+  cuda::add_squares(stream, x, scratch[0]);
+  cuda::sum_words(stream, scratch[0], scratch[1]);
+  ExactSum::Words words{};
+  copy_to_host(stream, scratch[1].data, words.data(), scratch[1].size_bytes());
+  total.merge(ExactSum::from_words(words));
+}
+
+void add_squares(const Stream& stream, const TensorView& x, const TensorView& words) {
   const std::int64_t blocks = norm_blocks(x);
   if (blocks == 0) {
     return;
   }
-  const std::int64_t rows = exact_word_rows(blocks);
-  const ScratchTensors scratch(
-      stream, {{DType::kF64, {blocks}}, {DType::kF64, {rows, ExactSum::kNumWords}}});
-  squared_norm_blocks(stream, x, scratch[0]);
-  exact_words(stream, scratch[0], scratch[1]);  // 64 bits each, whatever the type is called
-  std::vector<ExactSum::Words> words(static_cast<std::size_t>(rows));
-  copy_to_host(stream, scratch[1].data, words.data(), scratch[1].size_bytes());
-  ExactSum::Words all{};
-  for (const ExactSum::Words& row : words) {
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      all[i] += row[i];
-    }
-  }
-  total.merge(ExactSum::from_words(all));
+  const ScratchTensors sums(stream, {{DType::kF64, {blocks}}});
+  squared_norm_blocks(stream, x, sums[0]);
+  exact_words(stream, sums[0], words);
 }
 
 double sum(const Stream& stream, const TensorView& x) {

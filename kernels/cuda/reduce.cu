@@ -83,30 +83,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-__global__ void __launch_bounds__(kWarp)
-    find_clip_factor(const double* squared_norm, double max_norm, float* factor) {
-  if (threadIdx.x == 0) {
-    const double norm = sqrt(*squared_norm);
-    *factor = norm > max_norm ? static_cast<float>(max_norm / norm) : 1.0F;
-  }
-}
-
-template <class S, int kWidth>
-__global__ void __launch_bounds__(kThreads)
-    scale(const float* __restrict__ factor, S* __restrict__ x, std::int64_t count) {
-  const std::int64_t i = (static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x) * kWidth;
-  if (i >= count) {
-    return;
-  }
-  Compute<S> values[kWidth];
-  load_some(x + i, count - i, values);
-#pragma unroll
-  for (int e = 0; e < kWidth; ++e) {
-    values[e] *= *factor;
-  }
-  store_some(values, count - i, x + i);
-}
-
 // y += alpha x; x may be y.
 template <class S, int kWidth>
 __global__ void __launch_bounds__(kThreads)
@@ -229,27 +205,6 @@ void tree_sum(const Stream& stream, const TensorView& values, const TensorView& 
     gpu_launch(stream, sum_level, dim3(1), dim3(kThreads), 0, level, count, total.as<double>(),
                true);
   }
-}
-
-void clip_factor(const Stream& stream, const TensorView& squared_norm, double max_norm,
-                 const TensorView& factor) {
-  gpu_launch(stream, find_clip_factor, dim3(1), dim3(kWarp), 0, squared_norm.as<double>(), max_norm,
-             factor.as<float>());
-}
-
-void scale_in_place(const Stream& stream, const TensorView& factor, const TensorView& x) {
-  const std::int64_t count = x.num_elements();
-  if (count == 0) {
-    return;
-  }
-  for_storage(x.dtype, "scale_in_place", [&](auto tag) {
-    using S = typename decltype(tag)::type;
-    for_width<kPack<S>>(lies_on(kPack<S>, x), [&](auto width) {
-      constexpr int kWidth = decltype(width)::value;
-      gpu_launch(stream, scale<S, kWidth>, dim3(blocks_for(count, kThreads * kWidth)),
-                 dim3(kThreads), 0, factor.as<float>(), x.as<S>(), count);
-    });
-  });
 }
 
 void axpy(const Stream& stream, double alpha, const TensorView& x, const TensorView& y) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA twins of operations of kernels/reduce.h, enqueued on the stream. Norms leave their results
-// in the device's memory, so clipping needs no synchronisation. Orders of addition depend on sizes
-// only.
+// CUDA twins of operations of kernels/reduce.h, enqueued on the stream; their results stay in the
+// device's memory. Orders of addition depend on sizes only.
 #pragma once
 
 #include <cstdint>
@@ -23,12 +22,6 @@ void to_double(const Stream& stream, const TensorView& x, const TensorView& out)
 inline constexpr std::int64_t kTreeFan = 1024;
 void tree_sum(const Stream& stream, const TensorView& values, const TensorView& scratch,
               const TensorView& total);
-
-// factor [1] f32 = max_norm / sqrt(squared_norm [1] f64) where that is below 1, else 1.
-void clip_factor(const Stream& stream, const TensorView& squared_norm, double max_norm,
-                 const TensorView& factor);
-// x [n] *= factor [1] f32; f32 or bf16.
-void scale_in_place(const Stream& stream, const TensorView& factor, const TensorView& x);
 
 // f32, bf16 and f64, dense.
 decltype(finescale::axpy) axpy;

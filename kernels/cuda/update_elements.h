@@ -19,6 +19,13 @@ struct StatePointers {
   T* at[kStates == 0 ? 1 : kStates];
 };
 
+// Not where the gradient's norm is not finite. Asked with everything computed, so that what is read
+// is on its way together with the factors; what was there is then stored as it was.
+template <class T>
+__device__ __forceinline__ bool moves(const StepFactors<T>& now) {
+  return now.scale == now.scale;
+}
+
 // w, g and every state [count]
 template <class T, int kWidth, int kStates, class Rule>
 __global__ void __launch_bounds__(kUpdateThreads)
@@ -42,15 +49,17 @@ __global__ void __launch_bounds__(kUpdateThreads)
   }
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) {
+    T changed = weight[e];
     T own[kStates == 0 ? 1 : kStates];
 #pragma unroll
     for (int s = 0; s < kStates; ++s) {
       own[s] = state[s][e];
     }
-    rule(now, gradient[e], weight[e], own);
+    rule(now, gradient[e], changed, own);
+    weight[e] = moves(now) ? changed : weight[e];
 #pragma unroll
     for (int s = 0; s < kStates; ++s) {
-      state[s][e] = own[s];
+      state[s][e] = moves(now) ? own[s] : state[s][e];
     }
   }
 #pragma unroll

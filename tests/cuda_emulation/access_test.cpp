@@ -133,15 +133,12 @@ void run_bias(const Side& side) {
   cuda::bias_add(side.stream, bias.vector(), y.view());
 }
 
-void run_norm_and_clip(const Side& side) {
+void run_norm(const Side& side) {
   Array x = side.input(1, 1, kTokens * kCols);
   Array sums(DType::kF64, 1, kTokens * kCols / kNormBlock);
   Array norm(DType::kF64, 1, 1);
-  Array factor(DType::kF32, 1, 1);
   cuda::squared_norm_blocks(side.stream, x.vector(), sums.vector());
   cuda::tree_sum(side.stream, sums.vector(), {}, norm.vector());
-  cuda::clip_factor(side.stream, norm.vector(), 1, factor.vector());
-  cuda::scale_in_place(side.stream, factor.vector(), x.vector());
   cuda::axpy(side.stream, 2, x.vector(), x.vector());
 }
 
@@ -298,13 +295,11 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
        {{"embedding:gather_rows" + with, bytes(2)},
         {"embedding:sort_places", 0},
         {"embedding:add_runs<" + type + ", float, 4>", bytes(1) + gradient}}},
-      {"norm and clipping",
+      {"norm",
        dtype,
-       run_norm_and_clip,
+       run_norm,
        {{"reduce:square_blocks<" + type + ", 4>", bytes(1) + norms},
         {"reduce:sum_level", 0},
-        {"reduce:find_clip_factor", 0},
-        {"reduce:scale" + with, bytes(2)},
         {"reduce:add_scaled" + with, bytes(3)}}}};
   for (const int dim : {64, 128, 256}) {
     const std::string wide = "<" + type + ", " + std::to_string(dim) + ">";

@@ -3,6 +3,7 @@
 // and that copies and memory are right whatever runs when.
 #include "core/gpu.h"
 
+#include <cstring>
 #include <numeric>
 #include <string>
 
@@ -93,6 +94,27 @@ TEST_P(GpuTest, BytesComeBackWhateverTheirNumber) {
       EXPECT_EQ(back, i);
     }
   }
+}
+
+// The bytes of the moment of start(), whatever is enqueued behind it and however often it is asked.
+TEST_P(GpuTest, AReadingIsWhatWasThereWhenItWasEnqueued) {
+  AlignedBuffer memory(sizeof(double), stream());
+  const std::unique_ptr<GpuReading> reading = gpu_->make_reading(sizeof(double));
+  const auto taken = gpu_->memory().num_system_allocations;
+  for (double value = 1; value < 6; ++value) {
+    const double later = -value;
+    gpu_->copy_to_device(&value, memory.data(), sizeof value);
+    reading->start(memory.data());
+    gpu_->copy_to_device(&later, memory.data(), sizeof later);
+    double found = 0;
+    for (int round = 0; round < 2 && value != 3; ++round) {  // and one that nobody asks for
+      std::memcpy(&found, reading->wait(), sizeof found);
+      EXPECT_EQ(found, value);
+    }
+    gpu_->copy_to_host(memory.data(), &found, sizeof found);
+    EXPECT_EQ(found, later);
+  }
+  EXPECT_EQ(gpu_->memory().num_system_allocations, taken);
 }
 
 TEST_P(GpuTest, BuffersBeginAsZerosAlsoWhereOthersWere) {

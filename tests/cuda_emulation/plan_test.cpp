@@ -97,7 +97,8 @@ double arena_peak(const Training& training, const config::Train& train, const Tr
     loader.fill(step, batch);
     model.begin_step(step + 1);
     (void)model.forward_backward(batch, 1.0 / model.num_terms(batch));
-    model.update(step + 1, 1e-3, model.gradient_norm());
+    model.find_gradient_norm();
+    model.update(step + 1, 1e-3);
   }
   return static_cast<double>(gpu.memory().peak);
 }

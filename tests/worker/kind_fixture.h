@@ -282,8 +282,9 @@ class TrainedRun {
   [[nodiscard]] double scale() const { return 1.0 / model->num_terms(batch_); }
   void step(std::int64_t step) {
     losses.push_back(pass(step));
+    model->find_gradient_norm();
     losses.push_back(model->gradient_norm());
-    model->update(step + 1, 1e-2, losses.back());
+    model->update(step + 1, 1e-2);
   }
   void steps(std::int64_t from, std::int64_t to) {
     for (std::int64_t i = from; i < to; ++i) {

@@ -24,7 +24,7 @@ Gradients first_gradients(const Choice& choice) {
   const auto single = make_single_group();
   TrainedRun run(*single, choice);
   (void)run.pass(0);
-  (void)run.model->gradient_norm();
+  run.model->find_gradient_norm();
   Gradients gradients;
   for (const CheckpointTensor& tensor : run.model->gradients("")) {
     std::vector<double>& values = gradients[tensor.path];

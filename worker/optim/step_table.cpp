@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/transfer.h"
+#include "kernels/gradient_norm.h"
 
 namespace finescale {
 
@@ -19,6 +20,7 @@ void put_row(const StepFactors<double>& factors, std::byte* to) {
 
 void StepTable::write(const Stream& stream, DType dtype,
                       std::span<const StepFactors<double>> rows) {
+  dtype_ = dtype;
   const bool is_wide = dtype == DType::kF64;
   row_bytes_ = is_wide ? sizeof(StepFactors<double>) : sizeof(StepFactors<float>);
   bytes_.resize(rows.size() * row_bytes_);
@@ -30,6 +32,12 @@ void StepTable::write(const Stream& stream, DType dtype,
     memory_ = AlignedBuffer(bytes_.size(), stream, MemoryPurpose::kOptimizer);
   }
   copy_to_device(stream, bytes_.data(), memory_.data(), bytes_.size());
+}
+
+void StepTable::clip(const Stream& stream, const double* norm, double max_norm) const {
+  const auto num_rows = static_cast<std::int64_t>(bytes_.size() / row_bytes_);
+  clip_factors(stream, TensorView(const_cast<double*>(norm), DType::kF64, Shape{1}), max_norm,
+               dtype_, memory_.data(), num_rows);
 }
 
 }  // namespace finescale

@@ -24,6 +24,7 @@ void UpdateRule::update(const Stream& stream, std::span<const UpdateRange> range
       rows_.push_back(step_factors(range, factors_of(range, step)));
     }
     table_.write(stream, ranges.empty() ? DType::kF32 : ranges.front().value.dtype, rows_);
+    table_.clip(stream, step.norm_in_memory, clip_norm_);
   }
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     Factors factors = factors_of(ranges[i], step);

@@ -37,6 +37,8 @@ struct UpdateStep {
   std::int64_t step = 1;     // from 1
   double learning_rate = 0;  // of the schedule
   double norm = 0;           // of the whole gradient, over all ranks; clips
+  // On a GPU instead: where kernels find the norm. When it is not finite nothing moves.
+  const double* norm_in_memory = nullptr;
 };
 
 class UpdateRule {

@@ -187,11 +187,12 @@ Measured measure(const nlohmann::json& request, Group& world, const config::Trai
     model.begin_step(step + 1);
     measured.losses.push_back(model.forward_backward(batch, scale) * scale);
     measured.batches.push_back(sequences_of(batch));
-    measured.norm = model.gradient_norm();
+    model.find_gradient_norm();
     if (step == request.value("dump_at", std::int64_t{0}) && request.contains("dump")) {
       dump(request.at("dump"), world, model);
     }
-    model.update(step + 1, train.learning_rate(), measured.norm);
+    model.update(step + 1, train.learning_rate());
+    measured.norm = model.gradient_norm();
     measured.first_step_s = step == 0 ? process_age() : measured.first_step_s;
     measured.add(step >= warmup, static_cast<double>(batch.num_tokens), watch.seconds());
   }
