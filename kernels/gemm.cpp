@@ -30,9 +30,14 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
   }
 }
 
+DType operand_dtype(const Stream& stream, DType dtype) {
+  return stream.on_gpu() && stream.products() == Products::kBf16 && dtype == DType::kF32
+             ? DType::kBf16
+             : dtype;
+}
+
 SharedOperand::SharedOperand(const Stream& stream, const TensorView& matrix) : stream_(stream) {
-  if (stream.on_gpu() && stream.products() == Products::kBf16 && matrix.dtype == DType::kF32 &&
-      matrix.num_elements() > 0) {
+  if (operand_dtype(stream, matrix.dtype) != matrix.dtype && matrix.num_elements() > 0) {
     cuda::keep_operand(stream, matrix);
     matrix_ = matrix;
   }

@@ -13,8 +13,8 @@ enum class Transpose { kNo, kYes };
 
 // c [M, N] = alpha * op(a) op(b) + beta * c, op(a) [M, K], op(b) [K, N]. f32 or f64, row strides
 // respected. The same shape on the same ISA gives the same bits on any number of threads. With
-// Products::kBf16 f32 operands are rounded to bf16 (sums stay f32), and b may be stored as bf16;
-// f64 is as it is.
+// Products::kBf16 f32 operands are rounded to bf16 (sums stay f32), and b may be stored as bf16,
+// on a GPU a and c too; f64 is as it is.
 void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, double alpha,
           const TensorView& a, const TensorView& b, double beta, const TensorView& c);
 
@@ -33,6 +33,10 @@ struct RowProduct {
 // a first product that is much wider than high is cut by columns too.
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products);
+
+// How what only products read is best stored, where all else is `dtype`: on a GPU that rounds its
+// operands rounded by who makes it, so that it is half as large and no product rounds it again.
+[[nodiscard]] DType operand_dtype(const Stream& stream, DType dtype);
 
 // A matrix that several products of a stream read, whole, while this lives; nobody changes it.
 // Where products round their operands (Stream::products) it is rounded once.

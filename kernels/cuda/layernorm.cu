@@ -7,6 +7,7 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/fused_columns.h"
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace finescale::cuda {
 
@@ -15,12 +16,14 @@ namespace {
 constexpr int kRowThreads = 256;  // a row of 1-8k elements: 4-32 per thread
 
 // x, residual, y [T, C] with row strides; residual may be null. weight, bias [C], statistics [T,
-// 2].
-template <class T>
+// 2]. All but y is what S is computed in.
+template <class S>
 __global__ void __launch_bounds__(kRowThreads)
-    forward_rows(T* x, std::int64_t x_stride, const T* residual, std::int64_t residual_stride,
-                 const T* __restrict__ weight, const T* __restrict__ bias, T eps, T* y,
-                 std::int64_t y_stride, T* statistics, std::int64_t width) {
+    forward_rows(Compute<S>* x, std::int64_t x_stride, const Compute<S>* residual,
+                 std::int64_t residual_stride, const Compute<S>* __restrict__ weight,
+                 const Compute<S>* __restrict__ bias, Compute<S> eps, S* y, std::int64_t y_stride,
+                 Compute<S>* statistics, std::int64_t width) {
+  using T = Compute<S>;
   GPU_SHARED(T, parts, [kRowThreads / kWarp]);
   GPU_SHARED(T, more_parts, [kRowThreads / kWarp]);
   const std::int64_t t = blockIdx.x;
@@ -48,7 +51,7 @@ __global__ void __launch_bounds__(kRowThreads)
     statistics[2 * t + 1] = scale;
   }
   for (std::int64_t c = threadIdx.x; c < width; c += kRowThreads) {
-    y[t * y_stride + c] = (row[c] - mean) * scale * weight[c] + bias[c];
+    y[t * y_stride + c] = to_storage<S>((row[c] - mean) * scale * weight[c] + bias[c]);
   }
 }
 
@@ -152,13 +155,14 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class T>
+template <class S>
 void forward(const Stream& stream, const TensorView& x, const TensorView& residual,
              const TensorView& weight, const TensorView& bias, double eps, const TensorView& y,
              const TensorView& statistics) {
-  gpu_launch(stream, forward_rows<T>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads), 0,
+  using T = Compute<S>;
+  gpu_launch(stream, forward_rows<S>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads), 0,
              x.as<T>(), x.row_stride, residual.as<T>(), residual.row_stride, weight.as<T>(),
-             bias.as<T>(), static_cast<T>(eps), y.as<T>(), y.row_stride, statistics.as<T>(),
+             bias.as<T>(), static_cast<T>(eps), y.as<S>(), y.row_stride, statistics.as<T>(),
              x.cols());
 }
 
@@ -205,8 +209,9 @@ void layernorm_forward(const Stream& stream, const TensorView& x, const TensorVi
   if (x.rows() == 0) {
     return;
   }
-  x.dtype == DType::kF64 ? forward<double>(stream, x, residual, weight, bias, eps, y, statistics)
-                         : forward<float>(stream, x, residual, weight, bias, eps, y, statistics);
+  for_storage(y.dtype, "layernorm_forward", [&](auto tag) {
+    forward<typename decltype(tag)::type>(stream, x, residual, weight, bias, eps, y, statistics);
+  });
 }
 
 void layernorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,

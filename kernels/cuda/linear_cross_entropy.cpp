@@ -100,8 +100,9 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
     rows.push_back(label - static_cast<std::int32_t>(part == nullptr ? 0 : part->begin));
   }
   const bool weighted = !weights.empty();
-  const ScratchTensors own(
-      stream, {{DType::kI32, {2 * count}}, {x.dtype, {count}}, {x.dtype, {weighted ? count : 0}}});
+  const ScratchTensors own(stream, {{DType::kI32, {2 * count}},
+                                    {losses.dtype, {count}},
+                                    {losses.dtype, {weighted ? count : 0}}});
   copy_to_device(stream, rows.data(), own[0].data, own[0].size_bytes());
   const Scored all{part_of(own[0], 0, count), part_of(own[0], count, 2 * count),
                    weighted ? own[2] : TensorView(), own[1]};
@@ -117,23 +118,33 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   const std::int64_t chunk = scratch.rows();
   FS_CHECK(chunk > 0 || count == 0, "no scratch for logits");
   const std::int64_t told = part == nullptr ? 0 : std::min(chunk, count);
-  const ScratchTensors statistics(stream, {{x.dtype, {told, 3}}, {x.dtype, {told, 3}}});
+  // The gradient of gathered rows takes their memory where it is stored as they are.
+  const bool is_apart = !is_dense && !dx.empty() && dx.dtype != x.dtype;
+  const ScratchTensors parts(stream,
+                             {{losses.dtype, {told, 3}},
+                              {losses.dtype, {told, 3}},
+                              {dx.dtype, {is_apart ? std::min(chunk, count) : 0, x.cols()}}});
+  if (!dx.empty() && !is_dense) {
+    cuda::fill_zero(stream, dx);
+  }
   for (std::int64_t begin = 0; begin < count; begin += chunk) {
     const std::int64_t end = std::min(begin + chunk, count);
     const Scored some{part_of(all.rows, begin, end), part_of(all.labels, begin, end),
                       weighted ? part_of(all.weights, begin, end) : TensorView(),
                       part_of(all.losses, begin, end)};
-    const TensorView& to = is_dense ? dx : scored_x;
-    one_chunk(stream, {weight, dweight, bias, part, statistics[0], statistics[1]}, some, scale,
-              scored_x.row_range(begin, end), scratch.row_range(0, end - begin),
-              dx.empty() ? TensorView() : to.row_range(begin, end));
+    TensorView to;
+    if (!dx.empty()) {
+      to = is_apart ? parts[2].row_range(0, end - begin)
+                    : (is_dense ? dx : scored_x).row_range(begin, end);
+    }
+    one_chunk(stream, {weight, dweight, bias, part, parts[0], parts[1]}, some, scale,
+              scored_x.row_range(begin, end), scratch.row_range(0, end - begin), to);
+    if (!dx.empty() && !is_dense) {
+      cuda::add_rows(stream, some.rows, to, dx);
+    }
   }
   cuda::fill_zero(stream, losses);
   cuda::add_rows(stream, all.rows, as_column(all.losses), as_column(losses));
-  if (!dx.empty() && !is_dense) {
-    cuda::fill_zero(stream, dx);
-    cuda::add_rows(stream, all.rows, scored_x, dx);
-  }
 }
 
 }  // namespace finescale::cuda

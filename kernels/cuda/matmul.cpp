@@ -21,7 +21,7 @@ void check_shapes(Transpose transpose_a, Transpose transpose_b, const TensorView
 }
 
 // An operand of a product, rounded: for that product alone, unless the copy is kept, or it is
-// stored so.
+// stored so by who made it.
 class RoundedOperand {
  public:
   RoundedOperand(const Stream& stream, Matmuls& matmuls, const TensorView& matrix)
@@ -64,7 +64,7 @@ void gemm(const Stream& stream, Transpose transpose_a, Transpose transpose_b, do
     return;
   }
   auto& matmuls = stream.gpu()->library<Matmuls>();
-  if (!rounds_products(stream, c)) {
+  if (stream.products() != Products::kBf16 || c.dtype == DType::kF64) {
     FS_CHECK(a.dtype == c.dtype && b.dtype == c.dtype, "a product of bf16 that is not asked for");
     matmuls.run(stream, alpha, a, transpose_a, b, transpose_b, beta, c);
     return;

@@ -7,6 +7,7 @@
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/fused_columns.h"
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace finescale::cuda {
 
@@ -14,12 +15,15 @@ namespace {
 
 constexpr int kRowThreads = 256;  // a row of 1-8k elements: 4-32 per thread
 
-// x, residual, y [T, C] with row strides; residual may be null. weight [C], rstd [T].
-template <class T>
+// x, residual, y [T, C] with row strides; residual may be null. weight [C], rstd [T]. All but y is
+// what S is computed in.
+template <class S>
 __global__ void __launch_bounds__(kRowThreads)
-    forward_rows(T* x, std::int64_t x_stride, const T* residual, std::int64_t residual_stride,
-                 const T* __restrict__ weight, T eps, T* y, std::int64_t y_stride, T* rstd,
+    forward_rows(Compute<S>* x, std::int64_t x_stride, const Compute<S>* residual,
+                 std::int64_t residual_stride, const Compute<S>* __restrict__ weight,
+                 Compute<S> eps, S* y, std::int64_t y_stride, Compute<S>* rstd,
                  std::int64_t width) {
+  using T = Compute<S>;
   GPU_SHARED(T, parts, [kRowThreads / kWarp]);
   const std::int64_t t = blockIdx.x;
   T* row = x + t * x_stride;
@@ -39,7 +43,7 @@ __global__ void __launch_bounds__(kRowThreads)
   }
   // Each thread reads back only what it wrote itself.
   for (std::int64_t c = threadIdx.x; c < width; c += kRowThreads) {
-    y[t * y_stride + c] = row[c] * scale * weight[c];
+    y[t * y_stride + c] = to_storage<S>(row[c] * scale * weight[c]);
   }
 }
 
@@ -130,12 +134,13 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-template <class T>
+template <class S>
 void forward(const Stream& stream, const TensorView& x, const TensorView& residual,
              const TensorView& weight, double eps, const TensorView& y, const TensorView& rstd) {
-  gpu_launch(stream, forward_rows<T>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads), 0,
+  using T = Compute<S>;
+  gpu_launch(stream, forward_rows<S>, dim3(static_cast<unsigned>(x.rows())), dim3(kRowThreads), 0,
              x.as<T>(), x.row_stride, residual.as<T>(), residual.row_stride, weight.as<T>(),
-             static_cast<T>(eps), y.as<T>(), y.row_stride, rstd.as<T>(), x.cols());
+             static_cast<T>(eps), y.as<S>(), y.row_stride, rstd.as<T>(), x.cols());
 }
 
 void both(const Stream& stream, const TensorView& dy, const TensorView& x, const TensorView& weight,
@@ -181,8 +186,9 @@ void rmsnorm_forward(const Stream& stream, const TensorView& x, const TensorView
   if (x.rows() == 0) {
     return;
   }
-  x.dtype == DType::kF64 ? forward<double>(stream, x, residual, weight, eps, y, rstd)
-                         : forward<float>(stream, x, residual, weight, eps, y, rstd);
+  for_storage(y.dtype, "rmsnorm_forward", [&](auto tag) {
+    forward<typename decltype(tag)::type>(stream, x, residual, weight, eps, y, rstd);
+  });
 }
 
 void rmsnorm_backward(const Stream& stream, const TensorView& dy, const TensorView& x,

@@ -15,9 +15,4 @@ decltype(finescale::round_to_bf16) round_to_bf16;
   return stream.products() == Products::kBf16 && x.dtype == DType::kF32;
 }
 
-// Elements between rows of a rounded copy: rows on 16 bytes, as tensor cores want them.
-[[nodiscard]] inline std::int64_t rounded_stride(std::int64_t cols) {
-  return (cols + 7) / 8 * 8;
-}
-
 }  // namespace finescale::cuda

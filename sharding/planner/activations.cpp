@@ -9,18 +9,24 @@ namespace finescale::planner {
 
 namespace {
 
+// How much of an element of the activations' type what only products read takes.
+double operand_part(const Workload& w, bool on_gpu) {
+  return on_gpu && w.bytes.rounded > 0 ? w.bytes.rounded / w.bytes.activation : 1;
+}
+
 // Columns of one token on one rank. The residual stream is cut by rows over the tensor axis: `own`
 // of its C columns' worth. Norms give all rows, unless the engine gathers them again when needed.
 struct Widths {
-  Widths(const Workload& w, int t)
+  Widths(const Workload& w, int t, double operand)
       : all(static_cast<double>(w.model.hidden)),
         own(all / t),
-        norm(w.sequence_parallel ? own : all),
+        norm(operand * (w.sequence_parallel ? own : all)),
+        scored(operand * all),
         query(static_cast<double>(w.model.query()) / t),
         key(static_cast<double>(w.model.local_key(t))),
         inner(static_cast<double>(w.model.intermediate) / t),
         heads(static_cast<double>(w.model.heads) / t),
-        low(static_cast<double>(w.method.projected_columns())) {
+        low(operand * static_cast<double>(w.method.projected_columns())) {
     const auto& y = w.method.outputs;
     const double qkv_y = y[0] || y[1] || y[2] ? query + 2 * key : 0;
     const double o_y = y[3] ? own : 0;
@@ -34,7 +40,9 @@ struct Widths {
     branches = w.method.branches;
     seen = static_cast<double>(w.method.virtual_tokens);
   }
-  double all, own, norm, query, key, inner, heads;
+  double all, own, norm;
+  double scored;  // what the head reads of the last norm
+  double query, key, inner, heads;
   double low;           // x A^T of all targets
   double unscaled = 0;  // outputs in front of their factors
   double scaled = 0;    // gradients behind them, a block of each width
@@ -57,8 +65,8 @@ double backward_pool(const Widths& w, int tensor) {
 
 }  // namespace
 
-double layer_activations(const Workload& workload, int tensor) {
-  const Widths w(workload, tensor);
+double layer_activations(const Workload& workload, int tensor, bool on_gpu) {
+  const Widths w(workload, tensor, operand_part(workload, on_gpu));
   // The norms; two projections onto the stream, which become it; q k v (again with norms of their
   // own), attention's output and log sums; gate and up, activation; the norms' statistics;
   // adapters.
@@ -86,8 +94,8 @@ std::int64_t logits_rows(const Workload& workload, const Plan& plan, std::int64_
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
                            std::int64_t tokens, bool training, bool on_gpu) {
   const int t = plan.axes.tensor;
-  const Widths w(workload, t);
-  const double layer = layer_activations(workload, t);
+  const Widths w(workload, t, operand_part(workload, on_gpu));
+  const double layer = layer_activations(workload, t, on_gpu);
   // What a piece begins with; with the head also the last norm, the labelled rows, scales and
   // losses.
   double kept = w.own;
@@ -95,7 +103,7 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   const double weights = !training                ? 0
                          : workload.weighs_tokens ? 2
                                                   : (workload.batch.is_weighted ? 1 : 0);
-  double head = piece.has_head ? w.norm + w.all + 1.0 / t + 1 + weights : 0;
+  double head = piece.has_head ? w.norm + w.scored + 1.0 / t + 1 + weights : 0;
   const double trained = piece.layers - piece.frozen_layers;
   const Recompute recompute = training ? plan.recompute : Recompute::kFull;
   const auto norms = static_cast<double>(workload.model.norms());

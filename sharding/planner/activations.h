@@ -14,8 +14,9 @@ struct PieceShape {
   double frozen_layers = 0;  // of them the first, through which no backward pass goes
 };
 
-// Of one layer's forward pass with nothing made again, for each token.
-[[nodiscard]] double layer_activations(const Workload& workload, int tensor);
+// Of one layer's forward pass with nothing made again, for each token. On a GPU that rounds the
+// operands of products what only they read is kept as such: it counts for a part of an element.
+[[nodiscard]] double layer_activations(const Workload& workload, int tensor, bool on_gpu = false);
 
 struct TapeElements {
   double activations = 0;  // kept for the backward pass, and gradients of activations

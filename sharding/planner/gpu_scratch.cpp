@@ -26,10 +26,11 @@ struct Columns {
   double hidden, query, key, inner, gates, heads;
 };
 
-// Both operands of a layer's largest product; the gradient of the output serves two.
+// Operands of a layer's largest product that are not stored as such: the gradient of the output,
+// which serves two, and an input that no norm made.
 double of_products(const Workload& w, const Plan& plan, const Columns& c, double tokens) {
-  const double widest = std::max(
-      {c.hidden + c.query + 2 * c.key, c.query + c.hidden, c.hidden + c.gates, c.inner + c.hidden});
+  const double widest =
+      std::max({c.query + 2 * c.key, c.query + c.hidden, c.gates, c.inner + c.hidden});
   const double matrix =  // which comes and goes
       plan.zero == 3 ? c.hidden * std::max({c.query + 2 * c.key, c.gates, c.inner}) : 0;
   return w.bytes.rounded * (tokens * widest + matrix);
@@ -43,8 +44,8 @@ double of_attention(const Workload& w, const Columns& c, double tokens, bool tra
   return tokens * (copies * w.bytes.rounded + delta);
 }
 
-// Places, labels and losses of the scored rows; a chunk of the state and, for its gradient, of the
-// logits.
+// Places, labels and losses of the scored rows; of a chunk, for its gradient, logits as operands
+// and, where other rows lie between, the gradient of the state.
 double of_head(const Workload& w, const Plan& plan, const Columns& c, std::int64_t tokens,
                bool training) {
   const double vocab = static_cast<double>(w.model.vocab) / plan.axes.tensor;
@@ -53,8 +54,10 @@ double of_head(const Workload& w, const Plan& plan, const Columns& c, std::int64
                        (w.batch.is_weighted || w.weighs_tokens ? 2 : 1) * w.bytes.activation;
   const double statistics = plan.axes.tensor > 1 ? 6 * w.bytes.activation * rows : 0;
   const double matrix = plan.zero == 3 ? vocab * c.hidden : 0;
+  const bool is_apart = training && w.bytes.rounded > 0 && w.batch.label_fraction < 1;
   return static_cast<double>(tokens) * lists + statistics +
-         w.bytes.rounded * (rows * (c.hidden + (training ? vocab : 0)) + matrix);
+         (is_apart ? w.bytes.activation * rows * c.hidden : 0) +
+         w.bytes.rounded * ((training ? rows * vocab : 0) + matrix);
 }
 
 }  // namespace

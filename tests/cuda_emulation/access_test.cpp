@@ -78,6 +78,18 @@ void run_norms(const Side& side) {
                            dx.view(), dweight.vector(), partials.view());
 }
 
+void run_norms_of_operands(const Side& side) {
+  Array x = side.wide_input(1, kTokens, kCols);
+  Array weight = side.wide_input(2, 1, kCols);
+  Array bias = side.wide_input(3, 1, kCols);
+  Array y = side.output(kTokens, kCols);
+  Array statistics = side.wide_output(kTokens, 2);
+  cuda::rmsnorm_forward(side.stream, x.view(), {}, weight.vector(), 1e-5, y.view(),
+                        statistics.vector());
+  cuda::layernorm_forward(side.stream, x.view(), {}, weight.vector(), bias.vector(), 1e-5, y.view(),
+                          statistics.view());
+}
+
 void run_head_norm(const Side& side) {
   Array x = side.input(1, kTokens, kCols);
   Array weight = side.input(2, 1, 64);
@@ -339,6 +351,10 @@ std::vector<Measured> measured() {
                 {"layernorm:forward_rows<float>", 0},
                 {"layernorm:backward_both<256, 4>", 0},
                 {"layernorm:add_partial_sums<float>", 0}}},
+              {"norms into operands",
+               DType::kBf16,
+               run_norms_of_operands,
+               {{"rmsnorm:forward_rows<Bf16>", 0}, {"layernorm:forward_rows<Bf16>", 0}}},
               {"norms of heads",
                f32,
                run_head_norm,

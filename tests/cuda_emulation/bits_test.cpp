@@ -5,8 +5,11 @@
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/embedding.h"
+#include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
 #include "kernels/cuda/reduce.h"
+#include "kernels/cuda/rmsnorm.h"
+#include "kernels/cuda/rounding.h"
 #include "kernels/cuda/row_gemm.h"
 #include "tests/cuda_emulation/cases.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
@@ -130,6 +133,34 @@ TEST_P(SameBits, NormOfEveryBlock) {
 
 INSTANTIATE_TEST_SUITE_P(Types, SameBits, testing::Values(DType::kF32, DType::kF64),
                          [](const auto& one) { return std::string(dtype_name(one.param)); });
+
+// Who makes an operand of products rounds what a pass of its own would have rounded.
+TEST(RoundedOutputs, OfNormsHaveTheBitsOfRoundingAfterwards) {
+  const Side side(DeviceType::kCuda, DType::kBf16);
+  for (const std::int64_t cols : {1, 75, 1000, 3001}) {
+    Array x = side.wide_input(1, 3, cols, 5);
+    Array weight = side.wide_input(2, 1, cols);
+    Array bias = side.wide_input(3, 1, cols);
+    Array statistics = side.wide_output(3, 2);
+    const auto expect_same = [&](const auto& norm) {
+      Array wide = side.wide_output(3, cols, 1);
+      Array wanted = side.output(3, cols, 7);
+      Array got = side.output(3, cols, 7);
+      norm(wide.view());
+      cuda::round_to_bf16(side.stream, wide.view(), wanted.view());
+      norm(got.view());
+      EXPECT_TRUE(got.bytes() == wanted.bytes()) << cols;
+    };
+    expect_same([&](const TensorView& y) {
+      cuda::rmsnorm_forward(side.stream, x.view(), {}, weight.vector(), 1e-5, y,
+                            statistics.vector());
+    });
+    expect_same([&](const TensorView& y) {
+      cuda::layernorm_forward(side.stream, x.view(), {}, weight.vector(), bias.vector(), 1e-5, y,
+                              statistics.view());
+    });
+  }
+}
 
 TEST(EmbeddingForward, ATokenOutsideTheVocabularyGivesNaN) {
   const Side side(DeviceType::kCuda, DType::kF32);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -93,13 +94,15 @@ class Twin {
   [[nodiscard]] TensorView host() const { return {host_.data(), dtype_, shape_}; }
   [[nodiscard]] TensorView gpu() const { return {device_.data(), dtype_, shape_}; }
   // Of the elements of both, in the unit of the largest of the host's.
-  [[nodiscard]] double difference() const {
+  [[nodiscard]] double difference() const { return difference_from(*this); }
+  // From those that the other has on the host.
+  [[nodiscard]] double difference_from(const Twin& other) const {
     AlignedBuffer got(host_.size_bytes());
     copy_to_host(stream_, device_.data(), got.data(), host_.size_bytes());
     double most = 0;
     double largest = 1e-300;
     for (std::int64_t i = 0; i < shape_.num_elements(); ++i) {
-      const double wanted = at(host_.data(), i);
+      const double wanted = other.at(other.host_.data(), i);
       const double found = at(got.data(), i);
       most = std::isfinite(found) ? std::max(most, std::abs(found - wanted)) : INFINITY;
       largest = std::max(largest, std::abs(wanted));
@@ -114,6 +117,9 @@ class Twin {
         return static_cast<const double*>(data)[i];
       case DType::kI32:
         return static_cast<const std::int32_t*>(data)[i];
+      case DType::kBf16:
+        return std::bit_cast<float>(std::uint32_t{static_cast<const std::uint16_t*>(data)[i]}
+                                    << 16);
       default:
         return static_cast<const float*>(data)[i];
     }

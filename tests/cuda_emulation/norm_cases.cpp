@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// RMSNorm, LayerNorm, norms of heads; residuals where the size's `more` is 2.
+// RMSNorm and LayerNorm, of which the output alone may be bf16; norms of heads. Residuals where the
+// size's `more` is 2.
 #include "kernels/cuda/head_norm.h"
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/partial_sums.h"
@@ -11,11 +12,11 @@ namespace finescale {
 namespace {
 
 Results rmsnorm(const Side& side, const Size& size) {
-  Array x = side.input(1, size.rows, size.cols, 3);
-  Array residual = side.input(2, size.rows, size.cols, 1);
-  Array weight = side.input(3, 1, size.cols);
-  Array dy = side.input(4, size.rows, size.cols, 2);
-  Array dx = side.input(5, size.rows, size.cols, 1);
+  Array x = side.wide_input(1, size.rows, size.cols, 3);
+  Array residual = side.wide_input(2, size.rows, size.cols, 1);
+  Array weight = side.wide_input(3, 1, size.cols);
+  Array dy = side.wide_input(4, size.rows, size.cols, 2);
+  Array dx = side.wide_input(5, size.rows, size.cols, 1);
   Array dweight = side.wide_input(6, 1, size.cols);
   Array y = side.output(size.rows, size.cols, 2);
   Array rstd = side.wide_output(1, size.rows);
@@ -34,12 +35,12 @@ Results rmsnorm(const Side& side, const Size& size) {
 }
 
 Results layernorm(const Side& side, const Size& size) {
-  Array x = side.input(1, size.rows, size.cols, 3);
-  Array residual = side.input(2, size.rows, size.cols, 1);
-  Array weight = side.input(3, 1, size.cols);
-  Array bias = side.input(4, 1, size.cols);
-  Array dy = side.input(5, size.rows, size.cols, 2);
-  Array dx = side.input(6, size.rows, size.cols, 1);
+  Array x = side.wide_input(1, size.rows, size.cols, 3);
+  Array residual = side.wide_input(2, size.rows, size.cols, 1);
+  Array weight = side.wide_input(3, 1, size.cols);
+  Array bias = side.wide_input(4, 1, size.cols);
+  Array dy = side.wide_input(5, size.rows, size.cols, 2);
+  Array dx = side.wide_input(6, size.rows, size.cols, 1);
   Array dweight = side.wide_input(7, 1, size.cols);
   Array y = side.output(size.rows, size.cols, 2);
   Array statistics = side.wide_output(size.rows, 2);
@@ -84,13 +85,14 @@ Results head_norm(const Side& side, const Size& size) {
 
 std::vector<Case> norm_cases() {
   const std::vector<DType> wide = {DType::kF32, DType::kF64};
+  const std::vector<DType> all = {DType::kF32, DType::kBf16, DType::kF64};
   return {{.name = "rmsnorm",
-           .dtypes = wide,
+           .dtypes = all,
            .sizes = {{1, 1}, {3, 75, 2}, {70, 33, 2}, {2, 1000}, {2, 3001, 2}},
            .slow_sizes = {{3001, 75, 2}},
            .run = rmsnorm},
           {.name = "layernorm",
-           .dtypes = wide,
+           .dtypes = all,
            .sizes = {{1, 2}, {3, 75, 2}, {70, 33, 2}, {2, 1000}, {2, 3001, 2}},
            .slow_sizes = {{3001, 75, 2}},
            .run = layernorm},

@@ -81,6 +81,31 @@ TEST_P(Operations, MatrixProductsOfRoundedOperands) {
   }
 }
 
+// What only other products read leaves the sums rounded, and is added to in bf16.
+TEST_P(Operations, MatrixProductsIntoOperands) {
+  const Stream rounding = stream().with_products(Products::kBf16);
+  constexpr std::int64_t kT = 9;
+  constexpr std::int64_t kN = 24;
+  const Twin x(stream(), DType::kF32, {kT, 16}, 1);
+  const Twin w(stream(), DType::kF32, {kN, 16}, 2);
+  Twin wanted(stream(), DType::kF32, {kT, kN});
+  Twin got(stream(), DType::kBf16, {kT, kN});
+  const TensorView part = got.gpu().columns(8, kN);
+  gemm(rounding, Transpose::kNo, Transpose::kYes, 1, x.gpu(), w.gpu(), 0, got.gpu());
+  gemm(rounding, Transpose::kNo, Transpose::kYes, 0.5, x.gpu(), w.gpu().row_range(8, kN), 1, part);
+  round_values(x.host());
+  round_values(w.host());
+  gemm(cpu_, Transpose::kNo, Transpose::kYes, 1, x.host(), w.host(), 0, wanted.host());
+  for (std::int64_t i = 0; i < kT * kN; ++i) {
+    wanted.host().as<float>()[i] *= i % kN < 8 ? 1 : 1.5F;
+  }
+  EXPECT_LE(got.difference_from(wanted), 4e-3);  // two roundings, each of 2^-9
+  Twin dw(stream(), DType::kF32, {kN, 16});
+  gemm(rounding, Transpose::kYes, Transpose::kNo, 1, got.gpu(), x.gpu(), 0, dw.gpu());
+  gemm(cpu_, Transpose::kYes, Transpose::kNo, 1, wanted.host(), x.host(), 0, dw.host());
+  EXPECT_LE(dw.difference(), 4e-3);
+}
+
 TEST_P(Operations, AnOperandIsNotTakenFromACopyThatWasForgotten) {
   const Stream rounding = stream().with_products(Products::kBf16);
   Twin x(stream(), DType::kF32, {4, 8}, 1);

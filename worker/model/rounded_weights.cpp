@@ -10,7 +10,6 @@ RoundedWeights::RoundedWeights(const ModelLayout& layout, const ParameterSet& we
                                const std::function<bool(int tensor)>& is_frozen,
                                const Stream& stream, bool has_table)
     : weights_(&weights), has_table_(has_table) {
-  constexpr std::int64_t kWhole = 8;  // rows begin on 16 bytes: what a GPU's products need
   const auto add = [&](const StackIndex& stack, bool is_looked_up) {
     const int unit = weights.unit_of(stack.first);
     bool is_kept = weights.is_stored(stack.first);
@@ -49,7 +48,7 @@ RoundedWeights::RoundedWeights(const ModelLayout& layout, const ParameterSet& we
   }
   std::int64_t size = 0;
   for (auto& [first, matrix] : matrices_) {
-    const std::int64_t stride = (matrix.rounded.cols() + kWhole - 1) / kWhole * kWhole;
+    const std::int64_t stride = rounded_stride(matrix.rounded.cols());
     matrix.rounded.dtype = DType::kBf16;
     matrix.rounded.row_stride = stride;
     size += matrix.rounded.rows() * stride;

@@ -4,8 +4,17 @@
 
 #include "core/error.h"
 #include "core/transfer.h"
+#include "kernels/round.h"
 
 namespace finescale {
+
+namespace {
+
+std::int64_t stride_of(std::int64_t columns, DType dtype) {
+  return dtype == DType::kBf16 ? rounded_stride(columns) : columns;
+}
+
+}  // namespace
 
 void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   FS_CHECK(tokens <= max_tokens, "micro-batch is larger than announced");
@@ -31,10 +40,10 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   kept_ = TensorView();
   again_ = false;
   embedding_rows_ = {};
-  for (auto& [columns, pool] : activations_) {
+  for (auto& [key, pool] : activations_) {
     pool.next = 0;
   }
-  for (auto& [columns, pool] : gradients_) {
+  for (auto& [key, pool] : gradients_) {
     pool.free.clear();
     for (std::size_t i = pool.blocks.size(); i > 0; --i) {
       pool.free.push_back(static_cast<int>(i) - 1);
@@ -42,41 +51,47 @@ void Tape::begin(std::int64_t tokens, std::int64_t max_tokens, bool training) {
   }
 }
 
-void Tape::add_block(Pool& pool, std::int64_t elements) {
-  pool.blocks.emplace_back(static_cast<std::size_t>(elements) * dtype_size(dtype_), stream_,
+void Tape::add_block(Pool& pool, std::int64_t elements, DType dtype) {
+  pool.blocks.emplace_back(static_cast<std::size_t>(elements) * dtype_size(dtype), stream_,
                            MemoryPurpose::kActivations);
   memory_bytes_ += pool.blocks.back().size_bytes();
   ++num_allocations_;
 }
 
-Tape::Pool& Tape::pool_of(Pools& pools, std::int64_t columns, Rows rows) {
-  return pools[{columns, exchange_.active() ? rows : Rows::kAll}];
+void Tape::add_block_of_rows(Pool& pool, std::int64_t columns, Rows rows, DType dtype) {
+  const std::int64_t count = rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_);
+  add_block(pool, count * stride_of(columns, dtype), dtype);
 }
 
-TensorView Tape::block_view(const Pool& pool, std::size_t block, std::int64_t columns,
-                            Rows rows) const {
+Tape::Pool& Tape::pool_of(Pools& pools, std::int64_t columns, Rows rows, DType dtype) {
+  return pools[{columns, exchange_.active() ? rows : Rows::kAll, dtype}];
+}
+
+TensorView Tape::block_view(const Pool& pool, std::size_t block, std::int64_t columns, Rows rows,
+                            DType dtype) const {
   const std::int64_t count = rows == Rows::kAll ? tokens_
                                                 : exchange_.begin(tokens_, exchange_.rank() + 1) -
                                                       exchange_.begin(tokens_, exchange_.rank());
-  return {pool.blocks[block].data(), dtype_, Shape{count, columns}};
+  TensorView view(pool.blocks[block].data(), dtype, Shape{count, columns});
+  view.row_stride = stride_of(columns, dtype);
+  return view;
 }
 
-TensorView Tape::allocate(std::int64_t columns, Rows rows) {
-  Pool& pool = pool_of(activations_, columns, rows);
+TensorView Tape::allocate(std::int64_t columns, Rows rows, DType dtype) {
+  Pool& pool = pool_of(activations_, columns, rows, dtype);
   if (pool.next == pool.blocks.size()) {
-    add_block(pool,
-              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
+    add_block_of_rows(pool, columns, rows, dtype);
   }
-  return block_view(pool, pool.next++, columns, rows);
+  return block_view(pool, pool.next++, columns, rows, dtype);
 }
 
-TensorView Tape::shared_block(std::int64_t columns, std::size_t slot, Rows rows, bool of_branch) {
-  Pool& pool = pool_of(shared_, of_branch ? -columns : columns, rows);
+TensorView Tape::shared_block(std::int64_t columns, std::size_t slot, Rows rows, DType dtype,
+                              bool of_branch) {
+  Pool& pool = pool_of(shared_, of_branch ? -columns : columns, rows, dtype);
   while (pool.blocks.size() <= slot) {
-    add_block(pool,
-              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
+    add_block_of_rows(pool, columns, rows, dtype);
   }
-  return block_view(pool, slot, columns, rows);
+  return block_view(pool, slot, columns, rows, dtype);
 }
 
 TensorView Tape::shifted(const NormRule& rule, std::int64_t columns) {
@@ -91,20 +106,19 @@ TensorView Tape::shifted(const NormRule& rule, std::int64_t columns) {
   return {shifted_.data(), dtype_, Shape{columns}};
 }
 
-TensorView Tape::gradient_buffer(std::int64_t columns, Rows rows) {
-  Pool& pool = pool_of(gradients_, columns, rows);
+TensorView Tape::gradient_buffer(std::int64_t columns, Rows rows, DType dtype) {
+  Pool& pool = pool_of(gradients_, columns, rows, dtype);
   if (pool.free.empty()) {
-    add_block(pool,
-              (rows == Rows::kAll ? max_tokens_ : exchange_.most_rows(max_tokens_)) * columns);
+    add_block_of_rows(pool, columns, rows, dtype);
     pool.free.push_back(static_cast<int>(pool.blocks.size()) - 1);
   }
   const int block = pool.free.back();
   pool.free.pop_back();
-  return block_view(pool, static_cast<std::size_t>(block), columns, rows);
+  return block_view(pool, static_cast<std::size_t>(block), columns, rows, dtype);
 }
 
 void Tape::give_back(const TensorView& buffer, Rows rows) {
-  Pool& pool = pool_of(gradients_, buffer.cols(), rows);
+  Pool& pool = pool_of(gradients_, buffer.cols(), rows, buffer.dtype);
   for (std::size_t i = 0; i < pool.blocks.size(); ++i) {
     if (pool.blocks[i].data() == buffer.data) {
       pool.free.push_back(static_cast<int>(i));
@@ -157,7 +171,7 @@ TensorView Tape::ids(std::span<const std::int32_t> host) {
 std::size_t Tape::activation_bytes() const noexcept {
   std::size_t bytes = 0;
   for (const Pools* pools : {&activations_, &shared_}) {
-    for (const auto& [columns, pool] : *pools) {
+    for (const auto& [key, pool] : *pools) {
       for (const AlignedBuffer& block : pool.blocks) {
         bytes += block.size_bytes();
       }
@@ -170,7 +184,7 @@ void Tape::enter_unit(int unit, std::int64_t keep_columns, bool is_frozen) {
   again_ = keep_columns > 0 && (recompute_ == Recompute::kFull || !training_ || is_frozen);
   if (again_) {
     kept_ = allocate(keep_columns, Rows::kOwn);
-    for (auto& [columns, pool] : activations_) {
+    for (auto& [key, pool] : activations_) {
       pool.mark = pool.next;
     }
   }
@@ -189,7 +203,7 @@ void Tape::leave_unit(int unit) {
   if (again_) {
     // The next unit writes over these blocks. What later units keep may lie in them too: by the
     // time this unit runs again, in backward, they are done.
-    for (auto& [columns, pool] : activations_) {
+    for (auto& [key, pool] : activations_) {
       pool.next = pool.mark;
     }
     again_ = false;

@@ -64,6 +64,7 @@ class Tape {
         hooks_(options.hooks),
         stream_(options.stream),
         dtype_(dtype),
+        operand_dtype_(finescale::operand_dtype(options.stream, dtype)),
         recompute_(options.recompute),
         remakes_(options.recompute == Recompute::kSelective ||
                  (options.recompute == Recompute::kNone && !options.stream.on_gpu() &&
@@ -288,19 +289,34 @@ class Tape {
     std::span<const std::int32_t> host;
     AlignedBuffer memory;  // of the GPU, [max_tokens + 1]
   };
-  using Pools = std::map<std::pair<std::int64_t, Rows>, Pool>;
+  struct PoolKey {
+    std::int64_t columns;
+    Rows rows;
+    DType dtype;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the operator for a 0
+    auto operator<=>(const PoolKey&) const = default;
+  };
+  using Pools = std::map<PoolKey, Pool>;
 
   // Memory.
-  void add_block(Pool& pool, std::int64_t elements);
-  [[nodiscard]] Pool& pool_of(Pools& pools, std::int64_t columns, Rows rows);
+  void add_block(Pool& pool, std::int64_t elements, DType dtype);
+  // For as many rows as there can be.
+  void add_block_of_rows(Pool& pool, std::int64_t columns, Rows rows, DType dtype);
+  [[nodiscard]] Pool& pool_of(Pools& pools, std::int64_t columns, Rows rows, DType dtype);
   [[nodiscard]] TensorView block_view(const Pool& pool, std::size_t block, std::int64_t columns,
-                                      Rows rows) const;
-  [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll);
+                                      Rows rows, DType dtype) const;
+  [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows, DType dtype);
+  [[nodiscard]] TensorView allocate(std::int64_t columns, Rows rows = Rows::kAll) {
+    return allocate(columns, rows, dtype_);
+  }
   // Overwritten by its slot's next user. of_branch: in blocks of its own.
-  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot = 0,
-                                        Rows rows = Rows::kAll, bool of_branch = false);
+  [[nodiscard]] TensorView shared_block(std::int64_t columns, std::size_t slot, Rows rows,
+                                        DType dtype, bool of_branch = false);
   [[nodiscard]] TensorView shifted(const NormRule& rule, std::int64_t columns);  // scratch of norms
-  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows);     // not zeroed
+  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows, DType dtype);
+  [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows) {  // not zeroed
+    return gradient_buffer(columns, rows, dtype_);
+  }
   void give_back(const TensorView& buffer, Rows rows);
   void release_gradient(Value value);
   // Ids of the micro-batch where the stream's device can read them: on a GPU copied there once.
@@ -379,6 +395,7 @@ class Tape {
   const UnitHooks* hooks_;
   Stream stream_;
   DType dtype_;
+  DType operand_dtype_;  // of values that only products read
   Recompute recompute_;
   bool remakes_;  // outputs of norms and activations
   bool training_ = false;

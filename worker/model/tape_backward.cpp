@@ -165,7 +165,8 @@ void Tape::low_rank_backward(WeightGradient& rest, RowProducts& products) {
   const LinearOp& op = *rest.op;
   LowRank made;
   const LowRank& adapter = *made_adapter(op.adapter, made);
-  const TensorView dprojected = gradient_buffer(adapter.a.value.rows(), Rows::kAll);
+  const TensorView dprojected =
+      gradient_buffer(adapter.a.value.rows(), Rows::kAll, op.projected.dtype);
   rest.dprojected = dprojected;
   // Calls f(part, its columns of dy, of x A^T, of the gradient of that).
   const auto for_parts = [&](const LowRank& branch, const auto& f) {

@@ -13,6 +13,7 @@
 #include "kernels/prefix_attention.h"
 #include "kernels/reduce.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 #include "worker/model/tape.h"
 
 namespace finescale {
@@ -95,10 +96,13 @@ Value Tape::add_norm(Value x, Value residual, const Weight& weight, const NormRu
                      Value* sum, std::size_t slot) {
   const bool stream_needs = needs_gradient(x) || needs_gradient(residual);
   const std::int64_t width = data(x).cols();
-  const bool shared = remakes_;
-  const Value y =
-      add_value(shared ? shared_block(width, slot) : allocate(width), Rows::kAll,
-                stream_needs || weight.trains, shared ? static_cast<int>(ops_.size()) : -1);
+  // Rows that ranks send each other lie without gaps.
+  const bool travels = exchange_.active() && rounded_stride(width) != width;
+  const DType dtype = travels ? dtype_ : operand_dtype_;
+  const TensorView place =
+      remakes_ ? shared_block(width, slot, Rows::kAll, dtype) : allocate(width, Rows::kAll, dtype);
+  const Value y = add_value(place, Rows::kAll, stream_needs || weight.trains,
+                            remakes_ ? static_cast<int>(ops_.size()) : -1);
   const TensorView statistics = allocate(rule.num_statistics(), Rows::kOwn);
   // x's memory becomes the residual stream: nothing else reads a projection's output again.
   *sum = add_value(data(x), Rows::kOwn, stream_needs);
@@ -155,7 +159,7 @@ Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split 
   TensorView projected;
   TensorView unscaled;
   if (adapter != nullptr && !adapter->parts.empty()) {
-    projected = allocate(adapter->a.value.rows());
+    projected = allocate(adapter->a.value.rows(), Rows::kAll, operand_dtype_);
   }
   if (adapter != nullptr && !adapter->outputs.empty()) {
     unscaled = allocate(weight.value.rows(), rows);
@@ -303,8 +307,8 @@ Value Tape::activation(Value x, const ActivationRule& rule, bool in_branch) {
   const Rows rows = node(x).rows;
   const bool shared = remakes_;
   const Value y =
-      add_value(shared ? shared_block(width, 0, rows, in_branch) : allocate(width, rows), rows,
-                needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
+      add_value(shared ? shared_block(width, 0, rows, dtype_, in_branch) : allocate(width, rows),
+                rows, needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
   record(ActivationOp{x, y, rule});
   return y;
 }
@@ -348,12 +352,12 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
   const TensorView token_losses = as_vector(allocate(1));
   const std::int64_t vocab = head.value.rows();
   const std::int64_t width = data(x).cols();
-  const TensorView gathered = allocate(width);
+  const TensorView gathered = allocate(width, Rows::kAll, data(x).dtype);
   // Scratch that depends on V, not on T: blocks of its own under keys no width has.
   const auto scratch = [&](std::int64_t key, std::int64_t rows, std::int64_t columns) {
-    Pool& pool = activations_[{key, Rows::kAll}];
+    Pool& pool = activations_[{key, Rows::kAll, dtype_}];
     if (pool.blocks.empty()) {
-      add_block(pool, rows * columns);
+      add_block(pool, rows * columns, dtype_);
     }
     return TensorView(pool.blocks[0].data(), dtype_, Shape{rows, columns});
   };
