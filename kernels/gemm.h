@@ -34,8 +34,9 @@ struct RowProduct {
 void gemm_by_rows(const Stream& stream, Transpose transpose_b,
                   std::span<const RowProduct> products);
 
-// How what only products read is best stored, where all else is `dtype`: on a GPU that rounds its
-// operands rounded by who makes it, so that it is half as large and no product rounds it again.
+// How what products read and make of each other is best stored, where all else is `dtype`: on a GPU
+// with Products::kBf16 as bf16 by who makes it, so that it is half as large and no product rounds
+// it.
 [[nodiscard]] DType operand_dtype(const Stream& stream, DType dtype);
 
 // A matrix that several products of a stream read, whole, while this lives; nobody changes it.

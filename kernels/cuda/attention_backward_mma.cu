@@ -50,11 +50,11 @@ __device__ __forceinline__ void multiply(const Bf16* rows, const Bf16* cols,
 }
 
 // Block (tile of queries, head). dq [T, H*D].
-template <int kHeadDim, class S>
+template <int kHeadDim>
 __global__ void __launch_bounds__(kThreads, kQueryBlocks<kHeadDim>)
     query_gradients_mma(Heads<const Bf16> dout, Heads<const Bf16> q, Heads<const Bf16> k,
                         Heads<const Bf16> v, Heads<const float> lse, Heads<const float> delta,
-                        const std::int32_t* __restrict__ segments, Heads<S> dq,
+                        const std::int32_t* __restrict__ segments, Heads<Bf16> dq,
                         AttentionSizes sizes) {
   constexpr int kKeys = kCols;
   constexpr int kTile = kKeys * kStride<kHeadDim>;
@@ -132,11 +132,11 @@ __global__ void __launch_bounds__(kThreads, kQueryBlocks<kHeadDim>)
 
 // Block (tile of keys, key/value head): over the query heads of the group in order, and of each
 // over the queries that see a key of the tile. dk, dv [T, K*D].
-template <int kHeadDim, class S>
+template <int kHeadDim>
 __global__ void __launch_bounds__(kThreads, kKeyBlocks<kHeadDim>)
     key_gradients_mma(Heads<const Bf16> dout, Heads<const Bf16> q, Heads<const Bf16> k,
                       Heads<const Bf16> v, Heads<const float> lse, Heads<const float> delta,
-                      const std::int32_t* __restrict__ segments, Heads<S> dk, Heads<S> dv,
+                      const std::int32_t* __restrict__ segments, Heads<Bf16> dk, Heads<Bf16> dv,
                       AttentionSizes sizes) {
   constexpr int kQueries = kCols;
   constexpr int kTile = kQueries * kStride<kHeadDim>;
@@ -254,23 +254,22 @@ void attention_backward_mma(const Stream& stream, const AttentionShape& shape,
                             const TensorView& v, const TensorView& lse, const TensorView& segments,
                             const TensorView& delta, const TensorView& dq, const TensorView& dk,
                             const TensorView& dv) {
-  for_mma(shape, dq, [&](auto tag, auto width) {
-    using S = typename decltype(tag)::type;
+  for_mma(shape, [&](auto width) {
     constexpr int kHeadDim = decltype(width)::value;
     constexpr std::size_t kBytes =
         std::size_t{2} * (kRows + 2 * kCols) * kStride<kHeadDim> * sizeof(Bf16);
     const unsigned tiles = blocks_for(q.rows(), kRows);
     const AttentionSizes sizes = sizes_of(shape, q, segments, dout, k, v);
-    gpu_launch(stream, query_gradients_mma<kHeadDim, S>,
+    gpu_launch(stream, query_gradients_mma<kHeadDim>,
                dim3(tiles, static_cast<unsigned>(shape.num_heads)), dim3(kThreads), kBytes,
                heads_of<const Bf16>(dout), heads_of<const Bf16>(q), heads_of<const Bf16>(k),
                heads_of<const Bf16>(v), heads_of<const float>(lse), heads_of<const float>(delta),
-               segments.as<std::int32_t>(), heads_of<S>(dq), sizes);
-    gpu_launch(stream, key_gradients_mma<kHeadDim, S>,
+               segments.as<std::int32_t>(), heads_of<Bf16>(dq), sizes);
+    gpu_launch(stream, key_gradients_mma<kHeadDim>,
                dim3(tiles, static_cast<unsigned>(shape.num_kv_heads)), dim3(kThreads), kBytes,
                heads_of<const Bf16>(dout), heads_of<const Bf16>(q), heads_of<const Bf16>(k),
                heads_of<const Bf16>(v), heads_of<const float>(lse), heads_of<const float>(delta),
-               segments.as<std::int32_t>(), heads_of<S>(dk), heads_of<S>(dv), sizes);
+               segments.as<std::int32_t>(), heads_of<Bf16>(dk), heads_of<Bf16>(dv), sizes);
   });
 }
 

@@ -84,10 +84,10 @@ template <int kHeadDim>
 constexpr std::size_t kSharedBytes = std::size_t{4} * kTileSize<kHeadDim> * sizeof(Bf16);
 
 // Block (tile of queries, head). q [T, H*D], k, v [T, K*D], out [T, H*D], lse [T, H].
-template <int kHeadDim, class S>
+template <int kHeadDim>
 __global__ void __launch_bounds__(kThreads, kBlocks<kHeadDim>)
     forward_mma(Heads<const Bf16> q, Heads<const Bf16> k, Heads<const Bf16> v,
-                const std::int32_t* __restrict__ segments, Heads<S> out, Heads<float> lse,
+                const std::int32_t* __restrict__ segments, Heads<Bf16> out, Heads<float> lse,
                 AttentionSizes sizes) {
   constexpr int kKeys = kCols<kHeadDim>;
   GPU_DYNAMIC_SHARED(Bf16, first_tiles);  // of keys and values, then the second ones
@@ -169,17 +169,6 @@ __global__ void __launch_bounds__(kThreads, kBlocks<kHeadDim>)
                        out.of_head(head, sizes.width));
 }
 
-template <int kHeadDim, class S>
-void launch(const Stream& stream, const AttentionShape& shape, const TensorView& q,
-            const TensorView& k, const TensorView& v, const TensorView& segments,
-            const TensorView& out, const TensorView& lse) {
-  gpu_launch(stream, forward_mma<kHeadDim, S>,
-             dim3(blocks_for(q.rows(), kRows), static_cast<unsigned>(shape.num_heads)),
-             dim3(kThreads), kSharedBytes<kHeadDim>, heads_of<const Bf16>(q),
-             heads_of<const Bf16>(k), heads_of<const Bf16>(v), segments.as<std::int32_t>(),
-             heads_of<S>(out), heads_of<float>(lse), sizes_of(shape, q, segments, k, v));
-}
-
 }  // namespace
 
 bool fits_tensor_cores(const AttentionShape& shape) {
@@ -189,9 +178,13 @@ bool fits_tensor_cores(const AttentionShape& shape) {
 void attention_forward_mma(const Stream& stream, const AttentionShape& shape, const TensorView& q,
                            const TensorView& k, const TensorView& v, const TensorView& segments,
                            const TensorView& out, const TensorView& lse) {
-  for_mma(shape, out, [&](auto tag, auto width) {
-    using S = typename decltype(tag)::type;
-    launch<decltype(width)::value, S>(stream, shape, q, k, v, segments, out, lse);
+  for_mma(shape, [&](auto width) {
+    constexpr int kHeadDim = decltype(width)::value;
+    gpu_launch(stream, forward_mma<kHeadDim>,
+               dim3(blocks_for(q.rows(), kRows), static_cast<unsigned>(shape.num_heads)),
+               dim3(kThreads), kSharedBytes<kHeadDim>, heads_of<const Bf16>(q),
+               heads_of<const Bf16>(k), heads_of<const Bf16>(v), segments.as<std::int32_t>(),
+               heads_of<Bf16>(out), heads_of<float>(lse), sizes_of(shape, q, segments, k, v));
   });
 }
 

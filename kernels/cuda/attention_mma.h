@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attention on tensor cores: q, k, v and dout are bf16 in rows on 16 bytes, results bf16 alike, or
-// f32 in rows on 8 bytes.
+// Attention on tensor cores: all matrices but lse and delta are bf16 in rows on 16 bytes.
 #pragma once
 
 #include "kernels/cuda/attention.h"

@@ -5,7 +5,6 @@
 
 #include <type_traits>
 
-#include "core/error.h"
 #include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/attention_mma.h"
 #include "kernels/cuda/attention_tiles.h"
@@ -93,13 +92,12 @@ __device__ __forceinline__ void accumulate(const float (&a)[kCount / 8][4], cons
   }
 }
 
-// A warp's 16 rows of sums [16, D], divided by `by`, to rows [first, end) of x. bf16 goes through
-// the warp's rows of a tile, so that it leaves in packs; the pairs of f32 of four lanes are a whole
-// sector of memory.
-template <int kHeadDim, class S>
+// A warp's 16 rows of sums [16, D], divided by `by`, to rows [first, end) of x: through the warp's
+// rows of a tile, so that they leave in packs.
+template <int kHeadDim>
 __device__ __forceinline__ void store_sums(const float (&sums)[kHeadDim / 8][4],
                                            const float (&by)[2], int first, int end, int width,
-                                           Bf16* tile, const Heads<S>& x) {
+                                           Bf16* tile, const Heads<Bf16>& x) {
   const int lane = static_cast<int>(threadIdx.x % kWarp);
   Bf16* own = tile + threadIdx.x / kWarp * 16 * kStride<kHeadDim>;
 #pragma unroll
@@ -108,47 +106,31 @@ __device__ __forceinline__ void store_sums(const float (&sums)[kHeadDim / 8][4],
     for (int r = 0; r < 2; ++r) {
       const int row = lane / 4 + 8 * r;
       const int column = 8 * m + lane % 4 * 2;
-      const float pair[2] = {sums[m][2 * r] / by[r], sums[m][2 * r + 1] / by[r]};
-      if constexpr (std::is_same_v<S, Bf16>) {
-        *reinterpret_cast<Word<4>*>(own + row * kStride<kHeadDim> + column) =
-            bf16_pair(pair[0], pair[1]);
-      } else if (first + row < end && column < width) {
-        store_pack(pair, x.data + (first + row) * x.stride + column);
-      }
+      *reinterpret_cast<Word<4>*>(own + row * kStride<kHeadDim> + column) =
+          bf16_pair(sums[m][2 * r] / by[r], sums[m][2 * r + 1] / by[r]);
     }
   }
-  if constexpr (std::is_same_v<S, Bf16>) {
-    __syncwarp();
-    constexpr int kPacks = kHeadDim / kPackOfBf16;
-    for (int i = lane; i < 16 * kPacks; i += static_cast<int>(kWarp)) {
-      const int row = i / kPacks;
-      const int column = i % kPacks * kPackOfBf16;
-      if (first + row < end && column < width) {
-        *reinterpret_cast<uint4*>(x.data + (first + row) * x.stride + column) =
-            *reinterpret_cast<const uint4*>(own + row * kStride<kHeadDim> + column);
-      }
+  __syncwarp();
+  constexpr int kPacks = kHeadDim / kPackOfBf16;
+  for (int i = lane; i < 16 * kPacks; i += static_cast<int>(kWarp)) {
+    const int row = i / kPacks;
+    const int column = i % kPacks * kPackOfBf16;
+    if (first + row < end && column < width) {
+      *reinterpret_cast<uint4*>(x.data + (first + row) * x.stride + column) =
+          *reinterpret_cast<const uint4*>(own + row * kStride<kHeadDim> + column);
     }
   }
 }
 
-// run(TypeTag<S>(), std::integral_constant<int, D>()): the results' storage, the head width rounded
-// up.
+// run(std::integral_constant<int, D>()): the head width rounded up.
 template <class Run>
-void for_mma(const AttentionShape& shape, const TensorView& results, const Run& run) {
-  FS_CHECK(lies_on(2, results), "attention on tensor cores writes pairs");
-  const auto by_width = [&](auto tag) {
-    if (shape.head_dim <= 32) {
-      run(tag, std::integral_constant<int, 32>());
-    } else if (shape.head_dim <= 64) {
-      run(tag, std::integral_constant<int, 64>());
-    } else {
-      run(tag, std::integral_constant<int, 128>());
-    }
-  };
-  if (results.dtype == DType::kBf16) {
-    by_width(TypeTag<Bf16>());
+void for_mma(const AttentionShape& shape, const Run& run) {
+  if (shape.head_dim <= 32) {
+    run(std::integral_constant<int, 32>());
+  } else if (shape.head_dim <= 64) {
+    run(std::integral_constant<int, 64>());
   } else {
-    by_width(TypeTag<float>());
+    run(std::integral_constant<int, 128>());
   }
 }
 

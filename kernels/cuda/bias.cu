@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/column_sums.h"
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/storage.h"
 
 namespace finescale::cuda {
 
@@ -11,12 +12,13 @@ namespace {
 
 constexpr int kRowThreads = 256;
 
-template <class T>
+template <class S>
 __global__ void __launch_bounds__(kRowThreads)
-    add_rows_of(const T* __restrict__ bias, T* y, std::int64_t y_stride, std::int64_t width) {
-  T* row = y + static_cast<std::int64_t>(blockIdx.x) * y_stride;
+    add_rows_of(const Compute<S>* __restrict__ bias, S* y, std::int64_t y_stride,
+                std::int64_t width) {
+  S* row = y + static_cast<std::int64_t>(blockIdx.x) * y_stride;
   for (std::int64_t c = threadIdx.x; c < width; c += kRowThreads) {
-    row[c] += bias[c];
+    row[c] = to_storage<S>(to_compute(row[c]) + bias[c]);
   }
 }
 
@@ -30,27 +32,14 @@ __global__ void __launch_bounds__(kRowThreads)
 }
 
 // Warp s of a block sums the row blocks s, s + 16, ...; the 16 sums are then added in order.
-template <class T>
+template <class S>
 __global__ void __launch_bounds__(kSumColumns* kSumSlices)
-    sum_columns(const T* __restrict__ dy, std::int64_t dy_stride, T* __restrict__ dbias,
+    sum_columns(const S* __restrict__ dy, std::int64_t dy_stride, Compute<S>* __restrict__ dbias,
                 std::int64_t rows, std::int64_t width) {
+  using T = Compute<S>;
   GPU_SHARED(T, sums, [kSumSlices][kSumColumns]);
-  add_column_sums(sums, rows, width, dbias,
-                  [&](std::int64_t t, std::int64_t c, T& sum) { sum += dy[t * dy_stride + c]; });
-}
-
-template <class T>
-void add(const Stream& stream, const TensorView& bias, const TensorView& y) {
-  gpu_launch(stream, add_rows_of<T>, dim3(static_cast<unsigned>(y.rows())), dim3(kRowThreads), 0,
-             bias.as<T>(), y.as<T>(), y.row_stride, y.cols());
-}
-
-template <class T>
-void gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias,
-              const TensorView& partials) {
-  sum_columns_of<T>(stream, dy.rows(), dbias, partials, [&](dim3 grid, dim3 block, T* to) {
-    gpu_launch(stream, sum_columns<T>, grid, block, 0, dy.as<T>(), dy.row_stride, to, dy.rows(),
-               dy.cols());
+  add_column_sums(sums, rows, width, dbias, [&](std::int64_t t, std::int64_t c, T& sum) {
+    sum += to_compute(dy[t * dy_stride + c]);
   });
 }
 
@@ -66,7 +55,11 @@ void bias_add(const Stream& stream, const TensorView& bias, const TensorView& y)
   if (y.rows() == 0) {
     return;
   }
-  y.dtype == DType::kF64 ? add<double>(stream, bias, y) : add<float>(stream, bias, y);
+  for_storage(y.dtype, "bias_add", [&](auto tag) {
+    using S = typename decltype(tag)::type;
+    gpu_launch(stream, add_rows_of<S>, dim3(static_cast<unsigned>(y.rows())), dim3(kRowThreads), 0,
+               bias.as<Compute<S>>(), y.as<S>(), y.row_stride, y.cols());
+  });
 }
 
 void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias,
@@ -74,8 +67,14 @@ void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView&
   if (dy.rows() == 0) {
     return;
   }
-  dy.dtype == DType::kF64 ? gradient<double>(stream, dy, dbias, partials)
-                          : gradient<float>(stream, dy, dbias, partials);
+  for_storage(dy.dtype, "bias_gradient", [&](auto tag) {
+    using S = typename decltype(tag)::type;
+    using T = Compute<S>;
+    sum_columns_of<T>(stream, dy.rows(), dbias, partials, [&](dim3 grid, dim3 block, T* to) {
+      gpu_launch(stream, sum_columns<S>, grid, block, 0, dy.as<S>(), dy.row_stride, to, dy.rows(),
+                 dy.cols());
+    });
+  });
 }
 
 void affine_in_place(const Stream& stream, double factor, double addend, const TensorView& x) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA twins of the operations of kernels/bias.h: the same argument lists, f32 and f64, enqueued
-// on the stream. Equal inputs give equal bits.
+// CUDA twins of the operations of kernels/bias.h: the same argument lists, f32 and f64, y and dy of
+// f32 biases also bf16, enqueued on the stream. Equal inputs give equal bits.
 #pragma once
 
 #include "kernels/bias.h"

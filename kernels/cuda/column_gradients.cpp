@@ -30,12 +30,12 @@ void head_norm_backward(const Stream& stream, const TensorView& dy, const Tensor
                         const TensorView& weight, const TensorView& rstd, const TensorView& dx,
                         const TensorView& dweight) {
   const ScratchTensors scratch(stream,
-                               {{x.dtype, {column_partials(x.rows()), weight.num_elements()}}});
+                               {{rstd.dtype, {column_partials(x.rows()), weight.num_elements()}}});
   head_norm_backward(stream, dy, x, weight, rstd, dx, dweight, scratch[0]);
 }
 
 void bias_gradient(const Stream& stream, const TensorView& dy, const TensorView& dbias) {
-  const ScratchTensors scratch(stream, {{dy.dtype, {column_partials(dy.rows()), dy.cols()}}});
+  const ScratchTensors scratch(stream, {{dbias.dtype, {column_partials(dy.rows()), dy.cols()}}});
   bias_gradient(stream, dy, dbias, scratch[0]);
 }
 

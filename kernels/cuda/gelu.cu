@@ -2,6 +2,8 @@
 // Elementwise: blocks of threads over the packs of a row. Letters: T tokens, F feed-forward width.
 #include "kernels/cuda/gelu.h"
 
+#include <type_traits>
+
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/storage.h"
 
@@ -40,25 +42,25 @@ __device__ __forceinline__ std::int64_t column() {
 }
 
 // With a gate rows of x hold gate, then up.
-template <class T, Gelu kKind, bool kGated, int kWidth>
+template <class S, Gelu kKind, bool kGated, int kWidth>
 __global__ void __launch_bounds__(kThreads)
-    forward_rows(const T* x, std::int64_t x_stride, T* y, std::int64_t y_stride,
+    forward_rows(const S* x, std::int64_t x_stride, S* y, std::int64_t y_stride,
                  std::int64_t width) {
   const std::int64_t t = blockIdx.x;
   const std::int64_t c = column<kWidth>();
   if (c >= width) {
     return;
   }
-  const T* row = x + t * x_stride;
-  T value[kWidth];
-  T up[kWidth];
+  const S* row = x + t * x_stride;
+  Compute<S> value[kWidth];
+  Compute<S> up[kWidth];
   load_pack(row + c, value);
   if constexpr (kGated) {
     load_pack(row + width + c, up);
   }
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
-    value[i] = gelu_of<T, kKind>(value[i]).value;
+    value[i] = gelu_of<Compute<S>, kKind>(value[i]).value;
     if constexpr (kGated) {
       value[i] *= up[i];
     }
@@ -66,19 +68,19 @@ __global__ void __launch_bounds__(kThreads)
   store_pack(value, y + t * y_stride + c);
 }
 
-template <class T, Gelu kKind, bool kGated, int kWidth>
+template <class S, Gelu kKind, bool kGated, int kWidth>
 __global__ void __launch_bounds__(kThreads)
-    backward_rows(const T* dy, std::int64_t dy_stride, const T* x, std::int64_t x_stride, T* dx,
+    backward_rows(const S* dy, std::int64_t dy_stride, const S* x, std::int64_t x_stride, S* dx,
                   std::int64_t dx_stride, std::int64_t width) {
   const std::int64_t t = blockIdx.x;
   const std::int64_t c = column<kWidth>();
   if (c >= width) {
     return;
   }
-  const T* row = x + t * x_stride;  // dx may be x: a thread reads what it overwrites
-  T grad[kWidth];
-  T value[kWidth];
-  T up[kWidth];
+  const S* row = x + t * x_stride;  // dx may be x: a thread reads what it overwrites
+  Compute<S> grad[kWidth];
+  Compute<S> value[kWidth];
+  Compute<S> up[kWidth];
   load_pack(dy + t * dy_stride + c, grad);
   load_pack(row + c, value);
   if constexpr (kGated) {
@@ -86,7 +88,7 @@ __global__ void __launch_bounds__(kThreads)
   }
 #pragma unroll
   for (int i = 0; i < kWidth; ++i) {
-    const ValueAndSlope<T> at = gelu_of<T, kKind>(value[i]);
+    const ValueAndSlope<Compute<S>> at = gelu_of<Compute<S>, kKind>(value[i]);
     if constexpr (kGated) {
       value[i] = grad[i] * up[i] * at.slope;
       up[i] = grad[i] * at.value;
@@ -94,7 +96,7 @@ __global__ void __launch_bounds__(kThreads)
       value[i] = grad[i] * at.slope;
     }
   }
-  T* out = dx + t * dx_stride;
+  S* out = dx + t * dx_stride;
   store_pack(value, out + c);
   if constexpr (kGated) {
     store_pack(up, out + width + c);
@@ -106,23 +108,35 @@ dim3 grid_of(const TensorView& y) {
   return {static_cast<unsigned>(y.rows()), blocks_for(y.cols(), kThreads * kWidth)};
 }
 
-template <class T, Gelu kKind, bool kGated>
+template <class S, Gelu kKind, bool kGated>
 void forward(const Stream& stream, const TensorView& x, const TensorView& y) {
-  for_width<kPack<T>>(y.cols() % kPack<T> == 0 && lies_on(kPack<T>, x, y), [&](auto width) {
+  for_width<kPack<S>>(y.cols() % kPack<S> == 0 && lies_on(kPack<S>, x, y), [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    gpu_launch(stream, forward_rows<T, kKind, kGated, kWidth>, grid_of<kWidth>(y), dim3(kThreads),
-               0, x.as<T>(), x.row_stride, y.as<T>(), y.row_stride, y.cols());
+    gpu_launch(stream, forward_rows<S, kKind, kGated, kWidth>, grid_of<kWidth>(y), dim3(kThreads),
+               0, x.as<S>(), x.row_stride, y.as<S>(), y.row_stride, y.cols());
   });
 }
 
-template <class T, Gelu kKind, bool kGated>
+template <class S, Gelu kKind, bool kGated>
 void backward(const Stream& stream, const TensorView& dy, const TensorView& x,
               const TensorView& dx) {
-  for_width<kPack<T>>(dy.cols() % kPack<T> == 0 && lies_on(kPack<T>, dy, x, dx), [&](auto width) {
+  for_width<kPack<S>>(dy.cols() % kPack<S> == 0 && lies_on(kPack<S>, dy, x, dx), [&](auto width) {
     constexpr int kWidth = decltype(width)::value;
-    gpu_launch(stream, backward_rows<T, kKind, kGated, kWidth>, grid_of<kWidth>(dy), dim3(kThreads),
-               0, dy.as<T>(), dy.row_stride, x.as<T>(), x.row_stride, dx.as<T>(), dx.row_stride,
+    gpu_launch(stream, backward_rows<S, kKind, kGated, kWidth>, grid_of<kWidth>(dy), dim3(kThreads),
+               0, dy.as<S>(), dy.row_stride, x.as<S>(), x.row_stride, dx.as<S>(), dx.row_stride,
                dy.cols());
+  });
+}
+
+// run(TypeTag<S>(), std::integral_constant<Gelu, kind>()).
+template <class Run>
+void for_kind(DType dtype, Gelu kind, const char* operation, const Run& run) {
+  for_storage(dtype, operation, [&](auto tag) {
+    if (kind == Gelu::kTanh) {
+      run(tag, std::integral_constant<Gelu, Gelu::kTanh>());
+    } else {
+      run(tag, std::integral_constant<Gelu, Gelu::kErf>());
+    }
   });
 }
 
@@ -131,13 +145,9 @@ void forward_of(const Stream& stream, Gelu kind, const TensorView& x, const Tens
   if (y.rows() == 0) {
     return;
   }
-  if (y.dtype == DType::kF64) {
-    kind == Gelu::kTanh ? forward<double, Gelu::kTanh, kGated>(stream, x, y)
-                        : forward<double, Gelu::kErf, kGated>(stream, x, y);
-  } else {
-    kind == Gelu::kTanh ? forward<float, Gelu::kTanh, kGated>(stream, x, y)
-                        : forward<float, Gelu::kErf, kGated>(stream, x, y);
-  }
+  for_kind(y.dtype, kind, "gelu_forward", [&](auto tag, auto known) {
+    forward<typename decltype(tag)::type, decltype(known)::value, kGated>(stream, x, y);
+  });
 }
 
 template <bool kGated>
@@ -146,13 +156,9 @@ void backward_of(const Stream& stream, Gelu kind, const TensorView& dy, const Te
   if (dy.rows() == 0) {
     return;
   }
-  if (dy.dtype == DType::kF64) {
-    kind == Gelu::kTanh ? backward<double, Gelu::kTanh, kGated>(stream, dy, x, dx)
-                        : backward<double, Gelu::kErf, kGated>(stream, dy, x, dx);
-  } else {
-    kind == Gelu::kTanh ? backward<float, Gelu::kTanh, kGated>(stream, dy, x, dx)
-                        : backward<float, Gelu::kErf, kGated>(stream, dy, x, dx);
-  }
+  for_kind(dy.dtype, kind, "gelu_backward", [&](auto tag, auto known) {
+    backward<typename decltype(tag)::type, decltype(known)::value, kGated>(stream, dy, x, dx);
+  });
 }
 
 }  // namespace

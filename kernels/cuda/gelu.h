@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA twins of the operations of kernels/gelu.h: the same argument lists, f32 and f64, enqueued
-// on the stream. Equal inputs give equal bits.
+// CUDA twins of the operations of kernels/gelu.h: the same argument lists, f32, bf16 and f64,
+// enqueued on the stream. Equal inputs give equal bits.
 #pragma once
 
 #include "kernels/gelu.h"

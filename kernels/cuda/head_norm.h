@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA twins of the operations of kernels/head_norm.h: the same argument lists, f32 and f64,
-// enqueued on the stream. Equal inputs give equal bits.
+// CUDA twins of the operations of kernels/head_norm.h: the same argument lists, f32 and f64, and
+// bf16 with weights, their gradient and rstd in f32, enqueued on the stream. Equal inputs give
+// equal bits.
 #pragma once
 
 #include "kernels/head_norm.h"

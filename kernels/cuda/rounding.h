@@ -10,9 +10,4 @@ namespace finescale::cuda {
 
 decltype(finescale::round_to_bf16) round_to_bf16;
 
-// Whether products of these f32 tensors are of rounded operands on this stream.
-[[nodiscard]] inline bool rounds_products(const Stream& stream, const TensorView& x) {
-  return stream.products() == Products::kBf16 && x.dtype == DType::kF32;
-}
-
 }  // namespace finescale::cuda

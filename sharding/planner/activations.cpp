@@ -9,7 +9,7 @@ namespace finescale::planner {
 
 namespace {
 
-// How much of an element of the activations' type what only products read takes.
+// How much of an element of the activations' type one takes that is not the residual stream's.
 double operand_part(const Workload& w, bool on_gpu) {
   return on_gpu && w.bytes.rounded > 0 ? w.bytes.rounded / w.bytes.activation : 1;
 }
@@ -17,14 +17,15 @@ double operand_part(const Workload& w, bool on_gpu) {
 // Columns of one token on one rank. The residual stream is cut by rows over the tensor axis: `own`
 // of its C columns' worth. Norms give all rows, unless the engine gathers them again when needed.
 struct Widths {
-  Widths(const Workload& w, int t, double operand)
-      : all(static_cast<double>(w.model.hidden)),
+  Widths(const Workload& w, int t, double part)
+      : operand(part),
+        all(static_cast<double>(w.model.hidden)),
         own(all / t),
         norm(operand * (w.sequence_parallel ? own : all)),
         scored(operand * all),
-        query(static_cast<double>(w.model.query()) / t),
-        key(static_cast<double>(w.model.local_key(t))),
-        inner(static_cast<double>(w.model.intermediate) / t),
+        query(operand * static_cast<double>(w.model.query()) / t),
+        key(operand * static_cast<double>(w.model.local_key(t))),
+        inner(operand * static_cast<double>(w.model.intermediate) / t),
         heads(static_cast<double>(w.model.heads) / t),
         low(operand * static_cast<double>(w.method.projected_columns())) {
     const auto& y = w.method.outputs;
@@ -40,6 +41,7 @@ struct Widths {
     branches = w.method.branches;
     seen = static_cast<double>(w.method.virtual_tokens);
   }
+  double operand;  // part of an element that one of an operand takes
   double all, own, norm;
   double scored;  // what the head reads of the last norm
   double query, key, inner, heads;
@@ -55,8 +57,9 @@ struct Widths {
 // Buffers for gradients of activations and for what others send, by width; a block goes from one
 // use to the next. Without tensor parallelism the stream's gradient and that of a norm's output.
 double backward_pool(const Widths& w, int tensor) {
+  const bool shares = w.operand == 1 && w.query == w.all;  // one width, one type
   const double stream =
-      tensor == 1 ? 2 * w.all + (w.query == w.all ? 0 : w.query)
+      tensor == 1 ? 2 * w.all + (shares ? 0 : w.query)
                   // one sum of all rows; the stream, a norm's output, what the other ranks send
                   : w.all + (tensor + 1) * w.own + w.query;
   return stream + (w.query + 2 * w.key) + w.inner + w.low + w.scaled + w.multiplied + w.branch +

@@ -15,7 +15,7 @@ struct PieceShape {
 };
 
 // Of one layer's forward pass with nothing made again, for each token. On a GPU that rounds the
-// operands of products what only they read is kept as such: it counts for a part of an element.
+// operands of products all but the residual stream is kept as such: an element counts for a part.
 [[nodiscard]] double layer_activations(const Workload& workload, int tensor, bool on_gpu = false);
 
 struct TapeElements {

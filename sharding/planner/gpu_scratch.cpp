@@ -11,9 +11,6 @@ namespace {
 constexpr double kNormPartRows = 8;
 // Squares are summed in blocks of f32 to one f64 each (kernels/cuda: kNormBlock).
 constexpr double kSquaresOfBlock = 256;
-// Heads that tensor cores work on; others are not copied.
-constexpr std::int64_t kHeadPack = 8;
-constexpr std::int64_t kWidestHead = 128;
 
 struct Columns {
   Columns(const Workload& w, int tensor)
@@ -26,22 +23,17 @@ struct Columns {
   double hidden, query, key, inner, gates, heads;
 };
 
-// Operands of a layer's largest product that are not stored as such: the gradient of the output,
-// which serves two, and an input that no norm made.
-double of_products(const Workload& w, const Plan& plan, const Columns& c, double tokens) {
-  const double widest =
-      std::max({c.query + 2 * c.key, c.query + c.hidden, c.gates, c.inner + c.hidden});
-  const double matrix =  // which comes and goes
+// Operands of a layer's products that are not stored as such: the gradient of what was added to the
+// residual stream, which serves two, and a matrix that comes and goes.
+double of_products(const Workload& w, const Plan& plan, const Columns& c, double tokens,
+                   bool training) {
+  const double matrix =
       plan.zero == 3 ? c.hidden * std::max({c.query + 2 * c.key, c.gates, c.inner}) : 0;
-  return w.bytes.rounded * (tokens * widest + matrix);
+  return w.bytes.rounded * ((training ? tokens * c.hidden : 0) + matrix);
 }
 
-double of_attention(const Workload& w, const Columns& c, double tokens, bool training) {
-  const bool on_tensor_cores =
-      w.bytes.rounded > 0 && w.model.head_dim % kHeadPack == 0 && w.model.head_dim <= kWidestHead;
-  const double copies = on_tensor_cores ? (training ? 2 : 1) * c.query + 2 * c.key : 0;
-  const double delta = training ? c.heads * sizeof(float) : 0;
-  return tokens * (copies * w.bytes.rounded + delta);
+double of_attention(const Columns& c, double tokens) {
+  return tokens * c.heads * sizeof(float);
 }
 
 // Places, labels and losses of the scored rows; of a chunk, for its gradient, logits as operands
@@ -70,8 +62,10 @@ double gpu_operation_scratch(const Workload& w, const Plan& plan, const PieceSha
                              std::int64_t tokens, bool training) {
   const Columns columns(w, plan.axes.tensor);
   const auto all = static_cast<double>(tokens);
-  double most =
-      std::max(of_products(w, plan, columns, all), of_attention(w, columns, all, training));
+  double most = of_products(w, plan, columns, all, training);
+  if (training) {
+    most = std::max(most, of_attention(columns, all));
+  }
   if (piece.has_head) {
     most = std::max(most, of_head(w, plan, columns, tokens, training));
   }

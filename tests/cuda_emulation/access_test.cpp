@@ -92,10 +92,10 @@ void run_norms_of_operands(const Side& side) {
 
 void run_head_norm(const Side& side) {
   Array x = side.input(1, kTokens, kCols);
-  Array weight = side.input(2, 1, 64);
+  Array weight = side.wide_input(2, 1, 64);
   Array y = side.output(kTokens, kCols);
-  Array rstd = side.output(kTokens, kCols / 64);
-  Array dweight = side.output(1, 64);
+  Array rstd = side.wide_output(kTokens, kCols / 64);
+  Array dweight = side.wide_output(1, 64);
   cuda::head_norm_forward(side.stream, x.view(), weight.vector(), 1e-5, y.view(), rstd.view());
   cuda::head_norm_backward(side.stream, y.view(), x.view(), weight.vector(), rstd.view(), y.view(),
                            dweight.vector(), {});
@@ -140,9 +140,17 @@ void run_embedding(const Side& side) {
 }
 
 void run_bias(const Side& side) {
-  Array bias = side.input(1, 1, kCols);
+  Array bias = side.wide_input(1, 1, kCols);
   Array y = side.output(kTokens, kCols);
+  Array dbias = side.wide_output(1, kCols);
   cuda::bias_add(side.stream, bias.vector(), y.view());
+  cuda::bias_gradient(side.stream, y.view(), dbias.vector(), {});
+}
+
+void run_rounding(const Side& side) {
+  Array x = side.wide_input(1, kTokens, kCols);
+  Array y = side.output(kTokens, kCols);
+  cuda::round_to_bf16(side.stream, x.view(), y.view());
 }
 
 void run_norm(const Side& side) {
@@ -263,31 +271,6 @@ void run_attention(const Side& side, int dim) {
                            dv.view());
 }
 
-// Products of rounded operands with f32 results.
-void run_rounded_attention(const Side& side, int dim) {
-  constexpr std::int64_t kLength = 128;
-  const AttentionShape shape{
-      .num_heads = 2, .num_kv_heads = 1, .head_dim = dim, .scale = 1 / std::sqrt(dim)};
-  const Array x = side.wide_input(1, kLength, 4 * dim);
-  Array from = x;
-  Array qkv = side.input(1, kLength, 4 * dim);
-  Array out = side.wide_output(kLength, 2 * dim);
-  Array dqkv = x;
-  Array lse = side.wide_output(kLength, 2);
-  Array delta = lse;
-  Array segments(DType::kI32, 1, 2);
-  segments.set(0, 1, kLength);
-  cuda::round_to_bf16(side.stream, from.view(), qkv.view());
-  const auto part = [dim](Array& all, int begin, int end) {
-    return all.view().columns(std::int64_t{begin} * dim, std::int64_t{end} * dim);
-  };
-  cuda::attention_forward_mma(side.stream, shape, part(qkv, 0, 2), part(qkv, 2, 3), part(qkv, 3, 4),
-                              segments.vector(), out.view(), lse.view());
-  cuda::attention_backward_mma(side.stream, shape, part(qkv, 0, 2), part(qkv, 0, 2),
-                               part(qkv, 2, 3), part(qkv, 3, 4), lse.view(), segments.vector(),
-                               delta.view(), part(dqkv, 0, 2), part(dqkv, 2, 3), part(dqkv, 3, 4));
-}
-
 // Rows of the kernels that take packs: `type` as the compiler writes it, `pack` elements of it.
 std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) {
   const auto bytes = [dtype](double count) { return matrices(dtype, count); };
@@ -300,7 +283,23 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
        dtype,
        run_swiglu,
        {{"swiglu:forward_rows" + with, bytes(3)}, {"swiglu:backward_rows" + with, bytes(5)}}},
+      {"gated GELU",
+       dtype,
+       run_gelu,
+       {{"gelu:forward_rows<" + type + ", (Gelu)0, true, " + std::to_string(pack) + ">", bytes(3)},
+        {"gelu:backward_rows<" + type + ", (Gelu)0, true, " + std::to_string(pack) + ">",
+         bytes(5)}}},
       {"rotary positions", dtype, run_rope, {{"rope:rotate<" + type + ", 4>", bytes(2) + tables}}},
+      {"norms of heads",
+       dtype,
+       run_head_norm,
+       {{"head_norm:forward_heads<" + type + ">", 0},
+        {"head_norm:weight_columns<" + type + ">", 0},
+        {"head_norm:backward_heads<" + type + ">", 0}}},
+      {"bias",
+       dtype,
+       run_bias,
+       {{"bias:add_rows_of<" + type + ">", 0}, {"bias:sum_columns<" + type + ">", 0}}},
       {"embedding",
        dtype,
        run_embedding,
@@ -315,7 +314,7 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
         {"reduce:add_scaled" + with, bytes(3)}}}};
   for (const int dim : {64, 128, 256}) {
     const std::string wide = "<" + type + ", " + std::to_string(dim) + ">";
-    const std::string narrow = "<" + std::to_string(dim) + ", " + type + ">";
+    const std::string narrow = "<" + std::to_string(dim) + ">";
     const bool is_mma = dtype == DType::kBf16 && dim <= 128;
     rows.push_back(
         {"attention, heads of " + std::to_string(dim),
@@ -355,18 +354,6 @@ std::vector<Measured> measured() {
                DType::kBf16,
                run_norms_of_operands,
                {{"rmsnorm:forward_rows<Bf16>", 0}, {"layernorm:forward_rows<Bf16>", 0}}},
-              {"norms of heads",
-               f32,
-               run_head_norm,
-               {{"head_norm:forward_heads<float>", 0},
-                {"head_norm:weight_columns<float>", 0},
-                {"head_norm:backward_heads<float>", 0}}},
-              {"gated GELU",
-               f32,
-               run_gelu,
-               {{"gelu:forward_rows<float, (Gelu)0, true, 4>", bytes(3)},
-                {"gelu:backward_rows<float, (Gelu)0, true, 4>", bytes(5)}}},
-              {"bias", f32, run_bias, {{"bias:add_rows_of<float>", 0}}},
               {"AdamW",
                f32,
                run_adamw,
@@ -375,13 +362,10 @@ std::vector<Measured> measured() {
                f32,
                run_packed_adamw,
                {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
-              {"attention of rounded operands",
+              {"rounding",
                DType::kBf16,
-               [](const Side& side) { run_rounded_attention(side, 64); },
-               {{"rounding:round_rows<4>", 128 * 256 * 6.0},
-                {"attention_mma:forward_mma<64, float>", 0},
-                {"attention_backward_mma:query_gradients_mma<64, float>", 0},
-                {"attention_backward_mma:key_gradients_mma<64, float>", 0}}},
+               run_rounding,
+               {{"rounding:round_rows<4>", matrices(DType::kF32, 1) + matrices(DType::kBf16, 1)}}},
               {"logits",
                f32,
                run_logits,

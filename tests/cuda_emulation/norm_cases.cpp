@@ -63,7 +63,7 @@ Results layernorm(const Side& side, const Size& size) {
 Results head_norm(const Side& side, const Size& size) {
   const std::int64_t heads = size.more;
   Array x = side.input(1, size.rows, heads * size.cols, 3);
-  Array weight = side.input(2, 1, size.cols);
+  Array weight = side.wide_input(2, 1, size.cols);
   Array dy = side.input(3, size.rows, heads * size.cols, 2);
   Array dweight = side.wide_input(4, 1, size.cols);
   Array y = side.output(size.rows, heads * size.cols, 2);
@@ -84,7 +84,6 @@ Results head_norm(const Side& side, const Size& size) {
 }  // namespace
 
 std::vector<Case> norm_cases() {
-  const std::vector<DType> wide = {DType::kF32, DType::kF64};
   const std::vector<DType> all = {DType::kF32, DType::kBf16, DType::kF64};
   return {{.name = "rmsnorm",
            .dtypes = all,
@@ -97,7 +96,7 @@ std::vector<Case> norm_cases() {
            .slow_sizes = {{3001, 75, 2}},
            .run = layernorm},
           {.name = "head_norm",
-           .dtypes = wide,
+           .dtypes = all,
            .sizes = {{1, 2, 1}, {3, 40, 2}, {70, 16, 3}, {2, 100, 1}, {1, 75, 1}},
            .slow_sizes = {{3001, 75, 2}},
            .run = head_norm}};

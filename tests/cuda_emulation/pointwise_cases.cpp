@@ -80,20 +80,22 @@ Results rope(const Side& side, const Size& size) {
 }
 
 Results bias(const Side& side, const Size& size) {
-  Array bias = side.input(1, 1, size.cols);
+  Array bias = side.wide_input(1, 1, size.cols);
   Array dbias = side.wide_input(2, 1, size.cols);
   Array y = side.input(3, size.rows, size.cols, 3);
+  Array dy = side.input(4, size.rows, size.cols, 3);
+  Array x = side.wide_input(5, size.rows, size.cols, 3);
   const auto add = side.is_cuda() ? cuda::bias_add : bias_add;
   const auto affine = side.is_cuda() ? cuda::affine_in_place : affine_in_place;
   add(side.stream, bias.vector(), y.view());
   if (side.is_cuda()) {
     Array partials = side.wide_output(cuda::column_partials(size.rows), size.cols);
-    cuda::bias_gradient(side.stream, y.view(), dbias.vector(), partials.view());
+    cuda::bias_gradient(side.stream, dy.view(), dbias.vector(), partials.view());
   } else {
-    bias_gradient(side.stream, y.view(), dbias.vector());
+    bias_gradient(side.stream, dy.view(), dbias.vector());
   }
-  affine(side.stream, 1.7, -0.3, y.view());
-  return {{"y", y}, {"dbias", dbias}};
+  affine(side.stream, 1.7, -0.3, x.view());
+  return {{"y", y}, {"dbias", dbias}, {"affine", x}};
 }
 
 // Weights where `more` is 2.
@@ -203,7 +205,7 @@ std::vector<Case> pointwise_cases() {
   const std::vector<DType> wide = {DType::kF32, DType::kF64};
   const std::vector<DType> all = {DType::kF32, DType::kBf16, DType::kF64};
   return {{.name = "gelu",
-           .dtypes = wide,
+           .dtypes = all,
            .sizes = {{1, 1, 1}, {3, 75, 1}, {3, 75, 2}, {2, 1000, 2}, {1, 3001, 1}},
            .slow_sizes = {},
            .run = gelu},
@@ -218,7 +220,7 @@ std::vector<Case> pointwise_cases() {
            .slow_sizes = {{3001, 128, 128}},
            .run = rope},
           {.name = "bias",
-           .dtypes = wide,
+           .dtypes = all,
            .sizes = {{1, 1}, {3, 75}, {200, 33}, {2, 1000}, {2, 3001}},
            .slow_sizes = {{3001, 75}},
            .run = bias},

@@ -31,14 +31,14 @@ using cuda::emulation::Pace;
 
 constexpr int kVocab = 48;
 
-config::ModelConfig model_config(const std::string& family, int num_layers) {
+config::ModelConfig model_config(const std::string& family, int num_layers, int hidden) {
   config::ModelConfig config;
-  const auto size = [num_layers](auto& model) {
+  const auto size = [num_layers, hidden](auto& model) {
     model.set_vocab_size(kVocab);
-    model.set_hidden_size(32);
+    model.set_hidden_size(hidden);
     model.set_num_layers(num_layers);
     model.set_num_heads(4);
-    model.set_intermediate_size(48);
+    model.set_intermediate_size(hidden + 16);
     model.set_max_positions(32);
     model.set_initializer_range(0.1);
   };
@@ -68,6 +68,7 @@ struct Setting {
   Pace pace = Pace::kLate;
   std::int64_t example_length = 0;  // 0: of different lengths
   std::string optimizer = "adamw";
+  int hidden = 32;
 };
 
 config::Train train_config(const Setting& setting) {
@@ -118,10 +119,10 @@ class TrainedRun {
     Engine engine = of_mesh != nullptr ? *of_mesh : single_.engine();
     engine.recompute = setting.recompute;
     engine.host_moments = setting.host_moments;
-    if (gpu != nullptr) {
-      engine.stream = gpu->stream().with_products(setting.products);
-    }
-    base_ = make_base_model(engine, model_config(setting.family, setting.num_layers), DType::kF32);
+    engine.stream =
+        (gpu != nullptr ? gpu->stream() : engine.stream).with_products(setting.products);
+    base_ = make_base_model(
+        engine, model_config(setting.family, setting.num_layers, setting.hidden), DType::kF32);
     initialize(base_, 1);
     model_ = std::make_unique<TrainModel>(engine, base_, train_, 1, loader_);
   }
@@ -183,13 +184,13 @@ class GpuTraining : public OnGpuOf<Setting> {
 };
 
 TEST_P(GpuTraining, HasTheLossesOfTheCpu) {
+  if (GetParam().products == Products::kBf16) {
+    GTEST_SKIP() << "a GPU stores what the CPU keeps as f32: see GpuTrainingOfRoundedProducts";
+  }
   constexpr int kSteps = 20;
   TrainedRun cpu(GetParam(), kSteps, nullptr);
   TrainedRun gpu(GetParam(), kSteps, gpu_.get());
   std::int64_t allocations = 0;
-  if (GetParam().products == Products::kBf16) {
-    GTEST_SKIP() << "the CPU's products are not rounded: see GpuTrainingOfRoundedProducts";
-  }
   // A moment of one byte at the border between two codes, an eighth apart, falls to either side.
   const double close = GetParam().moments == config::OPTIMIZER_STATE_INT8 ? 1e-4 : 1e-5;
   for (std::int64_t step = 0; step < kSteps; ++step) {
@@ -202,31 +203,57 @@ TEST_P(GpuTraining, HasTheLossesOfTheCpu) {
   EXPECT_EQ(gpu_->memory().num_system_allocations, allocations);
 }
 
-// Against products of f32: the loss of the same weights to a rounding of bf16, then near it.
-TEST(GpuTrainingOfRoundedProducts, StaysNearTheLossesOfF32) {
+// Of losses and norms, relative. A path through a layer has about ten values that a GPU stores as
+// bf16 and the CPU does not, each off by 2^-9 at most, by a third of that in the mean: a few 1e-3
+// of what a layer adds to the stream, of which the mean over tokens leaves less; then Adam's
+// updates, whose signs follow the roundings of small gradients, take the weights apart.
+constexpr double kFirstRoundedLoss = 2e-3;
+constexpr double kRoundedLoss = 1e-2;
+constexpr double kRoundedNorm = 3e-2;
+
+// Against products of f32 and against those of the CPU with the same operands rounded.
+class GpuTrainingOfRoundedProducts : public OnGpuOf<Setting> {};
+
+TEST_P(GpuTrainingOfRoundedProducts, StaysNearTheLossesOfTheCpu) {
   set_num_threads(1);
-  cuda::emulation::start_machine({.pace = Pace::kRandom, .seed = 5});
-  {
-    Gpu gpu(0, 0);
-    for (const char* method : {"full", "lora"}) {
-      constexpr int kSteps = 20;
-      Setting setting{.family = "qwen3", .method = method};
-      TrainedRun cpu(setting, kSteps, nullptr);
-      setting.products = Products::kBf16;
-      TrainedRun rounded(setting, kSteps, &gpu);
-      double most = 0;
-      for (std::int64_t step = 0; step < kSteps; ++step) {
-        const auto [loss, norm] = cpu.step(step);
-        const auto [rounded_loss, rounded_norm] = rounded.step(step);
-        EXPECT_NEAR(rounded_loss / loss, 1, step == 0 ? 2e-3 : 1e-2) << method << step;
-        EXPECT_NEAR(rounded_norm / norm, 1, 3e-2) << method << step;
-        most = std::max(most, std::abs(rounded_loss / loss - 1));
-      }
-      EXPECT_GT(most, 1e-6);  // it does round
+  constexpr int kSteps = 20;
+  for (const Products of_cpu : {Products::kF32, Products::kBf16}) {
+    Setting setting = GetParam();
+    TrainedRun rounded(setting, kSteps, gpu_.get());
+    setting.products = of_cpu;
+    TrainedRun cpu(setting, kSteps, nullptr);
+    double most = 0;
+    std::int64_t allocations = 0;
+    for (std::int64_t step = 0; step < kSteps; ++step) {
+      const auto [loss, norm] = cpu.step(step);
+      const auto [rounded_loss, rounded_norm] = rounded.step(step);
+      EXPECT_NEAR(rounded_loss / loss, 1, step == 0 ? kFirstRoundedLoss : kRoundedLoss) << step;
+      EXPECT_NEAR(rounded_norm / norm, 1, kRoundedNorm) << step;
+      most = std::max(most, std::abs(rounded_loss / loss - 1));
+      allocations = step == kSteps / 2 ? gpu_->memory().num_system_allocations : allocations;
     }
+    EXPECT_GT(most, 1e-6);  // it does round
+    EXPECT_EQ(gpu_->memory().num_system_allocations, allocations);
   }
-  cuda::emulation::start_machine({});
 }
+
+// 36: rows that are not whole packs, and heads of 9 that tensor cores do not take.
+INSTANTIATE_TEST_SUITE_P(
+    Settings, GpuTrainingOfRoundedProducts,
+    testing::Values(
+        Setting{.family = "qwen3", .products = Products::kBf16, .pace = Pace::kRandom},
+        Setting{.family = "qwen3", .method = "lora", .products = Products::kBf16},
+        Setting{.family = "gpt2", .products = Products::kBf16, .hidden = 36},
+        Setting{.num_layers = 2, .recompute = Recompute::kSelective, .products = Products::kBf16},
+        Setting{.num_layers = 2,
+                .method = "lora",
+                .recompute = Recompute::kFull,
+                .products = Products::kBf16}),
+    [](const auto& one) {
+      return one.param.family + "_" + one.param.method + "_" +
+             std::to_string(static_cast<int>(one.param.recompute)) + "_" +
+             std::to_string(one.param.hidden);
+    });
 
 TEST_P(GpuTraining, GoesOnFromACheckpointWithTheSameBits) {
   TrainedRun whole(GetParam(), 4, gpu_.get());
@@ -349,6 +376,9 @@ struct Ranks {
   int num_layers = 1;
   int num_steps = 20;
   Pace pace = Pace::kLate;
+  Products products = Products::kF32;
+  std::string family = "llama";
+  int hidden = 32;
 };
 
 config::Mesh mesh_config(const Ranks& ranks) {
@@ -375,7 +405,12 @@ TEST_P(SeveralGpus, HaveTheLossesOfOneRankOnTheCpu) {
   }
   set_num_threads(1);
   for (const char* method : {"full", "lora"}) {
-    const Setting setting{.num_layers = ranks.num_layers, .method = method};
+    const Setting setting{.family = ranks.family,
+                          .num_layers = ranks.num_layers,
+                          .method = method,
+                          .products = ranks.products,
+                          .hidden = ranks.hidden};
+    const bool rounds = ranks.products == Products::kBf16;
     std::vector<std::pair<double, double>> wanted;
     TrainedRun cpu(setting, ranks.num_steps, nullptr);
     for (std::int64_t step = 0; step < ranks.num_steps; ++step) {
@@ -390,8 +425,9 @@ TEST_P(SeveralGpus, HaveTheLossesOfOneRankOnTheCpu) {
       TrainedRun run(setting, ranks.num_steps, &gpu, &engine);
       for (std::int64_t step = 0; step < ranks.num_steps; ++step) {
         const auto [loss, norm] = run.step(step);
-        EXPECT_NEAR(loss / wanted[static_cast<std::size_t>(step)].first, 1, 1e-5) << step;
-        EXPECT_NEAR(norm / wanted[static_cast<std::size_t>(step)].second, 1, 1e-4) << step;
+        const auto [cpu_loss, cpu_norm] = wanted[static_cast<std::size_t>(step)];
+        EXPECT_NEAR(loss / cpu_loss, 1, rounds ? kRoundedLoss : 1e-5) << step;
+        EXPECT_NEAR(norm / cpu_norm, 1, rounds ? kRoundedNorm : 1e-4) << step;
       }
     });
   }
@@ -406,6 +442,15 @@ INSTANTIATE_TEST_SUITE_P(
         Ranks{.shape = {.shard = 2}, .zero_stage = 2},
         Ranks{.shape = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom},
         Ranks{.shape = {.tensor = 2}, .num_steps = 6, .pace = Pace::kRandom},
+        Ranks{.shape = {.tensor = 2},
+              .num_steps = 6,
+              .pace = Pace::kRandom,
+              .products = Products::kBf16},
+        Ranks{.shape = {.tensor = 2},
+              .num_steps = 6,
+              .products = Products::kBf16,
+              .family = "gpt2",
+              .hidden = 36},
         Ranks{.shape = {.pipeline = 2}, .num_layers = 2, .num_steps = 6, .pace = Pace::kRandom},
         Ranks{.shape = {.pipeline = 2}, .interleave = 2, .num_layers = 4, .num_steps = 3},
         Ranks{.shape = {.shard = 2, .pipeline = 2},
@@ -419,7 +464,9 @@ INSTANTIATE_TEST_SUITE_P(
       return "data" + std::to_string(shape.data) + "_shard" + std::to_string(shape.shard) +
              "_tensor" + std::to_string(shape.tensor) + "_pipeline" +
              std::to_string(shape.pipeline) + "_zero" + std::to_string(one.param.zero_stage) +
-             "_interleave" + std::to_string(one.param.interleave);
+             "_interleave" + std::to_string(one.param.interleave) +
+             (one.param.products == Products::kBf16 ? "_rounded" + std::to_string(one.param.hidden)
+                                                    : "");
     });
 
 // Rows of one length repeat, and so does the update, which reads the factors of the step in the

@@ -141,7 +141,7 @@ void Tape::release_gradient(Value value) {
 }
 
 Value Tape::add_value(const TensorView& data, Rows rows, bool needs_gradient, int maker) {
-  values_.push_back({data, {}, rows, training_ && needs_gradient, maker});
+  values_.push_back({data, {}, rows, training_ && needs_gradient, maker, data.dtype});
   return static_cast<Value>(values_.size()) - 1;
 }
 

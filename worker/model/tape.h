@@ -3,6 +3,8 @@
 // backward pass needs and no more. Nothing is computed or kept for a weight that does not train.
 // Activations lie in pools of blocks, gradients of activations in others; after the first
 // micro-batch of the largest size nothing is allocated. One tape serves one micro-batch in flight.
+// On a GPU that rounds the operands of products, all but the residual stream, statistics and
+// gradients that norms read is stored as bf16 by the operation that makes it.
 // With tensor parallelism each rank owns a range of rows (tokens) of the residual stream; matrices
 // work on all rows. Letters: T tokens, C model width, F feed-forward width, V vocabulary.
 #pragma once
@@ -189,6 +191,7 @@ class Tape {
     Rows rows = Rows::kAll;
     bool needs_gradient = false;
     int maker = -1;  // operation that makes the data again, -1: they are kept
+    DType gradient_dtype = DType::kF32;
   };
   struct EnterOp {
     int unit;
@@ -317,6 +320,10 @@ class Tape {
   [[nodiscard]] TensorView gradient_buffer(std::int64_t columns, Rows rows) {  // not zeroed
     return gradient_buffer(columns, rows, dtype_);
   }
+  [[nodiscard]] TensorView gradient_buffer_of(Value value) {
+    const Node& of = node(value);
+    return gradient_buffer(of.data.cols(), of.rows, of.gradient_dtype);
+  }
   void give_back(const TensorView& buffer, Rows rows);
   void release_gradient(Value value);
   // Ids of the micro-batch where the stream's device can read them: on a GPU copied there once.
@@ -395,7 +402,7 @@ class Tape {
   const UnitHooks* hooks_;
   Stream stream_;
   DType dtype_;
-  DType operand_dtype_;  // of values that only products read
+  DType operand_dtype_;  // of all but the residual stream
   Recompute recompute_;
   bool remakes_;  // outputs of norms and activations
   bool training_ = false;

@@ -228,7 +228,7 @@ TensorView Tape::factors_backward(const LinearOp& op) {
                              part.factor.gradient);
     }
   }
-  const TensorView scaled = gradient_buffer(dy.cols(), node(op.y).rows);
+  const TensorView scaled = gradient_buffer_of(op.y);
   multiply_columns(stream_, op.adapter->outputs, dy, scaled);
   return scaled;
 }
@@ -241,7 +241,7 @@ void Tape::input_backward(const LinearOp& op, const TensorView& dy, RowProducts&
   }
   const bool is_first = gradient(op.x).empty();  // of the operations that read x
   if (is_first && needs_gradient(op.x)) {
-    gradient(op.x) = gradient_buffer(data(op.x).cols(), node(op.x).rows);
+    gradient(op.x) = gradient_buffer_of(op.x);
   }
   if (!op.weight->quantised.empty()) {
     FS_CHECK(!has_factors, "factors of the inputs of a quantised matrix");
@@ -410,7 +410,7 @@ void Tape::run_backward(const AttentionOp& op) {
     return;
   }
   const TensorView& x = data(op.qkv);
-  gradient(op.qkv) = gradient_buffer(x.cols(), Rows::kAll);
+  gradient(op.qkv) = gradient_buffer_of(op.qkv);
   const TensorView& dx = gradient(op.qkv);
   attention_backward(stream_, op.shape, gradient(op.y), x.columns(0, query),
                      x.columns(query, query + key), x.columns(query + key, query + 2 * key),

@@ -103,6 +103,7 @@ Value Tape::add_norm(Value x, Value residual, const Weight& weight, const NormRu
       remakes_ ? shared_block(width, slot, Rows::kAll, dtype) : allocate(width, Rows::kAll, dtype);
   const Value y = add_value(place, Rows::kAll, stream_needs || weight.trains,
                             remakes_ ? static_cast<int>(ops_.size()) : -1);
+  node(y).gradient_dtype = dtype_;  // it goes into the stream's, a sum over all layers
   const TensorView statistics = allocate(rule.num_statistics(), Rows::kOwn);
   // x's memory becomes the residual stream: nothing else reads a projection's output again.
   *sum = add_value(data(x), Rows::kOwn, stream_needs);
@@ -154,7 +155,9 @@ void Tape::run_forward(const BypassOp& op) {
 Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split split) {
   const bool adapter_trains = adapter != nullptr && adapter->trains();
   const Rows rows = split == Split::kOutputs ? Rows::kAll : Rows::kOwn;
-  const Value y = add_value(allocate(weight.value.rows(), rows), rows,
+  // What is added to the residual stream is not rounded.
+  const DType dtype = split == Split::kOutputs ? operand_dtype_ : dtype_;
+  const Value y = add_value(allocate(weight.value.rows(), rows, dtype), rows,
                             needs_gradient(x) || weight.trains || adapter_trains);
   TensorView projected;
   TensorView unscaled;
@@ -162,7 +165,7 @@ Value Tape::linear(Value x, const Weight& weight, const LowRank* adapter, Split 
     projected = allocate(adapter->a.value.rows(), Rows::kAll, operand_dtype_);
   }
   if (adapter != nullptr && !adapter->outputs.empty()) {
-    unscaled = allocate(weight.value.rows(), rows);
+    unscaled = allocate(weight.value.rows(), rows, dtype);
   }
   record(LinearOp{x, y, &weight, adapter, projected, unscaled, split});
   return y;
@@ -228,7 +231,7 @@ void Tape::run_forward(const LinearOp& op) {
 
 Value Tape::head_norm(Value qkv, const AttentionShape& shape, const Weight& q, const Weight& k,
                       double eps) {
-  const Value y = add_value(allocate(data(qkv).cols()), Rows::kAll,
+  const Value y = add_value(allocate(data(qkv).cols(), Rows::kAll, data(qkv).dtype), Rows::kAll,
                             needs_gradient(qkv) || q.trains || k.trains);
   record(HeadNormOp{qkv, y, shape, &q, &k, eps, allocate(shape.num_heads),
                     allocate(shape.num_kv_heads)});
@@ -263,7 +266,7 @@ Value Tape::attention(Value qkv, const AttentionShape& shape,
                       std::int64_t seen_rows) {
   FS_CHECK(prefix == nullptr || seen_rows == 0, "virtual tokens are rows or keys, not both");
   const std::int64_t query = std::int64_t{shape.num_heads} * shape.head_dim;
-  const Value y = add_value(allocate(query), Rows::kAll,
+  const Value y = add_value(allocate(query, Rows::kAll, data(qkv).dtype), Rows::kAll,
                             needs_gradient(qkv) || (prefix != nullptr && prefix->k.trains));
   const TensorView lse = allocate(shape.num_heads);
   record(AttentionOp{qkv, y, shape, segments, lse, prefix, seen_rows});
@@ -305,10 +308,11 @@ void Tape::run_forward(const AttentionOp& op) {
 Value Tape::activation(Value x, const ActivationRule& rule, bool in_branch) {
   const std::int64_t width = data(x).cols() / rule.num_inputs();
   const Rows rows = node(x).rows;
-  const bool shared = remakes_;
+  const DType dtype = data(x).dtype;
+  const TensorView place =
+      remakes_ ? shared_block(width, 0, rows, dtype, in_branch) : allocate(width, rows, dtype);
   const Value y =
-      add_value(shared ? shared_block(width, 0, rows, dtype_, in_branch) : allocate(width, rows),
-                rows, needs_gradient(x), shared ? static_cast<int>(ops_.size()) : -1);
+      add_value(place, rows, needs_gradient(x), remakes_ ? static_cast<int>(ops_.size()) : -1);
   record(ActivationOp{x, y, rule});
   return y;
 }

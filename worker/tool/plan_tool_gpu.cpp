@@ -43,6 +43,7 @@ class Prober {
   [[nodiscard]] std::vector<planner::RatePoint> products() {
     const std::int64_t most = *std::max_element(probe_.rows.begin(), probe_.rows.end());
     const std::int64_t width = probe_.width;
+    const DType operand = operand_dtype(stream_, DType::kF32);  // as the step's are
     const AlignedBuffer x = floats(most * width);
     const AlignedBuffer w = floats(width * width);
     const AlignedBuffer y = floats(most * width);
@@ -50,8 +51,8 @@ class Prober {
     const SharedOperand shared(stream_, weight);  // as a step keeps it
     std::vector<planner::RatePoint> rates;
     for (const std::int64_t rows : probe_.rows) {
-      const TensorView in(x.data(), DType::kF32, Shape{rows, width});
-      const TensorView out(y.data(), DType::kF32, Shape{rows, width});
+      const TensorView in(x.data(), operand, Shape{rows, width});
+      const TensorView out(y.data(), operand, Shape{rows, width});
       const double seconds = best_seconds(
           kCalls, [&] { gemm(stream_, Transpose::kNo, Transpose::kYes, 1, in, weight, 0, out); });
       rates.push_back(
@@ -69,10 +70,11 @@ class Prober {
     const AlignedBuffer bounds(2 * sizeof(std::int32_t), stream_, MemoryPurpose::kScratch);
     const std::array<std::int32_t, 2> segments = {0, static_cast<std::int32_t>(tokens)};
     copy_to_device(stream_, segments.data(), bounds.data(), bounds.size_bytes());
-    const TensorView rows(q.data(), DType::kF32, Shape{tokens, kWidth});
+    const DType operand = operand_dtype(stream_, DType::kF32);
+    const TensorView rows(q.data(), operand, Shape{tokens, kWidth});
     const double seconds = best_seconds(kCalls, [&] {
       attention_forward(stream_, {kHeads, kHeads, kHeadDim, 0.125}, rows, rows, rows, segments,
-                        TensorView(out.data(), DType::kF32, Shape{tokens, kWidth}),
+                        TensorView(out.data(), operand, Shape{tokens, kWidth}),
                         TensorView(lse.data(), DType::kF32, Shape{tokens, kHeads}),
                         TensorView(bounds.data(), DType::kI32, Shape{2}));
     });
