@@ -35,6 +35,7 @@
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
+#include "kernels/round.h"
 #include "kernels/row_gemm.h"
 #include "kernels/sampling.h"
 #include "kernels/swiglu.h"
@@ -191,31 +192,61 @@ void norms(Bench& bench) {
   bench.row("layernorm_backward", [&](const Stream& on) {
     layernorm_backward(on, y, residual, weight, statistics, x, dweight);
   });
-  const TensorView by_head(rstd.data, DType::kF32, Shape{kT, 1});
-  const TensorView heads = bench.tensor({kT, kH});
-  const TensorView of_head = bench.tensor({kD});
-  bench.row("head_norm_forward",
-            [&](const Stream& on) { head_norm_forward(on, x, of_head, 1e-5, y, heads); });
-  bench.row("bias_add", [&](const Stream& on) { bias_add(on, weight, y); });
-  bench.row("bias_gradient", [&](const Stream& on) { bias_gradient(on, y, dweight); });
+  const TensorView operand = bench.tensor({kT, kC}, DType::kBf16);
+  bench.row("rmsnorm_forward + residual bf16", [&](const Stream& on) {
+    rmsnorm_forward(on, x, residual, weight, 1e-5, operand, rstd);
+  });
+  bench.row("layernorm_forward + residual bf16", [&](const Stream& on) {
+    layernorm_forward(on, x, residual, weight, dweight, 1e-5, operand, statistics);
+  });
+  bench.row("round_to_bf16", [&](const Stream& on) { round_to_bf16(on, x, operand); });
   bench.forget();
 }
 
+// As f32, and as bf16, which products with Products::kBf16 read and write.
+constexpr std::array<std::pair<DType, const char*>, 2> kStored = {
+    {{DType::kF32, ""}, {DType::kBf16, " bf16"}}};
+
+void heads_and_biases(Bench& bench) {
+  for (const auto& [dtype, suffix] : kStored) {
+    const TensorView x = bench.tensor({kT, kC}, dtype);
+    const TensorView y = bench.tensor({kT, kC}, dtype);
+    const TensorView heads = bench.tensor({kT, kH});
+    const TensorView of_head = bench.tensor({kD});
+    const TensorView bias = bench.tensor({kC});
+    bench.row(std::string("head_norm_forward") + suffix,
+              [&](const Stream& on) { head_norm_forward(on, x, of_head, 1e-5, y, heads); });
+    bench.row(std::string("head_norm_backward") + suffix,
+              [&](const Stream& on) { head_norm_backward(on, y, x, of_head, heads, y, of_head); });
+    bench.row(std::string("bias_add") + suffix, [&](const Stream& on) { bias_add(on, bias, y); });
+    bench.row(std::string("bias_gradient") + suffix,
+              [&](const Stream& on) { bias_gradient(on, y, bias); });
+    bench.forget();
+  }
+}
+
 void activations(Bench& bench) {
-  const TensorView gate_up = bench.tensor({kT, 2 * kF});
-  const TensorView dgate_up = bench.tensor({kT, 2 * kF});
+  for (const auto& [dtype, suffix] : kStored) {
+    const TensorView gate_up = bench.tensor({kT, 2 * kF}, dtype);
+    const TensorView dgate_up = bench.tensor({kT, 2 * kF}, dtype);
+    const TensorView y = bench.tensor({kT, kF}, dtype);
+    const TensorView dy = bench.tensor({kT, kF}, dtype);
+    const auto row = [&, ending = suffix](const char* name, const auto& run) {
+      bench.row(std::string(name) + ending, run);
+    };
+    row("swiglu_forward", [&](const Stream& on) { swiglu_forward(on, gate_up, y); });
+    row("swiglu_backward",
+        [&](const Stream& on) { swiglu_backward(on, dy, gate_up, dgate_up, TensorView()); });
+    row("gelu_forward", [&](const Stream& on) { gelu_forward(on, Gelu::kTanh, y, dy); });
+    row("gelu_backward",
+        [&](const Stream& on) { gelu_backward(on, Gelu::kTanh, dy, y, dgate_up.columns(0, kF)); });
+    row("geglu_forward", [&](const Stream& on) { geglu_forward(on, Gelu::kTanh, gate_up, y); });
+    bench.forget();
+  }
+  const TensorView x = bench.tensor({kT, kF});
   const TensorView y = bench.tensor({kT, kF});
-  const TensorView dy = bench.tensor({kT, kF});
-  bench.row("swiglu_forward", [&](const Stream& on) { swiglu_forward(on, gate_up, y); });
-  bench.row("swiglu_backward",
-            [&](const Stream& on) { swiglu_backward(on, dy, gate_up, dgate_up, TensorView()); });
-  bench.row("gelu_forward", [&](const Stream& on) { gelu_forward(on, Gelu::kTanh, y, dy); });
-  bench.row("gelu_backward", [&](const Stream& on) {
-    gelu_backward(on, Gelu::kTanh, dy, y, dgate_up.columns(0, kF));
-  });
-  bench.row("geglu_forward", [&](const Stream& on) { geglu_forward(on, Gelu::kTanh, gate_up, y); });
-  bench.row("add_in_place", [&](const Stream& on) { add_in_place(on, y, dy); });
-  bench.row("fill_zero", [&](const Stream& on) { fill_zero(on, dy); });
+  bench.row("add_in_place", [&](const Stream& on) { add_in_place(on, x, y); });
+  bench.row("fill_zero", [&](const Stream& on) { fill_zero(on, y); });
   bench.forget();
 }
 
@@ -235,10 +266,13 @@ void tokens(Bench& bench) {
   bench.row("embedding_backward",
             [&](const Stream& on) { embedding_backward(on, on_tokens, rows, table); });
   const TensorView angles = bench.tensor({2 * kSegment, kD / 2});
-  bench.row("rope", [&](const Stream& on) {
-    rope_apply(on, rows, kD, on_positions, angles.row_range(0, kSegment),
-               angles.row_range(kSegment, 2 * kSegment), false);
-  });
+  const TensorView narrow = bench.tensor({kT, kC}, DType::kBf16);
+  for (const auto& [x, name] : {std::pair{rows, "rope"}, {narrow, "rope bf16"}}) {
+    bench.row(name, [&, turned = x](const Stream& on) {
+      rope_apply(on, turned, kD, on_positions, angles.row_range(0, kSegment),
+                 angles.row_range(kSegment, 2 * kSegment), false);
+    });
+  }
   const TensorView logits = bench.tensor({4096, kV});
   const TensorView losses = bench.tensor({4096});
   const TensorView labels(on_tokens.data, DType::kI32, Shape{4096});
@@ -280,16 +314,19 @@ void updates(Bench& bench) {
   bench.forget();
 }
 
+// bf16: as steps store operands, with weights that are rounded for the whole step.
 void products(Bench& bench) {
   for (const bool rounded : {false, true}) {
     const std::string suffix = rounded ? " bf16" : " f32";
     const auto on_products = [rounded](const Stream& on) {
       return on.with_products(rounded ? Products::kBf16 : Products::kF32);
     };
+    const DType operand = operand_dtype(on_products(bench.stream()), DType::kF32);
     for (const auto& [rows, cols] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
-      const TensorView x = bench.tensor({kT, cols});
-      const TensorView w = bench.tensor({rows, cols});
-      const TensorView y = bench.tensor({kT, rows});
+      const TensorView x = bench.tensor({kT, cols}, operand);
+      const TensorView w = bench.tensor({rows, cols}, operand);
+      const TensorView dw = bench.tensor({rows, cols});
+      const TensorView y = bench.tensor({kT, rows}, operand);
       const std::string at =
           " " + std::to_string(kT) + "x" + std::to_string(rows) + "x" + std::to_string(cols);
       const auto name = [&](std::string text) {
@@ -304,14 +341,14 @@ void products(Bench& bench) {
         gemm(on_products(on), Transpose::kNo, Transpose::kNo, 1, y, w, 0, x);
       });
       bench.row(name("gemm_dw"), [&](const Stream& on) {
-        gemm(on_products(on), Transpose::kYes, Transpose::kNo, 1, y, x, 1, w);
+        gemm(on_products(on), Transpose::kYes, Transpose::kNo, 1, y, x, 1, dw);
       });
       bench.forget();
     }
-    const TensorView qkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD});
-    const TensorView out = bench.tensor({kT, kH * kD});
-    const TensorView dout = bench.tensor({kT, kH * kD});
-    const TensorView dqkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD});
+    const TensorView qkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD}, operand);
+    const TensorView out = bench.tensor({kT, kH * kD}, operand);
+    const TensorView dout = bench.tensor({kT, kH * kD}, operand);
+    const TensorView dqkv = bench.tensor({kT, (kH + 2 * kKvHeads) * kD}, operand);
     const TensorView lse = bench.tensor({kT, kH});
     std::vector<std::int32_t> segments;
     for (std::int64_t t = 0; t <= kT; t += kSegment) {
@@ -404,6 +441,7 @@ int run_gpu_rows(int argc, char** argv) {
   Bench bench(gpu, filter);
   std::printf("%s, copy %.0f GB/s\n", gpu.info().name.c_str(), bench.measure_copy() / 1e9);
   norms(bench);
+  heads_and_biases(bench);
   activations(bench);
   tokens(bench);
   updates(bench);
