@@ -34,6 +34,7 @@ std::int64_t largest_range(const std::vector<std::unique_ptr<Trainable>>& pieces
 
 std::vector<Trainable*> pointers(const std::vector<std::unique_ptr<Trainable>>& pieces) {
   std::vector<Trainable*> all;
+  all.reserve(pieces.size());
   for (const auto& piece : pieces) {
     all.push_back(piece.get());
   }
