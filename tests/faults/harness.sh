@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by tests that treat a sweep badly and demand the results of the undisturbed one, bit for bit.
 
+test_name=$(basename "$0" .sh)  # of a test that is skipped before it begins
+
 # begin_test NAME BIN_DIR WORK_DIR: an empty WORK_DIR, entered, with the words and their sweep at hand; what ends it.
 begin_test() {
   test_name=$1 bin=$(cd "$2" && pwd) work=$(realpath -m "$3")
