@@ -109,6 +109,8 @@ class OwnedParameters {
   [[nodiscard]] std::vector<CheckpointTensor> tensors(const std::string& group, Extent extent,
                                                       const View& view) const;
   void list_parts();
+  void carry_over_slot(Group& shard, int tensor, std::size_t slot,
+                       std::span<const std::int64_t> origins);
   void make_whole_states();
   void add_whole_states(const std::string& group, Extent extent,
                         std::vector<CheckpointTensor>& tensors) const;

@@ -174,34 +174,38 @@ void OwnedParameters::update(const Stream& stream, const UpdateStep& step,
 }
 
 void OwnedParameters::carry_over(Group& shard, const MovedFrom& from) {
-  const std::size_t slots = rule_->slots().size();
   for (int tensor = 0; tensor < set_->size(); ++tensor) {
     const std::span<const std::int64_t> origins = from(tensor);
-    for (std::size_t slot = 0; slot < slots; ++slot) {
-      std::vector<double> whole(origins.size());
-      const auto for_each_owned = [&](const auto& visit) {
-        for (const Part& part : parts_) {
-          const TensorView state =
-              part.tensor != tensor ? TensorView()
-              : slot == 0 ? moments_->m(dense_index(part.unit, part.range), part.range.size())
-                          : moments_->v(dense_index(part.unit, part.range), part.range.size());
-          for (std::int64_t i = 0; !state.empty() && i < part.range.size(); ++i) {
-            visit(state, i, static_cast<std::size_t>(part.range.begin - set_->offset(tensor) + i));
-          }
-        }
-      };
-      for_each_owned([&](const TensorView& state, std::int64_t i, std::size_t place) {
-        whole[place] = element(state, i);
-      });
-      if (is_cut_ && shard.size() > 1) {  // one summand of each element is not zero
-        ordered_all_reduce(shard, TensorView(whole.data(), DType::kF64, {std::ssize(whole)}));
-      }
-      for_each_owned([&](const TensorView& state, std::int64_t i, std::size_t place) {
-        const std::int64_t origin = origins[place];
-        set_element(state, i, origin < 0 ? 0 : whole[static_cast<std::size_t>(origin)]);
-      });
+    for (std::size_t slot = 0; slot < rule_->slots().size(); ++slot) {
+      carry_over_slot(shard, tensor, slot, origins);
     }
   }
+}
+
+void OwnedParameters::carry_over_slot(Group& shard, int tensor, std::size_t slot,
+                                      std::span<const std::int64_t> origins) {
+  std::vector<double> whole(origins.size());
+  const auto for_each_owned = [&](const auto& visit) {
+    for (const Part& part : parts_) {
+      const TensorView state =
+          part.tensor != tensor ? TensorView()
+          : slot == 0           ? moments_->m(dense_index(part.unit, part.range), part.range.size())
+                      : moments_->v(dense_index(part.unit, part.range), part.range.size());
+      for (std::int64_t i = 0; !state.empty() && i < part.range.size(); ++i) {
+        visit(state, i, static_cast<std::size_t>(part.range.begin - set_->offset(tensor) + i));
+      }
+    }
+  };
+  for_each_owned([&](const TensorView& state, std::int64_t i, std::size_t place) {
+    whole[place] = element(state, i);
+  });
+  if (is_cut_ && shard.size() > 1) {  // one summand of each element is not zero
+    ordered_all_reduce(shard, TensorView(whole.data(), DType::kF64, {std::ssize(whole)}));
+  }
+  for_each_owned([&](const TensorView& state, std::int64_t i, std::size_t place) {
+    const std::int64_t origin = origins[place];
+    set_element(state, i, origin < 0 ? 0 : whole[static_cast<std::size_t>(origin)]);
+  });
 }
 
 void OwnedParameters::mix_into(const Stream& stream, void* mean, double part) const {

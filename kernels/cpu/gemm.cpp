@@ -52,6 +52,19 @@ std::vector<double> packed(Transpose transpose, const TensorView& x, std::int64_
   return out;
 }
 
+// sums [n] = row i of left [m, k] times right [k, n].
+void multiply_row(const std::vector<double>& left, const std::vector<double>& right,
+                  const Sizes& size, std::int64_t i, std::vector<double>& sums) {
+  std::fill(sums.begin(), sums.end(), 0.0);
+  for (std::int64_t l = 0; l < size.k; ++l) {
+    const double factor = left[static_cast<std::size_t>(i * size.k + l)];
+    const double* row = right.data() + l * size.n;
+    for (std::int64_t j = 0; j < size.n; ++j) {
+      sums[static_cast<std::size_t>(j)] += factor * row[j];
+    }
+  }
+}
+
 // Double precision serves gradient checks and `precision: f64`; oneDNN has none. One k-order per
 // element.
 void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const TensorView& a,
@@ -61,14 +74,7 @@ void gemm_f64(Transpose transpose_a, Transpose transpose_b, double alpha, const 
   parallel_for(size.m, 8, [&](std::int64_t begin, std::int64_t end) {
     std::vector<double> sums(static_cast<std::size_t>(size.n));
     for (std::int64_t i = begin; i < end; ++i) {
-      std::fill(sums.begin(), sums.end(), 0.0);
-      for (std::int64_t l = 0; l < size.k; ++l) {
-        const double factor = left[static_cast<std::size_t>(i * size.k + l)];
-        const double* row = right.data() + l * size.n;
-        for (std::int64_t j = 0; j < size.n; ++j) {
-          sums[static_cast<std::size_t>(j)] += factor * row[j];
-        }
-      }
+      multiply_row(left, right, size, i, sums);
       double* out = c.as<double>() + i * c.row_stride;
       for (std::int64_t j = 0; j < size.n; ++j) {
         out[j] = alpha * sums[static_cast<std::size_t>(j)] + (beta == 0 ? 0 : beta * out[j]);

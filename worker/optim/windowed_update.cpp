@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <utility>
 #include <vector>
 
 #include "core/transfer.h"
@@ -36,6 +35,16 @@ std::array<Bytes, 2> moments_of(const UpdateRange& range) {
       static_cast<std::size_t>(range.value.num_elements()) * moment_bytes(range.packed->code);
   return {Bytes(static_cast<const std::byte*>(range.packed->m), size),
           Bytes(static_cast<const std::byte*>(range.packed->v), size)};
+}
+
+// Calls visit(moment) for those of the range that lie in the file; null: none do.
+template <class Visit>
+void for_each_in_file(const FileMemory* file, const UpdateRange& range, const Visit& visit) {
+  for (const Bytes& moment : moments_of(range)) {
+    if (file != nullptr && !moment.empty()) {
+      visit(moment);
+    }
+  }
 }
 
 // Calls body(begin, end) for each window of a range.
@@ -94,22 +103,14 @@ void update_in_windows(const FileMemory* file, const UpdateRule& rule, const Str
     range.gradient = gradient.view();
     rule.update(Stream(), {&range, 1}, step);
     value.commit();
-    for (const Bytes& moment : moments_of(range)) {
-      if (file != nullptr && !moment.empty()) {
-        file->drop(moment);
-      }
-    }
+    for_each_in_file(file, range, [&](const Bytes& moment) { file->drop(moment); });
   };
   for (const UpdateRange& range : ranges) {
     for_each_window(range, [&](std::int64_t begin, std::int64_t end) {
-      UpdateRange next = part_of(range, begin, end);
-      for (const Bytes& moment : moments_of(next)) {
-        if (file != nullptr && !moment.empty()) {
-          file->prefetch(moment);
-        }
-      }
+      const UpdateRange next = part_of(range, begin, end);
+      for_each_in_file(file, next, [&](const Bytes& moment) { file->prefetch(moment); });
       finish();
-      current = std::move(next);
+      current = next;
     });
   }
   finish();
