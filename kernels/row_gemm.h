@@ -8,10 +8,10 @@
 
 namespace finescale {
 
-// y [M, N] = alpha * x [M, K] w [N, K]^T + beta * y. f32 or f64, row strides respected. Each
-// element is one sum over K in an order that depends on K and the ISA (or a GPU) alone, so no bit
-// depends on M nor on threads. W is read once for every 96 rows, on a GPU for every 64: with few
-// rows the rate is that of memory.
+// y [M, N] = alpha * x [M, K] w [N, K]^T + beta * y. f32 or f64, or w bf16 and the others f32 with
+// the bits of w's values in f32; row strides respected. Each element is one sum over K in an order
+// that depends on K and the ISA (or a GPU) alone, so no bit depends on M nor on threads. W is read
+// once for every 96 rows, on a GPU for every 64: with few rows the rate is that of memory.
 void row_gemm(const Stream& stream, double alpha, const TensorView& x, const TensorView& w,
               double beta, const TensorView& y);
 

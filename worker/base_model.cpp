@@ -16,10 +16,16 @@ namespace finescale {
 namespace {
 
 ParameterSet declared(ModelLayout& layout, DType dtype, const MeshShape& shape,
-                      const MeshCoord& coord, bool leaves_out) {
+                      const MeshCoord& coord, const BaseForm& form) {
   ParameterSet weights(dtype, coord.tensor, shape.tensor);
-  if (leaves_out) {
+  if (form.quantised) {
     weights.leave_out(is_quantised);
+  } else if (form.is_bf16) {
+    ModelLayout whole = layout;
+    ParameterSet all(dtype);
+    whole.declare(all);
+    weights.leave_out([names = tensors_of_matrices(whole, all, form.is_bf16)](
+                          const std::string& name) { return names.contains(name); });
   }
   layout.declare(weights);
   return weights;
@@ -34,8 +40,7 @@ PassingUnits layer_units(const ModelLayout& layout) {
 BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const ModelPart& part,
                      DType dtype, const BaseForm& form)
     : layout(shape, part),
-      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(),
-                       form.quantised.has_value())),
+      weights(declared(layout, dtype, engine.mesh->shape(), engine.mesh->coord(), form)),
       plan(weights.units(), engine.mesh->replica().size(), layer_units(layout)),
       values(form.is_rounded ? static_cast<std::size_t>(weights.num_elements()) * dtype_size(dtype)
                              : 0),
@@ -48,6 +53,9 @@ BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const Mode
   if (form.is_rounded) {
     rounded = std::make_unique<RoundedWeights>(
         layout, weights, [](int /*tensor*/) { return true; }, Stream(), rounds_table);
+  } else if (form.is_bf16 && !form.quantised) {
+    rounded =
+        std::make_unique<RoundedWeights>(layout, weights, engine.stream, RoundedWeights::LeftOut());
   }
 }
 
@@ -85,6 +93,8 @@ void fill_tensor(BasePiece& piece, int tensor, const ParameterStore::Read& value
   };
   if (piece.weights.is_stored(tensor)) {
     piece.store.fill(part, piece.weights.offset(tensor), read);
+  } else if (piece.quantised == nullptr) {
+    piece.rounded->fill(tensor, read);
   } else {
     piece.quantised->fill(tensor, piece.weights.tensor(tensor), part, piece.weights.dtype(), read);
   }
@@ -97,7 +107,7 @@ void fill_base(BaseModel& model, const std::function<void(BasePiece& piece, int 
       fill(*piece, index);
       const int unit = weights.unit_of(index);
       const bool is_last = index + 1 == weights.size() || weights.unit_of(index + 1) != unit;
-      if (is_last && piece->rounded != nullptr) {
+      if (is_last && piece->rounded != nullptr && !piece->rounded->is_exact()) {
         piece->rounded->replace(model.stream, unit, piece->store.blocks());
       }
     }

@@ -27,11 +27,13 @@ namespace finescale {
 // Products::kBf16 by a method that leaves the base as it is and does not read it; in the host's
 // memory, below ZeRO-3. Quantised: matrices of layers are codes of a few bits. The table in which
 // tokens are looked up has f32 values; with rounds_table these are bf16, and rounded it is bf16
-// only.
+// only. is_bf16 holds for tensors whose values are bf16's: matrices and tables of them alone are
+// kept as that, for row_gemm, whose bits are those of the values; nothing else multiplies by them.
 struct BaseForm {
   bool is_rounded = false;
   std::optional<Quantisation> quantised = {};
   bool rounds_table = false;
+  std::function<bool(const std::string& tensor)> is_bf16 = {};
 };
 
 struct BasePiece {

@@ -82,7 +82,9 @@ void add_entries(const Model& m) {
 // layers take turns, so that they come from memory as those of a model do.
 void add_decode_rows(const Model& m, const char* what, std::int64_t cols, std::int64_t inner) {
   const std::int64_t copies = std::max<std::int64_t>(1, (std::int64_t{1} << 25) / (cols * inner));
-  auto weights = std::make_shared<std::unique_ptr<Array>>();  // made when first used: it is large
+  // Made when first used: they are large.
+  auto weights = std::make_shared<std::unique_ptr<Array>>();
+  auto halves = std::make_shared<std::unique_ptr<Array>>();  // as bf16, on more copies
   for (const std::int64_t rows : {1, 4, 8, 16, 64, 512}) {
     auto a = arrays(Shape{rows, inner}, Shape{rows, cols});
     auto next = std::make_shared<std::int64_t>(0);
@@ -90,15 +92,22 @@ void add_decode_rows(const Model& m, const char* what, std::int64_t cols, std::i
                        size(rows * inner + cols * inner + rows * cols),
                        size(copies * cols * inner)};
     const std::string at = std::string("_") + what + "_" + std::to_string(rows) + "/" + m.name;
-    const auto layer = [=] {
-      if (*weights == nullptr) {
-        *weights = std::make_unique<Array>(Shape{copies * cols, inner});
+    const auto layer_of = [=](std::unique_ptr<Array>& all, DType dtype, std::int64_t count) {
+      if (all == nullptr) {
+        all = std::make_unique<Array>(Shape{count * cols, inner}, dtype);
       }
-      *next = (*next + 1) % copies;
-      return (*weights)->view().row_range(*next * cols, (*next + 1) * cols);
+      *next = (*next + 1) % count;
+      return all->view().row_range(*next * cols, (*next + 1) * cols);
     };
+    const auto layer = [=] { return layer_of(*weights, DType::kF32, copies); };
     add("row_gemm" + at, work,
         [=] { row_gemm(Stream(), 1, (*a)[0].view(), layer(), 0, (*a)[1].view()); });
+    add("row_gemm_bf16" + at,
+        {work.flops, size(rows * inner + rows * cols) + size(cols * inner) / 2, work.footprint},
+        [=] {
+          row_gemm(Stream(), 1, (*a)[0].view(), layer_of(*halves, DType::kBf16, 2 * copies), 0,
+                   (*a)[1].view());
+        });
     add("sgemm" + at, work, [=] {
       library_gemm(Transpose::kNo, Transpose::kYes, (*a)[0].view(), layer(), (*a)[1].view());
     });

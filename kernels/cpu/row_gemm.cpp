@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Both operands lie along K, so an element of y is a dot product: one vector of partial sums over
 // a pass of K, added up at its end, and the passes' sums in their order. A tile is a few rows of x
-// times four rows of W; their number changes how often memory is read and nothing else.
+// times four rows of W; their number changes how often memory is read and nothing else. Rows of W
+// that are stored as bf16 are made f32 as the first tile comes to them, and are f32 to all.
 #include "kernels/row_gemm.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/row_gemm.cpp"
@@ -17,6 +20,7 @@
 
 #include <hwy/cache_control.h>
 
+#include "core/aligned_buffer.h"
 #include "core/error.h"
 #include "core/parallel.h"
 #include "kernels/cpu/cpu_kernels.h"
@@ -49,7 +53,17 @@ constexpr std::int64_t kPassUnit = 16;  // numbers: passes begin on whole vector
 struct RowGemmPass {
   std::int64_t begin, end;  // of K
   [[nodiscard]] bool is_first() const noexcept { return begin == 0; }
+  [[nodiscard]] std::int64_t size() const noexcept { return end - begin; }
 };
+
+// This thread's, for rows of W as f32; grown and kept.
+inline void* kept_rows(std::size_t bytes) {
+  thread_local AlignedBuffer room;
+  if (room.size_bytes() < bytes) {
+    room = AlignedBuffer(bytes);
+  }
+  return room.data();
+}
 
 }  // namespace finescale::cpu
 #endif
@@ -101,10 +115,54 @@ struct FetchedLines {
   std::int64_t every = 2;
 };
 
+// Who reads rows of W: the first tile from memory, and asks for those behind them; the same, and
+// leaves what it read as f32 for the others; the others from a cache.
+enum class Read : std::uint8_t { kMemory, kMemoryAndKeep, kCache };
+
+// The rows of W of one tile.
+template <class T, class W>
+struct TileWeights {
+  const W* rows[kColumns];
+  std::int64_t ahead;  // numbers from a row to the next tile's
+  T* keep;             // [kColumns, keep_stride], with kMemoryAndKeep
+  std::int64_t keep_stride;
+};
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_weights(D d, const hn::TFromD<D>* from) {
+  return hn::LoadU(d, from);
+}
+// bf16 is the upper half of an f32.
+template <class D>
+HWY_INLINE hn::Vec<D> load_weights(D d, const std::uint16_t* from) {
+  const hn::RebindToUnsigned<D> bits;
+  return hn::BitCast(
+      d, hn::ShiftLeft<16>(hn::PromoteTo(bits, hn::LoadU(hn::Rebind<std::uint16_t, D>(), from))));
+}
+template <class D, class W>
+HWY_INLINE hn::Vec<D> load_some_weights(D d, const W* from, std::size_t count) {
+  HWY_ALIGN W lanes[HWY_MAX_BYTES / sizeof(W)] = {};
+  std::copy(from, from + count, lanes);
+  return load_weights(d, lanes);
+}
+
+// The vector of K at k of row j.
+template <Read kRead, class D, class T, class W>
+HWY_INLINE hn::Vec<D> weights_at(D d, const TileWeights<T, W>& w, int j, std::int64_t k) {
+  const hn::Vec<D> values = load_weights(d, w.rows[j] + k);
+  if constexpr (kRead != Read::kCache) {
+    hwy::Prefetch(w.rows[j] + k + w.ahead);
+  }
+  if constexpr (kRead == Read::kMemoryAndKeep) {
+    hn::StoreU(values, d, w.keep + j * w.keep_stride + k);
+  }
+  return values;
+}
+
 // s[i][j] += x[i] w[j] for the vector of K at k, where x points.
-template <int kRows, bool kFetch, class T, class V>
-HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w, std::int64_t k,
-                             std::int64_t ahead, V (&s)[kRows][kColumns]) {
+template <int kRows, Read kRead, class T, class W, class V>
+HWY_INLINE void add_products(const T* x, std::int64_t stride, const TileWeights<T, W>& w,
+                             std::int64_t k, V (&s)[kRows][kColumns]) {
   const hn::ScalableTag<T> d;
   if constexpr (HWY_MAX_BYTES < 64) {  // a row of W at a time: all of them would not fit
     V left[kRows];
@@ -114,10 +172,7 @@ HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w,
     }
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j) {
-      const V right = hn::LoadU(d, w[j] + k);
-      if constexpr (kFetch) {
-        hwy::Prefetch(w[j] + k + ahead);
-      }
+      const V right = weights_at<kRead>(d, w, j, k);
 #pragma GCC unroll 3
       for (int i = 0; i < kRows; ++i) {
         s[i][j] = hn::MulAdd(left[i], right, s[i][j]);
@@ -128,10 +183,7 @@ HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w,
   V right[kColumns];
 #pragma GCC unroll 4
   for (int j = 0; j < kColumns; ++j) {
-    right[j] = hn::LoadU(d, w[j] + k);
-    if constexpr (kFetch) {
-      hwy::Prefetch(w[j] + k + ahead);
-    }
+    right[j] = weights_at<kRead>(d, w, j, k);
   }
 #pragma GCC unroll 6
   for (int i = 0; i < kRows; ++i) {
@@ -143,12 +195,12 @@ HWY_INLINE void add_products(const T* x, std::int64_t stride, const T* const* w,
   }
 }
 
-// sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. kFetch: the rows of
-// W that come next lie `ahead` numbers behind and are fetched meanwhile, since rows are too short
-// for the hardware to see them; otherwise `lines` are.
-template <int kRows, bool kFetch, class T>
-HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::int64_t inner,
-                     std::int64_t ahead, FetchedLines lines, T* sums, std::int64_t to) {
+// sums[i][j] = x[i] . w[j], rows `to` apart, for kRows rows of x and four of W. From memory the
+// rows of W that come next are fetched meanwhile, since rows are too short for the hardware to see
+// them; otherwise `lines` are.
+template <int kRows, Read kRead, class T, class W>
+HWY_INLINE void tile(const T* x, std::int64_t stride, const TileWeights<T, W>& w,
+                     std::int64_t inner, FetchedLines lines, T* sums, std::int64_t to) {
   const hn::ScalableTag<T> d;
   using V = hn::Vec<decltype(d)>;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -163,20 +215,23 @@ HWY_INLINE void tile(const T* x, std::int64_t stride, const T* const* w, std::in
   const std::int64_t between = (lines.every - 1) * lanes;  // bits of k where no line is fetched
   std::int64_t k = 0;
   for (; k + lanes <= inner; k += lanes) {
-    if constexpr (!kFetch) {
+    if constexpr (kRead == Read::kCache) {
       if ((k & between) == 0) {
         __builtin_prefetch(lines.at, 0, 2);
         lines.at += lines.step_bytes;
       }
     }
-    add_products<kRows, kFetch>(x + k, stride, w, k, ahead, s);
+    add_products<kRows, kRead>(x + k, stride, w, k, s);
   }
   if (k < inner) {
     const auto left_over = static_cast<std::size_t>(inner - k);
     V right[kColumns];
 #pragma GCC unroll 4
     for (int j = 0; j < kColumns; ++j) {
-      right[j] = load_some(d, w[j] + k, left_over, T(0));
+      right[j] = load_some_weights(d, w.rows[j] + k, left_over);
+      if constexpr (kRead == Read::kMemoryAndKeep) {
+        hn::StoreU(right[j], d, w.keep + j * w.keep_stride + k);
+      }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
@@ -240,13 +295,20 @@ class NextRows {
   std::int64_t at_once_;
 };
 
-// Rows [m, m + kRows) of the block. Only the block's first tiles find W in memory, and fetch; the
-// others find it in the cache.
-template <int kRows, bool kFetch, class T>
+// What the tiles of a pass read of W.
+template <class T, class W>
+struct PassWeights {
+  const W* first;       // of the block's first column
+  std::int64_t stride;  // from row to row
+  T* keep = nullptr;    // f32 of all the block's rows, with kMemoryAndKeep
+  std::int64_t keep_stride = 0;
+};
+
+// Rows [m, m + kRows) of the block.
+template <int kRows, Read kRead, class T, class W>
 void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, const RowGemmPass& pass,
-                  std::int64_t m, NextRows& next) {
-  const std::int64_t inner = pass.end - pass.begin;
-  const std::int64_t stride = task.w.row_stride;
+                  const PassWeights<T, W>& weights, std::int64_t m, NextRows& next) {
+  const std::int64_t stride = weights.stride;
   const auto alpha = static_cast<T>(task.alpha);
   const auto beta = pass.is_first() ? static_cast<T>(task.beta) : T(1);
   const bool is_plain = alpha == T(1) && beta == T(0);
@@ -255,40 +317,72 @@ void row_of_tiles(const RowGemmTask& task, const RowGemmBlock& block, const RowG
   HWY_ALIGN T sums[kRows * kColumns];
   for (std::int64_t n = block.col_begin; n < block.col_end; n += kColumns) {
     const std::int64_t columns = std::min(kColumns, block.col_end - n);
-    const T* const first = task.w.as<T>() + n * stride + pass.begin;
-    const T* const w[kColumns] = {first, first + std::min<std::int64_t>(1, columns - 1) * stride,
-                                  first + std::min<std::int64_t>(2, columns - 1) * stride,
-                                  first + (columns - 1) * stride};
+    const W* const first = weights.first + (n - block.col_begin) * stride;
+    const TileWeights<T, W> w = {
+        .rows = {first, first + std::min<std::int64_t>(1, columns - 1) * stride,
+                 first + std::min<std::int64_t>(2, columns - 1) * stride,
+                 first + (columns - 1) * stride},
+        .ahead = kColumns * stride,
+        .keep = weights.keep + (n - block.col_begin) * weights.keep_stride,
+        .keep_stride = weights.keep_stride};
     const bool is_direct = is_plain && columns == kColumns;
-    const FetchedLines lines = kFetch ? FetchedLines() : next.of_tile();
-    tile<kRows, kFetch>(x, task.x.row_stride, w, inner, kColumns * stride, lines,
-                        is_direct ? y + n : sums, is_direct ? task.y.row_stride : kColumns);
+    const FetchedLines lines = kRead == Read::kCache ? next.of_tile() : FetchedLines();
+    tile<kRows, kRead>(x, task.x.row_stride, w, pass.size(), lines, is_direct ? y + n : sums,
+                       is_direct ? task.y.row_stride : kColumns);
     for (int i = 0; i < kRows && !is_direct; ++i) {
       combine(sums + i * kColumns, columns, alpha, beta, y + i * task.y.row_stride + n);
     }
   }
 }
 
-template <bool kFetch, class T>
+template <Read kRead, class T, class W>
 void any_row_of_tiles(std::int64_t rows, const RowGemmTask& task, const RowGemmBlock& block,
-                      const RowGemmPass& pass, std::int64_t m, NextRows& next) {
+                      const RowGemmPass& pass, const PassWeights<T, W>& weights, std::int64_t m,
+                      NextRows& next) {
   switch (rows) {
     case 1:
-      return row_of_tiles<1, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<1, kRead>(task, block, pass, weights, m, next);
     case 2:
-      return row_of_tiles<2, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<2, kRead>(task, block, pass, weights, m, next);
     case 3:
-      return row_of_tiles<3, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<3, kRead>(task, block, pass, weights, m, next);
     case 4:
-      return row_of_tiles<4, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<4, kRead>(task, block, pass, weights, m, next);
     case 5:
-      return row_of_tiles<5, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<5, kRead>(task, block, pass, weights, m, next);
     default:
-      return row_of_tiles<6, kFetch, T>(task, block, pass, m, next);
+      return row_of_tiles<6, kRead>(task, block, pass, weights, m, next);
   }
 }
 
-template <class T>
+// The first of `tiles` rows of tiles, `count` rows of x; returns what the others read.
+template <class T, class W>
+PassWeights<T, T> first_row_of_tiles(std::int64_t count, std::int64_t tiles,
+                                     const RowGemmTask& task, const RowGemmBlock& block,
+                                     const RowGemmPass& pass, NextRows& next) {
+  PassWeights<T, W> weights = {
+      .first = task.w.as<W>() + block.col_begin * task.w.row_stride + pass.begin,
+      .stride = task.w.row_stride};
+  if constexpr (std::is_same_v<T, W>) {
+    any_row_of_tiles<Read::kMemory>(count, task, block, pass, weights, block.row_begin, next);
+    return weights;
+  } else if (tiles == 1) {
+    any_row_of_tiles<Read::kMemory>(count, task, block, pass, weights, block.row_begin, next);
+    return {};
+  } else {
+    // Whole vectors, and rows of the last tile that are there again.
+    const std::int64_t rows =
+        (block.col_end - block.col_begin + kColumns - 1) / kColumns * kColumns;
+    weights.keep_stride = (pass.size() + kPassUnit - 1) / kPassUnit * kPassUnit;
+    weights.keep = static_cast<T*>(
+        kept_rows(static_cast<std::size_t>(rows * weights.keep_stride) * sizeof(T)));
+    any_row_of_tiles<Read::kMemoryAndKeep>(count, task, block, pass, weights, block.row_begin,
+                                           next);
+    return {.first = weights.keep, .stride = weights.keep_stride};
+  }
+}
+
+template <class T, class W>
 void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
   // Tiles of about the same size: 32 rows are four times five and twice six, not five times six and
   // two, since a low tile takes nearly as long.
@@ -304,17 +398,22 @@ void block_of(const RowGemmTask& task, const RowGemmBlock& block) {
     const RowGemmPass pass = {
         inner * p / passes / kPassUnit * kPassUnit,
         p + 1 == passes ? inner : inner * (p + 1) / passes / kPassUnit * kPassUnit};
-    any_row_of_tiles<true, T>(all / tiles, task, block, pass, block.row_begin, next);
+    const PassWeights<T, T> weights =
+        first_row_of_tiles<T, W>(all / tiles, tiles, task, block, pass, next);
     for (std::int64_t t = 1; t < tiles; ++t) {
       const std::int64_t begin = all * t / tiles;
-      any_row_of_tiles<false, T>(all * (t + 1) / tiles - begin, task, block, pass,
-                                 block.row_begin + begin, next);
+      any_row_of_tiles<Read::kCache>(all * (t + 1) / tiles - begin, task, block, pass, weights,
+                                     block.row_begin + begin, next);
     }
   }
 }
 
 void multiply(const RowGemmTask& task, const RowGemmBlock& block) {
-  task.y.dtype == DType::kF64 ? block_of<double>(task, block) : block_of<float>(task, block);
+  if (task.y.dtype == DType::kF64) {
+    return block_of<double, double>(task, block);
+  }
+  task.w.dtype == DType::kBf16 ? block_of<float, std::uint16_t>(task, block)
+                               : block_of<float, float>(task, block);
 }
 
 }  // namespace
@@ -355,6 +454,9 @@ void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const
   const std::int64_t inner = x.cols();
   FS_CHECK(w.cols() == inner && y.rows() == rows && y.cols() == cols,
            "row_gemm shapes " + x.shape.text() + " " + w.shape.text() + " " + y.shape.text());
+  FS_CHECK(x.dtype == y.dtype &&
+               (w.dtype == y.dtype || (w.dtype == DType::kBf16 && y.dtype == DType::kF32)),
+           "row_gemm multiplies by its own type, or by bf16 in f32");
   if (rows == 0 || cols == 0) {
     return;
   }
@@ -364,7 +466,7 @@ void row_gemm(const Stream& /*stream*/, double alpha, const TensorView& x, const
     return;
   }
   const std::int64_t threads = num_threads();
-  const std::int64_t panels = panels_of(cols, inner, dtype_size(w.dtype), threads);
+  const std::int64_t panels = panels_of(cols, inner, dtype_size(y.dtype), threads);
   const std::int64_t tiles = (cols + kColumns - 1) / kColumns;
   const auto begin_of = [=](std::int64_t panel) {
     return std::min(tiles * panel / panels * kColumns, cols);

@@ -6,10 +6,14 @@
 #include "core/error.h"
 #include "tests/checkpoint/safetensors_fixture.h"
 #include "tests/import/hf_fixture.h"
+#include "worker/eval/decoder.h"
 #include "worker/export/export_model.h"
+#include "worker/import/adapter.h"
 #include "worker/import/open_model.h"
 #include "worker/import/side_files.h"
+#include "worker/measured_model.h"
 #include "worker/single_engine.h"
+#include "worker/tool/adapted_model.h"
 
 namespace finescale {
 namespace {
@@ -93,6 +97,54 @@ TEST_F(Import, EachStoredTypeIsWidenedExactly) {
             read_file(directory_ + "/again/model.safetensors"));
   EXPECT_EQ(nlohmann::json::parse(read_file(directory_ + "/again/config.json"))["dtype"],
             "bfloat16");
+}
+
+// Logits of a few tokens that go through the model as generation does.
+std::vector<float> decoded(MeasuredModel& measured) {
+  DecoderBatch batch;
+  for (std::int32_t i = 0; i < 9; ++i) {
+    batch.add(3 + i * 5 % 30, i % 3, i / 3);
+    batch.outputs.push_back(i);
+  }
+  Decoder decoder(*measured.eval().pieces().front().model,
+                  {.rows = 9, .outputs = 9, .sequences = 3, .positions = 4});
+  decoder.begin(batch);
+  decoder.pass();
+  const TensorView logits = decoder.logits();
+  return {logits.as<float>(), logits.as<float>() + logits.num_elements()};
+}
+
+TEST_F(Import, WhatIsStoredAsBf16GeneratesFromThatWithTheSameBits) {
+  const SingleEngine single;
+  for (const config::ModelConfig& config : families()) {
+    SCOPED_TRACE(family_name(config));
+    const std::string path = directory_ + "/" + family_name(config);
+    TinyModel{config, StoredType::kBf16}.write(path);
+    OpenedModel to_measure = open_model(path);
+    OpenedModel to_generate = open_model(path);
+    MeasuredModel values(single.engine(), adapted_model(single.engine(), to_measure));
+    MeasuredModel halves(single.engine(),
+                         adapted_model(single.engine(), to_generate, ModelUse::kGenerates));
+    const Transformer& model = *halves.eval().pieces().front().model;
+    for (const Weight* weight : {&model.layer(1).qkv, &model.layer(1).down, &model.head()}) {
+      EXPECT_EQ(weight->factor().dtype, DType::kBf16);
+    }
+    EXPECT_EQ(values.eval().pieces().front().model->head().factor().dtype, DType::kF32);
+    EXPECT_TRUE(decoded(halves) == decoded(values));
+  }
+}
+
+TEST_F(Import, AMergedMatrixIsNoLongerOfBf16) {
+  TinyModel{tiny_llama(true), StoredType::kBf16}.write(directory_);
+  OpenedModel opened = open_model(directory_);
+  Adapter adapter;
+  ModuleChange& change = adapter.modules["model.layers.1.self_attn.q_proj"];
+  change.outputs.assign(32, 0.3);
+  const auto merged = with_adapter(std::move(opened.weights), std::move(adapter));
+  EXPECT_FALSE(merged->is_bf16("model.layers.1.self_attn.q_proj.weight"));
+  EXPECT_TRUE(merged->is_bf16("model.layers.1.self_attn.k_proj.weight"));
+  TinyModel{tiny_llama(true), StoredType::kF16}.write(directory_ + "/f16");
+  EXPECT_FALSE(open_model(directory_ + "/f16").weights->is_bf16("model.norm.weight"));
 }
 
 TEST_F(Import, ExportOfAnImportIsBitEqual) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/row_gemm.h"
 
+#include "core/error.h"
+#include "kernels/round.h"
 #include "tests/kernels/kernel_fixture.h"
 
 namespace finescale {
@@ -98,6 +100,67 @@ TEST_P(RowGemm, ThreadsChangeNoBit) {
 }
 
 FINESCALE_FOR_ALL_TARGETS(RowGemm);
+
+class RowGemmOfBf16 : public testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    cpu::ensure_isa();
+    cpu::use_isa(GetParam());
+  }
+  void TearDown() override { cpu::use_isa(active_isa()); }
+};
+
+// W in bf16 [N, K], rows `stride` apart, and the same values in f32.
+struct BothForms {
+  BothForms(std::int64_t rows, std::int64_t cols, std::int64_t stride)
+      : upper(static_cast<std::size_t>((rows - 1) * stride + cols)), wide(DType::kF32, rows, cols) {
+    wide.random(2);
+    half = TensorView(upper.data(), DType::kBf16, Shape{rows, cols});
+    half.row_stride = stride;
+    round_to_bf16(Stream(), wide.view(), half);
+    round_to_bf16(Stream(), wide.view(), wide.view());
+  }
+  std::vector<std::uint16_t> upper;
+  TensorView half;
+  Tensor wide;
+};
+
+TEST_P(RowGemmOfBf16, HasTheBitsOfItsValues) {
+  for (const RowSize s : {RowSize{1, 1, 1},
+                          {1, 3000, 64},
+                          {3, 5, 7},
+                          {2, 129, 33},
+                          {40, 70, 17},
+                          {130, 301, 576},
+                          {64, 90, 1600},
+                          {7, 13, 1537}}) {
+    for (const std::int64_t stride : {s.k, rounded_stride(s.k), s.k + 3}) {
+      BothForms w(s.n, s.k, stride);
+      Tensor x(DType::kF32, s.m, s.k, 3);
+      x.random(1);
+      for (const auto& [alpha, beta] : {std::pair{1.0, 0.0}, {0.5, 1.0}}) {
+        Tensor wanted(DType::kF32, s.m, s.n);
+        wanted.random(3);
+        Tensor y = wanted;
+        row_gemm(Stream(), alpha, x.view(), w.wide.view(), beta, wanted.view());
+        row_gemm(Stream(), alpha, x.view(), w.half, beta, y.view());
+        EXPECT_TRUE(y.bytes() == wanted.bytes()) << s.m << " " << s.n << " " << s.k;
+      }
+    }
+  }
+}
+
+TEST(RowGemmTypes, Bf16IsMultipliedInF32Only) {
+  BothForms w(4, 6, 6);
+  Tensor x(DType::kF64, 2, 6);
+  Tensor y(DType::kF64, 2, 4);
+  EXPECT_THROW(row_gemm(Stream(), 1, x.view(), w.half, 0, y.view()), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, RowGemmOfBf16, testing::ValuesIn(isas_of_this_machine()),
+                         [](const auto& instance) {
+                           return std::string(isa_name(instance.param));
+                         });
 
 }  // namespace
 }  // namespace finescale

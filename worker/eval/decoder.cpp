@@ -131,8 +131,7 @@ Decoder::Decoder(const Transformer& model, const DecoderLimits& limits)
     throw Error(ErrorKind::kDevice, *fault + " has no GPU kernels in this version", {},
                 "generate on the CPU");
   }
-  FS_CHECK(model.layout().num_layers() == 0 || model.layer(0).qkv.rounded.empty(),
-           "text is generated in f32");
+  FS_CHECK(!model.multiplies_rounded(), "text is generated in f32");
   look_at_weights();
   DecoderLimits most = limits;
   most.rows = std::max(limits.rows, model.virtual_tokens().rows());
@@ -203,12 +202,12 @@ void Decoder::look_at_weights() {
   for (int i = 0; i < model_->layout().num_layers(); ++i) {
     const LayerWeights& layer = model_->layer(i);
     for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      weight_bytes_ += weight->value.size_bytes();
+      weight_bytes_ += weight->factor().size_bytes();
       may_cut_ = may_cut_ && weight->quantised.empty();  // each part would make it whole again
     }
   }
   if (model_->layout().part().has_head) {
-    weight_bytes_ += model_->head().value.size_bytes();
+    weight_bytes_ += model_->head().factor().size_bytes();
   }
 }
 

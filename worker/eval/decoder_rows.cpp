@@ -82,7 +82,7 @@ void DecoderLayers::sum_over_ranks(const TensorView& y) const {
 }
 
 void DecoderLayers::embed(const Stream& stream, const DecoderRows& rows) const {
-  embedding_forward(stream, rows.tokens, model_->embedding().value, rows.delta);
+  embedding_forward(stream, rows.tokens, model_->embedding().factor(), rows.delta);
   sum_over_ranks(rows.delta);
   if (!rows.prompt.empty()) {
     copy(stream, rows.prompt, rows.delta);
@@ -278,7 +278,7 @@ void DecoderLayers::make_logits(const Stream& stream, const DecoderRows& rows) c
   if (rows.outputs.empty()) {
     return;
   }
-  row_gemm(stream, 1, rows.normed, model_->head().value, 0, rows.logits);
+  row_gemm(stream, 1, rows.normed, model_->head().factor(), 0, rows.logits);
   if (!model_->head().bias.empty()) {
     bias_add(stream, model_->head().bias, rows.logits);
   }

@@ -44,6 +44,10 @@ class MergedSource final : public WeightSource {
 
   [[nodiscard]] const config::ModelConfig& config() const override { return base_->config(); }
 
+  [[nodiscard]] bool is_bf16(const std::string& name) const override {
+    return base_->is_bf16(name) && !adapter_.modules.contains(without(name, ".weight"));
+  }
+
   void read(const std::string& name, const LocalPart& slab, const TensorView& out) override {
     base_->read(name, slab, out);
     if (const auto bias = adapter_.modules.find(without(name, ".bias"));

@@ -79,6 +79,12 @@ class FileSource final : public WeightSource {
     add(tensor.place.addend, out);
   }
 
+  [[nodiscard]] bool is_bf16(const std::string& name) const override {
+    const auto found = located_.find(name);
+    return found != located_.end() && found->second.info->dtype == "BF16" &&
+           found->second.place.addend == 0;
+  }
+
  private:
   const Located& locate(const LogicalShape& tensor, FileTensor place) {
     Located located;

@@ -26,6 +26,8 @@ class WeightSource {
   [[nodiscard]] virtual const config::ModelConfig& config() const = 0;
   // The hyperslab of a logical tensor, row-major, into `out` (dense, f32 or f64).
   virtual void read(const std::string& name, const LocalPart& slab, const TensorView& out) = 0;
+  // Whether all its values are bf16's, as far as is known without reading them.
+  [[nodiscard]] virtual bool is_bf16(const std::string& /*name*/) const { return false; }
 };
 
 // Where a logical tensor lies in the files.

@@ -96,7 +96,7 @@ void linear_forward_by_rows(const Stream& stream, const TensorView& x, const Wei
   const auto product = [&](double alpha, const TensorView& a, const TensorView& b, double beta,
                            const TensorView& c) { row_gemm(stream, alpha, a, b, beta, c); };
   if (weight.quantised.empty()) {
-    product(1, x, weight.value, 0, y);
+    product(1, x, weight.factor(), 0, y);
   }
   add_branches(product, x, adapter, projected, y);
 }

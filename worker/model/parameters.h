@@ -6,8 +6,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/aligned_buffer.h"
@@ -26,9 +28,11 @@ class ParameterSet {
   int declare(std::string name, Shape shape, Placement placement = {});
   // Tensors whose name this holds for have a shape and no memory: their values lie elsewhere. In
   // front of the first declare.
-  void leave_out(bool (*is_elsewhere)(const std::string& name)) { is_elsewhere_ = is_elsewhere; }
+  void leave_out(std::function<bool(const std::string& name)> is_elsewhere) {
+    is_elsewhere_ = std::move(is_elsewhere);
+  }
   [[nodiscard]] bool is_stored(int index) const {
-    return is_elsewhere_ == nullptr || !is_elsewhere_(tensor(index).name);
+    return !is_elsewhere_ || !is_elsewhere_(tensor(index).name);
   }
   // What is declared from here on belongs to a new unit, until the next call. A unit may be empty.
   void begin_unit();
@@ -79,7 +83,7 @@ class ParameterSet {
   DType dtype_;
   int tensor_rank_;
   int tensor_size_;
-  bool (*is_elsewhere_)(const std::string&) = nullptr;
+  std::function<bool(const std::string&)> is_elsewhere_;
   std::vector<LogicalTensor> tensors_;
   std::vector<LocalPart> parts_;
   std::vector<std::int64_t> offsets_;

@@ -101,6 +101,10 @@ class Transformer {
   // The same where single tensors train, or single elements: by tensor of the base.
   void bind_gradients(const std::vector<TensorGradient>& gradients);
 
+  // Whether products are of other numbers than the weights' f32 values.
+  [[nodiscard]] bool multiplies_rounded() const noexcept {
+    return options_.rounded != nullptr && !options_.rounded->is_exact();
+  }
   // For passes during which no weight changes, or moves: where products round their operands the
   // matrices are rounded once, until the result is gone.
   [[nodiscard]] std::vector<std::unique_ptr<SharedOperand>> share_weights() const;

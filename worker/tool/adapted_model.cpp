@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "worker/base_model.h"
 #include "worker/methods/linear_adapters.h"
@@ -33,12 +34,18 @@ std::unique_ptr<Method> method_beside(const Engine& engine, BasePiece& piece,
 
 }  // namespace
 
-AdaptedModel adapted_model(const Engine& engine, OpenedModel& opened) {
+AdaptedModel adapted_model(const Engine& engine, OpenedModel& opened, ModelUse use) {
   const bool is_apart = opened.adapter && !opened.adapter->why_apart.empty();
   const std::unique_ptr<WeightSource> weights =
       is_apart ? std::move(opened.weights) : merged_weights(opened);
+  const bool reads_values = is_apart && reads_base(opened.adapter->method);
+  BaseForm form;
+  if (use == ModelUse::kGenerates && !engine.stream.on_gpu() && !reads_values) {
+    form.is_bf16 = [&weights](const std::string& tensor) { return weights->is_bf16(tensor); };
+  }
   AdaptedModel model;
-  model.base = std::make_shared<BaseModel>(make_base_model(engine, weights->config(), DType::kF32));
+  model.base =
+      std::make_shared<BaseModel>(make_base_model(engine, weights->config(), DType::kF32, form));
   read_base(*weights, *model.base);
   for (std::size_t i = 0; is_apart && i < model.base->pieces.size(); ++i) {
     model.adapters.push_back(method_beside(engine, *model.base->pieces[i], *opened.adapter));
