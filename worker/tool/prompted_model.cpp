@@ -59,7 +59,8 @@ PromptedModel::PromptedModel(const std::string& path, const std::string& device)
   tokenizer_ = std::make_shared<const Tokenizer>(
       Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
   open_form(opened);
-  model_ = std::make_unique<MeasuredModel>(engine_, adapted_model(engine_, opened, ModelUse::kGenerates));
+  model_ = std::make_unique<MeasuredModel>(engine_,
+                                           adapted_model(engine_, opened, ModelUse::kGenerates));
 }
 
 // What is merged into the weights is decoded there.
