@@ -11,7 +11,9 @@ namespace finescale {
 void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y) {
   const KernelSpan span(stream, [&] {
-    return KernelCall{"embedding_forward", {y.rows(), y.cols()}, 0, 2 * bytes_of(y)};
+    const double elements = static_cast<double>(y.num_elements());
+    const double read = elements * static_cast<double>(dtype_size(weight.dtype));
+    return KernelCall{"embedding_forward", {y.rows(), y.cols()}, 0, read + bytes_of(y)};
   });
   switch (stream.type()) {
     case DeviceType::kCpu:

@@ -13,8 +13,8 @@ namespace finescale {
 
 constexpr std::int32_t kNoRow = -1;  // a token whose row another rank holds
 
-// tokens [T] i32 in [0, V) or kNoRow (a row of zeros), weight [V, C], y [T, C]. On the CPU the
-// weight may be bf16 where y is f32.
+// tokens [T] i32 in [0, V) or kNoRow (a row of zeros), weight [V, C], y [T, C]. The weight may be
+// bf16 where y is f32: a bf16 is an f32 with fewer digits, so nothing is rounded.
 void embedding_forward(const Stream& stream, const TensorView& tokens, const TensorView& weight,
                        const TensorView& y);
 

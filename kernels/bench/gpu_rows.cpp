@@ -260,9 +260,12 @@ void tokens(Bench& bench) {
   const TensorView on_tokens = bench.ids(tokens);
   const TensorView on_positions = bench.ids(positions);
   const TensorView table = bench.tensor({kV, kC});
+  const TensorView narrow_table = bench.tensor({kV, kC}, DType::kBf16);
   const TensorView rows = bench.tensor({kT, kC});
   bench.row("embedding_forward",
             [&](const Stream& on) { embedding_forward(on, on_tokens, table, rows); });
+  bench.row("embedding_forward bf16 table",
+            [&](const Stream& on) { embedding_forward(on, on_tokens, narrow_table, rows); });
   bench.row("embedding_backward",
             [&](const Stream& on) { embedding_backward(on, on_tokens, rows, table); });
   const TensorView angles = bench.tensor({2 * kSegment, kD / 2});
@@ -399,17 +402,24 @@ void cached(Bench& bench, std::int64_t sequences) {
   bench.forget();
 }
 
+void row_products(Bench& bench, std::int64_t rows) {
+  for (const auto& [outputs, inputs] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
+    const TensorView x = bench.tensor({rows, inputs});
+    const TensorView y = bench.tensor({rows, outputs});
+    const std::string size =
+        std::to_string(rows) + "x" + std::to_string(outputs) + "x" + std::to_string(inputs);
+    for (const auto& [dtype, name] :
+         {std::pair{DType::kF32, "row_gemm "}, {DType::kBf16, "row_gemm bf16 W "}}) {
+      const TensorView w = bench.tensor({outputs, inputs}, dtype);
+      bench.row(name + size, [&](const Stream& on) { row_gemm(on, 1, x, w, 0, y); });
+    }
+    bench.forget();
+  }
+}
+
 void generation(Bench& bench) {
   for (const std::int64_t rows : {1, 16, 64}) {
-    for (const auto& [outputs, inputs] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
-      const TensorView x = bench.tensor({rows, inputs});
-      const TensorView w = bench.tensor({outputs, inputs});
-      const TensorView y = bench.tensor({rows, outputs});
-      bench.row("row_gemm " + std::to_string(rows) + "x" + std::to_string(outputs) + "x" +
-                    std::to_string(inputs),
-                [&](const Stream& on) { row_gemm(on, 1, x, w, 0, y); });
-      bench.forget();
-    }
+    row_products(bench, rows);
     cached(bench, rows);
     const TensorView logits = bench.tensor({rows, kV});
     const TensorView tokens = bench.ids(std::vector<std::int32_t>(static_cast<std::size_t>(rows)));

@@ -17,10 +17,10 @@ constexpr int kTokens = 4;  // of a block, a warp each
 constexpr int kThreads = 128;
 constexpr int kSortThreads = 256;
 
-// tokens [T], weight [V, C], y [T, C].
-template <class S, int kWidth>
+// tokens [T], weight [V, C] of E, y [T, C] of S.
+template <class E, class S, int kWidth>
 __global__ void __launch_bounds__(kWarp* kTokens)
-    gather_rows(const std::int32_t* __restrict__ tokens, const S* __restrict__ weight,
+    gather_rows(const std::int32_t* __restrict__ tokens, const E* __restrict__ weight,
                 std::int64_t weight_stride, std::int64_t vocabulary, S* __restrict__ y,
                 std::int64_t y_stride, std::int64_t rows, std::int64_t width) {
   const std::int64_t t = static_cast<std::int64_t>(blockIdx.x) * kTokens + threadIdx.y;
@@ -139,6 +139,19 @@ __global__ void __launch_bounds__(kThreads)
   store_pack(total, row);
 }
 
+template <class E, class S>
+void gather(const Stream& stream, const TensorView& tokens, const TensorView& weight,
+            const TensorView& y) {
+  // By y, whose elements are the wider ones: wider packs would write it by half sectors.
+  const bool packed = y.cols() % kPack<S> == 0 && lies_on(kPack<S>, weight, y);
+  for_width<kPack<S>>(packed, [&](auto width) {
+    gpu_launch(stream, gather_rows<E, S, decltype(width)::value>,
+               dim3(blocks_for(y.rows(), kTokens)), dim3(kWarp, kTokens), 0,
+               tokens.as<std::int32_t>(), weight.as<E>(), weight.row_stride, weight.rows(),
+               y.as<S>(), y.row_stride, y.rows(), y.cols());
+  });
+}
+
 template <class S, class G>
 void add_gradient(const Stream& stream, const TensorView& tokens, const TensorView& dy,
                   const TensorView& order, const TensorView& to) {
@@ -176,15 +189,17 @@ void embedding_forward(const Stream& stream, const TensorView& tokens, const Ten
   if (y.num_elements() == 0) {
     return;
   }
+  if (y.dtype == DType::kF32 && weight.dtype == DType::kBf16) {
+    gather<Bf16, float>(stream, tokens, weight, y);
+    return;
+  }
+  if (weight.dtype != y.dtype) {
+    throw Error(ErrorKind::kDevice, std::string("no CUDA kernel for embedding_forward of ") +
+                                        dtype_name(weight.dtype) + " into " + dtype_name(y.dtype));
+  }
   for_storage(y.dtype, "embedding_forward", [&](auto tag) {
     using S = typename decltype(tag)::type;
-    const bool packed = y.cols() % kPack<S> == 0 && lies_on(kPack<S>, weight, y);
-    for_width<kPack<S>>(packed, [&](auto width) {
-      gpu_launch(stream, gather_rows<S, decltype(width)::value>,
-                 dim3(blocks_for(y.rows(), kTokens)), dim3(kWarp, kTokens), 0,
-                 tokens.as<std::int32_t>(), weight.as<S>(), weight.row_stride, weight.rows(),
-                 y.as<S>(), y.row_stride, y.rows(), y.cols());
-    });
+    gather<S, S>(stream, tokens, weight, y);
   });
 }
 

@@ -7,7 +7,7 @@
 
 namespace finescale::cuda {
 
-// f32, bf16 and f64.
+// f32, bf16 and f64, and a bf16 weight with f32 y: the values are the same.
 decltype(finescale::embedding_forward) embedding_forward;
 
 // As its twin, with the same bits, for dy and to of one dtype, f32 or f64, or bf16 dy and f32 to.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A block has a tile of rows of x and 64 rows of W, both along K, and goes over K in steps of 128
-// bytes that are on their way to shared memory while earlier ones are multiplied. With few rows it
-// is bound by reading W, once for up to 64 rows; tiles differ in how often memory is read and in
-// nothing else. Letters: M rows of x, N rows of W, K columns of both.
+// bytes of x that are on their way to shared memory while earlier ones are multiplied. With few
+// rows it is bound by reading W, once for up to 64 rows; tiles differ in how often memory is read
+// and in nothing else. W in bf16 stays so until it is multiplied: its steps have half the bytes, so
+// twice as many are on their way. Letters: M rows of x, N rows of W, K columns of both.
 #include "kernels/cuda/row_gemm.h"
 
 #include "kernels/cuda/async_copy.h"
@@ -20,9 +21,33 @@ constexpr std::int64_t kEnoughBlocks = 264;
 // With so few rows the cuts' sums are little beside W, and more blocks spread better.
 constexpr std::int64_t kFewRows = 8;
 
+// Where rows of a step lie in shared memory, in packs of 16 bytes: neither eight neighbouring packs
+// that a quarter of a warp writes nor one pack of eight rows that it reads share a bank.
+template <class E, int kDepth>
+struct StepLayout {
+  static constexpr int kPacks = kDepth / kPack<E>;  // of a row
+  static constexpr int kBankPacks = 8;              // fill all banks
+  static constexpr bool kIsPadded = kPacks == kBankPacks;
+  static_assert(kIsPadded || kPacks == kBankPacks / 2);
+
+  // Elements that a row takes.
+  static constexpr int kRow = (kPacks + (kIsPadded ? 1 : 0)) * kPack<E>;
+  // The first element of a pack of a row. Two short rows fill the banks together; lines of two rows
+  // have their packs exchanged, each line in another way.
+  [[nodiscard]] __device__ static constexpr int place(int row, int pack) {
+    if constexpr (kIsPadded) {
+      return row * kRow + pack * kPack<E>;
+    } else {
+      const int line = row / 2;
+      const int in_line = (row % 2 * kPacks + pack) ^ line % kBankPacks;
+      return (line * kBankPacks + in_line) * kPack<E>;
+    }
+  }
+};
+
 // kRows x kCols of y, kRowsOfThread x kColsOfThread of a thread; kStages steps of K in shared
-// memory, at most 41 KiB.
-template <class S, int kRowsOfBlock, int kRowsOfThread, int kColsOfThread, int kStagesOfK>
+// memory, at most 41 KiB. x and y of S, W of B.
+template <class S, class B, int kRowsOfBlock, int kRowsOfThread, int kColsOfThread, int kStagesOfK>
 struct RowTile {
   static constexpr int kRows = kRowsOfBlock;
   static constexpr int kStages = kStagesOfK;
@@ -30,64 +55,76 @@ struct RowTile {
   static constexpr int kRowGroups = kRows / kRowsOfThread;
   static constexpr int kThreads = kRowGroups * kLanes;
   static constexpr int kDepth = 128 / static_cast<int>(sizeof(S));  // of K in a step
-  static constexpr int kPacks = kDepth / kPack<S>;
-  // A quarter of a warp reads a pack of eight rows: 4 mod 32 words spread them over all banks.
-  static constexpr int kStride = kDepth + kPack<S>;
+  using Left = StepLayout<S, kDepth>;
+  using Right = StepLayout<B, kDepth>;
 };
 
 struct RowSizes {
   std::int64_t rows, cols, inner;  // M, N, K
   std::int64_t x_stride, w_stride, y_stride;
-  std::int64_t cut;   // of K
-  std::int64_t span;  // of K, of a block: a cut or all
-  bool packed;        // rows of x and W can be read in packs
+  std::int64_t cut;         // of K
+  std::int64_t span;        // of K, of a block: a cut or all
+  bool x_packed, w_packed;  // rows can be read in packs
 };
 
-// to [kCount][kStride] = rows [first, first + kCount) of `from` at [begin, begin + kDepth) of K;
+// to [kCount][kDepth] = rows [first, first + kCount) of `from` at [begin, begin + kDepth) of K;
 // zeros from row `rows` and column `end` on.
-template <class T, int kCount, class S>
-__device__ __forceinline__ void load_step(AsyncCopies& copies, const S* from, std::int64_t stride,
+template <class T, class Layout, int kCount, class E>
+__device__ __forceinline__ void load_step(AsyncCopies& copies, const E* from, std::int64_t stride,
                                           std::int64_t first, std::int64_t rows, std::int64_t begin,
-                                          std::int64_t end, bool packed, S* to) {
+                                          std::int64_t end, bool packed, E* to) {
 #pragma unroll
-  for (int i = static_cast<int>(threadIdx.x); i < kCount * T::kPacks; i += T::kThreads) {
-    const int row = i / T::kPacks;
-    const int column = i % T::kPacks * kPack<S>;
+  for (int i = static_cast<int>(threadIdx.x); i < kCount * Layout::kPacks; i += T::kThreads) {
+    const int row = i / Layout::kPacks;
+    const int pack = i % Layout::kPacks;
+    const std::int64_t column = begin + pack * kPack<E>;
     const bool in_rows = first + row < rows;
-    const S* place = from + (first + row) * stride + begin + column;
-    S* own = to + row * T::kStride + column;
+    const E* place = from + (first + row) * stride + column;
+    E* own = to + Layout::place(row, pack);
     if (packed) {
-      const bool there = in_rows && begin + column < end;
+      const bool there = in_rows && column < end;
       copies.copy(there ? place : from, own, there);
     } else {
 #pragma unroll
-      for (int e = 0; e < kPack<S>; ++e) {
-        own[e] = in_rows && begin + column + e < end ? place[e] : S(0);
+      for (int e = 0; e < kPack<E>; ++e) {
+        own[e] = in_rows && column + e < end ? place[e] : E{};
       }
     }
   }
 }
 
-// sums[i][j] += x row (group + i kRowGroups) . W row (lane + j kLanes), along K.
-template <class T, class S, int kRowsOfThread, int kColsOfThread>
-__device__ __forceinline__ void multiply_step(const S* x, const S* w, int group, int lane,
+// sums[i][j] += x row (group + i kRowGroups) . W row (lane + j kLanes), along K. A pack of W meets
+// one pack of x or, where its elements are half as wide, two.
+template <class T, class S, class B, int kRowsOfThread, int kColsOfThread>
+__device__ __forceinline__ void multiply_step(const S* x, const B* w, int group, int lane,
                                               S (&sums)[kRowsOfThread][kColsOfThread]) {
+  constexpr int kParts = kPack<B> / kPack<S>;
 #pragma unroll 2
-  for (int k = 0; k < T::kDepth; k += kPack<S>) {
-    S a[kRowsOfThread][kPack<S>];
-#pragma unroll
-    for (int i = 0; i < kRowsOfThread; ++i) {
-      load_pack(x + (group + i * T::kRowGroups) * T::kStride + k, a[i]);
-    }
+  for (int pack = 0; pack < T::Right::kPacks; ++pack) {
+    Word<16> packs[kColsOfThread];
 #pragma unroll
     for (int j = 0; j < kColsOfThread; ++j) {
-      S b[kPack<S>];
-      load_pack(w + (lane + j * T::kLanes) * T::kStride + k, b);
+      packs[j] =
+          *reinterpret_cast<const Word<16>*>(w + T::Right::place(lane + j * T::kLanes, pack));
+    }
 #pragma unroll
-      for (int e = 0; e < kPack<S>; ++e) {
+    for (int part = 0; part < kParts; ++part) {
+      S a[kRowsOfThread][kPack<S>];
 #pragma unroll
-        for (int i = 0; i < kRowsOfThread; ++i) {
-          sums[i][j] = fma(a[i][e], b[e], sums[i][j]);
+      for (int i = 0; i < kRowsOfThread; ++i) {
+        load_pack(x + T::Left::place(group + i * T::kRowGroups, pack * kParts + part), a[i]);
+      }
+#pragma unroll
+      for (int j = 0; j < kColsOfThread; ++j) {
+        B b[kPack<B>];
+        memcpy(b, &packs[j], sizeof(b));
+#pragma unroll
+        for (int e = 0; e < kPack<S>; ++e) {
+          const S value = to_compute(b[part * kPack<S> + e]);
+#pragma unroll
+          for (int i = 0; i < kRowsOfThread; ++i) {
+            sums[i][j] = fma(a[i][e], value, sums[i][j]);
+          }
         }
       }
     }
@@ -102,14 +139,14 @@ __device__ __forceinline__ S scaled(S alpha, S sum, S beta, const S* old) {
 }
 
 // Block (rows, columns, cut or 0). partials [cuts, M, N] or null: then to y.
-template <class S, int kRowsOfBlock, int kRowsOfThread, int kColsOfThread, int kStagesOfK>
+template <class S, class B, int kRowsOfBlock, int kRowsOfThread, int kColsOfThread, int kStagesOfK>
 __global__ void __launch_bounds__(
-    RowTile<S, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>::kThreads)
-    multiply_tiles(const S* __restrict__ x, const S* __restrict__ w, S* __restrict__ y,
+    RowTile<S, B, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>::kThreads)
+    multiply_tiles(const S* __restrict__ x, const B* __restrict__ w, S* __restrict__ y,
                    S* __restrict__ partials, RowSizes sizes, S alpha, S beta) {
-  using T = RowTile<S, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>;
-  GPU_SHARED(S, x_steps, [T::kStages][T::kRows * T::kStride]);
-  GPU_SHARED(S, w_steps, [T::kStages][kCols * T::kStride]);
+  using T = RowTile<S, B, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>;
+  GPU_SHARED(S, x_steps, [T::kStages][T::kRows * T::Left::kRow]);
+  GPU_SHARED(B, w_steps, [T::kStages][kCols * T::Right::kRow]);
   const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * T::kRows;
   const std::int64_t first_col = static_cast<std::int64_t>(blockIdx.y) * kCols;
   const std::int64_t begin = blockIdx.z * sizes.span;
@@ -121,10 +158,10 @@ __global__ void __launch_bounds__(
   AsyncCopies copies;
   const auto load = [&](int step) {
     const std::int64_t at = begin + static_cast<std::int64_t>(step) * T::kDepth;
-    load_step<T, kCols>(copies, w, sizes.w_stride, first_col, sizes.cols, at, end, sizes.packed,
-                        w_steps[step % T::kStages]);
-    load_step<T, T::kRows>(copies, x, sizes.x_stride, first_row, sizes.rows, at, end, sizes.packed,
-                           x_steps[step % T::kStages]);
+    load_step<T, typename T::Right, kCols>(copies, w, sizes.w_stride, first_col, sizes.cols, at,
+                                           end, sizes.w_packed, w_steps[step % T::kStages]);
+    load_step<T, typename T::Left, T::kRows>(copies, x, sizes.x_stride, first_row, sizes.rows, at,
+                                             end, sizes.x_packed, x_steps[step % T::kStages]);
   };
 #pragma unroll
   for (int step = 0; step < T::kStages - 1; ++step) {
@@ -210,7 +247,7 @@ bool cuts_are_shared(std::int64_t rows, std::int64_t cols, std::int64_t inner) {
   return row_gemm_cuts(inner).count > 1 && (rows <= kFewRows || blocks < kEnoughBlocks);
 }
 
-template <class S>
+template <class S, class B>
 struct RowCall {
   const Stream& stream;
   const TensorView& x;
@@ -222,15 +259,18 @@ struct RowCall {
 
   template <int kRowsOfBlock, int kRowsOfThread, int kColsOfThread, int kStagesOfK>
   void launch() const {
+    using Tile = RowTile<S, B, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>;
     const auto cuts =
         static_cast<unsigned>(partials == nullptr ? 1 : row_gemm_cuts(sizes.inner).count);
-    gpu_launch(stream, multiply_tiles<S, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>,
+    gpu_launch(stream, multiply_tiles<S, B, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>,
                dim3(blocks_for(sizes.rows, kRowsOfBlock), blocks_for(sizes.cols, kCols), cuts),
-               dim3(RowTile<S, kRowsOfBlock, kRowsOfThread, kColsOfThread, kStagesOfK>::kThreads),
-               0, x.as<S>(), w.as<S>(), y.as<S>(), partials, sizes, alpha, beta);
+               dim3(Tile::kThreads), 0, x.as<S>(), w.as<B>(), y.as<S>(), partials, sizes, alpha,
+               beta);
   }
   void multiply() const {
-    if (sizes.rows <= 4) {
+    if constexpr (std::is_same_v<B, Bf16>) {
+      multiply_narrow();
+    } else if (sizes.rows <= 4) {
       launch<4, 4, 1, 4>();
     } else if (sizes.rows <= 16) {
       launch<16, 4, 2, 3>();
@@ -238,6 +278,23 @@ struct RowCall {
       launch<32, 4, 4, 3>();
     } else if constexpr (sizeof(S) == 4) {
       launch<64, 8, 4, 2>();
+    }
+  }
+  // Of W in bf16, of which a byte asks for twice the multiply-adds, also those of rows that are not
+  // there: 16 for five would take an H200 longer than its memory, four for one half as long.
+  void multiply_narrow() const {
+    if (sizes.rows <= 2) {
+      launch<2, 2, 1, 8>();
+    } else if (sizes.rows <= 4) {
+      launch<4, 4, 1, 8>();
+    } else if (sizes.rows <= 8) {
+      launch<8, 4, 2, 6>();
+    } else if (sizes.rows <= 16) {
+      launch<16, 4, 2, 6>();
+    } else if (sizes.rows <= 32) {
+      launch<32, 4, 4, 4>();
+    } else {
+      launch<64, 8, 4, 3>();
     }
   }
   void add() const {
@@ -254,7 +311,7 @@ struct RowCall {
   }
 };
 
-template <class S>
+template <class S, class B>
 void multiply_rows(const Stream& stream, double alpha, const TensorView& x, const TensorView& w,
                    double beta, const TensorView& y, const TensorView& partials) {
   const std::int64_t inner = x.cols();
@@ -267,8 +324,9 @@ void multiply_rows(const Stream& stream, double alpha, const TensorView& x, cons
       .y_stride = y.row_stride,
       .cut = row_gemm_cuts(inner).size,
       .span = partials.empty() ? std::max<std::int64_t>(1, inner) : row_gemm_cuts(inner).size,
-      .packed = inner % kPack<S> == 0 && lies_on(kPack<S>, x, w)};
-  const RowCall<S> call{
+      .x_packed = inner % kPack<S> == 0 && lies_on(kPack<S>, x),
+      .w_packed = inner % kPack<B> == 0 && lies_on(kPack<B>, w)};
+  const RowCall<S, B> call{
       stream, x, w, y, partials.as<S>(), sizes, static_cast<S>(alpha), static_cast<S>(beta)};
   call.multiply();
   call.add();
@@ -285,17 +343,16 @@ void row_gemm(const Stream& stream, double alpha, const TensorView& x, const Ten
   if (y.num_elements() == 0) {
     return;
   }
-  switch (y.dtype) {
-    case DType::kF32:
-      return multiply_rows<float>(stream, alpha, x, w, beta, y, partials);
-    case DType::kF64:
-      return multiply_rows<double>(stream, alpha, x, w, beta, y, partials);
-    case DType::kBf16:
-    case DType::kI32:
-      break;
+  if (y.dtype == DType::kF32 && w.dtype == DType::kF32) {
+    multiply_rows<float, float>(stream, alpha, x, w, beta, y, partials);
+  } else if (y.dtype == DType::kF32 && w.dtype == DType::kBf16) {
+    multiply_rows<float, Bf16>(stream, alpha, x, w, beta, y, partials);
+  } else if (y.dtype == DType::kF64 && w.dtype == DType::kF64) {
+    multiply_rows<double, double>(stream, alpha, x, w, beta, y, partials);
+  } else {
+    throw Error(ErrorKind::kDevice, std::string("no CUDA kernel for row_gemm into ") +
+                                        dtype_name(y.dtype) + " with W of " + dtype_name(w.dtype));
   }
-  throw Error(ErrorKind::kDevice,
-              std::string("no CUDA kernel for row_gemm of ") + dtype_name(y.dtype));
 }
 
 }  // namespace finescale::cuda

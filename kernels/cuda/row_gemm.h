@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CUDA twin of kernels/row_gemm.h, f32 and f64, enqueued on the stream. An element is a chain of
+// CUDA twin of kernels/row_gemm.h, enqueued on the stream: all f32 or all f64, or f32 with W in
+// bf16, which gives the bits of the f32 matrix of the same values. An element is a chain of
 // multiply-adds over each cut of K, and the cuts' sums are added in their order: where cuts lie
 // depends on K alone.
 #pragma once
@@ -28,7 +29,9 @@ struct RowGemmCuts {
 [[nodiscard]] std::int64_t row_gemm_partials(std::int64_t rows, std::int64_t cols,
                                              std::int64_t inner) noexcept;
 
-// partials: as many elements of y's type, or empty.
+// partials: as many elements of y's type, or empty. Rows of x and W are read in packs of 16 bytes
+// where all of them begin on 16 bytes and K is whole packs, else element by element, with the same
+// bits.
 void row_gemm(const Stream& stream, double alpha, const TensorView& x, const TensorView& w,
               double beta, const TensorView& y, const TensorView& partials);
 

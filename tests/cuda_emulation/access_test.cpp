@@ -139,6 +139,16 @@ void run_embedding(const Side& side) {
   cuda::embedding_backward(side.stream, tokens.vector(), y.view(), order.view(), to.view());
 }
 
+void run_embedding_of_bf16(const Side& side) {
+  Array tokens(DType::kI32, 1, kTokens);
+  for (std::int64_t t = 0; t < kTokens; ++t) {
+    tokens.set(0, t, static_cast<double>(t));
+  }
+  Array weight = side.bf16_input(1, kTokens, kCols);
+  Array y = side.output(kTokens, kCols);
+  cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
+}
+
 void run_bias(const Side& side) {
   Array bias = side.wide_input(1, 1, kCols);
   Array y = side.output(kTokens, kCols);
@@ -199,19 +209,34 @@ void run_logits(const Side& side) {
 constexpr std::int64_t kOutputs = 128;
 
 // One row shares the cuts of K, more go through them in one block.
-void run_row_gemm(const Side& side, std::int64_t rows) {
+void run_row_gemm(const Side& side, std::int64_t rows, DType weights) {
   Array x = side.input(1, rows, kCols);
-  Array w = side.input(2, kOutputs, kCols);
+  Array w = weights == DType::kBf16 ? side.bf16_input(2, kOutputs, kCols)
+                                    : side.input(2, kOutputs, kCols);
   Array y = side.output(rows, kOutputs);
   Array partials = side.output(cuda::row_gemm_cuts(kCols).count, rows * kOutputs);
   cuda::row_gemm(side.stream, 1, x.view(), w.view(), 0, y.view(),
                  rows == 1 ? partials.view() : TensorView());
 }
 // Of W once, x once for every 64 columns, and what is written.
-double row_gemm_bytes(std::int64_t rows) {
+double row_gemm_bytes(std::int64_t rows, DType weights) {
   const double written = (rows == 1 ? 2.0 : 1.0) * kOutputs * static_cast<double>(rows);
-  const double read = (kOutputs + kOutputs / 64 * static_cast<double>(rows)) * kCols;
-  return 4 * (read + written);
+  const double read = kOutputs / 64 * static_cast<double>(rows) * kCols;
+  return 4 * (read + written) + static_cast<double>(dtype_size(weights)) * kOutputs * kCols;
+}
+
+// Of f32 with W in `weights`, in tiles of template arguments `tile`.
+Measured products_of(std::int64_t rows, DType weights, const std::string& tile) {
+  const std::string type = weights == DType::kBf16 ? "Bf16" : "float";
+  Measured row{"products, M = " + std::to_string(rows) + ", W in " + dtype_name(weights),
+               DType::kF32,
+               [rows, weights](const Side& side) { run_row_gemm(side, rows, weights); },
+               {{"row_gemm:multiply_tiles<float, " + type + ", " + tile + ">",
+                 row_gemm_bytes(rows, weights)}}};
+  if (rows == 1) {
+    row.launches.push_back({"row_gemm:add_cuts<float, 4>", 3.0 * kOutputs * 4});
+  }
+  return row;
 }
 
 // The last 32 tokens of a sequence of 320 positions, its four heads in pairs.
@@ -303,7 +328,8 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
       {"embedding",
        dtype,
        run_embedding,
-       {{"embedding:gather_rows" + with, bytes(2)},
+       {{"embedding:gather_rows<" + type + ", " + type + ", " + std::to_string(pack) + ">",
+         bytes(2)},
         {"embedding:sort_places", 0},
         {"embedding:add_runs<" + type + ", float, 4>", bytes(1) + gradient}}},
       {"norm",
@@ -362,6 +388,10 @@ std::vector<Measured> measured() {
                f32,
                run_packed_adamw,
                {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
+              {"embedding of bf16 as f32",
+               f32,
+               run_embedding_of_bf16,
+               {{"embedding:gather_rows<Bf16, float, 4>", bytes(1.5)}}},
               {"rounding",
                DType::kBf16,
                run_rounding,
@@ -371,23 +401,16 @@ std::vector<Measured> measured() {
                run_logits,
                {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
               {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}},
-              {"products of one row",
-               f32,
-               [](const Side& side) { run_row_gemm(side, 1); },
-               {{"row_gemm:multiply_tiles<float, 4, 4, 1, 4>", row_gemm_bytes(1)},
-                {"row_gemm:add_cuts<float, 4>", 3.0 * kOutputs * 4}}},
-              {"products of 16 rows",
-               f32,
-               [](const Side& side) { run_row_gemm(side, 16); },
-               {{"row_gemm:multiply_tiles<float, 16, 4, 2, 3>", row_gemm_bytes(16)}}},
-              {"products of 32 rows",
-               f32,
-               [](const Side& side) { run_row_gemm(side, 32); },
-               {{"row_gemm:multiply_tiles<float, 32, 4, 4, 3>", row_gemm_bytes(32)}}},
-              {"products of 64 rows",
-               f32,
-               [](const Side& side) { run_row_gemm(side, 64); },
-               {{"row_gemm:multiply_tiles<float, 64, 8, 4, 2>", row_gemm_bytes(64)}}},
+              products_of(1, f32, "4, 4, 1, 4"),
+              products_of(16, f32, "16, 4, 2, 3"),
+              products_of(32, f32, "32, 4, 4, 3"),
+              products_of(64, f32, "64, 8, 4, 2"),
+              products_of(1, DType::kBf16, "2, 2, 1, 8"),
+              products_of(4, DType::kBf16, "4, 4, 1, 8"),
+              products_of(8, DType::kBf16, "8, 4, 2, 6"),
+              products_of(16, DType::kBf16, "16, 4, 2, 6"),
+              products_of(32, DType::kBf16, "32, 4, 4, 4"),
+              products_of(64, DType::kBf16, "64, 8, 4, 3"),
               {"attention to pages",
                f32,
                run_cached_attention,

@@ -2,6 +2,7 @@
 // Operations whose CUDA twins give the same bits as the CPU's.
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/embedding.h"
@@ -11,6 +12,7 @@
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rounding.h"
 #include "kernels/cuda/row_gemm.h"
+#include "kernels/round.h"
 #include "tests/cuda_emulation/cases.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
@@ -199,6 +201,87 @@ TEST(RowGemm, ARowHasTheSameBitsInAnyCompany) {
       }
     }
   }
+}
+
+// W in bf16 as generation keeps it: `gap` elements lie between its rows.
+struct HalvedWeights {
+  HalvedWeights(const Side& side, std::int64_t rows, std::int64_t cols, std::int64_t gap)
+      : narrow(side.bf16_input(2, rows, cols, gap)), wide(DType::kF32, rows, cols) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < cols; ++c) {
+        wide.set(r, c, narrow.at(r, c));
+      }
+    }
+  }
+  Array narrow, wide;
+};
+
+// In packs and element by element, with the cuts' sums apart and in one block, in every tile.
+TEST(RowGemm, WInBf16GivesTheBitsOfItsValuesInF32) {
+  using cuda::emulation::Order;
+  const Side side(DeviceType::kCuda, DType::kF32);
+  constexpr std::int64_t kWidth = 65;
+  for (const std::int64_t inner : {1, 33, 36, 576, 1537}) {
+    const std::int64_t padding = rounded_stride(inner) - inner;
+    const std::int64_t cuts = cuda::row_gemm_cuts(inner).count;
+    for (const std::int64_t gap : {padding, padding + 3}) {
+      HalvedWeights w(side, kWidth, inner, gap);
+      for (const std::int64_t rows : {1, 2, 3, 5, 8, 16, 31, 33, 64, 75, 130}) {
+        SCOPED_TRACE(testing::Message() << rows << " rows over " << inner << " and " << gap);
+        Array x = side.input(1, rows, inner, 4);
+        Array partials = side.output(cuts, rows * kWidth);
+        const bool shares = cuts > 1 && rows % 3 != 0;
+        const auto product = [&](Array& of) {
+          Array y = side.input(3, rows, kWidth, 2);
+          cuda::row_gemm(side.stream, -0.5, x.view(), of.view(), 0.25, y.view(),
+                         shares ? partials.view() : TensorView());
+          return y;
+        };
+        const Array wanted = product(w.wide);
+        for (const Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
+          cuda::emulation::set_order(order, 11);
+          EXPECT_TRUE(product(w.narrow).bytes() == wanted.bytes());
+        }
+        cuda::emulation::set_order(Order::kForward);
+      }
+    }
+  }
+}
+
+// Its rows may begin anywhere: columns of a wider matrix.
+TEST(RowGemm, WInBf16MayBeginBetweenPacks) {
+  const Side side(DeviceType::kCuda, DType::kF32);
+  constexpr std::int64_t kInner = 64;
+  Array x = side.input(1, 3, kInner);
+  HalvedWeights w(side, 5, kInner + 8, 0);
+  for (const std::int64_t begin : {0, 1, 4, 8}) {
+    Array wanted = side.output(3, 5);
+    Array got = side.output(3, 5);
+    const auto columns = [&](Array& of) { return of.view().columns(begin, begin + kInner); };
+    cuda::row_gemm(side.stream, 1, x.view(), columns(w.wide), 0, wanted.view(), {});
+    cuda::row_gemm(side.stream, 1, x.view(), columns(w.narrow), 0, got.view(), {});
+    EXPECT_TRUE(got.bytes() == wanted.bytes()) << begin;
+  }
+}
+
+TEST(RowGemm, OtherTypesAreRefused) {
+  const Side side(DeviceType::kCuda, DType::kBf16);
+  Array x = side.wide_input(1, 1, 8);
+  Array y = side.wide_output(1, 1);
+  Array w = side.input(2, 1, 8);
+  Array narrow_y = side.output(1, 1);
+  Array wide_w(DType::kF64, 1, 8);
+  EXPECT_THROW(cuda::row_gemm(side.stream, 1, x.view(), w.view(), 0, narrow_y.view(), {}), Error);
+  EXPECT_THROW(cuda::row_gemm(side.stream, 1, x.view(), wide_w.view(), 0, y.view(), {}), Error);
+}
+
+TEST(EmbeddingForward, OtherTypesAreRefused) {
+  const Side side(DeviceType::kCuda, DType::kBf16);
+  Array tokens(DType::kI32, 1, 1);
+  Array weight = side.wide_input(1, 1, 8);
+  Array y = side.output(1, 8);
+  EXPECT_THROW(cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view()),
+               Error);
 }
 
 }  // namespace

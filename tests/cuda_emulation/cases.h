@@ -33,6 +33,12 @@ class Side {
                                  std::int64_t gap = 0, double size = 1) const {
     return filled(Array(compute(), rows, cols, gap), wide(), seed, size);
   }
+  // Of weights that are bf16 alone, whatever is tested: the same values on the CPU.
+  [[nodiscard]] Array bf16_input(std::uint64_t seed, std::int64_t rows, std::int64_t cols,
+                                 std::int64_t gap = 0) const {
+    return filled(Array(is_cuda() ? DType::kBf16 : DType::kF64, rows, cols, gap), DType::kBf16,
+                  seed, 1);
+  }
   [[nodiscard]] Array output(std::int64_t rows, std::int64_t cols, std::int64_t gap = 0) const {
     return {storage(), rows, cols, gap};
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Token embedding; `more` is the vocabulary, one token in five is another rank's.
 #include "kernels/cuda/embedding.h"
+#include "kernels/round.h"
 #include "tests/cuda_emulation/cases.h"
 
 namespace finescale {
@@ -33,6 +34,16 @@ Results embedding(const Side& side, const Size& size) {
   return {{"y", y}, {"to", to}};
 }
 
+// A table that is bf16 alone, as f32.
+Results embedding_of_bf16(const Side& side, const Size& size) {
+  Array tokens = tokens_of(size);
+  Array weight = side.bf16_input(1, size.more, size.cols, rounded_stride(size.cols) - size.cols);
+  Array y = side.output(size.rows, size.cols, 8);
+  const auto look_up = side.is_cuda() ? cuda::embedding_forward : embedding_forward;
+  look_up(side.stream, tokens.vector(), weight.view(), y.view());
+  return {{"y", y}};
+}
+
 // Every second row of a table gets one.
 Results add_rows_at(const Side& side, const Size& size) {
   Array ids(DType::kI32, 1, size.rows);
@@ -54,6 +65,11 @@ std::vector<Case> embedding_cases() {
            .sizes = {{1, 1, 3}, {75, 75, 5}, {300, 64, 7}, {1000, 8, 300}, {40, 1000, 6}},
            .slow_sizes = {{3001, 64, 50}},
            .run = embedding},
+          {.name = "embedding_of_bf16",
+           .dtypes = {DType::kF32},
+           .sizes = {{1, 1, 3}, {75, 75, 5}, {300, 64, 7}, {40, 1000, 6}},
+           .slow_sizes = {},
+           .run = embedding_of_bf16},
           {.name = "add_rows",
            .dtypes = {DType::kF32, DType::kF64},
            .sizes = {{1, 1, 1}, {3, 75, 1}, {5, 1000, 4}, {2, 3001, 0}},

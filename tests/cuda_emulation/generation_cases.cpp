@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/cached_attention.h"
 #include "kernels/cuda/row_gemm.h"
+#include "kernels/round.h"
 #include "tests/cuda_emulation/cases.h"
 
 namespace finescale {
@@ -13,10 +14,9 @@ namespace finescale {
 namespace {
 
 // `more` is K. With the cuts' sums apart where they are and without.
-Results row_products(const Side& side, const Size& size) {
+Results products_with(const Side& side, const Size& size, Array w) {
   const std::int64_t gap = size.more % 2 == 0 ? 4 : 3;  // packs, and none
   Array x = side.input(1, size.rows, size.more, gap);
-  Array w = side.input(2, size.cols, size.more, gap);
   Array plain = side.input(3, size.rows, size.cols, 4);
   Array added = side.input(4, size.rows, size.cols, 1);
   if (!side.is_cuda()) {
@@ -30,6 +30,16 @@ Results row_products(const Side& side, const Size& size) {
                  cuts > 1 ? partials.view() : TensorView());
   cuda::row_gemm(side.stream, -0.5, x.view(), w.view(), 0.25, added.view(), TensorView());
   return {{"plain", plain}, {"added", added}};
+}
+
+Results row_products(const Side& side, const Size& size) {
+  return products_with(side, size, side.input(2, size.cols, size.more, size.more % 2 == 0 ? 4 : 3));
+}
+
+// Rows of W begin on 16 bytes, or on none.
+Results row_products_of_bf16(const Side& side, const Size& size) {
+  const std::int64_t gap = size.more % 3 == 0 ? 1 : rounded_stride(size.more) - size.more;
+  return products_with(side, size, side.bf16_input(2, size.cols, size.more, gap));
 }
 
 struct CacheLayout {
@@ -146,6 +156,10 @@ std::vector<Case> generation_cases() {
                 .slow_sizes = {{2, 1000, 3001}, {75, 300, 2304}, {130, 1000, 576}},
                 .run = row_products,
                 .slack = 3};
+  Case products_of_bf16 = products;
+  products_of_bf16.name = "row_gemm_of_bf16";
+  products_of_bf16.dtypes = {DType::kF32};
+  products_of_bf16.run = row_products_of_bf16;
   Case attention{.name = "cached_attention",
                  .dtypes = {DType::kF32},
                  .sizes = {},
@@ -154,7 +168,7 @@ std::vector<Case> generation_cases() {
   for (std::int64_t i = 0; i < std::ssize(cache_layouts()); ++i) {
     (i < 10 ? attention.sizes : attention.slow_sizes).push_back({.more = i});
   }
-  return {products, attention};
+  return {products, products_of_bf16, attention};
 }
 
 }  // namespace finescale
