@@ -10,6 +10,8 @@
 #include "comm/local/local_group.h"
 #include "core/error.h"
 #include "core/parallel.h"
+#include "core/transfer.h"
+#include "kernels/round.h"
 #include "tests/cuda_emulation/gpu_fixture.h"
 #include "tests/cuda_emulation/runtime/machine.h"
 #include "tests/worker/model_fixture.h"
@@ -18,6 +20,7 @@
 #include "worker/eval/decoder.h"
 #include "worker/eval/generate.h"
 #include "worker/measured_model.h"
+#include "worker/model/initialize.h"
 #include "worker/single_engine.h"
 
 namespace finescale {
@@ -25,11 +28,37 @@ namespace {
 
 using cuda::emulation::Pace;
 
+enum class Weights : std::uint8_t {
+  kRandom,
+  kOfBf16,
+  kInBf16
+};  // f32, f32 with bf16's values, bf16
+
 struct Told {
   std::string family = "llama";
   std::string method = "full";
   Pace pace = Pace::kRandom;
+  Weights weights = Weights::kRandom;
 };
+
+BaseForm form_of(Weights weights) {
+  BaseForm form;
+  if (weights == Weights::kInBf16) {
+    form.is_bf16 = [](const std::string& /*tensor*/) { return true; };
+  }
+  return form;
+}
+
+void fill(BaseModel& model, Weights weights) {
+  fill_base(model, [weights](BasePiece& piece, int index) {
+    fill_tensor(piece, index, [&](const LocalPart& slab, const TensorView& values) {
+      initialize_tensor(piece.layout.shape(), 1, piece.weights.tensor(index), slab, values);
+      if (weights != Weights::kRandom) {
+        round_to_bf16(Stream(), values, values);
+      }
+    });
+  });
+}
 
 // A model with random weights, on the CPU or a GPU.
 class Answering {
@@ -45,8 +74,9 @@ class Answering {
       config.mutable_llama()->set_max_positions(400);
     }
     AdaptedModel adapted;
-    adapted.base = std::make_shared<BaseModel>(make_base_model(engine, config, DType::kF32));
-    initialize(*adapted.base, 1);
+    adapted.base = std::make_shared<BaseModel>(
+        make_base_model(engine, config, DType::kF32, form_of(told.weights)));
+    fill(*adapted.base, told.weights);
     for (const auto& piece : adapted.base->pieces) {
       if (told.method == "full") {
         break;
@@ -155,6 +185,39 @@ TEST_P(OneGpu, LongPromptsHaveTheTokensOfTheCpu) {
   options.rows = 200;
   options.max_new = 3;
   EXPECT_EQ(gpu.tokens(prompts, options), cpu.tokens(prompts, options));
+}
+
+// [rows, V] of sequences of three tokens.
+std::vector<float> logits_of(const Transformer& model, int rows) {
+  DecoderBatch batch;
+  for (std::int32_t i = 0; i < rows; ++i) {
+    batch.add(i * 7 % 40, i % 3, i / 3);
+    batch.outputs.push_back(i);
+  }
+  Decoder decoder(model, {.rows = rows, .outputs = rows, .sequences = rows, .positions = 4});
+  decoder.begin(batch);
+  decoder.pass();
+  const TensorView logits = decoder.logits();
+  std::vector<float> values(static_cast<std::size_t>(logits.num_elements()));
+  copy_to_host(model.stream(), logits.data, values.data(), logits.size_bytes());
+  return values;
+}
+
+TEST_P(OneGpu, MatricesInBf16HaveTheBitsOfTheirValues) {
+  for (const char* const family : {"llama", "gpt2", "phi"}) {
+    SCOPED_TRACE(family);
+    Answering values({.family = family, .weights = Weights::kOfBf16}, gpu_.get());
+    Answering halves({.family = family, .weights = Weights::kInBf16}, gpu_.get());
+    EXPECT_EQ(halves.transformer().layer(1).down.factor().dtype, DType::kBf16);
+    EXPECT_EQ(halves.transformer().embedding().factor().dtype, DType::kBf16);
+    for (const int rows : {1, 7}) {
+      EXPECT_TRUE(logits_of(halves.transformer(), rows) == logits_of(values.transformer(), rows));
+    }
+    Answering cpu({.family = family, .weights = Weights::kInBf16}, nullptr);
+    const auto prompts = prompts_of({5, 1, 19});
+    EXPECT_EQ(halves.tokens(prompts, options_of(kGreedy, 3)),
+              cpu.tokens(prompts, options_of(kGreedy, 3)));
+  }
 }
 
 TEST_P(OneGpu, WhatHasNoKernelsIsRefused) {

@@ -87,11 +87,14 @@ std::optional<std::string> decoder_fault(const Transformer& model) {
   if (model.virtual_tokens().count > 0) {
     return "generation behind virtual tokens";
   }
+  if (model.multiplies_rounded()) {
+    return "generation with rounded weights";
+  }
   for (int i = 0; i < model.layout().num_layers(); ++i) {
     const LayerWeights& layer = model.layer(i);
     for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      if (!weight->rounded.empty() || !weight->quantised.empty()) {
-        return "generation with rounded or quantised weights";
+      if (!weight->quantised.empty()) {
+        return "generation with quantised weights";
       }
     }
   }

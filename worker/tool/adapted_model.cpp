@@ -40,7 +40,7 @@ AdaptedModel adapted_model(const Engine& engine, OpenedModel& opened, ModelUse u
       is_apart ? std::move(opened.weights) : merged_weights(opened);
   const bool reads_values = is_apart && reads_base(opened.adapter->method);
   BaseForm form;
-  if (use == ModelUse::kGenerates && !engine.stream.on_gpu() && !reads_values) {
+  if (use == ModelUse::kGenerates && !reads_values) {
     form.is_bf16 = [&weights](const std::string& tensor) { return weights->is_bf16(tensor); };
   }
   AdaptedModel model;
