@@ -30,8 +30,7 @@ std::string not_reached_text(const GroupStudy& group, const std::string& goal, d
   std::string text = group.data.name + ": " + goal;
   if (!group.has_form) {
     return text + " was not reached within the measured budgets (up to " +
-           examples_text(group.data.max_budget()) +
-           " examples), and no form of law fits them well " + "enough to say what lies beyond.";
+           examples_text(group.data.max_budget()) + " examples), and beyond them nothing is known.";
   }
   const std::string probability =
       group.curves.empty() ? "" : "P(floor > target) = " + percent_text(floor_share);

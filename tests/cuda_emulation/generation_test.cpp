@@ -10,10 +10,10 @@
 #include "comm/local/local_group.h"
 #include "core/error.h"
 #include "core/parallel.h"
-#include "core/transfer.h"
 #include "kernels/round.h"
 #include "tests/cuda_emulation/gpu_fixture.h"
 #include "tests/cuda_emulation/runtime/machine.h"
+#include "tests/worker/decoded_logits.h"
 #include "tests/worker/model_fixture.h"
 #include "worker/base_model.h"
 #include "worker/engines.h"
@@ -187,22 +187,6 @@ TEST_P(OneGpu, LongPromptsHaveTheTokensOfTheCpu) {
   EXPECT_EQ(gpu.tokens(prompts, options), cpu.tokens(prompts, options));
 }
 
-// [rows, V] of sequences of three tokens.
-std::vector<float> logits_of(const Transformer& model, int rows) {
-  DecoderBatch batch;
-  for (std::int32_t i = 0; i < rows; ++i) {
-    batch.add(i * 7 % 40, i % 3, i / 3);
-    batch.outputs.push_back(i);
-  }
-  Decoder decoder(model, {.rows = rows, .outputs = rows, .sequences = rows, .positions = 4});
-  decoder.begin(batch);
-  decoder.pass();
-  const TensorView logits = decoder.logits();
-  std::vector<float> values(static_cast<std::size_t>(logits.num_elements()));
-  copy_to_host(model.stream(), logits.data, values.data(), logits.size_bytes());
-  return values;
-}
-
 TEST_P(OneGpu, MatricesInBf16HaveTheBitsOfTheirValues) {
   for (const char* const family : {"llama", "gpt2", "phi"}) {
     SCOPED_TRACE(family);
@@ -211,7 +195,8 @@ TEST_P(OneGpu, MatricesInBf16HaveTheBitsOfTheirValues) {
     EXPECT_EQ(halves.transformer().layer(1).down.factor().dtype, DType::kBf16);
     EXPECT_EQ(halves.transformer().embedding().factor().dtype, DType::kBf16);
     for (const int rows : {1, 7}) {
-      EXPECT_TRUE(logits_of(halves.transformer(), rows) == logits_of(values.transformer(), rows));
+      EXPECT_TRUE(decoded_logits(halves.transformer(), rows) ==
+                  decoded_logits(values.transformer(), rows));
     }
     Answering cpu({.family = family, .weights = Weights::kInBf16}, nullptr);
     const auto prompts = prompts_of({5, 1, 19});

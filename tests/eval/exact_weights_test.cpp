@@ -9,9 +9,9 @@
 #include <gtest/gtest.h>
 
 #include "kernels/round.h"
+#include "tests/worker/decoded_logits.h"
 #include "tests/worker/kind_fixture.h"
 #include "worker/base_model.h"
-#include "worker/eval/decoder.h"
 #include "worker/eval/generate.h"
 #include "worker/measured_model.h"
 #include "worker/model/initialize.h"
@@ -44,19 +44,6 @@ std::shared_ptr<BaseModel> model_of(const Engine& engine, const config::ModelCon
   return model;
 }
 
-std::vector<float> logits_of(const Transformer& model, int rows) {
-  DecoderBatch batch;
-  for (std::int32_t i = 0; i < rows; ++i) {
-    batch.add(i * 7 % 40, i % 5, i / 5);
-    batch.outputs.push_back(i);
-  }
-  Decoder decoder(model, {.rows = rows, .outputs = rows, .sequences = rows, .positions = 8});
-  decoder.begin(batch);
-  decoder.pass();
-  const TensorView logits = decoder.logits();
-  return {logits.as<float>(), logits.as<float>() + logits.num_elements()};
-}
-
 class ExactWeights : public testing::TestWithParam<const char*> {
  protected:
   [[nodiscard]] static config::ModelConfig config() {
@@ -77,8 +64,8 @@ TEST_P(ExactWeights, HaveTheBitsOfTheirValues) {
   EXPECT_EQ(model.head().factor().dtype, DType::kBf16);
   EXPECT_EQ(model.embedding().factor().dtype, DType::kBf16);
   for (const int rows : {1, 5, 7, 40}) {
-    const std::vector<float> wanted = logits_of(*values.eval().pieces().front().model, rows);
-    EXPECT_TRUE(logits_of(model, rows) == wanted) << rows << " rows";
+    const std::vector<float> wanted = decoded_logits(*values.eval().pieces().front().model, rows);
+    EXPECT_TRUE(decoded_logits(model, rows) == wanted) << rows << " rows";
     EXPECT_GT(*std::max_element(wanted.begin(), wanted.end()), 0);
   }
   const std::vector<std::vector<std::int32_t>> prompts = {{1, 2, 3}, {30}, {7, 7, 8, 9}};

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "tests/checkpoint/safetensors_fixture.h"
 #include "tests/import/hf_fixture.h"
-#include "worker/eval/decoder.h"
+#include "tests/worker/decoded_logits.h"
 #include "worker/export/export_model.h"
 #include "worker/import/adapter.h"
 #include "worker/import/open_model.h"
@@ -99,21 +99,6 @@ TEST_F(Import, EachStoredTypeIsWidenedExactly) {
             "bfloat16");
 }
 
-// Logits of a few tokens that go through the model as generation does.
-std::vector<float> decoded(MeasuredModel& measured) {
-  DecoderBatch batch;
-  for (std::int32_t i = 0; i < 9; ++i) {
-    batch.add(3 + i * 5 % 30, i % 3, i / 3);
-    batch.outputs.push_back(i);
-  }
-  Decoder decoder(*measured.eval().pieces().front().model,
-                  {.rows = 9, .outputs = 9, .sequences = 3, .positions = 4});
-  decoder.begin(batch);
-  decoder.pass();
-  const TensorView logits = decoder.logits();
-  return {logits.as<float>(), logits.as<float>() + logits.num_elements()};
-}
-
 TEST_F(Import, WhatIsStoredAsBf16GeneratesFromThatWithTheSameBits) {
   const SingleEngine single;
   for (const config::ModelConfig& config : families()) {
@@ -129,8 +114,9 @@ TEST_F(Import, WhatIsStoredAsBf16GeneratesFromThatWithTheSameBits) {
     for (const Weight* weight : {&model.layer(1).qkv, &model.layer(1).down, &model.head()}) {
       EXPECT_EQ(weight->factor().dtype, DType::kBf16);
     }
-    EXPECT_EQ(values.eval().pieces().front().model->head().factor().dtype, DType::kF32);
-    EXPECT_TRUE(decoded(halves) == decoded(values));
+    const Transformer& wide = *values.eval().pieces().front().model;
+    EXPECT_EQ(wide.head().factor().dtype, DType::kF32);
+    EXPECT_TRUE(decoded_logits(model, 9) == decoded_logits(wide, 9));
   }
 }
 
