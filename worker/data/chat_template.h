@@ -25,6 +25,7 @@ struct ChatTokens {
   std::vector<std::string> special;
 };
 
+// NOLINTNEXTLINE(bugprone-exception-escape): a json moves by noexcept; what it asserts may throw
 struct ChatRequest {
   nlohmann::ordered_json messages;   // [{"role", "content", ...}]
   nlohmann::ordered_json tools;      // null: none
