@@ -5,6 +5,7 @@
 #include <cstring>
 #include <span>
 
+#include "core/error.h"
 #include "kernels/gradient_norm.h"
 #include "kernels/reduce.h"
 #include "sharding/ordered_reduce.h"
@@ -32,6 +33,9 @@ GradientNorm::GradientNorm(const Stream& stream, Group& world, std::int64_t most
   own_ = cut({1, kWords});
   all_ = cut({ranks, kWords});
   norm_ = cut({1});
+  const std::size_t count = memory_.size_bytes() / sizeof(double);
+  FS_CHECK(next == static_cast<double*>(memory_.data()) + count,
+           "the norm's parts fill its memory");
   for (std::int64_t rank = 0; rank <= ranks; ++rank) {
     offsets_.push_back(static_cast<std::size_t>(rank) * own_.size_bytes());
   }

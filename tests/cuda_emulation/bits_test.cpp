@@ -248,6 +248,42 @@ TEST(RowGemm, WInBf16GivesTheBitsOfItsValuesInF32) {
   }
 }
 
+// Bits depend on where the cuts of K lie.
+TEST(RowGemm, KIsCutIntoUpToEightPartsOfWholeSteps) {
+  struct Wanted {
+    std::int64_t inner, size, count;
+  };
+  for (const auto& [inner, size, count] : std::vector<Wanted>{{1, 256, 1},
+                                                              {256, 256, 1},
+                                                              {257, 256, 2},
+                                                              {2048, 256, 8},
+                                                              {2049, 288, 8},
+                                                              {2304, 288, 8},
+                                                              {2305, 320, 8},
+                                                              {4096, 512, 8},
+                                                              {14336, 1792, 8}}) {
+    const cuda::RowGemmCuts cuts = cuda::row_gemm_cuts(inner);
+    EXPECT_EQ(cuts.size, size) << inner;
+    EXPECT_EQ(cuts.count, count) << inner;
+  }
+}
+
+// Blocks of 64 x 64 share the cuts where they are fewer than 264, or rows are at most eight.
+TEST(RowGemm, CutsAreSharedWhereThereAreTooFewBlocks) {
+  constexpr std::int64_t kInner = 4096;
+  const auto sums = [](std::int64_t rows, std::int64_t col_blocks) {
+    return cuda::row_gemm_partials(rows, 64 * col_blocks, kInner);
+  };
+  EXPECT_EQ(sums(64, 263), 8 * 64 * 64 * 263);
+  EXPECT_EQ(sums(64, 264), 0);
+  EXPECT_EQ(sums(65, 131), 8 * 65 * 64 * 131);
+  EXPECT_EQ(sums(65, 132), 0);
+  EXPECT_EQ(sums(8, 500), 8 * 8 * 64 * 500);
+  EXPECT_EQ(sums(9, 500), 0);
+  EXPECT_EQ(cuda::row_gemm_partials(64, 64 * 263 + 1, kInner), 0);
+  EXPECT_EQ(cuda::row_gemm_partials(1, 64, 256), 0);  // there is one cut
+}
+
 // Its rows may begin anywhere: columns of a wider matrix.
 TEST(RowGemm, WInBf16MayBeginBetweenPacks) {
   const Side side(DeviceType::kCuda, DType::kF32);

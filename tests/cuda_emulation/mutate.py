@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts one-line bugs into the CUDA kernels, the device layer and the NCCL code and looks which of them the emulation's tests catch.
 
-    mutate.py --build DIR [--count 60] [--seed 1] [--jobs 2] [--out TABLE.md]
-    mutate.py --list [--count 60] [--seed 1]      only prints what would be drawn
+    mutate.py --build DIR [--count 60] [--seed 1] [--files PATTERN ...] [--jobs 2] [--out TABLE.md]
+    mutate.py --list [--count 60] [--seed 1] [--files PATTERN ...]      only prints what would be drawn
     mutate.py --check                             whether every entry of survivors.txt is still a bug that can be drawn
 
 What they let through is looked at once more by the tests of single kernels under AddressSanitizer. Works on a copy of the tree in DIR, never on this one. Each bug is drawn by the seed: a barrier or a wait left out, a bound, an index,
@@ -12,6 +12,7 @@ bug that does not compile is replaced by the next one drawn. Verdicts are kept i
 goes on. Survivors that change nothing are listed with their reason in survivors.txt; ends with 1 when fewer than 95% of the others
 are caught."""
 import argparse
+import fnmatch
 import hashlib
 import json
 import os
@@ -29,16 +30,18 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 SHARE_CAUGHT = 0.95
 SOURCES = ["kernels/cuda/*.cu", "kernels/cuda/*.h", "kernels/cuda/*.cpp", "core/cuda/*.cpp", "core/caching_memory.cpp",
-           "comm/nccl/nccl_*.cpp"]
+           "comm/nccl/nccl_*.cpp", "worker/gradient_norm.cpp"]
 # What belongs to the set-up of a GPU: not reached by a computation.
 NOT_MUTATED = {"architectures.cpp", "architectures.h", "survey.cpp", "library.cpp", "nccl_library.cpp"}
 # Programs with the filter of their cases.
 KERNELS, MACHINE, ACCESS = ("cuda_emulation_test", "*"), ("cuda_machine_test", "*"), ("cuda_access_test", "*")
 NCCL, TRAINING, RANKS = ("cuda_nccl_test", "*"), ("cuda_training_test", "-*SeveralGpus*"), ("cuda_training_test", "*SeveralGpus*")
+# Steps of one GPU and of two, the norm among them.
+NORMS = ("cuda_training_test", "GpuUpdate.*:*HasTheLossesOfTheCpu/llama_full_1_0_sgd*:*AGradientThatIsNotFinite*/llama_full_1_0_sgd*:*SeveralGpus*data2*")
 # Those that cover a file, the quickest to find a bug in it first; the last pattern that matches counts.
 COVERED_BY = [("*", [KERNELS, MACHINE, ACCESS, TRAINING]), ("kernels/cuda/*.cpp", [MACHINE, KERNELS, TRAINING]),
               ("core/*", [MACHINE, NCCL, TRAINING, RANKS]), ("core/cuda/*", [MACHINE, NCCL, TRAINING, RANKS]),
-              ("comm/nccl/*", [NCCL, RANKS])]
+              ("comm/nccl/*", [NCCL, RANKS]), ("worker/*", [NORMS, TRAINING, RANKS])]
 SLOW = {TRAINING, RANKS}  # to build and to run: for what the others let through
 # A test that computes this many times as long as without a bug (and a minute) never ends, and one that waits this long for nothing.
 PATIENCE = 6
@@ -313,6 +316,8 @@ def main():
     parser.add_argument("--build", type=Path, help="folder for the copy, its build and the verdicts")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--files", nargs="+", default=["*"], metavar="PATTERN",
+                        help="bugs of these files alone, as paths from the root of the tree (kernels/cuda/row_gemm.cu, core/*); default: all")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, help="table in Markdown; default: standard output")
     parser.add_argument("--list", action="store_true")
@@ -320,7 +325,10 @@ def main():
     arguments = parser.parse_args()
     if arguments.check:
         return check()
-    drawn = draw(list(candidates(ROOT)), arguments.seed)
+    bugs = [bug for bug in candidates(ROOT) if any(fnmatch.fnmatch(bug[0], pattern) for pattern in arguments.files)]
+    if not bugs:
+        parser.error("no file with a line for a bug has a name of --files")
+    drawn = draw(bugs, arguments.seed)
     if arguments.list:
         for path, number, kind, line, changed in drawn[: arguments.count]:
             print(f"{path}:{number + 1}: {kind}\n  - {line.strip()}\n  + {changed.strip()}")
@@ -330,8 +338,9 @@ def main():
     copy = Copy(arguments.build.resolve(), arguments.jobs)
     if not copy.configure():
         sys.exit("mutate.py: the copy cannot be configured")
-    copy.time_without_bug([KERNELS, MACHINE, NCCL, ACCESS])
-    rows = go_through(copy, drawn, arguments.count, copy.tree.parent / f"verdicts-{copy.digest}-{arguments.seed}.json")
+    copy.time_without_bug(sorted({test for bug in drawn for test in tests_of(bug[0])} - SLOW))
+    of_files = hashlib.sha256("\0".join(arguments.files).encode()).hexdigest()[:8]
+    rows = go_through(copy, drawn, arguments.count, copy.tree.parent / f"verdicts-{copy.digest}-{arguments.seed}-{of_files}.json")
     text, enough = table(rows, read_survivors(), arguments.seed)
     if arguments.out:
         arguments.out.write_text(text)
