@@ -173,7 +173,7 @@ std::vector<std::string> verify_manifest(const std::string& directory, bool deep
   std::vector<std::string> problems;
   for (const ManifestFile& file : manifest.files) {
     const std::string path = directory + "/" + file.name;
-    if (file.name == may_be_absent && !std::filesystem::exists(path)) {
+    if (file.name == may_be_absent && !path_exists(path)) {
       continue;
     }
     std::string problem = problem_of(path, file, deep);

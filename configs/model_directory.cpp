@@ -17,11 +17,6 @@ namespace finescale {
 
 namespace {
 
-bool exists(const std::string& path) {
-  std::error_code code;
-  return std::filesystem::exists(path, code);
-}
-
 nlohmann::json read_json(const std::string& path) {
   const std::string text = read_file(path);
   if (is_json_too_deep(text)) {
@@ -46,7 +41,7 @@ std::vector<std::string> shards(const std::string& directory) {
   for (const auto& [tensor, file] : map->items()) {
     const std::string name = file.is_string() ? file.get<std::string>() : "";
     if (name.empty() || name.find('/') != std::string::npos ||
-        !exists(std::filesystem::path(directory) / name)) {
+        !path_exists(std::filesystem::path(directory) / name)) {
       throw Error(ErrorKind::kConfig,
                   "weight_map." + tensor + " names the shard " + file.dump() +
                       ", which is not beside the index",
@@ -58,7 +53,7 @@ std::vector<std::string> shards(const std::string& directory) {
 }
 
 void require_file(const std::string& path, const std::string& directory, const std::string& hint) {
-  if (!exists(path)) {
+  if (!path_exists(path)) {
     throw Error(ErrorKind::kConfig, std::filesystem::path(path).filename().string() + " is missing",
                 directory, hint);
   }
@@ -69,28 +64,28 @@ ModelDirectory hugging_face(const std::string& directory) {
   found.kind = ModelKind::kHuggingFace;
   found.files.push_back(directory + "/config.json");
   const std::string single = directory + "/model.safetensors";
-  if (exists(single)) {
+  if (path_exists(single)) {
     found.files.push_back(single);
-  } else if (exists(directory + "/model.safetensors.index.json")) {
+  } else if (path_exists(directory + "/model.safetensors.index.json")) {
     const std::vector<std::string> names = shards(directory);
     found.files.insert(found.files.end(), names.begin(), names.end());
   } else {
-    const bool pickled = exists(directory + "/pytorch_model.bin") ||
-                         exists(directory + "/pytorch_model.bin.index.json");
+    const bool pickled = path_exists(directory + "/pytorch_model.bin") ||
+                         path_exists(directory + "/pytorch_model.bin.index.json");
     throw Error(ErrorKind::kConfig, "config.json is here, but no model.safetensors", directory,
                 pickled ? "pytorch_model.bin is not read: save the model as safetensors"
                         : "the weights are missing: get model.safetensors too");
   }
   found.tokenizer = directory + "/tokenizer.json";
   require_file(found.tokenizer, directory,
-               exists(directory + "/tokenizer.model")
+               path_exists(directory + "/tokenizer.model")
                    ? "save the tokenizer in its fast form, which writes tokenizer.json"
                    : "get the model's tokenizer.json");
   return found;
 }
 
 std::optional<int> end_id(const std::string& path) {
-  if (!exists(path)) {
+  if (!path_exists(path)) {
     return std::nullopt;
   }
   const nlohmann::json json = read_json(path);
@@ -110,22 +105,21 @@ bool is_gguf_name(const std::string& path) {
 }
 
 ModelDirectory find_model(const std::string& path) {
-  std::error_code code;
-  if (!exists(path)) {
+  if (!path_exists(path)) {
     throw Error(ErrorKind::kConfig, "does not exist", path, "paths are relative to the sweep file");
   }
-  if (!std::filesystem::is_directory(path, code)) {
+  if (!path_is_directory(path)) {
     if (!is_gguf_name(path)) {
       throw Error(ErrorKind::kConfig, "is a file, but no .gguf file", path,
                   "give the directory of a model");
     }
     return {ModelKind::kGguf, {path}, path};
   }
-  if (exists(path + "/checkpoint.h5")) {
+  if (path_exists(path + "/checkpoint.h5")) {
     require_file(path + "/tokenizer.json", path, "a checkpoint directory holds its tokenizer");
     return {ModelKind::kCheckpoint, {path + "/checkpoint.h5"}, path + "/tokenizer.json"};
   }
-  if (exists(path + "/adapter_config.json") && !exists(path + "/config.json")) {
+  if (path_exists(path + "/adapter_config.json") && !path_exists(path + "/config.json")) {
     throw Error(ErrorKind::kConfig, "holds an adapter, not a model", path,
                 "give the model it belongs to as base.model, and this directory as base.adapter");
   }
@@ -144,7 +138,7 @@ std::vector<std::string> adapter_files(const std::string& directory) {
   const std::string weights = directory + "/adapter_model.safetensors";
   require_file(config, directory, "an adapter is a directory that PEFT's save_pretrained wrote");
   require_file(weights, directory,
-               exists(directory + "/adapter_model.bin")
+               path_exists(directory + "/adapter_model.bin")
                    ? "adapter_model.bin is not read: save the adapter as safetensors"
                    : "get the adapter's files again");
   return {config, weights};
@@ -153,7 +147,7 @@ std::vector<std::string> adapter_files(const std::string& directory) {
 ModelEnd find_model_end(const std::string& directory) {
   ModelEnd end;
   const std::string named = directory + "/tokenizer_config.json";
-  if (exists(named)) {
+  if (path_exists(named)) {
     const nlohmann::json json = read_json(named);
     const auto token = json.is_object() ? json.find("eos_token") : json.end();
     if (token != json.end()) {

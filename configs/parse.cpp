@@ -52,7 +52,7 @@ Source source_of(const std::string& file) {
 }
 
 std::string read_user_file(const std::string& file) {
-  if (std::filesystem::is_directory(file)) {
+  if (path_is_directory(file)) {
     throw Error(ErrorKind::kConfig, "is a directory, must be a YAML file", file);
   }
   try {

@@ -71,7 +71,7 @@ void resolve_preset(config::Base& base, const std::string& where) {
   const std::string path = is_file_name(base.preset())
                                ? base.preset()
                                : share_directory() + "/presets/" + base.preset() + ".yaml";
-  if (!std::filesystem::is_regular_file(path)) {
+  if (!path_is_file(path)) {
     const std::vector<std::string> names = preset_names();
     throw Error(ErrorKind::kConfig,
                 "no preset " + base.preset() + did_you_mean(base.preset(), names), where,
@@ -127,12 +127,12 @@ std::string share_directory() {
   if (!code) {
     const std::filesystem::path installed =
         program.parent_path().parent_path() / "share" / "finescale";
-    if (std::filesystem::exists(installed / "presets", code)) {
+    if (path_exists(installed / "presets")) {
       return installed.string();
     }
     for (std::filesystem::path at = program.parent_path(); at.has_relative_path();
          at = at.parent_path()) {
-      if (std::filesystem::exists(at / "configs" / "presets", code)) {
+      if (path_exists(at / "configs" / "presets")) {
         return (at / "configs").string();
       }
     }

@@ -2,7 +2,6 @@
 #include "configs/stages.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <utility>
@@ -136,7 +135,7 @@ class Expansion {
     const std::string& model = sweep_.base().model();
     const auto beside = [&model](const char* name) {
       const std::string path = model + "/" + name;
-      return !model.empty() && std::filesystem::exists(path) ? path : std::string();
+      return !model.empty() && path_exists(path) ? path : std::string();
     };
     const std::string settings = beside("tokenizer_config.json");
     if (!settings.empty()) {

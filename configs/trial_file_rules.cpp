@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files that a trial names must be, and hold.
 #include <algorithm>
-#include <filesystem>
 #include <system_error>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "configs/teacher_rules.h"
 #include "configs/trial_rules.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -29,10 +29,9 @@ std::int64_t positions_of(const ModelDirectory& model) {
 }  // namespace
 
 void TrialRules::check_file(const std::string& path, const std::string& field) const {
-  std::error_code code;
-  require(std::filesystem::exists(path, code), field, field + ": " + path + " does not exist",
+  require(path_exists(path), field, field + ": " + path + " does not exist",
           "paths are relative to the sweep file");
-  require(std::filesystem::is_regular_file(path, code), field, field + ": " + path + " is no file");
+  require(path_is_file(path), field, field + ": " + path + " is no file");
   require(is_readable(path), field, field + ": " + path + " cannot be read");
 }
 

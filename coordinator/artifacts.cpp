@@ -26,7 +26,7 @@ std::vector<std::string> older_attempts(const std::string& campaign, const std::
   std::vector<std::string> found;
   for (std::int64_t older = epoch - 1; older > 0; --older) {
     std::string place = attempt_directory(campaign, key, older);
-    if (std::filesystem::exists(place)) {
+    if (path_exists(place)) {
       found.push_back(std::move(place));
     }
   }
@@ -42,8 +42,8 @@ void remove_attempts(const std::string& campaign, const std::string& key, std::i
 
 bool adopt_artifact(const std::string& campaign, StoredStage& stage) {
   const std::string artifact = artifact_directory(campaign, stage.key);
-  if (!std::filesystem::exists(artifact + "/manifest.json") ||
-      !verify_manifest(artifact, false).empty() || read_manifest(artifact).key != stage.key) {
+  if (!path_exists(artifact + "/manifest.json") || !verify_manifest(artifact, false).empty() ||
+      read_manifest(artifact).key != stage.key) {
     return false;
   }
   proto::StageResult result;

@@ -10,6 +10,7 @@
 #include "checkpoint/manifest.h"
 #include "configs/canonical.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -128,7 +129,7 @@ void check_stage(const Campaign& campaign, const TrunkTotals& trunks, const Stor
 
 void check_strays(const Campaign& campaign, Audit& audit) {
   const std::string artifacts = campaign.directory + "/artifacts";
-  if (!std::filesystem::exists(artifacts)) {
+  if (!path_exists(artifacts)) {
     return;
   }
   for (const auto& entry : std::filesystem::directory_iterator(artifacts)) {

@@ -2,7 +2,6 @@
 #include "coordinator/campaign_book.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -20,7 +19,7 @@ namespace finescale {
 namespace {
 
 bool is_file_with(const std::string& path, const std::string& text) {
-  return std::filesystem::exists(path) && read_file(path) == text;
+  return path_exists(path) && read_file(path) == text;
 }
 
 }  // namespace

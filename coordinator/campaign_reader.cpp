@@ -15,6 +15,7 @@
 #include "coordinator/trial_text.h"
 #include "coordinator/tuning.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -31,7 +32,7 @@ class StoreCopy {
     }
     path_ = pattern;
     for (const char* name : {"/store.sqlite-wal", "/store.sqlite"}) {
-      if (std::filesystem::exists(directory + name)) {
+      if (path_exists(directory + name)) {
         std::filesystem::copy_file(directory + name, path_ + name);
       }
     }
@@ -187,7 +188,7 @@ std::string short_value(const std::string& value) {
 }
 
 Campaign read_campaign(const std::string& directory) {
-  if (!std::filesystem::exists(directory + "/store.sqlite")) {
+  if (!path_exists(directory + "/store.sqlite")) {
     throw Error(ErrorKind::kConfig, "no campaign is here", directory,
                 "give the output directory of a sweep (finescale run)");
   }

@@ -8,6 +8,7 @@
 #include "coordinator/check_recipes.h"
 #include "coordinator/plan.h"
 #include "coordinator/worker_tool.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -15,7 +16,7 @@ CheckedSweep check_sweep(const std::string& file, const std::vector<Override>& o
   CheckedSweep checked;
   checked.sweep = load_sweep(file, overrides);
   checked.directory = std::filesystem::absolute(checked.sweep.output()).lexically_normal().string();
-  if (!std::filesystem::exists(checked.directory + "/store.sqlite")) {
+  if (!path_exists(checked.directory + "/store.sqlite")) {
     CheckedData data = check_data(checked.sweep, file);
     check_base_model(checked.sweep);
     // A combination of axis values that does not go together is found by planning.

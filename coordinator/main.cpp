@@ -11,6 +11,7 @@
 #include "configs/nearest_name.h"
 #include "coordinator/commands/command.h"
 #include "core/error.h"
+#include "core/foreign_error.h"
 
 namespace {
 
@@ -95,6 +96,6 @@ int main(int argc, char** argv) {
   } catch (const finescale::Error& error) {
     return failed(context, error);
   } catch (const std::exception& error) {
-    return failed(context, finescale::Error(finescale::ErrorKind::kInternal, error.what()));
+    return failed(context, finescale::foreign_error(error));
   }
 }

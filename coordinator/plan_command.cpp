@@ -20,6 +20,7 @@
 #include "coordinator/contrasts.h"
 #include "coordinator/plan_schedule.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -213,7 +214,7 @@ StageEstimates parse_plan_answer(const std::string& json, const Plan& plan) {
 
 SiteFacts read_site(const std::string& directory) {
   std::filesystem::path place = std::filesystem::absolute(directory);
-  while (!std::filesystem::exists(place) && place.has_relative_path()) {
+  while (!path_exists(place) && place.has_relative_path()) {
     place = place.parent_path();
   }
   SiteFacts site;

@@ -11,6 +11,7 @@
 #include "configs/canonical.h"
 #include "coordinator/artifacts.h"
 #include "coordinator/store.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -103,7 +104,7 @@ void add_checkpoints(const Campaign& campaign, std::vector<Prunable>& found) {
   const Needs needs(campaign);
   for (const auto& [key, stage] : campaign.stages) {
     const fs::path file = artifact_directory(campaign.directory, key) + "/checkpoint.h5";
-    if (stage.state == StageState::kDone && !needs.contains(key) && fs::exists(file)) {
+    if (stage.state == StageState::kDone && !needs.contains(key) && path_exists(file)) {
       const char* why = is_trunk(campaign, key) ? "a trunk: all that start from it are through"
                                                 : "the model of a tuning trial";
       found.push_back({file.string(), why, size_of(file), key});

@@ -2,7 +2,6 @@
 #include "coordinator/store.h"
 
 #include <cstddef>
-#include <filesystem>
 #include <sstream>
 #include <tuple>
 #include <type_traits>
@@ -13,6 +12,7 @@
 #include "coordinator/store_database.h"
 #include "coordinator/write_behind.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -133,7 +133,7 @@ Store::~Store() = default;
 
 bool Store::is_held(const std::string& directory) {
   const std::string path = directory + "/store.sqlite";
-  if (!std::filesystem::exists(path)) {
+  if (!path_exists(path)) {
     return false;
   }
   sqlite3* raw = nullptr;

@@ -51,7 +51,7 @@ DROP TABLE results;
 
 bool holds_a_campaign(const std::string& directory) {
   const std::string sweeps = directory + "/sweeps";
-  return std::filesystem::exists(sweeps) && !std::filesystem::is_empty(sweeps);
+  return path_exists(sweeps) && !std::filesystem::is_empty(sweeps);
 }
 
 [[noreturn]] void throw_damaged(const std::string& path, const std::string& why) {
@@ -96,8 +96,7 @@ std::string holder_of(const std::string& path) {
 StoreDatabase::StoreDatabase(const std::string& directory, bool durable, const char* file_system) {
   make_directories(directory);
   const std::string path = directory + "/store.sqlite";
-  if (std::filesystem::exists(path) && std::filesystem::file_size(path) == 0 &&
-      holds_a_campaign(directory)) {
+  if (path_exists(path) && std::filesystem::file_size(path) == 0 && holds_a_campaign(directory)) {
     throw_damaged(path, "it is empty");
   }
   use_no_locks_in_memory();

@@ -13,6 +13,7 @@
 #include "coordinator/launchers/launcher.h"
 #include "coordinator/process.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -71,7 +72,7 @@ std::string ask_worker_tool(const std::string& name, const std::string& request)
 Error at_written_place(const Error& error, const std::string& sweep_file) {
   const std::string field = error.where().substr(0, error.where().find(':'));
   const bool is_field = field.starts_with("data.") || field.starts_with("base.");
-  if (!is_field || std::filesystem::exists(field)) {  // data.jsonl is a file
+  if (!is_field || path_exists(field)) {  // data.jsonl is a file
     return error;
   }
   return {error.kind(), error.where() + ": " + error.message(), written_at(sweep_file, field),

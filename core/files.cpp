@@ -101,7 +101,7 @@ void write_file_atomically(const std::string& path, std::string_view bytes, int 
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream out;
-  if (!in || std::filesystem::is_directory(path)) {
+  if (!in || path_is_directory(path)) {
     throw Error(ErrorKind::kIo,
                 std::string("cannot read: ") + (errno != 0 ? std::strerror(errno) : "not a file"),
                 path);
@@ -111,6 +111,21 @@ std::string read_file(const std::string& path) {
     throw Error(ErrorKind::kIo, "read error", path);
   }
   return std::move(out).str();
+}
+
+bool path_exists(const std::string& path) {
+  std::error_code code;
+  return std::filesystem::exists(path, code);
+}
+
+bool path_is_directory(const std::string& path) {
+  std::error_code code;
+  return std::filesystem::is_directory(path, code);
+}
+
+bool path_is_file(const std::string& path) {
+  std::error_code code;
+  return std::filesystem::is_regular_file(path, code);
 }
 
 void make_directories(const std::string& path) {

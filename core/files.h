@@ -15,6 +15,12 @@ void write_file_atomically(const std::string& path, std::string_view bytes, int 
 void write_file_atomically(const std::string& path, std::string_view bytes, int mode,
                            const std::function<void()>& before_rename);
 [[nodiscard]] std::string read_file(const std::string& path);
+// What lies there. None is what cannot be looked at either, as a name that is too long or one
+// behind a directory that may not be searched: whoever opens it says why. std::filesystem's throw
+// there.
+[[nodiscard]] bool path_exists(const std::string& path);
+[[nodiscard]] bool path_is_directory(const std::string& path);
+[[nodiscard]] bool path_is_file(const std::string& path);
 void make_directories(const std::string& path);
 void sync_file(const std::string& path);       // fsync of an existing file
 void sync_directory(const std::string& path);  // fsync of a directory entry table

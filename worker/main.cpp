@@ -14,6 +14,7 @@
 #include "core/device.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/foreign_error.h"
 #include "core/parallel.h"
 #include "core/signal_thread.h"
 #include "worker/gang_loop.h"
@@ -147,7 +148,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", finescale::describe(error).c_str());
     return finescale::exit_code(error.kind());
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "error: %s\n", error.what());
-    return 4;
+    const finescale::Error known = finescale::foreign_error(error);
+    std::fprintf(stderr, "%s\n", finescale::describe(known).c_str());
+    return finescale::exit_code(known.kind());
   }
 }

@@ -193,7 +193,7 @@ class RunCommand {
   }
 
   int execute(StageExecutor& executor, const config::StageSpec& spec, const std::string& name) {
-    if (std::filesystem::exists(artifact(spec.key()) + "/manifest.json")) {
+    if (path_exists(artifact(spec.key()) + "/manifest.json")) {
       logger_->info("{}: already there ({})", name, spec.key());
       return report(name, read_result(artifact(spec.key())));
     }
@@ -202,7 +202,7 @@ class RunCommand {
     for (const std::string& input : spec.inputs()) {
       place.input_dirs.push_back(artifact(input));
     }
-    const bool unfinished = std::filesystem::exists(place.attempt_dir);
+    const bool unfinished = path_exists(place.attempt_dir);
     world_.barrier();
     if (unfinished && !options_.resume) {
       throw Error(ErrorKind::kConfig, "an unfinished run of stage " + name + " is here", output_,

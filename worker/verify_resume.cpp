@@ -71,7 +71,7 @@ std::string word_of(const std::string& environment, const std::string& name) {
 // Without the trunk when it is gone: from the beginning the bits are the same.
 void drop_lost_start(const std::string& beside, config::StageSpec& spec) {
   const std::string start = spec.train().start();
-  if (start.empty() || fs::exists(beside + "/" + start + "/checkpoint.h5")) {
+  if (start.empty() || path_exists(beside + "/" + start + "/checkpoint.h5")) {
     return;
   }
   spec.mutable_train()->clear_start();
@@ -80,7 +80,7 @@ void drop_lost_start(const std::string& beside, config::StageSpec& spec) {
 }
 
 Record read_record(const std::string& artifact) {
-  if (!fs::exists(artifact + "/manifest.json") || !fs::exists(artifact + "/checkpoint.h5")) {
+  if (!path_exists(artifact + "/manifest.json") || !path_exists(artifact + "/checkpoint.h5")) {
     throw Error(ErrorKind::kConfig, "it is no artifact of a training stage", artifact,
                 "give DIR TRIAL of a campaign, or a directory below its artifacts/");
   }
@@ -101,7 +101,7 @@ Record read_record(const std::string& artifact) {
   for (const std::string& input : record.spec.inputs()) {
     std::string& directory = record.input_dirs.emplace_back(beside);
     directory.append("/").append(input);
-    if (!fs::exists(directory)) {
+    if (!path_exists(directory)) {
       throw Error(ErrorKind::kConfig, "its input " + input + " is not there", artifact);
     }
   }

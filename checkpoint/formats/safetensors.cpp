@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <numeric>
 #include <utility>
 
 #include "checkpoint/formats/half.h"
 #include "checkpoint/formats/safetensors_index.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/paged_memory.h"
 
 namespace finescale {
@@ -121,7 +121,7 @@ void SafetensorsFile::read(const FileTensorInfo& tensor, std::int64_t begin, std
 
 std::vector<std::string> safetensors_files(const std::string& directory) {
   const std::string single = directory + "/model.safetensors";
-  if (std::filesystem::exists(single)) {
+  if (path_exists(single)) {
     return {single};
   }
   std::vector<std::string> files;
@@ -132,12 +132,12 @@ std::vector<std::string> safetensors_files(const std::string& directory) {
 }
 
 std::unique_ptr<SafetensorsFile> open_safetensors(const std::string& path_or_directory) {
-  if (!std::filesystem::is_directory(path_or_directory)) {
+  if (!path_is_directory(path_or_directory)) {
     return std::make_unique<SafetensorsFile>(path_or_directory,
                                              std::vector<std::string>{path_or_directory});
   }
   const std::string single = path_or_directory + "/model.safetensors";
-  if (std::filesystem::exists(single)) {
+  if (path_exists(single)) {
     return std::make_unique<SafetensorsFile>(single, std::vector<std::string>{single});
   }
   const SafetensorsIndex index = read_safetensors_index(path_or_directory);

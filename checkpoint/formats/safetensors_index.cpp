@@ -48,7 +48,7 @@ std::vector<std::string> SafetensorsIndex::files() const {
 SafetensorsIndex read_safetensors_index(const std::string& directory) {
   SafetensorsIndex index;
   index.path = directory + kIndexName;
-  if (!std::filesystem::exists(index.path)) {
+  if (!path_exists(index.path)) {
     throw no_model(directory);
   }
   const auto fail = [&](const std::string& field, const std::string& message) {
@@ -78,7 +78,7 @@ SafetensorsIndex read_safetensors_index(const std::string& directory) {
         name.find('\0') != std::string::npos) {
       fail("weight_map." + tensor, "is \"" + name + "\", must be a file beside the index");
     }
-    if (!std::filesystem::exists(std::filesystem::path(directory) / name)) {
+    if (!path_exists(std::filesystem::path(directory) / name)) {
       fail("weight_map." + tensor, "the shard " + name + " is missing");
     }
     index.weight_map.emplace(tensor, std::move(name));

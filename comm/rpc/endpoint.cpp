@@ -92,7 +92,7 @@ KeyPair campaign_authority(const std::string& campaign) {
   const std::string directory = campaign + "/tls";
   const std::string certificate = directory + "/ca.pem";
   const std::string key = directory + "/ca.key";
-  if (std::filesystem::exists(certificate) && std::filesystem::exists(key)) {
+  if (path_exists(certificate) && path_exists(key)) {
     KeyPair authority{read_file(certificate), read_secret(key)};
     if (days_left(authority.certificate) > kCertificateDays) {
       return authority;

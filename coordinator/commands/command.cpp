@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -29,7 +30,7 @@ std::string campaign_directory(const std::string& given) {
   std::vector<std::string> found;
   std::error_code code;
   for (const auto& entry : std::filesystem::directory_iterator("runs", code)) {
-    if (std::filesystem::exists(entry.path() / "store.sqlite")) {
+    if (path_exists(entry.path() / "store.sqlite")) {
       found.push_back(entry.path().string());
     }
   }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
 #include <iostream>
 
 #include "coordinator/commands/command.h"
 #include "coordinator/commands/fit_table.h"
 #include "coordinator/finish.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
@@ -101,7 +101,7 @@ int fit(const FitArguments& a, bool json) {
   std::vector<LawPoint> points;
   StudyOptions options;
   if (!a.csv.empty()) {
-    if (!std::filesystem::exists(a.csv)) {
+    if (!path_exists(a.csv)) {
       throw Error(ErrorKind::kConfig, "does not exist", a.csv,
                   "give a table with columns D,loss[,N][,U][,group][,weight]");
     }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -15,7 +14,7 @@ namespace {
 
 int init(const std::string& directory) {
   const std::string sweep = directory + "/sweep.yaml";
-  if (std::filesystem::exists(sweep)) {
+  if (path_exists(sweep)) {
     throw Error(ErrorKind::kConfig, "a sweep file is already here", sweep,
                 "give another directory");
   }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <map>
 #include <optional>
@@ -12,6 +11,7 @@
 #include "coordinator/commands/command.h"
 #include "coordinator/store.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/host_name.h"
 
 namespace finescale {
@@ -36,7 +36,7 @@ std::optional<proto::ControlReply> ask_coordinator(const std::string& directory,
 }
 
 void require_campaign(const std::string& directory) {
-  if (!std::filesystem::exists(directory + "/store.sqlite")) {
+  if (!path_exists(directory + "/store.sqlite")) {
     throw Error(ErrorKind::kConfig, "no campaign is here", directory,
                 "give the output directory of a sweep (finescale run)");
   }

@@ -6,21 +6,20 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 
 #include "configs/nearest_name.h"
 #include "coordinator/artifacts.h"
 #include "coordinator/campaign_reader.h"
 #include "coordinator/launchers/launcher.h"
 #include "core/error.h"
+#include "core/files.h"
 
 namespace finescale {
 
 namespace {
 
 bool is_campaign(const std::string& path) {
-  std::error_code code;
-  return std::filesystem::exists(path + "/store.sqlite", code);
+  return path_exists(path + "/store.sqlite");
 }
 
 // The artifact of a trial, or of the base that was trained first under the name `pretrain`.

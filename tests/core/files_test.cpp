@@ -50,6 +50,18 @@ TEST_F(Files, ARefusalBeforeTheRenameChangesNothing) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory_), {}), 1);
 }
 
+TEST_F(Files, WhatCannotBeLookedAtIsNotThere) {
+  const std::string file = directory_ + "/a";
+  write_file_atomically(file, "finescale");
+  EXPECT_TRUE(path_exists(file) && path_is_file(file) && !path_is_directory(file));
+  EXPECT_TRUE(path_exists(directory_) && path_is_directory(directory_) &&
+              !path_is_file(directory_));
+  for (const std::string& path : {directory_ + "/none", directory_ + "/" + std::string(300, 'x'),
+                                  file + "/below", std::string()}) {
+    EXPECT_FALSE(path_exists(path) || path_is_file(path) || path_is_directory(path)) << path;
+  }
+}
+
 TEST_F(Files, MissingFileIsAnIoErrorThatNamesIt) {
   try {
     (void)read_file(directory_ + "/none");

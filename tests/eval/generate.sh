@@ -99,6 +99,7 @@ same "what an interrupted command had made" "$(values finish <interrupted.json |
 same "answers of an interrupted command" "$(values finish <interrupted.json | wc -l)" 20000
 
 refused "no model" 2 'does not exist' nowhere --prompt a
+refused "a name that no file can have" 2 'does not exist' "$(printf 'x%.0s' $(seq 300))" --prompt a
 refused "no model in a directory" 2 'config.json is missing' s --prompt a
 refused "campaign without trial" 2 'a campaign has many models' runs --prompt a
 refused "unknown trial" 2 'no trial t001, did you mean t0001?' runs:t001 --prompt a

@@ -36,6 +36,7 @@ def safetensors_index():
     yield "sound", json.dumps({"metadata": {"total_size": 8}, "weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}).encode()
     yield "outside", b'{"weight_map": {"a": "../a.safetensors", "c": "c.safetensors", "d": 1}}'
     yield "other_tensor", b'{"weight_map": {"z": "a.safetensors"}}'
+    yield "long_name", json.dumps({"weight_map": {"a": "a" * 300}}).encode()
 
 
 class Gguf:

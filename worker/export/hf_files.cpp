@@ -2,7 +2,6 @@
 #include "worker/export/hf_files.h"
 
 #include <array>
-#include <filesystem>
 
 #include <nlohmann/json.hpp>
 
@@ -50,7 +49,7 @@ const char* type_word(StoredType type) {
 nlohmann::json config_json(const OpenedModel& model, StoredType type, const Tokenizer& tokenizer) {
   nlohmann::json json;
   const std::string own = model.files_directory + "/config.json";
-  if (!model.files_directory.empty() && std::filesystem::exists(own)) {
+  if (!model.files_directory.empty() && path_exists(own)) {
     json = nlohmann::json::parse(read_file(own));
     json[json.contains("torch_dtype") ? "torch_dtype" : "dtype"] = type_word(type);
     return json;
@@ -75,7 +74,7 @@ void copy_listed(const OpenedModel& model, const std::string& directory) {
   }
   for (const char* name : kSideFiles) {
     const std::string from = model.files_directory + "/" + name;
-    if (!model.files_directory.empty() && std::filesystem::exists(from)) {
+    if (!model.files_directory.empty() && path_exists(from)) {
       write_file_atomically(directory + "/" + name, read_file(from));
     }
   }
@@ -85,7 +84,7 @@ void copy_listed(const OpenedModel& model, const std::string& directory) {
 
 void copy_side_files(const OpenedModel& model, const std::string& directory) {
   const std::string config = model.files_directory + "/config.json";
-  if (!model.files_directory.empty() && std::filesystem::exists(config)) {
+  if (!model.files_directory.empty() && path_exists(config)) {
     write_file_atomically(directory + "/config.json", read_file(config));
   } else if (is_gguf_name(model.files_directory)) {
     write_file_atomically(directory + "/config.json",
@@ -103,7 +102,7 @@ void write_hf_files(const OpenedModel& model, StoredType type, const std::string
   write_file_atomically(directory + "/tokenizer.json", text);
   copy_listed(model, directory);
   const std::string named = directory + "/tokenizer_config.json";
-  if (!std::filesystem::exists(named)) {
+  if (!path_exists(named)) {
     nlohmann::json json = {{"tokenizer_class", "PreTrainedTokenizerFast"}};
     if (config.contains("eos_token_id") && config["eos_token_id"].is_number_integer()) {
       json["eos_token"] =

@@ -12,6 +12,7 @@
 #include "configs/canonical.h"
 #include "configs/model_directory.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "worker/import/gguf_model.h"
 #include "worker/import/peft.h"
 #include "worker/import/quantised_source.h"
@@ -89,13 +90,13 @@ OpenedModel open_files(const std::string& path, const std::string& adapter) {
 // The directory whose config.json and the like belong to a model: where it began.
 std::string files_directory_of(const std::string& place) {
   if (is_gguf_name(place)) {
-    return std::filesystem::exists(place) ? place : "";
+    return path_exists(place) ? place : "";
   }
-  if (!place.empty() && std::filesystem::exists(place + "/config.json")) {
+  if (!place.empty() && path_exists(place + "/config.json")) {
     return place;
   }
   const std::string checkpoint = place + "/checkpoint.h5";
-  return !place.empty() && std::filesystem::exists(checkpoint)
+  return !place.empty() && path_exists(checkpoint)
              ? files_directory_of(Origin(checkpoint).started_from())
              : "";
 }
@@ -126,12 +127,12 @@ OpenedModel open_checkpoint(const std::string& directory) {
     model.weights = make_checkpoint_source(checkpoint);
     model.is_base_changed = true;
   }
-  model.files_directory = std::filesystem::exists(directory + "/config.json")
+  model.files_directory = path_exists(directory + "/config.json")
                               ? directory
                               : files_directory_of(origin.started_from());
   model.checkpoint = checkpoint;
   model.tokenizer = directory + "/tokenizer.json";
-  if (std::filesystem::exists(directory + "/manifest.json")) {
+  if (path_exists(directory + "/manifest.json")) {
     check_artifact_file(directory, "tokenizer.json");
   }
   model.rules = origin.train().rules();
@@ -178,8 +179,8 @@ std::unique_ptr<WeightSource> open_model_files(const config::ModelFiles& files) 
 }
 
 OpenedModel open_model(const std::string& path, const std::string& base) {
-  const bool is_peft = std::filesystem::exists(path + "/adapter_config.json") &&
-                       !std::filesystem::exists(path + "/config.json");
+  const bool is_peft =
+      path_exists(path + "/adapter_config.json") && !path_exists(path + "/config.json");
   OpenedModel model;
   if (is_peft) {
     (void)adapter_files(path);

@@ -10,6 +10,7 @@
 #include "checkpoint/formats/safetensors.h"
 #include "configs/decoder.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "worker/import/peft_config.h"
 
 namespace finescale {
@@ -245,7 +246,7 @@ std::string peft_base(const std::string& directory) {
   const std::filesystem::path named(config.base_model);
   for (const auto& path : {std::filesystem::path(directory) / named, named}) {
     std::error_code code;
-    if (!config.base_model.empty() && std::filesystem::is_directory(path, code)) {
+    if (!config.base_model.empty() && path_is_directory(path)) {
       return std::filesystem::weakly_canonical(path, code).string();
     }
   }

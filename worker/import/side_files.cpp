@@ -2,7 +2,6 @@
 #include "worker/import/side_files.h"
 
 #include <cstdint>
-#include <filesystem>
 #include <type_traits>
 
 #include <nlohmann/json.hpp>
@@ -20,7 +19,7 @@ namespace {
 
 // An empty object where there is no such file.
 nlohmann::json read_object(const std::string& path) {
-  if (!std::filesystem::exists(path)) {
+  if (!path_exists(path)) {
     return nlohmann::json::object();
   }
   const std::string text = read_file(path);
@@ -125,7 +124,7 @@ SideFiles read_side_files(const std::string& directory) {
   take(tokenizer, "bos_token", files.bos_token);
   take(tokenizer, "eos_token", files.eos_token);
   files.chat_template_place = directory + "/chat_template.jinja";
-  if (std::filesystem::exists(files.chat_template_place)) {
+  if (path_exists(files.chat_template_place)) {
     files.chat_template = read_file(files.chat_template_place);
   } else {
     files.chat_template = template_of(tokenizer);

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "core/foreign_error.h"
 #include "worker/tool/chat_tool.h"
 #include "worker/tool/error_answer.h"
 #include "worker/tool/generate_tool.h"
@@ -53,7 +54,7 @@ int run_tool_command(CLI::App& app, int argc, char** argv, const bool& json,
   } catch (const Error& error) {
     return failed(error, json);
   } catch (const std::exception& error) {
-    return failed(Error(ErrorKind::kInternal, error.what()), json);
+    return failed(foreign_error(error), json);
   }
 }
 
