@@ -95,13 +95,15 @@ struct StageExecutor::Impl {
     return made_by ? gpu_fault(made_by->train().train().method()) : std::nullopt;
   }
 
-  // What answers, even where a GPU was demanded for what trains.
-  [[nodiscard]] Engine engine_for_answers(const config::StageSpec& spec, const InputDirs& dirs) {
-    const auto fault = adapter_fault(spec.generate().model(), dirs);
+  // What answers or scores examples, even where a GPU was demanded for what trains.
+  [[nodiscard]] Engine engine_for_examples(const config::StageSpec& spec,
+                                           const config::ModelSource& model,
+                                           const InputDirs& dirs) {
+    const auto fault = adapter_fault(model, dirs);
     if (!fault) {
       return engines.get(spec.mesh());
     }
-    logger.info("answers on the CPU: {}", fault->message);
+    logger.info("{} on the CPU: {}", spec.has_score() ? "scores" : "answers", fault->message);
     return host_engines.get(spec.mesh());
   }
 
@@ -335,16 +337,15 @@ proto::StageResult StageExecutor::execute(const config::StageSpec& spec, const A
       break;
     }
     case config::StageSpec::kGenerate: {
-      const Engine engine = impl_->engine_for_answers(spec, dirs);
+      const Engine engine = impl_->engine_for_examples(spec, spec.generate().model(), dirs);
       mesh = " mesh=" + describe(engine) + gpu_name(engine);
       result =
           run_generate_stage(spec.generate(), engine, impl_->data_input(spec, place, hooks, dirs));
       break;
     }
-    // The losses of single examples are made on the CPU, whatever trains.
     case config::StageSpec::kScore: {
-      const Engine engine = impl_->host_engines.get(spec.mesh());
-      mesh = " mesh=" + describe(engine);
+      const Engine engine = impl_->engine_for_examples(spec, spec.score().model(), dirs);
+      mesh = " mesh=" + describe(engine) + gpu_name(engine);
       result = run_score_stage(spec.score(), engine, impl_->data_input(spec, place, hooks, dirs));
       break;
     }

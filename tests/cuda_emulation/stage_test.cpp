@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Stages by device: what is trained on a GPU is measured and answers there, and what has no GPU
 // kernels runs on the CPU unless a GPU was demanded.
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+
 #include "core/error.h"
 #include "core/parallel.h"
 #include "tests/cuda_emulation/runtime/machine.h"
@@ -88,6 +92,32 @@ TEST_F(GpuStages, GenerateTheAnswersOfTheCpu) {
     }
     EXPECT_FALSE(answers[0].empty());
     EXPECT_EQ(answers[1], answers[0]);
+  }
+}
+
+TEST_F(GpuStages, ScoreExamplesAsTheCpu) {
+  for (const std::string method : {"full", "lora", "dora"}) {
+    const TrialStages trial = small_stages(method, "    - score: {}\n");
+    const std::string key = trial.stages[trial.stages.size() - 2].key();
+    std::vector<std::vector<double>> losses;
+    for (const char* device : {"cpu", "auto"}) {
+      const std::string where = directory_ + "/scored-" + device + "-" + method;
+      const auto outcomes = run_all(*single_, trial, where, 1, device);
+      const bool on_gpu =
+          outcomes[outcomes.size() - 2].environment.find(" gpu=") != std::string::npos;
+      EXPECT_EQ(on_gpu, std::string(device) == "auto" && method != "dora");
+      std::istringstream lines(
+          read_file(std::string(where).append("/").append(key) + "/data.jsonl"));
+      std::vector<double>& all = losses.emplace_back();
+      for (std::string line; std::getline(lines, line);) {
+        all.push_back(nlohmann::json::parse(line).at("loss"));
+      }
+    }
+    ASSERT_EQ(losses[0].size(), losses[1].size());
+    EXPECT_GT(losses[0].size(), 1U);
+    for (std::size_t i = 0; i < losses[0].size(); ++i) {
+      EXPECT_NEAR(losses[1][i] / losses[0][i], 1, 1e-5) << method << " " << i;
+    }
   }
 }
 

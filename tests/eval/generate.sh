@@ -98,7 +98,7 @@ same "exit code after an interrupt" $? 130
 same "what an interrupted command had made" "$(values finish <interrupted.json | tail -1)" interrupted
 same "answers of an interrupted command" "$(values finish <interrupted.json | wc -l)" 20000
 
-refused "no model" 2 'does not exist' nowhere --prompt a
+refused "no model" 2 'by where it was downloaded to' nowhere/SmolLM2-135M --prompt a
 refused "a name that no file can have" 2 'does not exist' "$(printf 'x%.0s' $(seq 300))" --prompt a
 refused "no model in a directory" 2 'config.json is missing' s --prompt a
 refused "campaign without trial" 2 'a campaign has many models' runs --prompt a

@@ -179,6 +179,11 @@ std::unique_ptr<WeightSource> open_model_files(const config::ModelFiles& files) 
 }
 
 OpenedModel open_model(const std::string& path, const std::string& base) {
+  if (!path_exists(path)) {
+    throw Error(ErrorKind::kConfig, "does not exist", path,
+                "give a Hugging Face directory (a hub's model by where it was downloaded to), a "
+                ".gguf file, a PEFT directory, what a stage left, or DIR:TRIAL");
+  }
   const bool is_peft =
       path_exists(path + "/adapter_config.json") && !path_exists(path + "/config.json");
   OpenedModel model;
