@@ -4,7 +4,7 @@
 
   scripts/bench_generate.py [--python EXE] [--smollm2 DIR] [--threads 2] [--rounds 3] [--isa avx2|avx512] [--batch 1|64] [--models NAMES]
 
-DIR is a Hugging Face directory of SmolLM2-135M; without it only `tiny` is measured, a random model of the preset's shape that the script
+DIR is a Hugging Face directory of SmolLM2-135M (stored as f32 or bf16; transformers computes in f32 either way); without it only `tiny` is measured, a random model of the preset's shape that the script
 makes. EXE is a Python with torch, transformers and tokenizers. Prints medians of new tokens per second (prompts' time included, loading
 not), the median of the rounds' ratios, how many tokens agree, and where decoding lies between memory and arithmetic: at batch 1 weight
 bytes x tokens / s over the rate of reading memory, at batch 64 FLOPs / s over the vendor sgemm's at 64 rows."""
@@ -68,6 +68,8 @@ class Side:
     def __init__(self, options, name, directory, work):
         self.o, self.name, self.directory, self.work = options, name, directory, work
         config = json.load(open(os.path.join(directory, "config.json")))
+        stored = config.get("dtype") or config.get("torch_dtype")
+        self.weight_bytes = 2 if stored == "bfloat16" else 4  # kept as the files have them, and read so at batch 1
         self.width, self.vocab, self.layers = config["hidden_size"], config["vocab_size"], config["num_hidden_layers"]
         head = config.get("head_dim") or self.width // config["num_attention_heads"]
         heads = config["num_attention_heads"] + config["num_key_value_heads"]
@@ -136,7 +138,7 @@ def main():
                 pairs = [(x, y) for s, t in zip(rounds[0][0][i]["tokens"], rounds[0][1][i]["tokens"]) for x, y in zip(s, t)]
                 equal = sum(x == y for x, y in pairs) / len(pairs)
                 rate = statistics.median(ours)
-                memory = f"{rate * 4 * (side.blocks + side.head) / 1e9 / bandwidth:.0%}" if batch == 1 else ""
+                memory = f"{rate * side.weight_bytes * (side.blocks + side.head) / 1e9 / bandwidth:.0%}" if batch == 1 else ""
                 work = 2 * (side.blocks * (length + new) / new + side.head)  # FLOPs of a new token, its share of the prompt included
                 flops = f"{rate * work / 1e9 / sgemm[side.name]:.0%}" if batch == 64 else ""
                 print(f"| {side.name} | {batch} | {length} | {new} | {rate:.0f} | {statistics.median(peer):.0f} | {ratio:.1f} | "
