@@ -11,6 +11,7 @@
 #include "tests/worker/stage_fixture.h"
 #include "worker/eval/generate.h"
 #include "worker/tool/prompted_model.h"
+#include "worker/tool/score_tool.h"
 
 namespace finescale {
 namespace {
@@ -137,6 +138,38 @@ TEST_F(GpuStages, AreAskedByCommandsAsOnTheCpu) {
     }
     EXPECT_EQ(answers[1], answers[0]);
     EXPECT_EQ(answers[2], answers[0]);
+  }
+}
+
+// What `score` answers: a loss per token, and the largest logits behind the last one.
+TEST_F(GpuStages, AreMeasuredByCommandsAsOnTheCpu) {
+  for (const std::string method : {"full", "lora"}) {
+    const TrialStages trial = small_stages(method);
+    const std::string where = directory_ + "/scored-" + method;
+    (void)run_all(*single_, trial, where, 1, "cuda");
+    const std::string data = where + "/ids.jsonl";
+    write_file(data, "{\"ids\": [5, 9, 2, 7, 7, 1]}\n{\"ids\": [3, 4, 8]}\n");
+    std::vector<nlohmann::json> answers;
+    for (const char* device : {"cpu", "auto"}) {
+      OpenedModel model = open_model(where + "/" + trial.stages[trial.stages.size() - 2].key());
+      answers.push_back(nlohmann::json::parse(score_model(model, {data, 3, 1, device})));
+    }
+    EXPECT_EQ(answers[1]["tokens"], 7);
+    for (std::size_t i = 0; i < 2; ++i) {
+      const nlohmann::json& cpu = answers[0]["examples"][i];
+      const nlohmann::json& gpu = answers[1]["examples"][i];
+      ASSERT_EQ(gpu["logprobs"].size(), cpu["logprobs"].size());
+      EXPECT_TRUE(gpu["logprobs"][0].is_null());
+      for (std::size_t t = 1; t < cpu["logprobs"].size(); ++t) {
+        EXPECT_NEAR(gpu["logprobs"][t].get<double>() / cpu["logprobs"][t].get<double>(), 1, 1e-5);
+      }
+      ASSERT_EQ(gpu["top"].size(), 3U);
+      for (std::size_t k = 0; k < 3; ++k) {
+        EXPECT_EQ(gpu["top"][k]["id"], cpu["top"][k]["id"]);
+        EXPECT_NEAR(gpu["top"][k]["logit"].get<double>(), cpu["top"][k]["logit"].get<double>(),
+                    1e-5);
+      }
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "worker/tool/tool_gpu.h"
 
 namespace finescale {
 
@@ -54,9 +55,7 @@ void add_generate_arguments(CLI::App& app, GenerateArguments& arguments) {
       ->type_size(1)
       ->allow_extra_args(false);
   app.add_option("--threads", arguments.threads, "0: one per core")->capture_default_str();
-  app.add_option("--device", arguments.device, "cpu, cuda, or auto: a GPU where one can be used")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
+  add_device_option(app, arguments.device);
 }
 
 GenerationOptions generation_options(const GenerateArguments& arguments,

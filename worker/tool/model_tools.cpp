@@ -12,6 +12,7 @@
 #include "worker/export/new_directory.h"
 #include "worker/tool/score_tool.h"
 #include "worker/tool/tool_command.h"
+#include "worker/tool/tool_gpu.h"
 
 namespace finescale {
 
@@ -106,6 +107,8 @@ int score_tool(int argc, char** argv) {
   app.add_option("--top", options.top, "logits of the last position to show")
       ->check(CLI::NonNegativeNumber);
   app.add_option("--threads", options.threads, "0: all cores")->check(CLI::NonNegativeNumber);
+  options.device = "auto";
+  add_device_option(app, options.device);
   return run_tool_command(app, argc, argv, model.json, [&] {
     OpenedModel opened = open_model(model.path, model.base);
     const std::string text = score_model(opened, options);

@@ -11,6 +11,7 @@
 #include "worker/data/end_tokens.h"
 #include "worker/data/tokenizer_file.h"
 #include "worker/tool/adapted_model.h"
+#include "worker/tool/tool_gpu.h"
 
 namespace finescale {
 
@@ -55,26 +56,15 @@ std::optional<config::StageSpec> stage_of(Group& group, const std::string& check
 PromptedModel::PromptedModel(const std::string& path, const std::string& device)
     : engine_(single_.engine()) {
   OpenedModel opened = open_model(path);
-  take_gpu(opened, device);
+  gpu_ = gpu_for(opened, device);
+  if (gpu_ != nullptr) {
+    engine_.stream = gpu_->stream();
+  }
   tokenizer_ = std::make_shared<const Tokenizer>(
       Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
   open_form(opened);
   model_ = std::make_unique<MeasuredModel>(engine_,
                                            adapted_model(engine_, opened, ModelUse::kGenerates));
-}
-
-// What is merged into the weights is decoded there.
-void PromptedModel::take_gpu(const OpenedModel& opened, const std::string& device) {
-  const bool is_apart = opened.adapter && !opened.adapter->why_apart.empty();
-  const bool is_demanded = device == "cuda";
-  if (is_demanded && is_apart) {
-    throw Error(ErrorKind::kConfig, "this adapter has no GPU kernels in this version", "--device",
-                "use --device cpu");
-  }
-  if (is_demanded || (device == "auto" && !is_apart && survey_gpus().usable())) {
-    gpu_ = std::make_unique<Gpu>(0, 0);
-    engine_.stream = gpu_->stream();
-  }
 }
 
 void PromptedModel::open_form(const OpenedModel& opened) {

@@ -32,8 +32,7 @@ struct PromptForm {
 
 class PromptedModel {
  public:
-  // What open_model() takes. device: "cpu"; "cuda": on the first GPU; "auto": there if it can be
-  // used and has kernels for the model. Throws kConfig, kData or kDevice.
+  // What open_model() and gpu_for() take. Throws kConfig, kData or kDevice.
   explicit PromptedModel(const std::string& path, const std::string& device = "cpu");
   ~PromptedModel() = default;
   PromptedModel(const PromptedModel&) = delete;
@@ -53,7 +52,6 @@ class PromptedModel {
   [[nodiscard]] std::vector<std::int32_t> known_tokens(std::vector<std::int32_t> ids) const;
 
  private:
-  void take_gpu(const OpenedModel& opened, const std::string& device);
   void open_form(const OpenedModel& opened);
   void open_chat(const config::DataRules& rules, const SideFiles& files);
 

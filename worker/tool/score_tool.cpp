@@ -2,6 +2,7 @@
 #include "worker/tool/score_tool.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <thread>
 #include <utility>
@@ -13,6 +14,8 @@
 #include "configs/method_shape.h"
 #include "core/parallel.h"
 #include "core/tensor_element.h"
+#include "core/transfer.h"
+#include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/gemm.h"
 #include "worker/eval/evaluate.h"
@@ -20,6 +23,7 @@
 #include "worker/single_engine.h"
 #include "worker/tool/adapted_model.h"
 #include "worker/tool/score_data.h"
+#include "worker/tool/tool_gpu.h"
 
 namespace finescale {
 
@@ -52,8 +56,10 @@ MicroBatch pack(const std::vector<ScoredExample>& examples, std::size_t first, s
 
 class Scorer {
  public:
-  Scorer(OpenedModel& model, int top)
-      : measured_(single_.engine(), adapted_model(single_.engine(), model)),
+  Scorer(OpenedModel& model, int top, const std::string& device)
+      : gpu_(gpu_for(model, device)),
+        engine_(engine_on(single_, gpu_.get())),
+        measured_(engine_, adapted_model(engine_, model)),
         top_(std::min(top, decoder_shape(model.config).vocab_size)) {}
 
   std::vector<Score> run(const std::vector<ScoredExample>& examples) {
@@ -77,15 +83,24 @@ class Scorer {
   }
 
  private:
+  static Engine engine_on(const SingleEngine& single, Gpu* gpu) {
+    Engine engine = single.engine();
+    if (gpu != nullptr) {
+      engine.stream = gpu->stream();
+    }
+    return engine;
+  }
+
   void score(const MicroBatch& batch, std::int64_t largest, std::vector<Score>& scores) {
     Transformer& model = *measured_.eval().pieces().front().model;
-    TensorView losses;
-    (void)model.forward_loss(batch, largest, &losses);
+    TensorView computed;
+    (void)model.forward_loss(batch, largest, &computed);
+    const HostCopy losses(engine_.stream, computed, HostCopy::For::kReading);
     for (std::size_t s = 0; s < batch.examples.size(); ++s) {
       Score& score = scores[static_cast<std::size_t>(batch.examples[s])];
       score.losses.push_back(0);  // nothing stands in front of the first token
       for (std::int64_t t = batch.segments[s]; t + 1 < batch.segments[s + 1]; ++t) {
-        score.losses.push_back(element(losses, t));
+        score.losses.push_back(element(losses.view(), t));
       }
       if (top_ > 0) {
         score.top = top_logits(model, batch.segments[s + 1] - 1);
@@ -98,15 +113,16 @@ class Scorer {
                                                           std::int64_t row) {
     const TensorView state = model.scored(model.tape()).row_range(row, row + 1);
     const TensorView& head = model.head().value;
-    logits_.resize(static_cast<std::size_t>(head.rows()));
-    const TensorView logits(logits_.data(), state.dtype, Shape{1, head.rows()});
-    gemm(Stream(), Transpose::kNo, Transpose::kYes, 1, state, head, 0, logits);
+    const AlignedBuffer memory(static_cast<std::size_t>(head.rows()) * dtype_size(state.dtype),
+                               engine_.stream);
+    const TensorView row_logits(memory.data(), state.dtype, Shape{1, head.rows()});
+    gemm(engine_.stream, Transpose::kNo, Transpose::kYes, 1, state, head, 0, row_logits);
     if (const TensorView& bias = model.head().bias; !bias.empty()) {
-      for (std::size_t i = 0; i < logits_.size(); ++i) {
-        logits_[i] += bias.as<float>()[i];
-      }
+      bias_add(engine_.stream, bias, row_logits);
     }
-    std::vector<std::int32_t> order(logits_.size());
+    const HostCopy copy(engine_.stream, row_logits, HostCopy::For::kReading);
+    const TensorView& logits = copy.view();
+    std::vector<std::int32_t> order(static_cast<std::size_t>(head.rows()));
     std::iota(order.begin(), order.end(), 0);
     std::partial_sort(order.begin(), order.begin() + top_, order.end(),
                       [&](std::int32_t a, std::int32_t b) {
@@ -123,9 +139,10 @@ class Scorer {
   }
 
   SingleEngine single_;
+  std::unique_ptr<Gpu> gpu_;
+  Engine engine_;
   MeasuredModel measured_;
   int top_;
-  std::vector<float> logits_;
 };
 
 nlohmann::ordered_json example_json(const ScoredExample& example, const Score& score, bool with_top,
@@ -162,7 +179,7 @@ std::string score_model(OpenedModel& model, const ScoreOptions& options) {
       model.adapter ? static_cast<int>(num_virtual_tokens(model.adapter->method)) : 0;
   const std::vector<ScoredExample> examples = read_score_data(
       options.data, model.tokenizer, model.rules, shape.vocab_size, shape.max_positions - taken);
-  const std::vector<Score> scores = Scorer(model, options.top).run(examples);
+  const std::vector<Score> scores = Scorer(model, options.top, options.device).run(examples);
   double total = 0;
   std::int64_t count = 0;
   nlohmann::ordered_json all = nlohmann::ordered_json::array();
