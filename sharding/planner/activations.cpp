@@ -9,11 +9,6 @@ namespace finescale::planner {
 
 namespace {
 
-// How much of an element of the activations' type one takes that is not the residual stream's.
-double operand_part(const Workload& w, bool on_gpu) {
-  return on_gpu && w.bytes.rounded > 0 ? w.bytes.rounded / w.bytes.activation : 1;
-}
-
 // Columns of one token on one rank. The residual stream is cut by rows over the tensor axis: `own`
 // of its C columns' worth. Norms give all rows, unless the engine gathers them again when needed.
 struct Widths {
@@ -68,8 +63,12 @@ double backward_pool(const Widths& w, int tensor) {
 
 }  // namespace
 
+double operand_part(const Bytes& bytes, bool on_gpu) {
+  return on_gpu && bytes.rounded > 0 ? bytes.rounded / bytes.activation : 1;
+}
+
 double layer_activations(const Workload& workload, int tensor, bool on_gpu) {
-  const Widths w(workload, tensor, operand_part(workload, on_gpu));
+  const Widths w(workload, tensor, operand_part(workload.bytes, on_gpu));
   // The norms; two projections onto the stream, which become it; q k v (again with norms of their
   // own), attention's output and log sums; gate and up, activation; the norms' statistics;
   // adapters.
@@ -97,7 +96,7 @@ std::int64_t logits_rows(const Workload& workload, const Plan& plan, std::int64_
 TapeElements tape_elements(const Workload& workload, const Plan& plan, const PieceShape& piece,
                            std::int64_t tokens, bool training, bool on_gpu) {
   const int t = plan.axes.tensor;
-  const Widths w(workload, t, operand_part(workload, on_gpu));
+  const Widths w(workload, t, operand_part(workload.bytes, on_gpu));
   const double layer = layer_activations(workload, t, on_gpu);
   // What a piece begins with; with the head also the last norm, the labelled rows, scales and
   // losses.

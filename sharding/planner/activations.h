@@ -14,6 +14,10 @@ struct PieceShape {
   double frozen_layers = 0;  // of them the first, through which no backward pass goes
 };
 
+// How much of an element of the activations' type one takes that is not the residual stream's: on a
+// GPU that rounds the operands of products they are stored rounded.
+[[nodiscard]] double operand_part(const Bytes& bytes, bool on_gpu);
+
 // Of one layer's forward pass with nothing made again, for each token. On a GPU that rounds the
 // operands of products all but the residual stream is kept as such: an element counts for a part.
 [[nodiscard]] double layer_activations(const Workload& workload, int tensor, bool on_gpu = false);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "sharding/planner/activations.h"
+
 namespace finescale::planner {
 
 namespace {
@@ -92,13 +94,22 @@ class Model {
     }
     return rounds_ * forward;
   }
-  // Norms, rotations, SwiGLU, sums of a layer: each value is written once and read about twice.
+  // Norms, rotations, SwiGLU, sums of a layer: each value is written once and read about twice. Of
+  // the 6 C two are outputs of norms, which are stored as operands are.
   [[nodiscard]] double traffic_seconds() const {
+    const double part = operand_part(w_.bytes, machine_.has_device());
     const double c = static_cast<double>(m_.hidden) / (w_.sequence_parallel ? axes_.tensor : 1);
     const double elements =
-        6 * c + static_cast<double>(2 * m_.query() / axes_.tensor +
-                                    m_.matrices_of_inner() * m_.intermediate / axes_.tensor);
+        (4 + 2 * part) * c +
+        part * static_cast<double>(2 * m_.query() / axes_.tensor +
+                                   m_.matrices_of_inner() * m_.intermediate / axes_.tensor);
     return 2 * elements * tokens_ * w_.bytes.activation / machine_.memory_bandwidth;
+  }
+  // Of one value to the operands' type by a pass of its own; the CPU packs as it multiplies.
+  [[nodiscard]] double rounding_seconds(double elements, double bytes) const {
+    return w_.bytes.rounded > 0 && machine_.has_device()
+               ? elements * (bytes + w_.bytes.rounded) / machine_.memory_bandwidth
+               : 0;
   }
   [[nodiscard]] double head_elements(int stage) const {
     return stage + 1 == axes_.pipeline
@@ -124,6 +135,8 @@ class Model {
     const double adapters = w_.method.forward_products(m_, axes_.tensor);
     const double layer = gemm_seconds(passes * matrices + 2 * adapters) +
                          2.5 * attention_seconds() + 1.5 * traffic_seconds() +
+                         rounding_seconds(2 * tokens_ * static_cast<double>(m_.hidden),
+                                          w_.bytes.activation) +  // the residual stream's gradient
                          2 * machine_.layer_overhead;
     double again = 0;
     switch (plan_.recompute) {
@@ -247,6 +260,9 @@ class Model {
     // Each micro-batch clears its gradient; each but the first is added: read, read, write.
     const double sums = (rounds_ + 3 * (rounds_ - 1)) * b.gradient * trained();
     out.optimizer = (owned * state + sums) / machine_.memory_bandwidth;
+    // What trains is rounded once for all micro-batches, what ZeRO-3 gathers whenever it came.
+    const double rounding =
+        rounding_seconds(plan_.zero == 3 ? 2 * rounds_ * held() : trained(), b.weight);
     switch (plan_.offload) {
       case Offload::kNone:
         break;
@@ -261,6 +277,7 @@ class Model {
         out.optimizer += owned * 2 * b.optimizer / machine_.disk_bandwidth;
         break;
     }
+    out.optimizer += rounding;
   }
 
   const Workload& w_;

@@ -11,7 +11,7 @@ namespace finescale::planner {
 struct StepTime {
   double compute = 0;        // of the busiest rank, recomputation included
   double bubble = 0;         // pipeline stages that wait
-  double optimizer = 0;      // update and sums of gradients
+  double optimizer = 0;      // update, sums of gradients, rounded copies of weights
   double communication = 0;  // not hidden behind computing
   double hidden = 0;         // communication that is
   // Payload that one rank of the first stage sends in a step, by axis.

@@ -2,6 +2,7 @@
 #include "sharding/planner/mesh_table.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -166,6 +167,38 @@ TEST(StepTime, SendsWhatTheFormulasSay) {
   const StepTime pipeline = bytes({{1, 1, 1, 2}, 0, Recompute::kNone, false});
   EXPECT_DOUBLE_EQ(pipeline.pipeline_bytes, 8 * 512 * 64 * 4.0);
   EXPECT_NEAR(pipeline.bubble, pipeline.compute / 8, 1e-12);
+}
+
+// Bytes alone: products and attention take no time.
+TEST(StepTime, MovesOperandsAsTheyAreStored) {
+  Workload w = full_workload(tiny());
+  Machine m = machine();
+  m.gemm = {{1, 1e30}};
+  m.attention_flops_per_s = 1e30;
+  const auto bytes = [&](int zero) {
+    const StepTime time =
+        step_time(w, {{1, zero == 0 ? 1 : 2, 1, 1}, zero, Recompute::kNone, false}, m);
+    return std::pair{time.compute * m.memory_bandwidth, time.optimizer * m.memory_bandwidth};
+  };
+  const double tokens = 4096;
+  const double layers = 2;
+  const auto inner = static_cast<double>(tiny().matrices_of_inner() * 192);
+  // Forward once and backward one and a half times, written and read.
+  const double f32 = tokens * layers * 2.5 * 2 * 4 * (6 * 64 + 2 * 64 + inner);
+  const auto before = bytes(0);
+  EXPECT_NEAR(before.first / f32, 1, 1e-9);
+  w.bytes.rounded = 2;
+  EXPECT_EQ(bytes(0), before);  // a CPU rounds as it packs
+  const double zero3_before = bytes(3).second;
+  m.host_link = m.host_bandwidth = 1e10;
+  // The residual stream stays; its gradient is rounded twice a layer, what trains once.
+  const double rounded =
+      tokens * layers * (2.5 * 2 * (4 * 4 * 64 + 2 * (2 * 64 + 2 * 64 + inner)) + 2 * 6 * 64);
+  EXPECT_NEAR(bytes(0).first / rounded, 1, 1e-9);
+  const auto trained = static_cast<double>(tiny().parameters() - 64);
+  EXPECT_NEAR((bytes(0).second - before.second) / (6 * trained), 1, 1e-9);
+  // Gathered for both passes of each of the rank's four micro-batches.
+  EXPECT_NEAR((bytes(3).second - zero3_before) / (2 * 4 * 6 * trained), 1, 1e-9);
 }
 
 TEST(StepTime, OverlapHidesAndNeverHurts) {
