@@ -22,7 +22,7 @@ ParameterSet declared(ModelLayout& layout, DType dtype, const MeshShape& shape,
     weights.leave_out(is_quantised);
   } else if (form.is_bf16) {
     ModelLayout whole = layout;
-    ParameterSet all(dtype);
+    ParameterSet all(dtype, coord.tensor, shape.tensor);
     whole.declare(all);
     weights.leave_out([names = tensors_of_matrices(whole, all, form.is_bf16)](
                           const std::string& name) { return names.contains(name); });

@@ -36,6 +36,10 @@ struct BaseForm {
   std::function<bool(const std::string& tensor)> is_bf16 = {};
 };
 
+// What a model is opened for. kGenerates: matrices that its files store as bf16 are kept as that
+// alone, half the memory and the same bits; only a Decoder reads them.
+enum class ModelUse : std::uint8_t { kMeasures, kGenerates };
+
 struct BasePiece {
   // Values are zero. Quantised matrices are whole on every rank of the shard axis, and have no
   // values before they are filled. Collective over the shard axis.

@@ -81,7 +81,8 @@ class GenerateStage {
  private:
   void prepare() {
     model_ = std::make_unique<MeasuredModel>(
-        engine_, in_.resident->adapted(engine_, spec_.model(), DType::kF32, *in_.dirs));
+        engine_, in_.resident->adapted(engine_, spec_.model(), DType::kF32, *in_.dirs,
+                                       ModelUse::kGenerates));
     tokenizer_ = in_.resident->tokenizer(spec_.tokenizer(), *in_.dirs);
     check_model_fits(model_->config(), *tokenizer_, spec_.rules());
     data_ = in_.resident->dataset(spec_.data(), spec_.rules(), spec_.tokenizer(), *in_.dirs);

@@ -7,6 +7,7 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/manifest.h"
 #include "configs/canonical.h"
+#include "configs/mesh_plan.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "worker/checkpoint_tensors.h"
@@ -17,6 +18,12 @@
 namespace finescale {
 
 namespace {
+
+template <class Cache>
+bool contains(const Cache& cache, const std::string& name) {
+  return std::any_of(cache.entries.begin(), cache.entries.end(),
+                     [&](const auto& entry) { return entry.first == name; });
+}
 
 template <class Cache, class Make>
 auto find_or_make(Cache& cache, const std::string& name, const Make& make) {
@@ -75,6 +82,16 @@ std::string place_name(const Engine& engine) {
   return name;
 }
 
+// Whether a matrix or table of the model is stored as bf16.
+bool stores_bf16(const WeightSource& weights) {
+  ModelLayout layout(weights.config());
+  ParameterSet set(DType::kF32);
+  layout.declare(set);
+  return !tensors_of_matrices(layout, set, [&](const std::string& tensor) {
+            return weights.is_bf16(tensor);
+          }).empty();
+}
+
 }  // namespace
 
 std::shared_ptr<const Tokenizer> Resident::tokenizer(const config::TokenizerSource& source,
@@ -126,7 +143,7 @@ std::shared_ptr<const Dataset> Resident::dataset(const config::DatasetRef& given
 
 std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::ModelSource& source,
                                           DType dtype, std::int64_t seed, const InputDirs& dirs,
-                                          const BaseForm& form) {
+                                          const BaseForm& form, ModelUse use) {
   if (source.has_fresh()) {  // made anew each time: cheap, and it will be trained
     auto model = std::make_shared<BaseModel>(
         make_base_model(engine, source.fresh(), dtype,
@@ -140,7 +157,25 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
             (form.quantised->doubles ? "d." : ".") + (form.rounds_table ? "t." : "");
   }
   const std::string name = place_name(engine) + kept + dtype_name(dtype) + key_text(source);
+  const std::string name_in_bf16 = "bf16." + name;
+  // With ZeRO-3 a rank has only slices, which are kept as values.
+  if (use == ModelUse::kGenerates && source.has_files() && !form.quantised &&
+      engine.zero_stage < 3 && !contains(models_, name)) {
+    const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
+    if (stores_bf16(*weights)) {
+      return find_or_make(models_, name_in_bf16, [&] {
+        BaseForm in_bf16 = form;
+        in_bf16.is_bf16 = [&](const std::string& tensor) { return weights->is_bf16(tensor); };
+        auto model =
+            std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, in_bf16));
+        model->key = base_key(source);
+        read_base(*weights, *model);
+        return model;
+      });
+    }
+  }
   return find_or_make(models_, name, [&] {
+    models_.entries.remove_if([&](const auto& entry) { return entry.first == name_in_bf16; });
     const std::string path = source.has_files() ? ""
                              : source.has_checkpoint()
                                  ? source.checkpoint().path()
@@ -191,22 +226,23 @@ std::optional<config::StageSpec> Resident::adapter_stage(const config::ModelSour
 }
 
 AdaptedModel Resident::adapted(const Engine& engine, const config::ModelSource& source, DType dtype,
-                               const InputDirs& dirs) {
+                               const InputDirs& dirs, ModelUse use) {
   AdaptedModel out;
   const std::optional<config::StageSpec> made_by = adapter_stage(source, dirs);
   if (!made_by) {
-    out.base = base(engine, source, dtype, 0, dirs);
+    out.base = base(engine, source, dtype, 0, dirs, {}, use);
     return out;
   }
-  out.base = base(engine, made_by->train().model(), dtype, 0, dirs,
-                  {.quantised = quantisation_of(made_by->train().train().method())});
+  const config::Method& method = made_by->train().train().method();
+  out.base =
+      base(engine, made_by->train().model(), dtype, 0, dirs, {.quantised = quantisation_of(method)},
+           reads_base(method) ? ModelUse::kMeasures : use);
   std::vector<CheckpointTensor> wanted;
   for (const auto& piece : out.base->pieces) {
-    out.adapters.push_back(
-        make_method(made_by->train().train().method(), {.layout = &piece->layout,
-                                                        .base = base_weights(engine, *piece),
-                                                        .seed = made_by->train().seed(),
-                                                        .is_fresh = false}));
+    out.adapters.push_back(make_method(method, {.layout = &piece->layout,
+                                                .base = base_weights(engine, *piece),
+                                                .seed = made_by->train().seed(),
+                                                .is_fresh = false}));
     Method& adapter = *out.adapters.back();
     for (const ParameterSet* set : {&adapter.trainable(), adapter.constants()}) {
       if (set != nullptr) {

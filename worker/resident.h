@@ -48,19 +48,21 @@ class Resident {
                                                        const config::DataRules& rules,
                                                        const config::TokenizerSource& source,
                                                        const InputDirs& dirs);
-  // Weights of a source that is no adapter; a fresh one is never rounded. Collective over the
-  // world.
+  // Weights of a source that is no adapter; a fresh one is never rounded. Files that are opened to
+  // generate give what is kept of them for other uses if there is that. Collective over the world.
   [[nodiscard]] std::shared_ptr<BaseModel> base(const Engine& engine,
                                                 const config::ModelSource& source, DType dtype,
                                                 std::int64_t seed, const InputDirs& dirs,
-                                                const BaseForm& form = {});
+                                                const BaseForm& form = {},
+                                                ModelUse use = ModelUse::kMeasures);
   // The stage that made an adapter; empty: the source is none.
   [[nodiscard]] std::optional<config::StageSpec> adapter_stage(const config::ModelSource& source,
                                                                const InputDirs& dirs);
-  // A source to measure: weights, or an adapter with the base that its manifest names. Collective
-  // over the world.
+  // A source to measure or to ask: weights, or an adapter with the base that its manifest names.
+  // Collective over the world.
   [[nodiscard]] AdaptedModel adapted(const Engine& engine, const config::ModelSource& source,
-                                     DType dtype, const InputDirs& dirs);
+                                     DType dtype, const InputDirs& dirs,
+                                     ModelUse use = ModelUse::kMeasures);
 
   // Drops the weights of sources that are none of these.
   void keep_only(const std::vector<const BaseModel*>& models);

@@ -3,6 +3,9 @@
 // for a prompt the same answers whatever else is asked.
 #include "tests/comm/mpi_main.h"
 #include "tests/worker/stage_fixture.h"
+#include "worker/export/export_model.h"
+#include "worker/resident.h"
+#include "worker/single_engine.h"
 
 namespace finescale {
 namespace {
@@ -132,6 +135,68 @@ TEST_F(DataStages, AnswersDoNotDependOnWhatElseIsAsked) {
   EXPECT_GT(less.size(), 30U);
   for (const std::string& line : less) {
     EXPECT_NE(std::find(more.begin(), more.end(), line), more.end()) << line;
+  }
+}
+
+// Answers of a base whose files store bf16, and of an adapter beside it, are those of the same
+// values stored as f32, on tensor ranks too; the base takes half the memory.
+TEST_F(DataStages, GenerateFromBf16AsFromItsValues) {
+  const TrialStages made = trial("\n    - train: {epochs: 2, batch: {examples: 16}}\n");
+  (void)run_all(*world_, made, directory_ + "/made", 1);
+  const std::string halves = directory_ + "/bf16";
+  const std::string values = directory_ + "/f32";
+  if (world_->rank() == 0) {
+    OpenedModel trained = open_model(directory_ + "/made/" + made.stages.back().key());
+    export_model(trained, {.type = StoredType::kBf16, .target = halves});
+    OpenedModel rounded = open_model(halves);
+    export_model(rounded, {.target = values});
+  }
+  world_->barrier();
+  for (const int tensor : {1, 2}) {
+    if (world_->size() % tensor != 0) {
+      continue;
+    }
+    std::map<std::string, std::vector<std::string>> made_by;
+    for (const std::string& base : {halves, values}) {
+      const std::string path = directory_ + "/asked-" + std::to_string(world_->rank()) + ".yaml";
+      write_file_atomically(path, "name: asked\nbase: {model: " + base + R"(}
+data: {train: {task: {edit: {operations: [copy, reverse], length: 4}, examples: 40}}, max_length: 64}
+resources: {ranks_per_gang: )" + std::to_string(world_->size()) +
+                                      "}\nmesh: {data: " + std::to_string(world_->size() / tensor) +
+                                      ", tensor: " + std::to_string(tensor) + R"(}
+trial:
+  stages:
+    - generate: {samples: 2, temperature: 0.8, max_new_tokens: 12}
+    - {name: low, from: [base, generate], train: {method: {lora: {rank: 2}}, steps: 2, batch: {examples: 8}}}
+    - {name: again, from: [low], generate: {samples: 2, temperature: 0.8, max_new_tokens: 12}}
+)");
+      const TrialStages asked =
+          expand_run(load_run(path, {}), [](const std::string& file) { return hash_file(file); });
+      ASSERT_EQ(asked.stages.size(), 3U);
+      const std::string where = base + "-" + std::to_string(tensor);
+      (void)run_all(*world_, asked, where, 1);
+      for (const int stage : {0, 2}) {
+        made_by[base].push_back(data_of(asked.stages[static_cast<std::size_t>(stage)], where));
+      }
+      const bool is_halved = base == halves;
+      Resident resident(*single_, "");
+      const SingleEngine engine;
+      const config::ModelSource& model = asked.stages[0].generate().model();
+      const auto opened = [&](ModelUse use) {
+        return resident.adapted(engine.engine(), model, DType::kF32, {}, use).base;
+      };
+      const auto first = opened(ModelUse::kGenerates);
+      EXPECT_EQ(first->pieces.front()->rounded != nullptr, is_halved);
+      EXPECT_EQ(opened(ModelUse::kGenerates), first);
+      const long holders = first.use_count();
+      const auto whole = opened(ModelUse::kMeasures);
+      EXPECT_EQ(first.use_count() < holders, is_halved) << "values take its place";
+      EXPECT_EQ(whole == first, !is_halved);
+      EXPECT_EQ(whole->pieces.front()->rounded, nullptr);
+      EXPECT_EQ(opened(ModelUse::kGenerates), whole) << "what is there is taken";
+    }
+    EXPECT_GT(made_by[values][0].size(), 1000U);
+    EXPECT_EQ(made_by[halves], made_by[values]) << "tensor " << tensor;
   }
 }
 

@@ -114,9 +114,11 @@ void RoundedWeights::allocate(const Stream& stream) {
 }
 
 void RoundedWeights::fill(int tensor, const Read& read) {
-  const auto found = std::prev(matrices_.upper_bound(tensor));
+  const auto behind = matrices_.upper_bound(tensor);
+  FS_CHECK(is_exact_ && behind != matrices_.begin(), "the tensor was not left out");
+  const auto found = std::prev(behind);
   const Matrix& matrix = found->second;
-  FS_CHECK(is_exact_ && tensor <= matrix.last_tensor, "the tensor was not left out");
+  FS_CHECK(tensor <= matrix.last_tensor, "the tensor was not left out");
   std::int64_t first_row = 0;
   for (int index = found->first; index < tensor; ++index) {
     first_row += weights_->local_shape(index)[0];

@@ -10,10 +10,6 @@
 
 namespace finescale {
 
-// What a model is opened for. kGenerates: matrices that the files store as bf16 are kept as that
-// alone, half the memory and the same bits; only a Decoder reads them.
-enum class ModelUse : std::uint8_t { kMeasures, kGenerates };
-
 // The adapter is merged into the weights, or lies beside them when it is no change of matrices.
 // Takes the weights and the adapter's modules of `opened`.
 [[nodiscard]] AdaptedModel adapted_model(const Engine& engine, OpenedModel& opened,
