@@ -14,7 +14,8 @@ GpuFault no_kernels(const char* field, const char* what) {
 std::optional<GpuFault> gpu_fault(const config::Method& method) {
   const bool plain_lora = method.has_lora() && method.lora().init() == config::LORA_INIT_UNIFORM;
   const bool plain_full = method.has_full() && !method.full().has_last_layers();
-  if (plain_lora || plain_full || method.kind_case() == config::Method::KIND_NOT_SET) {
+  if (plain_lora || plain_full || method.has_qlora() ||
+      method.kind_case() == config::Method::KIND_NOT_SET) {
     return std::nullopt;
   }
   return no_kernels("method", "this method");

@@ -19,6 +19,10 @@ void round_to_bf16(const Stream& /*stream*/, const TensorView& /*x*/,
                    const TensorView& /*rounded*/) {
   no_kernel("round_to_bf16");
 }
+void dequantise(const Stream& /*stream*/, const QuantisedMatrix& /*matrix*/, std::int64_t /*row*/,
+                std::int64_t /*column*/, const TensorView& /*out*/) {
+  no_kernel("dequantise");
+}
 void keep_operand(const Stream& /*stream*/, const TensorView& /*matrix*/) {
   no_kernel("keep_operand");
 }

@@ -72,14 +72,16 @@ struct QuantisedScales {
 };
 [[nodiscard]] QuantisedScales quantise_scales(std::span<const float> scales);
 
-// out [rows, columns] = that part of the matrix, f32 or f64 (f64: of the f32 values).
+// out [rows, columns] = that part of the matrix, f32 or f64 (f64: of the f32 values), on a GPU bf16
+// too (of them, rounded).
 void dequantise(const Stream& stream, const QuantisedMatrix& matrix, std::int64_t row,
                 std::int64_t column, const TensorView& out);
 
-// c [M, N] = a [M, K] op(w) + beta * c, f32 or f64: as gemm with the dequantised matrix, of which
-// no more than a panel of kQuantPanel elements (or 64 rows or columns) exists at once. No bit
-// depends on threads.
+// c [M, N] = a [M, K] op(w) + beta * c, f32 or f64, or as gemm takes them: as gemm with the
+// dequantised matrix, of which no more than a panel of kQuantPanel elements (or 64 rows or columns)
+// exists at once, on a GPU kGpuQuantPanel, which keeps it busy. No bit depends on threads.
 inline constexpr std::int64_t kQuantPanel = 1 << 18;
+inline constexpr std::int64_t kGpuQuantPanel = 1 << 24;
 void quantised_gemm(const Stream& stream, Transpose transpose_w, const TensorView& a,
                     const QuantisedMatrix& w, double beta, const TensorView& c);
 // y [M, N] = x [M, K] w [N, K]^T: as row_gemm with the dequantised matrix.

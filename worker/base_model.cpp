@@ -48,7 +48,8 @@ BasePiece::BasePiece(const Engine& engine, const DecoderShape& shape, const Mode
             form.is_rounded ? TensorView(values.data(), dtype, Shape{weights.num_elements()})
                             : TensorView(),
             engine.stream),
-      quantised(form.quantised ? std::make_unique<QuantisedWeights>(*form.quantised) : nullptr),
+      quantised(form.quantised ? std::make_unique<QuantisedWeights>(*form.quantised, engine.stream)
+                               : nullptr),
       rounds_table(form.rounds_table) {
   if (form.is_rounded) {
     rounded = std::make_unique<RoundedWeights>(

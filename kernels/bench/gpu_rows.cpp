@@ -32,6 +32,7 @@
 #include "kernels/head_norm.h"
 #include "kernels/layernorm.h"
 #include "kernels/packed_moments.h"
+#include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -250,6 +251,35 @@ void activations(Bench& bench) {
   bench.forget();
 }
 
+// A matrix [F, C] of few bits to values, and a product with it.
+void few_bits(Bench& bench) {
+  const std::int64_t blocks = kF * kC / kQuantBlock;
+  const auto stored = [&](QuantFormat format) {
+    QuantisedMatrix matrix{
+        .format = format, .rows = kF, .cols = kC, .row_blocks = kC / kQuantBlock};
+    const auto words = [](std::int64_t bytes) {
+      return Shape{bytes / static_cast<std::int64_t>(sizeof(float))};
+    };
+    matrix.codes = bench.tensor(words(blocks * block_bytes(format))).as<std::uint8_t>();
+    matrix.scale_codes = bench.tensor(words(blocks)).as<std::uint8_t>();
+    matrix.scale_factors = bench.tensor({blocks / kScaleGroup}).as<float>();
+    return matrix;
+  };
+  const QuantisedMatrix nf4 = stored(QuantFormat::kNf4);
+  const QuantisedMatrix int8 = stored(QuantFormat::kInt8);
+  const TensorView wide = bench.tensor({kF, kC});
+  const TensorView operand = bench.tensor({kF, kC}, DType::kBf16);
+  bench.row("nf4_dequantise", [&](const Stream& on) { dequantise(on, nf4, 0, 0, wide); });
+  bench.row("nf4_dequantise bf16", [&](const Stream& on) { dequantise(on, nf4, 0, 0, operand); });
+  bench.row("int8_dequantise bf16", [&](const Stream& on) { dequantise(on, int8, 0, 0, operand); });
+  const TensorView x = bench.tensor({kT, kC}, DType::kBf16);
+  const TensorView y = bench.tensor({kT, kF}, DType::kBf16);
+  bench.row("nf4_gemm bf16", [&](const Stream& on) {
+    quantised_gemm(on.with_products(Products::kBf16), Transpose::kYes, x, nf4, 0, y);
+  });
+  bench.forget();
+}
+
 void tokens(Bench& bench) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(kT));
   std::vector<std::int32_t> positions(tokens.size());
@@ -453,6 +483,7 @@ int run_gpu_rows(int argc, char** argv) {
   norms(bench);
   heads_and_biases(bench);
   activations(bench);
+  few_bits(bench);
   tokens(bench);
   updates(bench);
   products(bench);

@@ -18,6 +18,7 @@
 #include "kernels/layernorm.h"
 #include "kernels/lion.h"
 #include "kernels/packed_moments.h"
+#include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/rope.h"
@@ -49,6 +50,7 @@ decltype(finescale::geglu_forward) geglu_forward;
 decltype(finescale::geglu_backward) geglu_backward;
 decltype(finescale::rope_apply) rope_apply;
 decltype(finescale::round_to_bf16) round_to_bf16;
+decltype(finescale::dequantise) dequantise;
 decltype(finescale::swiglu_forward) swiglu_forward;
 decltype(finescale::swiglu_backward) swiglu_backward;
 decltype(finescale::embedding_forward) embedding_forward;

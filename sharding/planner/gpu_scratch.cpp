@@ -32,6 +32,14 @@ double of_products(const Workload& w, const Plan& plan, const Columns& c, double
   return w.bytes.rounded * ((training ? tokens * c.hidden : 0) + matrix);
 }
 
+// A matrix of few bits as products take it, a panel of it at a time (kernels: kGpuQuantPanel).
+double of_quantised(const Workload& w, const Columns& c) {
+  constexpr double kPanel = 1 << 24;
+  return w.method.block_bytes > 0 ? std::min(c.hidden * std::max(c.query, c.inner), kPanel) *
+                                        (w.bytes.rounded > 0 ? w.bytes.rounded : w.bytes.activation)
+                                  : 0;
+}
+
 double of_attention(const Columns& c, double tokens) {
   return tokens * c.heads * sizeof(float);
 }
@@ -62,7 +70,7 @@ double gpu_operation_scratch(const Workload& w, const Plan& plan, const PieceSha
                              std::int64_t tokens, bool training) {
   const Columns columns(w, plan.axes.tensor);
   const auto all = static_cast<double>(tokens);
-  double most = of_products(w, plan, columns, all, training);
+  double most = of_products(w, plan, columns, all, training) + of_quantised(w, columns);
   if (training) {
     most = std::max(most, of_attention(columns, all));
   }

@@ -210,8 +210,9 @@ class Piece {
       }
     }
     if (is_host_apart_ && plan_.zero < 3) {  // of what trains, for a step
-      memory.weights += static_cast<double>(num_layers_ * model().layer_matrices(tensor()) +
-                                            (has_head_ ? head() : 0) - frozen_matrices()) *
+      const std::int64_t layers =
+          is_quantised() ? 0 : num_layers_ * model().layer_matrices(tensor());
+      memory.weights += static_cast<double>(layers + (has_head_ ? head() : 0) - frozen_matrices()) *
                         w_.bytes.rounded;
     }
     if (!model().learned_positions) {  // rotary tables, of whole heads at most

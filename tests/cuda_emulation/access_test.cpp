@@ -22,6 +22,7 @@
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
 #include "kernels/cuda/partial_sums.h"
+#include "kernels/cuda/quantised.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rope.h"
@@ -32,6 +33,7 @@
 #include "tests/cuda_emulation/cases.h"
 #include "tests/cuda_emulation/faulty.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
+#include "tests/kernels/stored_matrix.h"
 
 namespace finescale {
 namespace {
@@ -161,6 +163,19 @@ void run_rounding(const Side& side) {
   Array x = side.wide_input(1, kTokens, kCols);
   Array y = side.output(kTokens, kCols);
   cuda::round_to_bf16(side.stream, x.view(), y.view());
+}
+
+void run_dequantise(const Side& side, QuantFormat format) {
+  Array values = Side(DeviceType::kCpu, DType::kF64).input(1, kTokens, kCols);
+  const StoredMatrix stored(format, values.view(), true);
+  Array out = side.output(kTokens, kCols);
+  cuda::dequantise(side.stream, stored.matrix, 0, 0, out.view());
+}
+void run_nf4(const Side& side) {
+  run_dequantise(side, QuantFormat::kNf4);
+}
+void run_int8(const Side& side) {
+  run_dequantise(side, QuantFormat::kInt8);
 }
 
 void run_norm(const Side& side) {
@@ -366,58 +381,62 @@ std::vector<Measured> measured() {
   }
   const auto bytes = [](double count) { return matrices(DType::kF32, count); };
   const DType f32 = DType::kF32;
-  all.insert(all.end(),
-             {{"norms",
-               f32,
-               run_norms,
-               {{"rmsnorm:forward_rows<float>", 0},
-                {"rmsnorm:backward_both<256, 4>", 0},
-                {"rmsnorm:add_partial_sums<float>", 0},
-                {"layernorm:forward_rows<float>", 0},
-                {"layernorm:backward_both<256, 4>", 0},
-                {"layernorm:add_partial_sums<float>", 0}}},
-              {"norms into operands",
-               DType::kBf16,
-               run_norms_of_operands,
-               {{"rmsnorm:forward_rows<Bf16>", 0}, {"layernorm:forward_rows<Bf16>", 0}}},
-              {"AdamW",
-               f32,
-               run_adamw,
-               {{"adamw:update_elements<float, 4, 2, AdamwRule<float> >", bytes(7)}}},
-              {"AdamW, bf16 moments",
-               f32,
-               run_packed_adamw,
-               {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
-              {"embedding of bf16 as f32",
-               f32,
-               run_embedding_of_bf16,
-               {{"embedding:gather_rows<Bf16, float, 4>", bytes(1.5)}}},
-              {"rounding",
-               DType::kBf16,
-               run_rounding,
-               {{"rounding:round_rows<4>", matrices(DType::kF32, 1) + matrices(DType::kBf16, 1)}}},
-              {"logits",
-               f32,
-               run_logits,
-               {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
-              {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}},
-              products_of(1, f32, "4, 4, 1, 4"),
-              products_of(16, f32, "16, 4, 2, 3"),
-              products_of(32, f32, "32, 4, 4, 3"),
-              products_of(64, f32, "64, 8, 4, 2"),
-              products_of(1, DType::kBf16, "2, 2, 1, 8"),
-              products_of(4, DType::kBf16, "4, 4, 1, 8"),
-              products_of(8, DType::kBf16, "8, 4, 2, 6"),
-              products_of(16, DType::kBf16, "16, 4, 2, 6"),
-              products_of(32, DType::kBf16, "32, 4, 4, 4"),
-              products_of(64, DType::kBf16, "64, 8, 4, 3"),
-              {"attention to pages",
-               f32,
-               run_cached_attention,
-               {{"cached_attention:store_tokens", 0},
-                {"cached_attention:attend_pages<2, 4, 1>", 0},
-                {"cached_attention:combine_splits", 0}}},
-              {"sampling", f32, run_sampling, {{"sampling:choose_tokens<float>", 0}}}});
+  all.insert(
+      all.end(),
+      {{"norms",
+        f32,
+        run_norms,
+        {{"rmsnorm:forward_rows<float>", 0},
+         {"rmsnorm:backward_both<256, 4>", 0},
+         {"rmsnorm:add_partial_sums<float>", 0},
+         {"layernorm:forward_rows<float>", 0},
+         {"layernorm:backward_both<256, 4>", 0},
+         {"layernorm:add_partial_sums<float>", 0}}},
+       {"norms into operands",
+        DType::kBf16,
+        run_norms_of_operands,
+        {{"rmsnorm:forward_rows<Bf16>", 0}, {"layernorm:forward_rows<Bf16>", 0}}},
+       {"AdamW",
+        f32,
+        run_adamw,
+        {{"adamw:update_elements<float, 4, 2, AdamwRule<float> >", bytes(7)}}},
+       {"AdamW, bf16 moments",
+        f32,
+        run_packed_adamw,
+        {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
+       {"embedding of bf16 as f32",
+        f32,
+        run_embedding_of_bf16,
+        {{"embedding:gather_rows<Bf16, float, 4>", bytes(1.5)}}},
+       {"rounding",
+        DType::kBf16,
+        run_rounding,
+        {{"rounding:round_rows<4>", matrices(DType::kF32, 1) + matrices(DType::kBf16, 1)}}},
+       {"nf4 to values", DType::kBf16, run_nf4, {{"quantised:expand_codes<4, Bf16, 4>", 0}}},
+       {"nf4 to values", f32, run_nf4, {{"quantised:expand_codes<4, float, 4>", 0}}},
+       {"int8 to values", DType::kBf16, run_int8, {{"quantised:expand_codes<8, Bf16, 4>", 0}}},
+       {"logits",
+        f32,
+        run_logits,
+        {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
+       {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}},
+       products_of(1, f32, "4, 4, 1, 4"),
+       products_of(16, f32, "16, 4, 2, 3"),
+       products_of(32, f32, "32, 4, 4, 3"),
+       products_of(64, f32, "64, 8, 4, 2"),
+       products_of(1, DType::kBf16, "2, 2, 1, 8"),
+       products_of(4, DType::kBf16, "4, 4, 1, 8"),
+       products_of(8, DType::kBf16, "8, 4, 2, 6"),
+       products_of(16, DType::kBf16, "16, 4, 2, 6"),
+       products_of(32, DType::kBf16, "32, 4, 4, 4"),
+       products_of(64, DType::kBf16, "64, 8, 4, 3"),
+       {"attention to pages",
+        f32,
+        run_cached_attention,
+        {{"cached_attention:store_tokens", 0},
+         {"cached_attention:attend_pages<2, 4, 1>", 0},
+         {"cached_attention:combine_splits", 0}}},
+       {"sampling", f32, run_sampling, {{"sampling:choose_tokens<float>", 0}}}});
   return all;
 }
 

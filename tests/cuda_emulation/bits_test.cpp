@@ -8,6 +8,7 @@
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
+#include "kernels/cuda/quantised.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rounding.h"
@@ -15,6 +16,7 @@
 #include "kernels/round.h"
 #include "tests/cuda_emulation/cases.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
+#include "tests/kernels/stored_matrix.h"
 
 namespace finescale {
 namespace {
@@ -161,6 +163,29 @@ TEST(RoundedOutputs, OfNormsHaveTheBitsOfRoundingAfterwards) {
       cuda::layernorm_forward(side.stream, x.view(), {}, weight.vector(), bias.vector(), 1e-5, y,
                               statistics.view());
     });
+  }
+}
+
+// Values of a base of few bits are those that the CPU multiplies by, whatever the cut.
+TEST(Dequantise, HasTheBitsOfTheCpu) {
+  const Side side(DeviceType::kCuda, DType::kF32);
+  for (const QuantFormat format : kQuantFormats) {
+    for (const bool doubles : {false, true}) {
+      Array values = side.input(1, 5, 600);
+      const StoredMatrix stored(format, values.view(), doubles, 150, 590);
+      for (const std::int64_t column : {0, 2, 3}) {
+        Array wanted(DType::kF32, 4, 437);
+        Array got(DType::kF32, 4, 437);
+        Array rounded(DType::kBf16, 4, 437, 3);
+        Array wanted_rounded(DType::kBf16, 4, 437, 3);
+        dequantise(Stream(), stored.matrix, 1, column, wanted.view());
+        cuda::dequantise(side.stream, stored.matrix, 1, column, got.view());
+        cuda::dequantise(side.stream, stored.matrix, 1, column, rounded.view());
+        EXPECT_TRUE(got.bytes() == wanted.bytes());
+        round_to_bf16(Stream(), wanted.view(), wanted_rounded.view());
+        EXPECT_TRUE(rounded.bytes() == wanted_rounded.bytes());
+      }
+    }
   }
 }
 

@@ -131,11 +131,12 @@ struct Case {
 [[nodiscard]] std::vector<Case> reduce_cases();
 [[nodiscard]] std::vector<Case> attention_cases();
 [[nodiscard]] std::vector<Case> generation_cases();
+[[nodiscard]] std::vector<Case> quantised_cases();
 
 [[nodiscard]] inline std::vector<Case> all_cases() {
   std::vector<Case> all;
   for (const auto& cases : {norm_cases, pointwise_cases, embedding_cases, reduce_cases,
-                            attention_cases, generation_cases}) {
+                            attention_cases, generation_cases, quantised_cases}) {
     for (Case& one : cases()) {
       all.push_back(std::move(one));
     }

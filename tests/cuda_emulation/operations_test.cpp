@@ -11,9 +11,11 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
+#include "kernels/quantised.h"
 #include "kernels/reduce.h"
 #include "kernels/round.h"
 #include "tests/cuda_emulation/gpu_fixture.h"
+#include "tests/kernels/stored_matrix.h"
 
 namespace finescale {
 namespace {
@@ -105,6 +107,65 @@ TEST_P(Operations, MatrixProductsIntoOperands) {
   gemm(rounding, Transpose::kYes, Transpose::kNo, 1, got.gpu(), x.gpu(), 0, dw.gpu());
   gemm(cpu_, Transpose::kYes, Transpose::kNo, 1, wanted.host(), x.host(), 0, dw.host());
   EXPECT_LE(dw.difference(), 4e-3);
+}
+
+// A matrix of few bits in the GPU's memory.
+class OnDevice {
+ public:
+  OnDevice(const Stream& stream, const QuantisedMatrix& of) : matrix(of) {
+    const std::int64_t blocks = of.rows * of.blocks();
+    const std::int64_t groups = (of.rows * of.row_blocks + kScaleGroup - 1) / kScaleGroup;
+    matrix.codes = moved(stream, of.codes, blocks * block_bytes(of.format));
+    matrix.scale_codes = moved(stream, of.scale_codes, blocks);
+    matrix.scale_factors = moved(stream, of.scale_factors, groups);
+  }
+  QuantisedMatrix matrix;
+
+ private:
+  template <class T>
+  const T* moved(const Stream& stream, const T* from, std::int64_t count) {
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+    copy_to_device(stream, from, memory_.emplace_back(bytes, stream).data(), bytes);
+    return static_cast<const T*>(memory_.back().data());
+  }
+  std::vector<AlignedBuffer> memory_;
+};
+
+// Forward, by rows as generation does, and the gradient of the input, which is added.
+TEST_P(Operations, ProductsWithMatricesOfFewBits) {
+  constexpr std::int64_t kT = 9;
+  for (const Products products : {Products::kF32, Products::kBf16}) {
+    const Stream on = stream().with_products(products);
+    const bool rounds = products == Products::kBf16;
+    for (const std::int64_t inner : {70, 192}) {
+      const Twin w(stream(), DType::kF32, {40, inner}, 1);
+      const StoredMatrix stored(QuantFormat::kNf4, w.host(), true);
+      const OnDevice there(stream(), stored.matrix);
+      const Twin x(stream(), DType::kF32, {kT, inner}, 2);
+      const Twin dy(stream(), DType::kF32, {kT, 40}, 3);
+      const Twin y(stream(), DType::kF32, {kT, 40});
+      const Twin by_row(stream(), DType::kF32, {kT, 40});
+      const Twin dx(stream(), DType::kF32, {kT, inner}, 4);
+      quantised_gemm(on, Transpose::kYes, x.gpu(), there.matrix, 0, y.gpu());
+      quantised_gemm(on, Transpose::kNo, dy.gpu(), there.matrix, 1, dx.gpu());
+      quantised_row_gemm(stream(), x.gpu(), there.matrix, by_row.gpu());
+      quantised_row_gemm(cpu_, x.host(), stored.matrix, by_row.host());
+      EXPECT_LE(by_row.difference(), kClose);
+      if (rounds) {
+        round_values(x.host());
+        round_values(dy.host());
+      }
+      const Twin values(stream(), DType::kF32, {40, inner});
+      dequantise(cpu_, stored.matrix, 0, 0, values.host());
+      if (rounds) {
+        round_values(values.host());
+      }
+      gemm(cpu_, Transpose::kNo, Transpose::kYes, 1, x.host(), values.host(), 0, y.host());
+      gemm(cpu_, Transpose::kNo, Transpose::kNo, 1, dy.host(), values.host(), 1, dx.host());
+      EXPECT_LE(y.difference(), kClose);
+      EXPECT_LE(dx.difference(), kClose);
+    }
+  }
 }
 
 TEST_P(Operations, AnOperandIsNotTakenFromACopyThatWasForgotten) {

@@ -55,6 +55,8 @@ config::Train settings(const Training& training) {
   config::Train train;
   if (training.method == "lora") {
     train.mutable_method()->mutable_lora()->set_rank(8);
+  } else if (training.method == "qlora") {
+    train.mutable_method()->mutable_qlora()->set_rank(8);
   } else {
     train.mutable_method()->mutable_full();
   }
@@ -137,6 +139,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Training{.recompute = Recompute::kFull}, Training{.vocab = 1536},
                     Training{.precision = config::PRECISION_BF16},
                     Training{.method = "lora", .precision = config::PRECISION_BF16},
+                    Training{.method = "qlora"},
+                    Training{.method = "qlora", .precision = config::PRECISION_BF16},
                     Training{.precision = config::PRECISION_BF16,
                              .tied = false,
                              .recompute = Recompute::kSelective}));

@@ -63,7 +63,7 @@ trial:
 };
 
 TEST_F(GpuStages, AreMeasuredAsOnTheCpu) {
-  for (const std::string method : {"full", "lora"}) {
+  for (const std::string method : {"full", "lora", "qlora"}) {
     const TrialStages trial = small_stages(method);
     const auto cpu = run_all(*single_, trial, directory_ + "/cpu-" + method, 1);
     const auto gpu = run_all(*single_, trial, directory_ + "/gpu-" + method, 1, "cuda");
@@ -79,7 +79,7 @@ TEST_F(GpuStages, AreMeasuredAsOnTheCpu) {
 }
 
 TEST_F(GpuStages, GenerateTheAnswersOfTheCpu) {
-  for (const std::string method : {"full", "lora"}) {
+  for (const std::string method : {"full", "lora", "qlora"}) {
     const TrialStages trial = small_stages(
         method, "    - generate: {samples: 2, temperature: 0.9, top_k: 40, max_new_tokens: 4}\n");
     std::vector<std::string> answers;
@@ -97,7 +97,7 @@ TEST_F(GpuStages, GenerateTheAnswersOfTheCpu) {
 }
 
 TEST_F(GpuStages, ScoreExamplesAsTheCpu) {
-  for (const std::string method : {"full", "lora", "dora"}) {
+  for (const std::string method : {"full", "lora", "qlora", "dora"}) {
     const TrialStages trial = small_stages(method, "    - score: {}\n");
     const std::string key = trial.stages[trial.stages.size() - 2].key();
     std::vector<std::vector<double>> losses;

@@ -71,6 +71,8 @@ inline config::Train train_config(const Setting& setting) {
   config::Train train;
   if (setting.method == "lora") {
     train.mutable_method()->mutable_lora()->set_rank(4);
+  } else if (setting.method == "qlora") {
+    train.mutable_method()->mutable_qlora()->set_rank(4);
   } else {
     train.mutable_method()->mutable_full();
   }
@@ -117,8 +119,9 @@ class TrainedRun {
     engine.host_moments = setting.host_moments;
     engine.stream =
         (gpu != nullptr ? gpu->stream() : engine.stream).with_products(setting.products);
-    base_ = make_base_model(
-        engine, model_config(setting.family, setting.num_layers, setting.hidden), DType::kF32);
+    base_ =
+        make_base_model(engine, model_config(setting.family, setting.num_layers, setting.hidden),
+                        DType::kF32, {.quantised = quantisation_of(train_.method())});
     initialize(base_, 1);
     model_ = std::make_unique<TrainModel>(engine, base_, train_, 1, loader_);
   }

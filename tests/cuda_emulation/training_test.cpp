@@ -89,6 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Setting{.family = "qwen3", .products = Products::kBf16, .pace = Pace::kRandom},
         Setting{.family = "qwen3", .method = "lora", .products = Products::kBf16},
+        Setting{.method = "qlora", .products = Products::kBf16, .pace = Pace::kRandom},
         Setting{.family = "gpt2", .products = Products::kBf16, .hidden = 36},
         Setting{.num_layers = 2, .recompute = Recompute::kSelective, .products = Products::kBf16},
         Setting{.num_layers = 2,
@@ -175,6 +176,7 @@ struct Ranks {
   Products products = Products::kF32;
   std::string family = "llama";
   int hidden = 32;
+  std::vector<const char*> methods = {"full", "lora"};
 };
 
 config::Mesh mesh_config(const Ranks& ranks) {
@@ -200,7 +202,7 @@ TEST_P(SeveralGpus, HaveTheLossesOfOneRankOnTheCpu) {
     GTEST_SKIP() << "there are too few GPUs";
   }
   set_num_threads(1);
-  for (const char* method : {"full", "lora"}) {
+  for (const char* method : ranks.methods) {
     const Setting setting{.family = ranks.family,
                           .num_layers = ranks.num_layers,
                           .method = method,
@@ -237,7 +239,10 @@ INSTANTIATE_TEST_SUITE_P(
         Ranks{.shape = {.shard = 2}, .zero_stage = 1, .pace = Pace::kRandom},
         Ranks{.shape = {.shard = 2}, .zero_stage = 2},
         Ranks{.shape = {.shard = 2}, .zero_stage = 3, .pace = Pace::kRandom},
-        Ranks{.shape = {.tensor = 2}, .num_steps = 6, .pace = Pace::kRandom},
+        Ranks{.shape = {.tensor = 2},
+              .num_steps = 6,
+              .pace = Pace::kRandom,
+              .methods = {"full", "lora", "qlora"}},
         Ranks{.shape = {.tensor = 2},
               .num_steps = 6,
               .pace = Pace::kRandom,
@@ -268,6 +273,7 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Settings, GpuTraining,
     testing::Values(Setting{}, Setting{.method = "lora", .pace = Pace::kRandom},
+                    Setting{.num_layers = 2, .method = "qlora", .pace = Pace::kRandom},
                     Setting{.family = "gpt2", .pace = Pace::kEager},
                     Setting{.host_moments = true, .pace = Pace::kRandom},
                     Setting{.optimizer = "sgd"},

@@ -5,63 +5,17 @@
 
 #include "kernels/row_gemm.h"
 #include "tests/kernels/kernel_fixture.h"
+#include "tests/kernels/stored_matrix.h"
 
 namespace finescale {
 namespace {
-
-const std::vector<QuantFormat> kFormats = {QuantFormat::kNf4,  QuantFormat::kFp4,
-                                           QuantFormat::kInt8, QuantFormat::kInt4,
-                                           QuantFormat::kInt3, QuantFormat::kInt2};
-
-// A whole matrix, and columns [begin, end) of it as a part.
-class Stored {
- public:
-  Stored(QuantFormat format, Tensor& whole, bool doubles, std::int64_t begin = 0,
-         std::int64_t end = -1)
-      : blocks_(quantise(format, whole.view())) {
-    const std::int64_t row_blocks = (whole.cols() + kQuantBlock - 1) / kQuantBlock;
-    matrix.format = format;
-    matrix.rows = whole.rows();
-    matrix.cols = (end < 0 ? whole.cols() : end) - begin;
-    matrix.phase = begin % kQuantBlock;
-    matrix.first_block = begin / kQuantBlock;
-    matrix.row_blocks = row_blocks;
-    const std::int64_t bytes = block_bytes(format);
-    if (doubles) {
-      scales_ = quantise_scales(blocks_.scales);
-    }
-    for (std::int64_t row = 0; row < matrix.rows; ++row) {
-      for (std::int64_t b = 0; b < matrix.blocks(); ++b) {
-        const auto at = static_cast<std::size_t>(row * row_blocks + matrix.first_block + b);
-        const auto from = blocks_.codes.begin() + static_cast<std::ptrdiff_t>(at) * bytes;
-        codes_.insert(codes_.end(), from, from + bytes);
-        part_scales_.push_back(blocks_.scales[at]);
-        if (doubles) {
-          part_codes_.push_back(scales_.codes[at]);
-        }
-      }
-    }
-    matrix.codes = codes_.data();
-    matrix.scales = doubles ? nullptr : part_scales_.data();
-    matrix.scale_codes = part_codes_.data();
-    matrix.scale_factors = scales_.factors.data();
-    matrix.scale_mean = scales_.mean;
-  }
-  QuantisedMatrix matrix;
-
- private:
-  QuantisedBlocks blocks_;
-  QuantisedScales scales_;
-  std::vector<std::uint8_t> codes_, part_codes_;
-  std::vector<float> part_scales_;
-};
 
 // sqrt(mean squared error / mean square) of N(0, 1).
 double relative_error(QuantFormat format, bool doubles) {
   constexpr std::int64_t kRows = 512;
   Tensor w(DType::kF32, kRows, 1024);
   w.random(5);
-  const Stored stored(format, w, doubles);
+  const StoredMatrix stored(format, w.view(), doubles);
   Tensor back(DType::kF32, kRows, 1024);
   dequantise(Stream(), stored.matrix, 0, 0, back.view());
   double error = 0;
@@ -112,11 +66,11 @@ TEST(Quantised, AParameterTakesFourBitsAndAnEighth) {
 }
 
 TEST(Quantised, ZerosAndExtremesComeBackAsTheyWere) {
-  for (const QuantFormat format : kFormats) {
+  for (const QuantFormat format : kQuantFormats) {
     Tensor w(DType::kF32, 2, 70);  // a block of zeros, and one of six
     w.set(0, 3, -2.5);
     w.set(0, 40, 2.5);
-    const Stored stored(format, w, false);
+    const StoredMatrix stored(format, w.view(), false);
     Tensor back(DType::kF32, 2, 70);
     dequantise(Stream(), stored.matrix, 0, 0, back.view());
     for (std::int64_t c = 0; c < 70; ++c) {
@@ -131,12 +85,12 @@ using QuantisedProducts = Kernel;
 TEST_P(QuantisedProducts, AnyPartIsThatOfTheWhole) {
   Tensor w(dtype(), 5, 200);
   w.random(1);
-  for (const QuantFormat format : kFormats) {
-    const Stored whole(format, w, true);
+  for (const QuantFormat format : kQuantFormats) {
+    const StoredMatrix whole(format, w.view(), true);
     Tensor all(dtype(), 5, 200);
     dequantise(stream_, whole.matrix, 0, 0, all.view());
     for (const auto& [begin, end] : {std::pair{0, 200}, {64, 128}, {50, 150}, {130, 137}}) {
-      const Stored part(format, w, true, begin, end);
+      const StoredMatrix part(format, w.view(), true, begin, end);
       Tensor some(dtype(), 3, end - begin - 2, 3);
       dequantise(stream_, part.matrix, 1, 1, some.view());
       for (std::int64_t r = 0; r < some.rows(); ++r) {
@@ -154,7 +108,7 @@ TEST_P(QuantisedProducts, AreThoseOfTheLevels) {
   for (const auto& [n, k] : {std::pair{3, 5}, {70, 65}, {130, 192}, {9000, 64}}) {
     Tensor w(dtype(), n, k);
     w.random(2);
-    const Stored stored(QuantFormat::kNf4, w, true);
+    const StoredMatrix stored(QuantFormat::kNf4, w.view(), true);
     Tensor back(dtype(), n, k);
     dequantise(stream_, stored.matrix, 0, 0, back.view());
     Tensor x(dtype(), kTokens, k, 2);
@@ -199,8 +153,8 @@ TEST_P(QuantisedProducts, ThreadsAndInstructionSetsChangeNothing) {
   w.random(2);
   Tensor x(dtype(), 40, 320);
   x.random(3);
-  for (const QuantFormat format : kFormats) {
-    const Stored stored(format, w, true);
+  for (const QuantFormat format : kQuantFormats) {
+    const StoredMatrix stored(format, w.view(), true);
     expect_threads_change_nothing([&] {
       Tensor y(dtype(), 40, 300);
       quantised_gemm(stream_, Transpose::kYes, x.view(), stored.matrix, 0, y.view());

@@ -90,14 +90,6 @@ std::optional<std::string> decoder_fault(const Transformer& model) {
   if (model.multiplies_rounded()) {
     return "generation with rounded weights";
   }
-  for (int i = 0; i < model.layout().num_layers(); ++i) {
-    const LayerWeights& layer = model.layer(i);
-    for (const Weight* weight : {&layer.qkv, &layer.o, &layer.gate_up, &layer.down}) {
-      if (!weight->quantised.empty()) {
-        return "generation with quantised weights";
-      }
-    }
-  }
   for (const LayerAdapters& adapters : model.adapters()) {
     const bool has_branch = adapters.behind_attention != nullptr || adapters.behind_mlp != nullptr;
     if (has_branch || needs_more_than_products(adapters.qkv) ||

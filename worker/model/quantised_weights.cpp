@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/model/quantised_weights.h"
 
+#include <cstring>
+
 #include "core/error.h"
+#include "core/transfer.h"
 
 namespace finescale {
 
@@ -31,31 +34,48 @@ void QuantisedWeights::fill(int tensor, const LogicalTensor& logical, const Loca
   matrix.phase = part.offset[1] % kQuantBlock;
   matrix.row_blocks = (shape[1] + kQuantBlock - 1) / kQuantBlock;
   matrix.first_block = part.offset[0] * matrix.row_blocks + part.offset[1] / kQuantBlock;
-  QuantisedScales scales;
+  QuantisedScales all_scales;
   if (how_.doubles) {
-    scales = quantise_scales(blocks.scales);
-    kept.factors = std::move(scales.factors);
-    matrix.scale_mean = scales.mean;
+    all_scales = quantise_scales(blocks.scales);
+    matrix.scale_mean = all_scales.mean;
   }
   const std::int64_t bytes = block_bytes(how_.format);
   const std::int64_t count = matrix.blocks();
+  std::vector<std::uint8_t> codes;
+  std::vector<std::uint8_t> scale_codes;
+  std::vector<float> scales;
   for (std::int64_t row = 0; row < matrix.rows; ++row) {
     const std::int64_t from = matrix.first_block + row * matrix.row_blocks;
     const auto copy = [&](const auto& all, std::int64_t size, auto& to) {
       to.insert(to.end(), all.begin() + from * size, all.begin() + (from + count) * size);
     };
-    copy(blocks.codes, bytes, kept.codes);
+    copy(blocks.codes, bytes, codes);
     if (how_.doubles) {
-      copy(scales.codes, 1, kept.scale_codes);
+      copy(all_scales.codes, 1, scale_codes);
     } else {
-      copy(blocks.scales, 1, kept.scales);
+      copy(blocks.scales, 1, scales);
     }
   }
-  kept.codes.shrink_to_fit();
-  matrix.codes = kept.codes.data();
-  matrix.scales = how_.doubles ? nullptr : kept.scales.data();
-  matrix.scale_codes = kept.scale_codes.data();
-  matrix.scale_factors = kept.factors.data();
+  kept.codes = memory_of(codes);
+  kept.scale_codes = memory_of(scale_codes);
+  kept.scales = memory_of(scales);
+  kept.factors = memory_of(all_scales.factors);
+  matrix.codes = static_cast<const std::uint8_t*>(kept.codes.data());
+  matrix.scales = how_.doubles ? nullptr : static_cast<const float*>(kept.scales.data());
+  matrix.scale_codes = static_cast<const std::uint8_t*>(kept.scale_codes.data());
+  matrix.scale_factors = static_cast<const float*>(kept.factors.data());
+}
+
+template <class T>
+AlignedBuffer QuantisedWeights::memory_of(const std::vector<T>& values) const {
+  const std::size_t bytes = values.size() * sizeof(T);
+  AlignedBuffer memory(bytes, stream_);
+  if (stream_.on_gpu()) {
+    copy_to_device(stream_, values.data(), memory.data(), bytes);
+  } else if (bytes > 0) {
+    std::memcpy(memory.data(), values.data(), bytes);
+  }
+  return memory;
 }
 
 const QuantisedMatrix* QuantisedWeights::find(int tensor) const {
@@ -66,8 +86,8 @@ const QuantisedMatrix* QuantisedWeights::find(int tensor) const {
 std::size_t QuantisedWeights::memory_bytes() const {
   std::size_t bytes = 0;
   for (const auto& [tensor, kept] : kept_) {
-    bytes += kept.codes.size() + kept.scale_codes.size() +
-             (kept.scales.size() + kept.factors.size()) * sizeof(float);
+    bytes += kept.codes.size_bytes() + kept.scale_codes.size_bytes() + kept.scales.size_bytes() +
+             kept.factors.size_bytes();
   }
   return bytes;
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/aligned_buffer.h"
 #include "kernels/quantised.h"
 #include "worker/model/parameters.h"
 
@@ -23,7 +24,9 @@ struct Quantisation {
 
 class QuantisedWeights {
  public:
-  explicit QuantisedWeights(const Quantisation& how) : how_(how) {}
+  // On the stream's GPU, if it has one.
+  explicit QuantisedWeights(const Quantisation& how, const Stream& stream = Stream())
+      : how_(how), stream_(stream) {}
   QuantisedWeights(const QuantisedWeights&) = delete;  // views point here
   QuantisedWeights& operator=(const QuantisedWeights&) = delete;
   ~QuantisedWeights() = default;
@@ -39,10 +42,13 @@ class QuantisedWeights {
  private:
   struct Kept {
     QuantisedMatrix matrix;
-    std::vector<std::uint8_t> codes, scale_codes;
-    std::vector<float> scales, factors;
+    AlignedBuffer codes, scale_codes, scales, factors;
   };
+  template <class T>
+  [[nodiscard]] AlignedBuffer memory_of(const std::vector<T>& values) const;
+
   Quantisation how_;
+  Stream stream_;
   std::map<int, Kept> kept_;  // addresses stay
 };
 

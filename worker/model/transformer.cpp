@@ -181,7 +181,7 @@ std::vector<std::unique_ptr<SharedOperand>> Transformer::share_weights() const {
     return shared;
   }
   const auto share = [&](const Weight& weight) {
-    if (weight.rounded.empty()) {
+    if (weight.rounded.empty() && weight.quantised.empty()) {
       shared.push_back(std::make_unique<SharedOperand>(options_.stream, weight.value));
     }
   };

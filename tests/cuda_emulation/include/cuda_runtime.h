@@ -149,6 +149,14 @@ inline float __uint_as_float(unsigned bits) {
   return value;
 }
 
+// Kernels are compiled without fused products and sums that the source does not ask for.
+inline float __fmul_rn(float a, float b) {
+  return a * b;
+}
+inline float __fadd_rn(float a, float b) {
+  return a + b;
+}
+
 #include "tests/cuda_emulation/include/tensor_cores.h"
 
 #define __syncwarp() ::finescale::cuda::emulation::meet_warp(__FILE__, __LINE__)

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// A matrix of few bits with its memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/quantised.h"
+
+namespace finescale {
+
+inline const std::vector<QuantFormat> kQuantFormats = {QuantFormat::kNf4,  QuantFormat::kFp4,
+                                                       QuantFormat::kInt8, QuantFormat::kInt4,
+                                                       QuantFormat::kInt3, QuantFormat::kInt2};
+
+// A whole matrix, and columns [begin, end) of it as a part.
+class StoredMatrix {
+ public:
+  StoredMatrix(QuantFormat format, const TensorView& whole, bool doubles, std::int64_t begin = 0,
+               std::int64_t end = -1)
+      : blocks_(quantise(format, whole)) {
+    const std::int64_t row_blocks = (whole.cols() + kQuantBlock - 1) / kQuantBlock;
+    matrix.format = format;
+    matrix.rows = whole.rows();
+    matrix.cols = (end < 0 ? whole.cols() : end) - begin;
+    matrix.phase = begin % kQuantBlock;
+    matrix.first_block = begin / kQuantBlock;
+    matrix.row_blocks = row_blocks;
+    const std::int64_t bytes = block_bytes(format);
+    if (doubles) {
+      scales_ = quantise_scales(blocks_.scales);
+    }
+    for (std::int64_t row = 0; row < matrix.rows; ++row) {
+      for (std::int64_t b = 0; b < matrix.blocks(); ++b) {
+        const auto at = static_cast<std::size_t>(row * row_blocks + matrix.first_block + b);
+        const auto from = blocks_.codes.begin() + static_cast<std::ptrdiff_t>(at) * bytes;
+        codes_.insert(codes_.end(), from, from + bytes);
+        part_scales_.push_back(blocks_.scales[at]);
+        if (doubles) {
+          part_codes_.push_back(scales_.codes[at]);
+        }
+      }
+    }
+    matrix.codes = codes_.data();
+    matrix.scales = doubles ? nullptr : part_scales_.data();
+    matrix.scale_codes = part_codes_.data();
+    matrix.scale_factors = scales_.factors.data();
+    matrix.scale_mean = scales_.mean;
+  }
+  QuantisedMatrix matrix;
+
+ private:
+  QuantisedBlocks blocks_;
+  QuantisedScales scales_;
+  std::vector<std::uint8_t> codes_, part_codes_;
+  std::vector<float> part_scales_;
+};
+
+}  // namespace finescale
