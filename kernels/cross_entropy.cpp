@@ -4,6 +4,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/dispatch.h"
+#include "kernels/gemm.h"
 #include "kernels/kernel_span.h"
 
 namespace finescale {
@@ -35,21 +36,35 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
   }
 }
 
+TensorView gradient_of_logits(const Stream& stream, const TensorView& logits) {
+  constexpr std::size_t kAligned = 16;  // as tensor cores want rows
+  const std::size_t size = dtype_size(logits.dtype);
+  const bool is_aligned =
+      reinterpret_cast<std::uintptr_t>(logits.data) % kAligned == 0 &&
+      (logits.rows() <= 1 || static_cast<std::size_t>(logits.row_stride) * size % kAligned == 0);
+  const DType dtype = operand_dtype(stream, logits.dtype);
+  if (dtype == logits.dtype || !is_aligned) {
+    return logits;
+  }
+  TensorView gradient = logits;
+  gradient.dtype = dtype;
+  gradient.row_stride *= static_cast<std::int64_t>(size / dtype_size(dtype));
+  return gradient;
+}
+
 void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
-                            const TensorView& losses, bool want_gradient) {
+                            const TensorView& losses, const TensorView& gradient) {
   const KernelSpan span(stream, [&] {
-    return KernelCall{"cross_entropy",
-                      {logits.rows(), logits.cols()},
-                      0,
-                      (want_gradient ? 2 : 1) * bytes_of(logits)};
+    return KernelCall{
+        "cross_entropy", {logits.rows(), logits.cols()}, 0, bytes_of(logits) + bytes_of(gradient)};
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
-      cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
+      cpu::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, gradient);
       return;
     case DeviceType::kCuda:
-      cuda::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, want_gradient);
+      cuda::cross_entropy_in_place(stream, logits, labels, weights, scale, losses, gradient);
       return;
   }
 }
@@ -92,21 +107,22 @@ void cross_entropy_combine(const Stream& stream, const TensorView& parts, const 
 
 void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
                           const TensorView& weights, double scale, const TensorView& own,
-                          const TensorView& whole, const TensorView& losses, bool want_gradient) {
+                          const TensorView& whole, const TensorView& losses,
+                          const TensorView& gradient) {
   const KernelSpan span(stream, [&] {
     return KernelCall{"cross_entropy_finish",
                       {logits.rows(), logits.cols()},
                       0,
-                      want_gradient ? 2 * bytes_of(logits) : 0};
+                      gradient.empty() ? 0 : bytes_of(logits) + bytes_of(gradient)};
   });
   switch (stream.type()) {
     case DeviceType::kCpu:
       cpu::cross_entropy_finish(stream, logits, labels, weights, scale, own, whole, losses,
-                                want_gradient);
+                                gradient);
       return;
     case DeviceType::kCuda:
       cuda::cross_entropy_finish(stream, logits, labels, weights, scale, own, whole, losses,
-                                 want_gradient);
+                                 gradient);
       return;
   }
 }

@@ -46,12 +46,16 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                           const VocabularyPart* part = nullptr, const HeadBias* bias = nullptr,
                           const TeacherRows* teacher = nullptr);
 
-// Softmax cross-entropy of given logits [R, V] in place: logits become scale * weights * (softmax -
-// onehot); losses [R]. labels [R] all valid. Used per chunk by the above; the CUDA twin is the same
-// operation.
+// Where the gradient of logits [R, V] goes: into their place, or, where products round their
+// operands and rows lie on 16 bytes, as bf16 [R, V] into the first half of each row.
+[[nodiscard]] TensorView gradient_of_logits(const Stream& stream, const TensorView& logits);
+
+// Softmax cross-entropy of given logits [R, V]: losses [R]; gradient as above, or empty: not
+// wanted, becomes scale * weights * (softmax - onehot). bf16 has the bits of rounding what f32
+// would be. labels [R] all valid. Used per chunk by the above; the CUDA twin is the same operation.
 void cross_entropy_in_place(const Stream& stream, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
-                            const TensorView& losses, bool want_gradient);
+                            const TensorView& losses, const TensorView& gradient);
 
 // The same over a part of the vocabulary, in three steps. First: statistics [R, 3] as
 // VocabularyPart has them; logits [R, V] then hold what the last step needs when a gradient is
@@ -61,10 +65,11 @@ void cross_entropy_statistics(const Stream& stream, const TensorView& logits,
                               bool want_gradient);
 // Then whole [R, 3] of the whole vocabulary, from parts [t R, 3] of all t ranks in rank order.
 void cross_entropy_combine(const Stream& stream, const TensorView& parts, const TensorView& whole);
-// Last, with the whole vocabulary's statistics beside this rank's own: losses, and logits become
-// scale * weights * (softmax - onehot) when wanted.
+// Last, with the whole vocabulary's statistics beside this rank's own: losses, and the gradient as
+// above.
 void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
                           const TensorView& weights, double scale, const TensorView& own,
-                          const TensorView& whole, const TensorView& losses, bool want_gradient);
+                          const TensorView& whole, const TensorView& losses,
+                          const TensorView& gradient);
 
 }  // namespace finescale

@@ -153,7 +153,7 @@ void linear_cross_entropy(const Stream& /*stream*/, const TensorView& /*x*/,
 void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& /*logits*/,
                             const TensorView& /*labels*/, const TensorView& /*weights*/,
                             double /*scale*/, const TensorView& /*losses*/,
-                            bool /*want_gradient*/) {
+                            const TensorView& /*gradient*/) {
   no_kernel("cross_entropy_in_place");
 }
 void cross_entropy_statistics(const Stream& /*stream*/, const TensorView& /*logits*/,
@@ -168,7 +168,7 @@ void cross_entropy_combine(const Stream& /*stream*/, const TensorView& /*parts*/
 void cross_entropy_finish(const Stream& /*stream*/, const TensorView& /*logits*/,
                           const TensorView& /*labels*/, const TensorView& /*weights*/,
                           double /*scale*/, const TensorView& /*own*/, const TensorView& /*whole*/,
-                          const TensorView& /*losses*/, bool /*want_gradient*/) {
+                          const TensorView& /*losses*/, const TensorView& /*gradient*/) {
   no_kernel("cross_entropy_finish");
 }
 void adamw_update(const Stream& /*stream*/, const AdamwStep& /*step*/, const TensorView& /*weight*/,

@@ -20,6 +20,7 @@
 #include "core/error.h"
 #include "core/gpu.h"
 #include "core/kernel_observer.h"
+#include "core/logits_chunk.h"
 #include "core/transfer.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
@@ -306,13 +307,41 @@ void tokens(Bench& bench) {
                  angles.row_range(kSegment, 2 * kSegment), false);
     });
   }
-  const TensorView logits = bench.tensor({4096, kV});
-  const TensorView losses = bench.tensor({4096});
-  const TensorView labels(on_tokens.data, DType::kI32, Shape{4096});
-  bench.row("cross_entropy_in_place", [&](const Stream& on) {
-    cross_entropy_in_place(on, logits, labels, TensorView(), 1, losses, true);
-  });
   bench.forget();
+}
+
+// Vocabularies of Llama 2, GPT-2 and Llama 3, up to 1 GiB of logits. The gradient in place, as f32
+// and as bf16, in one and of a part of a vocabulary.
+void losses(Bench& bench) {
+  for (const std::int64_t vocabulary : {kV, std::int64_t{50257}, std::int64_t{128256}}) {
+    const std::int64_t rows = (std::int64_t{1} << 28) / vocabulary / 512 * 512;
+    const TensorView logits =
+        bench.tensor({rows, logits_stride(vocabulary, sizeof(float), true)}).columns(0, vocabulary);
+    const TensorView statistics = bench.tensor({rows, 3});
+    const TensorView token_losses = bench.tensor({rows});
+    std::vector<std::int32_t> ids(static_cast<std::size_t>(rows));
+    for (std::size_t r = 0; r < ids.size(); ++r) {
+      ids[r] = static_cast<std::int32_t>(r * r % static_cast<std::size_t>(vocabulary));
+    }
+    const TensorView labels = bench.ids(ids);
+    const std::string at = " " + std::to_string(vocabulary);
+    bench.row("cross_entropy_statistics" + at, [&](const Stream& on) {
+      cross_entropy_statistics(on, logits, labels, statistics, true);
+    });
+    for (const auto& [products, suffix] :
+         {std::pair{Products::kF32, ""}, {Products::kBf16, " bf16"}}) {
+      const TensorView gradient =
+          gradient_of_logits(bench.stream().with_products(products), logits);
+      bench.row("cross_entropy_in_place" + at + suffix, [&](const Stream& on) {
+        cross_entropy_in_place(on, logits, labels, TensorView(), 1, token_losses, gradient);
+      });
+      bench.row("cross_entropy_finish" + at + suffix, [&](const Stream& on) {
+        cross_entropy_finish(on, logits, labels, TensorView(), 1, statistics, statistics,
+                             token_losses, gradient);
+      });
+    }
+    bench.forget();
+  }
 }
 
 void updates(Bench& bench) {
@@ -485,6 +514,7 @@ int run_gpu_rows(int argc, char** argv) {
   activations(bench);
   few_bits(bench);
   tokens(bench);
+  losses(bench);
   updates(bench);
   products(bench);
   generation(bench);

@@ -45,7 +45,8 @@ void add_embedding_and_head(const Model& m) {
                   Shape{logit_rows, kDivergenceStatistics});
   const TensorView some = TensorView(tokens->data(), DType::kI32, Shape{logit_rows});
   add("cross_entropy_in_place" + at, {10 * d(logit_rows * m.V), size(2 * logit_rows * m.V)}, [=] {
-    cross_entropy_in_place(Stream(), (*l)[0].view(), some, {}, 1e-3, (*l)[1].view(), true);
+    cross_entropy_in_place(Stream(), (*l)[0].view(), some, {}, 1e-3, (*l)[1].view(),
+                           (*l)[0].view());
   });
   // Of a teacher's distribution: the likelihood's part is left out.
   add("divergence" + at, {30 * d(logit_rows * m.V), size(5 * logit_rows * m.V)}, [=] {

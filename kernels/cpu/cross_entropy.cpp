@@ -84,7 +84,7 @@ void part_of_chunk(const Stream& stream, const TensorView& logits, const TensorV
   std::memcpy(whole.data, own.data, bytes);
   part.combine(whole);
   finescale::cross_entropy_finish(stream, logits, local, weights, scale, own, whole, losses,
-                                  want_gradient);
+                                  want_gradient ? logits : TensorView());
 }
 
 // Loss and gradient of one chunk's logits against those of a teacher, x: its rows of the chunk.
@@ -180,7 +180,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
                  chunk_weights, scale, chunk_losses, want_gradient, part, work);
     } else if (part == nullptr) {
       finescale::cross_entropy_in_place(stream, logits, chunk_labels, chunk_weights, scale,
-                                        chunk_losses, want_gradient);
+                                        chunk_losses, want_gradient ? logits : TensorView());
     } else {
       part_of_chunk(stream, logits, chunk_labels, chunk_weights, scale, chunk_losses, want_gradient,
                     *part, work);

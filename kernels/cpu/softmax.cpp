@@ -96,12 +96,12 @@ HWY_EXPORT(softmax_loss);
 
 void cross_entropy_in_place(const Stream& /*stream*/, const TensorView& logits,
                             const TensorView& labels, const TensorView& weights, double scale,
-                            const TensorView& losses, bool want_gradient) {
+                            const TensorView& losses, const TensorView& gradient) {
   ensure_isa();
   parallel_for(logits.rows(), 1 + 4096 / (logits.cols() + 1),
                [&](std::int64_t begin, std::int64_t end) {
                  HWY_DYNAMIC_DISPATCH(softmax_loss)
-                 (logits, labels, weights, scale, losses, want_gradient, begin, end);
+                 (logits, labels, weights, scale, losses, !gradient.empty(), begin, end);
                });
 }
 

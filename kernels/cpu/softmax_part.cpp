@@ -131,13 +131,13 @@ void cross_entropy_statistics(const Stream& /*stream*/, const TensorView& logits
 void cross_entropy_finish(const Stream& /*stream*/, const TensorView& logits,
                           const TensorView& labels, const TensorView& weights, double scale,
                           const TensorView& own, const TensorView& whole, const TensorView& losses,
-                          bool want_gradient) {
+                          const TensorView& gradient) {
   ensure_isa();
-  parallel_for(logits.rows(), 1 + 4096 / (logits.cols() + 1),
-               [&](std::int64_t begin, std::int64_t end) {
-                 HWY_DYNAMIC_DISPATCH(finish)
-                 (logits, labels, weights, scale, own, whole, losses, want_gradient, begin, end);
-               });
+  parallel_for(
+      logits.rows(), 1 + 4096 / (logits.cols() + 1), [&](std::int64_t begin, std::int64_t end) {
+        HWY_DYNAMIC_DISPATCH(finish)
+        (logits, labels, weights, scale, own, whole, losses, !gradient.empty(), begin, end);
+      });
 }
 
 }  // namespace finescale::cpu

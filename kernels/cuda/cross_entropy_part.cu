@@ -13,20 +13,22 @@ constexpr int kRowsPerBlock = 128;  // of the joining, one thread each
 
 // logits [R, V] with a row stride, labels [R], outside [0, V) where another rank holds the row;
 // statistics [R, 3]: largest logit, sum of exp(logit - largest), logit of the label or 0.
-template <class T>
-__global__ void __launch_bounds__(kSoftmaxThreads, 4)
+template <class Row, class T = typename Row::Value>
+__global__ void __launch_bounds__(Row::kBlock, kSoftmaxBlocks<T, Row::kBlock>)
     part_statistics(const T* __restrict__ logits, std::int64_t stride,
                     const std::int32_t* __restrict__ labels, T* __restrict__ statistics,
-                    std::int64_t width) {
-  GPU_SHARED(Exponentials<T>, parts, [kSoftmaxWarps]);
+                    int width) {
+  GPU_SHARED(T, parts, [2][Row::kWarps]);
   const std::int64_t r = blockIdx.x;
-  const T* row = logits + r * stride;
-  const Exponentials<T> all = exponentials_of(row, width, parts);
+  const T* own = logits + r * stride;
+  Row row(own, width, nullptr, 0);
+  row.hold();
+  const Exponentials<T> all = row.exponentials(parts);
   if (threadIdx.x == 0) {
     const std::int32_t label = labels[r];
     statistics[3 * r] = all.max;
     statistics[3 * r + 1] = all.sum;
-    statistics[3 * r + 2] = label >= 0 && label < width ? row[label] : T(0);
+    statistics[3 * r + 2] = label >= 0 && label < width ? own[label] : T(0);
   }
 }
 
@@ -50,12 +52,13 @@ __global__ void join_statistics(const T* __restrict__ parts, T* __restrict__ who
   whole[3 * r + 2] = target;
 }
 
-// whole [R, 3] of the whole vocabulary; weights [R] or null, losses [R].
-template <class T>
-__global__ void __launch_bounds__(kSoftmaxThreads, 4)
-    part_gradient(T* logits, std::int64_t stride, const std::int32_t* __restrict__ labels,
+// whole [R, 3] of the whole vocabulary; weights [R] or null, losses [R]; gradient [R, V] with a row
+// stride of its own, or null: not wanted.
+template <class Row, class S, class T = typename Row::Value>
+__global__ void __launch_bounds__(Row::kBlock, kSoftmaxBlocks<T, Row::kBlock>)
+    part_gradient(const T* logits, std::int64_t stride, const std::int32_t* __restrict__ labels,
                   const T* __restrict__ weights, T scale, const T* __restrict__ whole,
-                  T* __restrict__ losses, std::int64_t width, bool want_gradient) {
+                  T* __restrict__ losses, int width, S* gradient, std::int64_t gradient_stride) {
   const std::int64_t r = blockIdx.x;
   const T max = whole[3 * r];
   const T sum = whole[3 * r + 1];
@@ -63,15 +66,16 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 4)
   if (threadIdx.x == 0) {
     losses[r] = weight * (log(sum) + max - whole[3 * r + 2]);
   }
-  if (!want_gradient) {
+  if (gradient == nullptr) {
     return;
   }
-  T* row = logits + r * stride;
-  const std::int32_t label = labels[r];
-  const T factor = weight * scale / sum;
-  for (std::int64_t c = threadIdx.x; c < width; c += kSoftmaxThreads) {
-    row[c] = exp(row[c] - max) * factor - (c == label ? weight * scale : T(0));
+  Row row(logits + r * stride, width, nullptr, 0);
+  row.hold();
+  if (sizeof(S) != sizeof(T)) {
+    __syncthreads();  // writing begins where others read
   }
+  row.write(LogitGradient<T>{max, weight * scale / sum, weight * scale, labels[r]},
+            gradient + r * gradient_stride);
 }
 
 dim3 a_block_each(const TensorView& logits) {
@@ -81,9 +85,12 @@ dim3 a_block_each(const TensorView& logits) {
 template <class T>
 void statistics_of(const Stream& stream, const TensorView& logits, const TensorView& labels,
                    const TensorView& statistics) {
-  gpu_launch(stream, part_statistics<T>, a_block_each(logits), dim3(kSoftmaxThreads), 0,
-             logits.as<T>(), logits.row_stride, labels.as<std::int32_t>(), statistics.as<T>(),
-             logits.cols());
+  for_softmax_rows<T>(logits, {}, [&](auto tag) {
+    using Row = typename decltype(tag)::type;
+    gpu_launch(stream, part_statistics<Row>, a_block_each(logits), dim3(Row::kBlock), 0,
+               logits.as<T>(), logits.row_stride, labels.as<std::int32_t>(), statistics.as<T>(),
+               static_cast<int>(logits.cols()));
+  });
 }
 
 template <class T>
@@ -93,13 +100,17 @@ void combine(const Stream& stream, const TensorView& parts, const TensorView& wh
              0, parts.as<T>(), whole.as<T>(), parts.rows() / rows, rows);
 }
 
-template <class T>
+template <class T, class S>
 void finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
             const TensorView& weights, double scale, const TensorView& whole,
-            const TensorView& losses, bool want_gradient) {
-  gpu_launch(stream, part_gradient<T>, a_block_each(logits), dim3(kSoftmaxThreads), 0,
-             logits.as<T>(), logits.row_stride, labels.as<std::int32_t>(), weights.as<T>(),
-             static_cast<T>(scale), whole.as<T>(), losses.as<T>(), logits.cols(), want_gradient);
+            const TensorView& losses, const TensorView& gradient) {
+  for_softmax_rows<T>(logits, gradient, [&](auto tag) {
+    using Row = typename decltype(tag)::type;
+    gpu_launch(stream, part_gradient<Row, S>, a_block_each(logits), dim3(Row::kBlock), 0,
+               logits.as<T>(), logits.row_stride, labels.as<std::int32_t>(), weights.as<T>(),
+               static_cast<T>(scale), whole.as<T>(), losses.as<T>(),
+               static_cast<int>(logits.cols()), gradient.as<S>(), gradient.row_stride);
+  });
 }
 
 }  // namespace
@@ -124,13 +135,15 @@ void cross_entropy_combine(const Stream& stream, const TensorView& parts, const 
 
 void cross_entropy_finish(const Stream& stream, const TensorView& logits, const TensorView& labels,
                           const TensorView& weights, double scale, const TensorView& /*own*/,
-                          const TensorView& whole, const TensorView& losses, bool want_gradient) {
+                          const TensorView& whole, const TensorView& losses,
+                          const TensorView& gradient) {
   if (logits.rows() == 0) {
     return;
   }
-  logits.dtype == DType::kF64
-      ? finish<double>(stream, logits, labels, weights, scale, whole, losses, want_gradient)
-      : finish<float>(stream, logits, labels, weights, scale, whole, losses, want_gradient);
+  for_gradient(logits, gradient, [&](auto t, auto s) {
+    finish<typename decltype(t)::type, typename decltype(s)::type>(stream, logits, labels, weights,
+                                                                   scale, whole, losses, gradient);
+  });
 }
 
 }  // namespace finescale::cuda

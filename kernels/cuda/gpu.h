@@ -121,6 +121,16 @@ void gpu_launch(const Stream& stream, void (*kernel)(Parameters...), dim3 grid, 
   queue.close(stream.observer() != nullptr);
 }
 
+// What a block may have on the calling thread's GPU, static and dynamic together.
+[[nodiscard]] inline std::size_t most_shared_bytes() {
+  int device = 0;
+  int most = 0;
+  const bool is_known =
+      cudaGetDevice(&device) == cudaSuccess &&
+      cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device) == cudaSuccess;
+  return is_known ? static_cast<std::size_t>(most) : kOrdinarySharedBytes;
+}
+
 // Number of blocks of `size` that cover `count`, for a grid's x.
 [[nodiscard]] inline unsigned blocks_for(std::int64_t count, std::int64_t size) {
   return static_cast<unsigned>((count + size - 1) / size);

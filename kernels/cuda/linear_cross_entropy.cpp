@@ -41,43 +41,43 @@ struct Head {
   TensorView whole;            // and of the whole vocabulary
 };
 
-// Logits of one chunk become their gradient.
+// Of the logits of one chunk; gradient may be empty.
 void loss_of(const Stream& stream, const Head& head, const Scored& scored, double scale,
-             const TensorView& logits, bool want_gradient) {
+             const TensorView& logits, const TensorView& gradient) {
   if (head.part == nullptr) {
     finescale::cross_entropy_in_place(stream, logits, scored.labels, scored.weights, scale,
-                                      scored.losses, want_gradient);
+                                      scored.losses, gradient);
     return;
   }
   const TensorView own = head.own.row_range(0, logits.rows());
   const TensorView whole = head.whole.row_range(0, logits.rows());
-  finescale::cross_entropy_statistics(stream, logits, scored.labels, own, want_gradient);
+  finescale::cross_entropy_statistics(stream, logits, scored.labels, own, !gradient.empty());
   finescale::copy(stream, own, whole);
   head.part->combine(whole);
   finescale::cross_entropy_finish(stream, logits, scored.labels, scored.weights, scale, own, whole,
-                                  scored.losses, want_gradient);
+                                  scored.losses, gradient);
 }
 
 // x [R, C] of one chunk; its gradient goes to dx [R, C], which may be x.
 void one_chunk(const Stream& stream, const Head& head, const Scored& scored, double scale,
                const TensorView& x, const TensorView& logits, const TensorView& dx) {
-  const bool want_gradient = !dx.empty();
+  const TensorView gradient = dx.empty() ? TensorView() : gradient_of_logits(stream, logits);
   finescale::gemm(stream, Transpose::kNo, Transpose::kYes, 1, x, head.weight, 0, logits);
   if (head.bias != nullptr) {
     finescale::bias_add(stream, head.bias->value, logits);
   }
-  loss_of(stream, head, scored, scale, logits, want_gradient);
-  if (!want_gradient) {
+  loss_of(stream, head, scored, scale, logits, gradient);
+  if (gradient.empty()) {
     return;
   }
   if (head.bias != nullptr && !head.bias->gradient.empty()) {
-    finescale::bias_gradient(stream, logits, head.bias->gradient);
+    finescale::bias_gradient(stream, gradient, head.bias->gradient);
   }
-  const SharedOperand shared(stream, logits);
+  const SharedOperand shared(stream, gradient);  // where it is not stored as one
   if (!head.dweight.empty()) {
-    finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, logits, x, 1, head.dweight);
+    finescale::gemm(stream, Transpose::kYes, Transpose::kNo, 1, gradient, x, 1, head.dweight);
   }
-  finescale::gemm(stream, Transpose::kNo, Transpose::kNo, 1, logits, head.weight, 0, dx);
+  finescale::gemm(stream, Transpose::kNo, Transpose::kNo, 1, gradient, head.weight, 0, dx);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernels/cuda/gpu.h"
+#include "kernels/cuda/power_of_two.h"
 #include "kernels/cuda/storage.h"
 
 namespace finescale::cuda {
@@ -60,17 +61,6 @@ __device__ __forceinline__ unsigned bf16_pair(float low, float high) {
 #else
   return static_cast<unsigned>(to_storage<Bf16>(low).bits) |
          static_cast<unsigned>(to_storage<Bf16>(high).bits) << 16;
-#endif
-}
-
-// 2^x to two units in the last place of f32, which is rounded to bf16; denormal results are zero.
-__device__ __forceinline__ float power_of_two(float x) {
-#if defined(__CUDA_ARCH__)
-  float power;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
-  return power;
-#else
-  return exp2f(x);
 #endif
 }
 

@@ -59,8 +59,32 @@ using Word = std::conditional_t<
     std::conditional_t<kBytes == 8, uint2,
                        std::conditional_t<kBytes == 4, unsigned, unsigned short>>>;
 
+// Whether what is moved is wanted again soon; what is not leaves the caches first.
+enum class Reuse { kSoon, kNever };
+
+template <Reuse kReuse, class W>
+__device__ __forceinline__ W load_word(const W* from) {
+#ifndef FINESCALE_CUDA_EMULATION
+  if constexpr (kReuse == Reuse::kNever) {
+    return __ldcs(from);
+  }
+#endif
+  return *from;
+}
+
+template <Reuse kReuse, class W>
+__device__ __forceinline__ void store_word(const W& word, W* to) {
+#ifndef FINESCALE_CUDA_EMULATION
+  if constexpr (kReuse == Reuse::kNever) {
+    __stcs(to, word);
+    return;
+  }
+#endif
+  *to = word;
+}
+
 // to[i] = from[i] for kCount neighbouring elements; `from` lies on the size of the pack.
-template <int kCount, class S>
+template <int kCount, class S, Reuse kReuse = Reuse::kSoon>
 __device__ __forceinline__ void load_pack(const S* from, Compute<S> (&to)[kCount]) {
   constexpr int kMoved = kCount * sizeof(S) < 16 ? kCount : 16 / static_cast<int>(sizeof(S));
   using Moved = Word<kMoved* static_cast<int>(sizeof(S))>;
@@ -70,7 +94,7 @@ __device__ __forceinline__ void load_pack(const S* from, Compute<S> (&to)[kCount
     if constexpr (kMoved == 1) {
       to[i] = to_compute(from[i]);
     } else {
-      const Moved word = *reinterpret_cast<const Moved*>(from + i);
+      const Moved word = load_word<kReuse>(reinterpret_cast<const Moved*>(from + i));
       S elements[kMoved];
       memcpy(elements, &word, sizeof(word));
 #pragma unroll
@@ -82,7 +106,7 @@ __device__ __forceinline__ void load_pack(const S* from, Compute<S> (&to)[kCount
 }
 
 // to[i] = from[i], rounded to what `to` stores.
-template <int kCount, class S>
+template <int kCount, class S, Reuse kReuse = Reuse::kSoon>
 __device__ __forceinline__ void store_pack(const Compute<S> (&from)[kCount], S* to) {
   constexpr int kMoved = kCount * sizeof(S) < 16 ? kCount : 16 / static_cast<int>(sizeof(S));
   using Moved = Word<kMoved* static_cast<int>(sizeof(S))>;
@@ -99,7 +123,7 @@ __device__ __forceinline__ void store_pack(const Compute<S> (&from)[kCount], S* 
       }
       Moved word;
       memcpy(&word, elements, sizeof(word));
-      *reinterpret_cast<Moved*>(to + i) = word;
+      store_word<kReuse>(word, reinterpret_cast<Moved*>(to + i));
     }
   }
 }

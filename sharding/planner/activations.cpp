@@ -132,7 +132,8 @@ TapeElements tape_elements(const Workload& workload, const Plan& plan, const Pie
   elements.activations =
       (kept + head + pool) * static_cast<double>(tokens + workload.method.rows());
   if (piece.has_head) {
-    const double vocab = static_cast<double>(workload.model.vocab) / t;
+    const auto vocab = static_cast<double>(logits_stride(
+        workload.model.vocab / t, static_cast<std::int64_t>(workload.bytes.activation), on_gpu));
     const auto rows = static_cast<double>(logits_rows(workload, plan, tokens, on_gpu));
     const bool has_teacher = training && workload.teacher;  // its logits, and longer statistics
     elements.logits =

@@ -44,8 +44,8 @@ double of_attention(const Columns& c, double tokens) {
   return tokens * c.heads * sizeof(float);
 }
 
-// Places, labels and losses of the scored rows; of a chunk, for its gradient, logits as operands
-// and, where other rows lie between, the gradient of the state.
+// Places, labels and losses of the scored rows; of a chunk, where other rows lie between, the
+// gradient of the state. That of logits lies in their memory.
 double of_head(const Workload& w, const Plan& plan, const Columns& c, std::int64_t tokens,
                bool training) {
   const double vocab = static_cast<double>(w.model.vocab) / plan.axes.tensor;
@@ -56,8 +56,7 @@ double of_head(const Workload& w, const Plan& plan, const Columns& c, std::int64
   const double matrix = plan.zero == 3 ? vocab * c.hidden : 0;
   const bool is_apart = training && w.bytes.rounded > 0 && w.batch.label_fraction < 1;
   return static_cast<double>(tokens) * lists + statistics +
-         (is_apart ? w.bytes.activation * rows * c.hidden : 0) +
-         w.bytes.rounded * ((training ? rows * vocab : 0) + matrix);
+         (is_apart ? w.bytes.activation * rows * c.hidden : 0) + w.bytes.rounded * matrix;
 }
 
 }  // namespace

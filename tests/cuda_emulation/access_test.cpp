@@ -217,8 +217,38 @@ void run_logits(const Side& side) {
   cuda::argmax_rows(side.stream, logits.view(), labels.vector());
   if (side.storage() == DType::kF32) {
     cuda::cross_entropy_in_place(side.stream, logits.view(), labels.vector(), {}, 1,
-                                 losses.vector(), true);
+                                 losses.vector(), logits.view());
   }
+}
+
+// Of one row that is wider than what stays on chip between the two sweeps: 14 steps of 1,024
+// threads on the emulated GPU. The rest is read twice.
+constexpr std::int64_t kVocabulary = 61440;
+constexpr std::int64_t kOnChip = 57344;
+
+void run_wide_logits(const Side& side, DType gradient_type) {
+  Array logits = side.wide_input(1, 1, kVocabulary);
+  Array losses = side.wide_output(1, 1);
+  Array labels(DType::kI32, 1, 1);
+  TensorView gradient = logits.view();
+  gradient.dtype = gradient_type;
+  cuda::cross_entropy_in_place(side.stream, logits.view(), labels.vector(), {}, 1, losses.vector(),
+                               gradient);
+}
+
+constexpr std::int64_t kPart = 12288;
+
+void run_part_of_logits(const Side& side, DType gradient_type) {
+  Array logits = side.wide_input(1, 1, kPart);
+  Array losses = side.wide_output(1, 1);
+  Array statistics = side.wide_output(1, 3);
+  Array labels(DType::kI32, 1, 1);
+  TensorView gradient = logits.view();
+  gradient.dtype = gradient_type;
+  cuda::cross_entropy_statistics(side.stream, logits.view(), labels.vector(), statistics.view(),
+                                 true);
+  cuda::cross_entropy_finish(side.stream, logits.view(), labels.vector(), {}, 1, {},
+                             statistics.view(), losses.vector(), gradient);
 }
 
 constexpr std::int64_t kOutputs = 128;
@@ -418,8 +448,32 @@ std::vector<Measured> measured() {
        {"logits",
         f32,
         run_logits,
-        {{"reduce:find_largest<float>", 0}, {"cross_entropy:softmax_loss<float>", 0}}},
+        {{"reduce:find_largest<float>", 0},
+         {"cross_entropy:softmax_loss<SoftmaxRow<float, 256, 4>, float, float>",
+          2.0 * 4 * 8 * kCols * 4}}},
        {"logits", DType::kBf16, run_logits, {{"reduce:find_largest<Bf16>", 0}}},
+       {"wide logits",
+        f32,
+        [](const Side& side) { run_wide_logits(side, DType::kF32); },
+        {{"cross_entropy:softmax_loss<SoftmaxRow<float, 1024, 4>, float, float>",
+          4.0 * (2 * kVocabulary - kOnChip) + 4.0 * kVocabulary}}},
+       {"wide logits, gradient of bf16",
+        DType::kBf16,
+        [](const Side& side) { run_wide_logits(side, DType::kBf16); },
+        {{"cross_entropy:softmax_loss<SoftmaxRow<float, 1024, 4>, Bf16, float>",
+          4.0 * (2 * kVocabulary - kOnChip) + 2.0 * kVocabulary}}},
+       {"part of logits",
+        f32,
+        [](const Side& side) { run_part_of_logits(side, DType::kF32); },
+        {{"cross_entropy_part:part_statistics<SoftmaxRow<float, 1024, 4>, float>", 4.0 * kPart},
+         {"cross_entropy_part:part_gradient<SoftmaxRow<float, 1024, 4>, float, float>",
+          8.0 * kPart}}},
+       {"part of logits, gradient of bf16",
+        DType::kBf16,
+        [](const Side& side) { run_part_of_logits(side, DType::kBf16); },
+        {{"cross_entropy_part:part_statistics<SoftmaxRow<float, 1024, 4>, float>", 4.0 * kPart},
+         {"cross_entropy_part:part_gradient<SoftmaxRow<float, 1024, 4>, Bf16, float>",
+          6.0 * kPart}}},
        products_of(1, f32, "4, 4, 1, 4"),
        products_of(16, f32, "16, 4, 2, 3"),
        products_of(32, f32, "32, 4, 4, 3"),

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations whose CUDA twins give the same bits as the CPU's.
+#include <cmath>
+#include <cstring>
+#include <functional>
+
 #include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/bias.h"
+#include "kernels/cuda/cross_entropy.h"
 #include "kernels/cuda/embedding.h"
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
@@ -184,6 +189,112 @@ TEST(Dequantise, HasTheBitsOfTheCpu) {
         EXPECT_TRUE(got.bytes() == wanted.bytes());
         round_to_bf16(Stream(), wanted.view(), wanted_rounded.view());
         EXPECT_TRUE(rounded.bytes() == wanted_rounded.bytes());
+      }
+    }
+  }
+}
+
+// Rows of logits with the gradient in their first half: what is written lies on logits that other
+// threads must have read.
+class RoundedGradients : public testing::TestWithParam<std::int64_t> {
+ protected:
+  using Run = std::function<void(const TensorView& logits, const TensorView& gradient)>;
+  void TearDown() override { cuda::emulation::set_order(cuda::emulation::Order::kForward); }
+  [[nodiscard]] Array logits(std::int64_t gap) const {
+    return side_.wide_input(1, rows_, GetParam(), gap, 4);
+  }
+  static TensorView first_halves(Array& logits) {
+    TensorView view = logits.view();
+    view.dtype = DType::kBf16;
+    view.row_stride *= 2;
+    return view;
+  }
+  // In packs, and one element at a time; in place, and in memory of its own.
+  void expect_roundings(const Run& run) const {
+    using cuda::emulation::Order;
+    const std::int64_t padding = (GetParam() + 3) / 4 * 4 - GetParam();
+    for (const std::int64_t gap : {padding, padding + 1}) {
+      Array wide = logits(gap);
+      Array wanted = side_.output(rows_, GetParam(), 1);
+      run(wide.view(), wide.view());
+      cuda::round_to_bf16(side_.stream, wide.view(), wanted.view());
+      for (const Order order : {Order::kForward, Order::kReverse, Order::kRandom}) {
+        cuda::emulation::set_order(order, 5);
+        Array in_place = logits(gap);
+        run(in_place.view(), first_halves(in_place));
+        Array got = side_.output(rows_, GetParam(), 1);
+        for (std::int64_t r = 0; r < rows_; ++r) {
+          std::memcpy(got.view().row_range(r, r + 1).data,
+                      first_halves(in_place).row_range(r, r + 1).data,
+                      static_cast<std::size_t>(GetParam()) * dtype_size(DType::kBf16));
+        }
+        EXPECT_TRUE(got.bytes() == wanted.bytes()) << gap;
+        EXPECT_TRUE(in_place.gaps_untouched());
+        Array from = logits(gap);
+        Array apart = side_.output(rows_, GetParam(), gap);  // in packs where the logits are
+        run(from.view(), apart.view());
+        for (std::int64_t r = 0; r < rows_; ++r) {
+          for (std::int64_t c = 0; c < GetParam(); ++c) {
+            ASSERT_EQ(apart.at(r, c), wanted.at(r, c)) << gap;
+          }
+        }
+        EXPECT_TRUE(from.bytes() == logits(gap).bytes());
+      }
+    }
+  }
+
+  const std::int64_t rows_ = 2;
+  const Side side_{DeviceType::kCuda, DType::kBf16};
+};
+
+TEST_P(RoundedGradients, OfLogits) {
+  Array labels(DType::kI32, 1, rows_);
+  Array weights = side_.wide_input(2, 1, rows_);
+  Array losses = side_.wide_output(1, rows_);
+  labels.set(0, 1, static_cast<double>(GetParam() - 1));
+  expect_roundings([&](const TensorView& logits, const TensorView& gradient) {
+    cuda::cross_entropy_in_place(side_.stream, logits, labels.vector(), weights.vector(), 0.3,
+                                 losses.vector(), gradient);
+  });
+}
+
+TEST_P(RoundedGradients, OfLogitsOfAPartOfTheVocabulary) {
+  Array labels(DType::kI32, 1, rows_);
+  Array weights = side_.wide_input(2, 1, rows_);
+  Array losses = side_.wide_output(1, rows_);
+  Array whole = side_.wide_output(rows_, 3);
+  labels.set(0, 0, static_cast<double>(GetParam()));  // another rank's
+  for (std::int64_t r = 0; r < rows_; ++r) {
+    whole.set(r, 0, 15);
+    whole.set(r, 1, 30);
+  }
+  expect_roundings([&](const TensorView& logits, const TensorView& gradient) {
+    cuda::cross_entropy_finish(side_.stream, logits, labels.vector(), weights.vector(), 0.3, {},
+                               whole.view(), losses.vector(), gradient);
+  });
+}
+
+// One thread and one step; several; what is held in registers, kept in shared memory, read again,
+// and read again behind a barrier (the emulated GPU keeps 57,344).
+INSTANTIATE_TEST_SUITE_P(Widths, RoundedGradients,
+                         testing::Values(1, 75, 1000, 3001, 9001, 40000, 70002, 130001));
+
+TEST(CrossEntropy, ALogitThatIsNotFiniteShowsInTheLoss) {
+  const Side side(DeviceType::kCuda, DType::kF32);
+  for (const std::int64_t cols : {75, 9001}) {
+    for (const double logit : {static_cast<double>(NAN), static_cast<double>(INFINITY),
+                               -static_cast<double>(INFINITY)}) {
+      Array logits = side.input(1, 1, cols);
+      Array labels(DType::kI32, 1, 1);
+      Array losses = side.output(1, 1);
+      logits.set(0, cols - 1, logit);
+      cuda::cross_entropy_in_place(side.stream, logits.view(), labels.vector(), {}, 1,
+                                   losses.vector(), logits.view());
+      if (logit < 0) {  // of no probability
+        EXPECT_TRUE(std::isfinite(losses.at(0, 0)));
+        EXPECT_EQ(logits.at(0, cols - 1), 0);
+      } else {
+        EXPECT_TRUE(std::isnan(losses.at(0, 0)));
       }
     }
   }

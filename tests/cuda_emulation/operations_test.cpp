@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/exact_sum.h"
 #include "kernels/attention.h"
+#include "kernels/bias.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/embedding.h"
 #include "kernels/gemm.h"
@@ -343,6 +344,65 @@ TEST_P(Operations, HeadAndLossInChunks) {
     for (const Twin* result : {&losses, &dx, &dweight, &dbias}) {
       EXPECT_LE(result->difference(), kClose);
     }
+  }
+}
+
+// What the head and the loss leave behind, with products of bf16.
+struct HeadResult {
+  explicit HeadResult(const Stream& on)
+      : losses(on, DType::kF32, {50}),
+        dx(on, DType::kF32, {50, 12}),
+        dweight(on, DType::kF32, {23, 12}, 6),
+        dbias(on, DType::kF32, {23}, 7) {}
+  Twin losses, dx, dweight, dbias;
+};
+
+// The gradient of logits lies as bf16 in their own rows, which lie on 16 bytes; with the same bits
+// as rounded by a pass of its own, with a whole vocabulary and with a part of one.
+TEST_P(Operations, GradientOfLogitsIsRoundedAsItIsMade) {
+  const Stream rounding = stream().with_products(Products::kBf16);
+  std::vector<std::int32_t> ids;
+  for (int t = 0; t < 50; ++t) {
+    ids.push_back(t * 7 % 23);
+  }
+  const Twin labels(stream(), ids);
+  const Twin x(stream(), DType::kF32, {50, 12}, 1);
+  const Twin weight(stream(), DType::kF32, {23, 12}, 2);
+  const Twin bias(stream(), DType::kF32, {23}, 3);
+  const Twin rows(stream(), DType::kF32, {50, 24});
+  const Twin own(stream(), DType::kF32, {50, 3});
+  const TensorView logits = rows.gpu().columns(0, 23);
+  ASSERT_EQ(gradient_of_logits(rounding, logits).dtype, DType::kBf16);
+  ASSERT_EQ(gradient_of_logits(rounding, rows.gpu().columns(1, 24)).dtype, DType::kF32);
+  ASSERT_EQ(gradient_of_logits(stream(), logits).dtype, DType::kF32);
+  const VocabularyPart alone{.begin = 0, .combine = [](const TensorView& /*statistics*/) {}};
+  for (const VocabularyPart* part : {static_cast<const VocabularyPart*>(nullptr), &alone}) {
+    const HeadResult got(stream());
+    const HeadBias head_bias{bias.gpu(), got.dbias.gpu()};
+    linear_cross_entropy(rounding, x.gpu(), weight.gpu(), labels.host(), {}, 0.1, got.losses.gpu(),
+                         got.dx.gpu(), got.dweight.gpu(), {}, logits, part, &head_bias);
+
+    const HeadResult wanted(stream());
+    gemm(rounding, Transpose::kNo, Transpose::kYes, 1, x.gpu(), weight.gpu(), 0, logits);
+    bias_add(stream(), bias.gpu(), logits);
+    if (part == nullptr) {
+      cross_entropy_in_place(stream(), logits, labels.gpu(), {}, 0.1, wanted.losses.gpu(), logits);
+    } else {
+      cross_entropy_statistics(stream(), logits, labels.gpu(), own.gpu(), true);
+      cross_entropy_finish(stream(), logits, labels.gpu(), {}, 0.1, own.gpu(), own.gpu(),
+                           wanted.losses.gpu(), logits);
+    }
+    bias_gradient(stream(), logits, wanted.dbias.gpu());
+    gemm(rounding, Transpose::kYes, Transpose::kNo, 1, logits, x.gpu(), 1, wanted.dweight.gpu());
+    gemm(rounding, Transpose::kNo, Transpose::kNo, 1, logits, weight.gpu(), 0, wanted.dx.gpu());
+    const auto difference = [&](const Twin& one, const Twin& other) {
+      copy_to_host(stream(), other.gpu().data, other.host().data, other.gpu().size_bytes());
+      return one.difference_from(other);
+    };
+    EXPECT_EQ(difference(got.losses, wanted.losses), 0);
+    EXPECT_EQ(difference(got.dx, wanted.dx), 0);
+    EXPECT_EQ(difference(got.dweight, wanted.dweight), 0);
+    EXPECT_LE(difference(got.dbias, wanted.dbias), 4e-3);  // a sum of what was rounded
   }
 }
 

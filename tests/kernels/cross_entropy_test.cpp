@@ -43,7 +43,8 @@ TEST_P(CrossEntropy, InPlaceIsTheFormula) {
         std::vector<std::int32_t> labels = make_labels(rows, vocab, false);
         const Tensor before = logits;
         cross_entropy_in_place(stream_, logits.view(), ids_view(labels),
-                               weighted ? weights.view() : TensorView(), 0.3, losses.view(), wants);
+                               weighted ? weights.view() : TensorView(), 0.3, losses.view(),
+                               wants ? logits.view() : TensorView());
         const auto weight = [&](std::int64_t r) { return weighted ? weights.at(r) : 1; };
         const std::int64_t width = vocab;
         const auto norm = [&](std::int64_t r) {
@@ -84,7 +85,7 @@ TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
   std::vector<std::int32_t> labels = make_labels(rows, vocab, false);
   Tensor parts = whole;
   cross_entropy_in_place(stream_, whole.view(), ids_view(labels), weights.view(), 0.3,
-                         losses.view(), true);
+                         losses.view(), whole.view());
   std::vector<std::int32_t> shifted = labels;
   for (std::int32_t& label : shifted) {
     label -= cut;
@@ -107,7 +108,7 @@ TEST_P(CrossEntropy, PartsOfTheVocabularyGiveTheWhole) {
   for (const auto& [logits, own, ids] :
        {std::tuple{left, &a, &labels}, std::tuple{right, &b, &shifted}}) {
     cross_entropy_finish(stream_, logits, ids_view(*ids), weights.view(), 0.3, own->view(),
-                         all.view(), found.view(), true);
+                         all.view(), found.view(), logits);
     EXPECT_LT(error_of(found, [&](auto, auto r) { return losses.at(r); }), tolerance(dtype()));
   }
   EXPECT_LT(error_of(parts, [&](auto r, auto v) { return whole.at(r, v); }), tolerance(dtype()));

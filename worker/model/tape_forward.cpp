@@ -365,9 +365,10 @@ double Tape::cross_entropy(Value x, const Weight& head, std::span<const std::int
     }
     return TensorView(pool.blocks[0].data(), dtype_, Shape{rows, columns});
   };
-  const std::int64_t chunk = logits_chunk_rows(vocab, static_cast<std::int64_t>(dtype_size(dtype_)),
-                                               stream_.on_gpu(), max_tokens_);
-  const TensorView logits = scratch(-vocab, chunk, vocab);
+  const auto element = static_cast<std::int64_t>(dtype_size(dtype_));
+  const std::int64_t chunk = logits_chunk_rows(vocab, element, stream_.on_gpu(), max_tokens_);
+  const TensorView logits =
+      scratch(-vocab, chunk, logits_stride(vocab, element, stream_.on_gpu())).columns(0, vocab);
   std::optional<TeacherRows> teacher = terms.teacher;
   if (teacher) {
     teacher->scratch = scratch(-2 * vocab, chunk, vocab);

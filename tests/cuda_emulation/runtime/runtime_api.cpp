@@ -67,6 +67,17 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
+// The least that a GPU has on which the kernels run: sm_86, 89, 120.
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
+  const std::scoped_lock lock(machine().mutex);
+  if (device < 0 || device >= machine().settings.devices ||
+      attribute != cudaDevAttrMaxSharedMemoryPerBlockOptin) {
+    return said(cudaErrorInvalidValue);
+  }
+  *value = 99 * 1024;
+  return cudaSuccess;
+}
+
 cudaError_t cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr attribute, int from, int to) {
   const std::scoped_lock lock(machine().mutex);
   const int devices = machine().settings.devices;
