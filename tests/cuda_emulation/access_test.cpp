@@ -183,16 +183,21 @@ void run_adamw(const Side& side) {
   cuda::adamw_update(side.stream, step, w.vector(), g.vector(), m.vector(), v.vector());
 }
 
-void run_packed_adamw(const Side& side) {
+void run_packed_adamw(const Side& side, MomentCode code) {
   Array w = side.input(1, 1, kTokens * kCols);
   Array g = side.input(2, 1, kTokens * kCols);
-  Array m(DType::kBf16, 1, kTokens * kCols);
+  Array m(DType::kBf16, 1, kTokens * kCols);  // of one byte: the first half
   Array v(DType::kBf16, 1, kTokens * kCols);
+  Array scales(DType::kF32, 2, kTokens * kCols / kMomentBlock);
   AdamwStep step{.learning_rate = 0.1};
   const PlacedFactors placed(side.compute(), step);
   step.factors = placed.data();
   cuda::adamw_update_packed(side.stream, step, w.vector(), g.vector(),
-                            {.code = MomentCode::kBf16, .m = m.view().data, .v = v.view().data});
+                            {.code = code,
+                             .m = m.view().data,
+                             .v = v.view().data,
+                             .m_scales = scales.view().as<float>(),
+                             .v_scales = scales.view().as<float>() + scales.cols()});
 }
 
 void run_logits(const Side& side) {
@@ -386,8 +391,12 @@ std::vector<Measured> measured() {
                {{"adamw:update_elements<float, 4, 2, AdamwRule<float> >", bytes(7)}}},
               {"AdamW, bf16 moments",
                f32,
-               run_packed_adamw,
+               [](const Side& side) { run_packed_adamw(side, MomentCode::kBf16); },
                {{"packed_moments:update_bf16<float, 4>", bytes(5)}}},
+              {"AdamW, moments of one byte",
+               f32,
+               [](const Side& side) { run_packed_adamw(side, MomentCode::kInt8); },
+               {{"packed_moments:update_bytes<4, float>", bytes(4 + 4.0 / kMomentBlock)}}},
               {"embedding of bf16 as f32",
                f32,
                run_embedding_of_bf16,
