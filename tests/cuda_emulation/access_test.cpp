@@ -43,8 +43,9 @@ constexpr std::int64_t kCols = 512;
 
 // What one launch of an operation must keep to.
 struct Launch {
-  std::string kernel;    // file:name<template arguments>
-  double operand_bytes;  // each operand once; 0: read again on purpose, not limited
+  std::string kernel;         // file:name<template arguments>
+  double operand_bytes;       // each operand once; 0: read again on purpose, not limited
+  double most_sectors = 1.1;  // against the least
 };
 
 struct Measured {
@@ -133,10 +134,23 @@ void run_embedding(const Side& side) {
   }
   Array weight = side.input(1, kTokens, kCols);
   Array y = side.output(kTokens, kCols);
-  Array order(DType::kI32, 2, kTokens);
+  Array order(DType::kI32, 4, kTokens);
   Array to = side.wide_output(kTokens, kCols);
   cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
   cuda::embedding_backward(side.stream, tokens.vector(), y.view(), order.view(), to.view());
+}
+
+// Of 16 tiles.
+void run_sort_of_tokens(const Side& side) {
+  constexpr std::int64_t kSorted = 4096;
+  Array tokens(DType::kI32, 1, kSorted);
+  for (std::int64_t t = 0; t < kSorted; ++t) {
+    tokens.set(0, t, static_cast<double>(t * 1237 % kSorted));
+  }
+  Array dy = side.input(1, kSorted, 16);
+  Array to = side.wide_output(kSorted, 16);
+  Array order(DType::kI32, 4, kSorted);
+  cuda::embedding_backward(side.stream, tokens.vector(), dy.view(), order.view(), to.view());
 }
 
 void run_embedding_of_bf16(const Side& side) {
@@ -335,7 +349,7 @@ std::vector<Measured> pack_rows(DType dtype, const std::string& type, int pack) 
        run_embedding,
        {{"embedding:gather_rows<" + type + ", " + type + ", " + std::to_string(pack) + ">",
          bytes(2)},
-        {"embedding:sort_places", 0},
+        {"embedding:sort_tiles", 0},
         {"embedding:add_runs<" + type + ", float, 4>", bytes(1) + gradient}}},
       {"norm",
        dtype,
@@ -401,6 +415,14 @@ std::vector<Measured> measured() {
                f32,
                run_embedding_of_bf16,
                {{"embedding:gather_rows<Bf16, float, 4>", bytes(1.5)}}},
+              // Each lane looks for the place of its own token, and writes there: 4 T bytes, which
+              // the caches have.
+              {"sort of tokens",
+               f32,
+               run_sort_of_tokens,
+               {{"embedding:sort_tiles", 0, 4.5},
+                {"embedding:merge_runs", 0, 2.2},
+                {"embedding:add_runs<float, float, 4>", 0}}},
               {"rounding",
                DType::kBf16,
                run_rounding,
@@ -445,7 +467,8 @@ TEST(Access, SectorsAreFullAndBanksDoNotConflict) {
       const std::string where = one.name + " " + launch.kernel + " " + dtype_name(one.dtype);
       const auto sectors = static_cast<double>(counts[i].sectors);
       EXPECT_GT(sectors, 0) << where;
-      EXPECT_LE(sectors, 1.1 * static_cast<double>(counts[i].least_sectors)) << where;
+      EXPECT_LE(sectors, launch.most_sectors * static_cast<double>(counts[i].least_sectors))
+          << where;
       if (launch.operand_bytes > 0) {
         EXPECT_LE(sectors, 1.1 * launch.operand_bytes / 32) << where;
       }

@@ -180,20 +180,45 @@ TEST_P(SameBits, BiasAdd) {
   EXPECT_TRUE(y2.bytes() == y.bytes());
 }
 
+// vocabulary: one token in nine is another rank's, one in three the commonest.
+void expect_same_gradient(const Side& side, std::int64_t count, std::int64_t vocabulary,
+                          std::int64_t cols) {
+  SCOPED_TRACE(testing::Message() << count << " of " << vocabulary << ", " << cols << " columns");
+  Array tokens(DType::kI32, 1, count);
+  for (std::int64_t t = 0; t < count; ++t) {
+    const std::int64_t token = t % 3 == 1 ? vocabulary / 2 : (t * 7919 + t / 3) % vocabulary;
+    tokens.set(0, t, static_cast<double>(t % 9 == 4 ? kNoRow : token));
+  }
+  Array dy = side.input(1, count, cols, 4);
+  Array to = side.input(2, vocabulary, cols, 4);
+  Array to2 = to;
+  Array order(DType::kI32, 4, count);
+  embedding_backward(Stream(), tokens.vector(), dy.view(), to.view());
+  cuda::embedding_backward(side.stream, tokens.vector(), dy.view(), order.view(), to2.view());
+  EXPECT_TRUE(to2.bytes() == to.bytes());
+}
+
 TEST_P(SameBits, EmbeddingBackward) {
   for (const std::int64_t cols : {1, 75, 1000}) {
-    Array tokens(DType::kI32, 1, 300);
-    for (std::int64_t t = 0; t < tokens.cols(); ++t) {
-      tokens.set(0, t, static_cast<double>(t % 9 == 4 ? kNoRow : t * t % 31));
-    }
-    Array dy = side_.input(1, tokens.cols(), cols, 4);
-    Array to = side_.input(2, 31, cols, 4);
-    Array to2 = to;
-    Array order(DType::kI32, 2, tokens.cols());
-    embedding_backward(cpu_, tokens.vector(), dy.view(), to.view());
-    cuda::embedding_backward(gpu_, tokens.vector(), dy.view(), order.view(), to2.view());
-    EXPECT_TRUE(to2.bytes() == to.bytes());
+    expect_same_gradient(side_, 300, 31, cols);
   }
+}
+
+// Runs that end inside, at and behind windows of 32 places and the 16 rows that are read at once;
+// tokens in one tile of 256, in several that are merged once, and twice.
+TEST_P(SameBits, EmbeddingBackwardOfEveryLength) {
+  using cuda::emulation::Order;
+  for (const std::int64_t count :
+       {1, 2, 31, 32, 33, 64, 95, 96, 97, 255, 256, 257, 512, 4096, 4097}) {
+    for (const std::int64_t vocabulary : {std::int64_t{1}, std::int64_t{7}, 3 * count}) {
+      expect_same_gradient(side_, count, vocabulary, 4);
+    }
+  }
+  for (const Order order : {Order::kReverse, Order::kRandom}) {
+    cuda::emulation::set_order(order, 3);
+    expect_same_gradient(side_, 9000, 300, 3);
+  }
+  cuda::emulation::set_order(Order::kForward);
 }
 
 TEST_P(SameBits, NormOfEveryBlock) {
