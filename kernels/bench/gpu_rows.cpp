@@ -125,15 +125,18 @@ class Bench {
   [[nodiscard]] bool wants(const std::string& name) const {
     return name.find(filter_) != std::string::npos;
   }
-  void row(const std::string& name, const std::function<void(const Stream&)>& run) {
+  // bytes: where what must move depends on values, which a call does not tell.
+  void row(const std::string& name, const std::function<void(const Stream&)>& run,
+           double bytes = 0) {
     if (!wants(name)) {
       return;
     }
     Work work;
     run(stream(&work));
+    const double moved = bytes > 0 ? bytes : work.bytes();
     const double seconds = seconds_of(run);
     std::printf("%-34s %10.1f us  %7.0f GB/s %5.1f%%  %7.1f TFLOP/s\n", name.c_str(), seconds * 1e6,
-                work.bytes() / seconds / 1e9, 100 * work.bytes() / seconds / copy_rate_,
+                moved / seconds / 1e9, 100 * moved / seconds / copy_rate_,
                 work.flops() / seconds / 1e12);
     std::fflush(stdout);
   }
@@ -281,6 +284,37 @@ void few_bits(Bench& bench) {
   bench.forget();
 }
 
+// As in text the n-th token has about 1 / n of the commonest one's share, which is 7%.
+std::vector<std::int32_t> zipf_tokens() {
+  std::vector<std::int32_t> tokens(static_cast<std::size_t>(kT));
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const auto rank = static_cast<double>(t * 7919 % tokens.size());  // every one: 7919 is odd
+    const double share = (rank + 0.5) / static_cast<double>(kT);
+    tokens[t] = static_cast<std::int32_t>(std::pow(static_cast<double>(kV), share)) - 1;
+  }
+  return tokens;
+}
+
+// Counted are each row of dy once, and each row of the table that gets something there and back.
+void embedding_gradients(Bench& bench, const TensorView& rows, const TensorView& table,
+                         const std::vector<std::int32_t>& repeated) {
+  std::vector<std::int32_t> different(static_cast<std::size_t>(kT));
+  for (std::size_t t = 0; t < different.size(); ++t) {
+    different[t] = static_cast<std::int32_t>(t * 7919 % static_cast<std::size_t>(kV));
+  }
+  for (const auto& [name, tokens] : {std::pair{"embedding_backward", repeated},
+                                     {"embedding_backward by Zipf", zipf_tokens()},
+                                     {"embedding_backward all different", different}}) {
+    std::vector<std::int32_t> distinct = tokens;
+    std::sort(distinct.begin(), distinct.end());
+    const auto num_distinct = std::unique(distinct.begin(), distinct.end()) - distinct.begin();
+    const TensorView on_tokens = bench.ids(tokens);
+    bench.row(
+        name, [&](const Stream& on) { embedding_backward(on, on_tokens, rows, table); },
+        static_cast<double>(kT + 2 * num_distinct) * kC * sizeof(float));
+  }
+}
+
 void tokens(Bench& bench) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(kT));
   std::vector<std::int32_t> positions(tokens.size());
@@ -297,8 +331,7 @@ void tokens(Bench& bench) {
             [&](const Stream& on) { embedding_forward(on, on_tokens, table, rows); });
   bench.row("embedding_forward bf16 table",
             [&](const Stream& on) { embedding_forward(on, on_tokens, narrow_table, rows); });
-  bench.row("embedding_backward",
-            [&](const Stream& on) { embedding_backward(on, on_tokens, rows, table); });
+  embedding_gradients(bench, rows, table, tokens);
   const TensorView angles = bench.tensor({2 * kSegment, kD / 2});
   const TensorView narrow = bench.tensor({kT, kC}, DType::kBf16);
   for (const auto& [x, name] : {std::pair{rows, "rope"}, {narrow, "rope bf16"}}) {

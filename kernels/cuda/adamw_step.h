@@ -23,12 +23,30 @@ AdamwFactors<T> adamw_factors(const AdamwStep& step) {
 }
 
 template <class T>
-__device__ __forceinline__ void adamw_element(const AdamwFactors<T>& k, const StepFactors<T>& now,
-                                              T gradient, T& w, T& m, T& v) {
+__device__ __forceinline__ void adamw_moments(const AdamwFactors<T>& k, const StepFactors<T>& now,
+                                              T gradient, T& m, T& v) {
   const T grad = gradient * now.scale;
   m = fma(k.beta1, m, k.rest1 * grad);
   v = fma(k.beta2, v, k.rest2 * (grad * grad));
-  w = fma(now.rate, m / fma(sqrt(v), now.root, k.eps), w * now.keep);
+}
+
+// By what m is divided.
+template <class T>
+__device__ __forceinline__ T adamw_divisor(const AdamwFactors<T>& k, const StepFactors<T>& now,
+                                           T root_of_v) {
+  return fma(root_of_v, now.root, k.eps);
+}
+
+template <class T>
+__device__ __forceinline__ T adamw_weight(const StepFactors<T>& now, T w, T quotient) {
+  return fma(now.rate, quotient, w * now.keep);
+}
+
+template <class T>
+__device__ __forceinline__ void adamw_element(const AdamwFactors<T>& k, const StepFactors<T>& now,
+                                              T gradient, T& w, T& m, T& v) {
+  adamw_moments(k, now, gradient, m, v);
+  w = adamw_weight(now, w, m / adamw_divisor(k, now, sqrt(v)));
 }
 
 }  // namespace finescale::cuda

@@ -13,7 +13,7 @@ namespace finescale::cuda {
 
 void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
                         const TensorView& to) {
-  const ScratchTensors order(stream, {{DType::kI32, {2, tokens.num_elements()}}});
+  const ScratchTensors order(stream, {{DType::kI32, {4, tokens.num_elements()}}});
   embedding_backward(stream, tokens, dy, order[0], to);
 }
 

@@ -11,8 +11,7 @@ namespace finescale::cuda {
 decltype(finescale::embedding_forward) embedding_forward;
 
 // As its twin, with the same bits, for dy and to of one dtype, f32 or f64, or bf16 dy and f32 to.
-// order [2, T] i32 (dense) is scratch: the places sorted by token, and how long each token's run
-// is.
+// order [4, T] i32 (dense) is scratch: tokens and their places, before and behind a merge.
 void embedding_backward(const Stream& stream, const TensorView& tokens, const TensorView& dy,
                         const TensorView& order, const TensorView& to);
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/random.h"
 #include "kernels/cuda/adamw.h"
 #include "kernels/cuda/bias.h"
 #include "kernels/cuda/cross_entropy.h"
@@ -14,6 +15,7 @@
 #include "kernels/cuda/layernorm.h"
 #include "kernels/cuda/packed_moments.h"
 #include "kernels/cuda/quantised.h"
+#include "kernels/cuda/quick_division.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/cuda/rmsnorm.h"
 #include "kernels/cuda/rounding.h"
@@ -56,48 +58,122 @@ TEST_P(SameBits, AdamW) {
   }
 }
 
-// Three steps with moments in bf16, the second rounded at random, and in one byte, where a range
-// begins inside a block.
+struct PackedRange {
+  MomentCode code;
+  std::int64_t count, phase;
+};
+// Three steps of both sides from moments of zeros; gradient(step) [1, count].
+template <class Gradient>
+void expect_same_packed_steps(const Side& side, const PackedRange& range,
+                              const Gradient& gradient) {
+  struct Moments {
+    std::vector<std::byte> m, v;
+    std::vector<float> m_scales, v_scales;
+    bool operator==(const Moments&) const = default;
+  };
+  const auto count = static_cast<std::size_t>(range.count);
+  const std::size_t bytes = range.code == MomentCode::kInt8 ? count : 2 * count;
+  const auto blocks = (static_cast<std::size_t>(range.phase) + count + 255) / 256;
+  Moments ours{std::vector<std::byte>(bytes), std::vector<std::byte>(bytes),
+               std::vector<float>(blocks), std::vector<float>(blocks)};
+  Moments theirs = ours;
+  const auto packed = [&](Moments& of) {
+    return PackedMoments{.code = range.code,
+                         .m = of.m.data(),
+                         .v = of.v.data(),
+                         .m_scales = of.m_scales.data(),
+                         .v_scales = of.v_scales.data(),
+                         .phase = range.phase,
+                         .first_element = 5};
+  };
+  Array w = side.input(1, 1, range.count);
+  Array w2 = w;
+  for (int step = 1; step <= 3; ++step) {
+    Array g = gradient(step);
+    AdamwStep settings{.learning_rate = 0.01,
+                       .weight_decay = 0.1,
+                       .step = step,
+                       .rounding_key = 7U + static_cast<std::uint32_t>(step)};
+    const PlacedFactors placed(side.storage(), settings);
+    settings.factors = placed.data();
+    adamw_update_packed(Stream(), settings, w.vector(), g.vector(), packed(theirs));
+    cuda::adamw_update_packed(side.stream, settings, w2.vector(), g.vector(), packed(ours));
+  }
+  EXPECT_TRUE(w2.bytes() == w.bytes());
+  EXPECT_TRUE(ours == theirs);
+}
+
+// With moments in bf16, the second rounded at random, and in one byte, where a range may begin
+// inside a block, on a pack and between packs.
 TEST_P(SameBits, AdamWWithPackedMoments) {
-  for (const MomentCode code : {MomentCode::kBf16, MomentCode::kInt8}) {
-    for (const std::int64_t count : {1, 75, 1000, 3001}) {
-      struct Moments {
-        std::vector<std::byte> m, v;
-        std::vector<float> m_scales, v_scales;
-        bool operator==(const Moments&) const = default;
-      };
-      const std::int64_t phase = code == MomentCode::kInt8 ? 70 : 0;
-      const auto bytes = static_cast<std::size_t>(code == MomentCode::kInt8 ? count : 2 * count);
-      const auto blocks = static_cast<std::size_t>((phase + count + 255) / 256);
-      Moments ours{std::vector<std::byte>(bytes), std::vector<std::byte>(bytes),
-                   std::vector<float>(blocks), std::vector<float>(blocks)};
-      Moments theirs = ours;
-      const auto packed = [&](Moments& of) {
-        return PackedMoments{.code = code,
-                             .m = of.m.data(),
-                             .v = of.v.data(),
-                             .m_scales = of.m_scales.data(),
-                             .v_scales = of.v_scales.data(),
-                             .phase = phase,
-                             .first_element = 5};
-      };
-      Array w = side_.input(1, 1, count);
-      Array w2 = w;
-      for (int step = 1; step <= 3; ++step) {
-        Array g = side_.input(static_cast<std::uint64_t>(step) + 1, 1, count, 0, 0.1);
-        AdamwStep settings{.learning_rate = 0.01,
-                           .weight_decay = 0.1,
-                           .step = step,
-                           .rounding_key = 7U + static_cast<std::uint32_t>(step)};
-        const PlacedFactors placed(GetParam(), settings);
-        settings.factors = placed.data();
-        adamw_update_packed(cpu_, settings, w.vector(), g.vector(), packed(theirs));
-        cuda::adamw_update_packed(gpu_, settings, w2.vector(), g.vector(), packed(ours));
-      }
-      EXPECT_TRUE(w2.bytes() == w.bytes());
-      EXPECT_TRUE(ours == theirs);
+  for (const std::int64_t count : {1, 75, 1000, 3001}) {
+    const auto gradient = [&](int step) {
+      return side_.input(static_cast<std::uint64_t>(step) + 1, 1, count, 0, 0.1);
+    };
+    expect_same_packed_steps(side_, {MomentCode::kBf16, count, 0}, gradient);
+    for (const std::int64_t phase : {0, 70, 192, 255}) {
+      SCOPED_TRACE(testing::Message() << count << " behind " << phase);
+      expect_same_packed_steps(side_, {MomentCode::kInt8, count, phase}, gradient);
     }
   }
+}
+
+// A block each of gradients so small or so large that quotients and roots are not the quick ones,
+// of zeros, and of everything side by side.
+TEST_P(SameBits, AdamWWithMomentsOfEveryMagnitude) {
+  const std::vector<double> sizes{1e-15, 1e-12, 1e-9, 1e-3, 1, 1e7, 1e12, 0, -0.0};
+  const auto count = static_cast<std::int64_t>(sizes.size() + 1) * kMomentBlock;
+  expect_same_packed_steps(side_, {MomentCode::kInt8, count, 0}, [&](int step) {
+    Array g = side_.input(static_cast<std::uint64_t>(step) + 1, 1, count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto block = static_cast<std::size_t>(i / kMomentBlock);
+      const std::size_t own = block < sizes.size() ? block : static_cast<std::size_t>(i / 3 % 9);
+      g.set(0, i, g.at(0, i) * sizes[own]);
+    }
+    return g;
+  });
+}
+
+// Half of them numerators for which numerator / divisor lies as near as can be to the middle
+// between two floats: numerator * 2^25 = divisor * middle + 1, all whole, the middle of 25 bits.
+TEST(QuickDivision, HasTheBitsOfDivision) {
+  const auto expect_same = [](float numerator, float divisor) {
+    ASSERT_EQ(cuda::Divisor(divisor).divides(numerator), numerator / divisor)
+        << numerator << " / " << divisor;
+  };
+  Random numbers(1, Purpose::kTest);
+  std::int64_t num_hard = 0;
+  for (std::int64_t i = 0; i < 200000; ++i) {
+    const auto size = static_cast<int>(i % 100) - 50;
+    const auto numerator = static_cast<float>(std::ldexp(numbers.normal(), size));
+    const auto divisor = static_cast<float>(std::ldexp(1 + numbers.uniform(), size / 2));
+    expect_same(numerator, divisor);
+    const auto whole = static_cast<std::uint64_t>(std::ldexp(divisor, 23 - size / 2)) | 1U;
+    std::uint64_t inverse = whole;  // modulo 2^64 after five steps of Newton's
+    for (int step = 0; step < 5; ++step) {
+      inverse *= 2 - whole * inverse;
+    }
+    const std::uint64_t middle = (std::uint64_t{0} - inverse) & 0x1FFFFFFU;
+    const std::uint64_t product = whole * middle + 1;
+    const std::uint64_t hard = product >> 25;
+    if (hard >= 1U << 23 && product == hard << 25) {
+      ++num_hard;
+      expect_same(static_cast<float>(hard), static_cast<float>(whole));
+    }
+  }
+  EXPECT_GT(num_hard, 50000);
+  EXPECT_TRUE(std::signbit(cuda::Divisor(3).divides(-0.0F)));
+  EXPECT_FALSE(std::signbit(cuda::Divisor(3).divides(0.0F)));
+}
+
+TEST(QuickDivision, HasTheBitsOfRoots) {
+  Random numbers(1, Purpose::kTest);
+  for (std::int64_t i = 0; i < 400000; ++i) {
+    const auto x =
+        static_cast<float>(std::ldexp(1 + numbers.uniform(), static_cast<int>(i % 226) - 100));
+    ASSERT_EQ(cuda::quick_root(x), std::sqrt(x)) << x;
+  }
+  EXPECT_EQ(cuda::quick_root(0), 0);
 }
 
 TEST_P(SameBits, BiasAdd) {
@@ -109,20 +185,45 @@ TEST_P(SameBits, BiasAdd) {
   EXPECT_TRUE(y2.bytes() == y.bytes());
 }
 
+// vocabulary: one token in nine is another rank's, one in three the commonest.
+void expect_same_gradient(const Side& side, std::int64_t count, std::int64_t vocabulary,
+                          std::int64_t cols) {
+  SCOPED_TRACE(testing::Message() << count << " of " << vocabulary << ", " << cols << " columns");
+  Array tokens(DType::kI32, 1, count);
+  for (std::int64_t t = 0; t < count; ++t) {
+    const std::int64_t token = t % 3 == 1 ? vocabulary / 2 : (t * 7919 + t / 3) % vocabulary;
+    tokens.set(0, t, static_cast<double>(t % 9 == 4 ? kNoRow : token));
+  }
+  Array dy = side.input(1, count, cols, 4);
+  Array to = side.input(2, vocabulary, cols, 4);
+  Array to2 = to;
+  Array order(DType::kI32, 4, count);
+  embedding_backward(Stream(), tokens.vector(), dy.view(), to.view());
+  cuda::embedding_backward(side.stream, tokens.vector(), dy.view(), order.view(), to2.view());
+  EXPECT_TRUE(to2.bytes() == to.bytes());
+}
+
 TEST_P(SameBits, EmbeddingBackward) {
   for (const std::int64_t cols : {1, 75, 1000}) {
-    Array tokens(DType::kI32, 1, 300);
-    for (std::int64_t t = 0; t < tokens.cols(); ++t) {
-      tokens.set(0, t, static_cast<double>(t % 9 == 4 ? kNoRow : t * t % 31));
-    }
-    Array dy = side_.input(1, tokens.cols(), cols, 4);
-    Array to = side_.input(2, 31, cols, 4);
-    Array to2 = to;
-    Array order(DType::kI32, 2, tokens.cols());
-    embedding_backward(cpu_, tokens.vector(), dy.view(), to.view());
-    cuda::embedding_backward(gpu_, tokens.vector(), dy.view(), order.view(), to2.view());
-    EXPECT_TRUE(to2.bytes() == to.bytes());
+    expect_same_gradient(side_, 300, 31, cols);
   }
+}
+
+// Runs that end inside, at and behind windows of 32 places and the 16 rows that are read at once;
+// tokens in one tile of 256, in several that are merged once, and twice.
+TEST_P(SameBits, EmbeddingBackwardOfEveryLength) {
+  using cuda::emulation::Order;
+  for (const std::int64_t count :
+       {1, 2, 31, 32, 33, 64, 95, 96, 97, 255, 256, 257, 512, 4096, 4097}) {
+    for (const std::int64_t vocabulary : {std::int64_t{1}, std::int64_t{7}, 3 * count}) {
+      expect_same_gradient(side_, count, vocabulary, 4);
+    }
+  }
+  for (const Order order : {Order::kReverse, Order::kRandom}) {
+    cuda::emulation::set_order(order, 3);
+    expect_same_gradient(side_, 9000, 300, 3);
+  }
+  cuda::emulation::set_order(Order::kForward);
 }
 
 TEST_P(SameBits, NormOfEveryBlock) {

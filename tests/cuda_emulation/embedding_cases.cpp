@@ -24,7 +24,7 @@ Results embedding(const Side& side, const Size& size) {
   Array dy = side.input(2, size.rows, size.cols, 8);
   Array to = side.wide_input(3, size.more, size.cols, 4);
   if (side.is_cuda()) {
-    Array order(DType::kI32, 2, size.rows);
+    Array order(DType::kI32, 4, size.rows);
     cuda::embedding_forward(side.stream, tokens.vector(), weight.view(), y.view());
     cuda::embedding_backward(side.stream, tokens.vector(), dy.view(), order.view(), to.view());
   } else {

@@ -136,8 +136,33 @@ T shuffle(unsigned mask, T value, unsigned from, const char* file, int line) {
   return theirs;
 }
 
+// Of all lanes of the warp.
+inline unsigned ballot(bool mine, const char* file, int line) {
+  std::array<Brought, 32> all;
+  exchange_all(&mine, sizeof(mine), all, file, line);
+  unsigned votes = 0;
+  for (unsigned l = 0; l < all.size(); ++l) {
+    votes |= static_cast<unsigned>(all[l][0] != std::byte{0}) << l;
+  }
+  return votes;
+}
+inline unsigned largest(unsigned mine, const char* file, int line) {
+  std::array<Brought, 32> all;
+  exchange_all(&mine, sizeof(mine), all, file, line);
+  unsigned found = 0;
+  for (const Brought& brought : all) {
+    unsigned theirs;
+    std::memcpy(&theirs, brought.data(), sizeof(theirs));
+    found = theirs > found ? theirs : found;
+  }
+  return found;
+}
+
 }  // namespace finescale::cuda::emulation
 
+inline int __ffs(unsigned bits) {
+  return __builtin_ffs(static_cast<int>(bits));
+}
 inline unsigned __float_as_uint(float value) {
   unsigned bits;
   std::memcpy(&bits, &value, sizeof(bits));
@@ -167,6 +192,12 @@ inline float __fadd_rn(float a, float b) {
   ::finescale::cuda::emulation::shuffle(                                                       \
       (mask), (value), ::finescale::cuda::emulation::lane() ^ static_cast<unsigned>(distance), \
       __FILE__, __LINE__)
+
+// Kernels call these two with all lanes; of others the emulator knows nothing.
+#define __ballot_sync(mask, predicate) \
+  ::finescale::cuda::emulation::ballot((predicate), __FILE__, __LINE__)
+#define __reduce_max_sync(mask, value) \
+  ::finescale::cuda::emulation::largest((value), __FILE__, __LINE__)
 
 #define GPU_SHARED(type, name, ...)                   \
   typedef type name##_array_ __VA_ARGS__;             \
