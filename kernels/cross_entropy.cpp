@@ -31,7 +31,7 @@ void linear_cross_entropy(const Stream& stream, const TensorView& x, const Tenso
         no_kernel("divergence");
       }
       cuda::linear_cross_entropy(stream, x, weight, labels, weights, scale, losses, dx, dweight,
-                                 gathered, scratch, part, bias);
+                                 gathered, scratch, part, bias, nullptr);
       return;
   }
 }

@@ -161,17 +161,8 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
   // With ZeRO-3 a rank has only slices, which are kept as values.
   if (use == ModelUse::kGenerates && source.has_files() && !form.quantised &&
       engine.zero_stage < 3 && !contains(models_, name)) {
-    const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
-    if (stores_bf16(*weights)) {
-      return find_or_make(models_, name_in_bf16, [&] {
-        BaseForm in_bf16 = form;
-        in_bf16.is_bf16 = [&](const std::string& tensor) { return weights->is_bf16(tensor); };
-        auto model =
-            std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, in_bf16));
-        model->key = base_key(source);
-        read_base(*weights, *model);
-        return model;
-      });
+    if (auto model = base_in_bf16(engine, source, dtype, name_in_bf16)) {
+      return model;
     }
   }
   return find_or_make(models_, name, [&] {
@@ -200,6 +191,24 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
     auto model = std::make_shared<BaseModel>(make_base_model(engine, config, dtype));
     model->key = base_key(source);
     read_base(reader, *model);
+    return model;
+  });
+}
+
+std::shared_ptr<BaseModel> Resident::base_in_bf16(const Engine& engine,
+                                                  const config::ModelSource& source, DType dtype,
+                                                  const std::string& name) {
+  const std::unique_ptr<WeightSource> weights = open_model_files(source.files());
+  if (!stores_bf16(*weights)) {
+    return nullptr;
+  }
+  return find_or_make(models_, name, [&] {
+    const BaseForm form{
+        .is_bf16 = [&](const std::string& tensor) { return weights->is_bf16(tensor); }};
+    auto model =
+        std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, form));
+    model->key = base_key(source);
+    read_base(*weights, *model);
     return model;
   });
 }

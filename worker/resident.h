@@ -68,6 +68,11 @@ class Resident {
   void keep_only(const std::vector<const BaseModel*>& models);
 
  private:
+  // Of files; null: they store no matrix as bf16.
+  [[nodiscard]] std::shared_ptr<BaseModel> base_in_bf16(const Engine& engine,
+                                                        const config::ModelSource& source,
+                                                        DType dtype, const std::string& name);
+
   template <class T>
   struct Cache {
     std::size_t capacity;

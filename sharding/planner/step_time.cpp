@@ -48,8 +48,8 @@ class Model {
   [[nodiscard]] double local_layers(int stage) const {
     int layers = 0;
     for (int chunk = 0; chunk < plan_.interleave; ++chunk) {
-      const LayerRange& range =
-          pieces_.layers[static_cast<std::size_t>(chunk * axes_.pipeline + stage)];
+      const int piece = chunk * axes_.pipeline + stage;
+      const LayerRange& range = pieces_.layers[static_cast<std::size_t>(piece)];
       layers += range.end - range.begin;
     }
     return layers;
@@ -99,10 +99,9 @@ class Model {
   [[nodiscard]] double traffic_seconds() const {
     const double part = operand_part(w_.bytes, machine_.has_device());
     const double c = static_cast<double>(m_.hidden) / (w_.sequence_parallel ? axes_.tensor : 1);
-    const double elements =
-        (4 + 2 * part) * c +
-        part * static_cast<double>(2 * m_.query() / axes_.tensor +
-                                   m_.matrices_of_inner() * m_.intermediate / axes_.tensor);
+    const auto heads_and_inner =
+        static_cast<double>(2 * m_.query() + m_.matrices_of_inner() * m_.intermediate);
+    const double elements = (4 + 2 * part) * c + part * heads_and_inner / axes_.tensor;
     return 2 * elements * tokens_ * w_.bytes.activation / machine_.memory_bandwidth;
   }
   // Of one value to the operands' type by a pass of its own; the CPU packs as it multiplies.
