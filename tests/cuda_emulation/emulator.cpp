@@ -11,6 +11,7 @@
 #include <memory>
 #include <numeric>
 #include <random>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -70,13 +71,17 @@ class Stack {
     ::mprotect(memory_, 4096, PROT_NONE);  // guard page: an overflow faults
   }
   ~Stack() {
-#ifdef FINESCALE_ASAN
-    __asan_unpoison_memory_region(bottom(), usable());
-#endif
+    forget_frames();
     ::munmap(memory_, kStackBytes);
   }
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
+  // A thread of a block that failed left some.
+  void forget_frames() const {
+#ifdef FINESCALE_ASAN
+    __asan_unpoison_memory_region(bottom(), usable());
+#endif
+  }
   [[nodiscard]] char* bottom() const {
     return static_cast<char*>(memory_) + 4096;
   }
@@ -106,11 +111,11 @@ struct Thread {
   std::array<Brought, kWarp>* received_all = nullptr;  // where this is wanted
 };
 
-using Stacks = std::vector<std::unique_ptr<Stack>>;  // one per thread, for all blocks of a grid
+using Stacks = std::span<const std::unique_ptr<Stack>>;  // one per thread, for all blocks of a grid
 
 class Block {
  public:
-  Block(dim3 size, std::size_t shared_bytes, Kernel kernel, const Stacks& stacks)
+  Block(dim3 size, std::size_t shared_bytes, Kernel kernel, Stacks stacks)
       : kernel_(kernel), threads_(stacks.size()) {
     if (shared_bytes > 0) {
       dynamic_ = filled(shared_bytes);
@@ -412,9 +417,15 @@ void set_order(Order order, unsigned long long seed) {
 void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) {
   gridDim = grid;
   blockDim = block;
-  Stacks stacks;
-  for (std::size_t i = 0; i < std::size_t{block.x} * block.y * block.z; ++i) {
-    stacks.push_back(std::make_unique<Stack>());
+  // Kept for the next launch: to map them takes longer than most kernels.
+  thread_local std::vector<std::unique_ptr<Stack>> kept;
+  const std::size_t num_threads = std::size_t{block.x} * block.y * block.z;
+  while (kept.size() < num_threads) {
+    kept.push_back(std::make_unique<Stack>());
+  }
+  const Stacks stacks = Stacks(kept).first(num_threads);
+  for (const auto& stack : stacks) {
+    stack->forget_frames();
   }
   access_launch_begins(stacks.size(), shared_bytes);
   for (unsigned z = 0; z < grid.z; ++z) {

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <iterator>
 #include <new>
@@ -16,6 +17,9 @@ namespace {
 constexpr std::size_t kRange = std::size_t{64} << 30;  // addresses, not memory
 constexpr std::size_t kMark = 256;                     // bytes in front and behind
 constexpr std::size_t kPage = 4096;
+// Of large pages, where the system has them: whoever opens and closes the memory around every piece
+// of work pays for each page of it.
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
 constexpr std::byte kMarkByte{0xA5};
 
 std::size_t rounded(std::size_t size, std::size_t unit) {
@@ -25,15 +29,18 @@ std::size_t rounded(std::size_t size, std::size_t unit) {
 }  // namespace
 
 DeviceMemory::DeviceMemory()
-    : base_(static_cast<std::byte*>(
-          ::mmap(nullptr, kRange, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
-  if (base_ == MAP_FAILED) {
+    : mapping_(::mmap(nullptr, kRange + kLargePage, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
+  if (mapping_ == MAP_FAILED) {
     throw std::bad_alloc();
   }
+  auto* const begin = static_cast<std::byte*>(mapping_);
+  base_ = begin + (kLargePage - reinterpret_cast<std::uintptr_t>(begin) % kLargePage) % kLargePage;
+  (void)::madvise(base_, kRange, MADV_HUGEPAGE);  // or there are none
 }
 
 DeviceMemory::~DeviceMemory() {
-  ::munmap(base_, kRange);
+  ::munmap(mapping_, kRange + kLargePage);
 }
 
 void DeviceMemory::protect(bool open) const {

@@ -46,7 +46,8 @@ class DeviceMemory {
   void protect(bool open) const;
   [[nodiscard]] bool marks_are_whole(std::byte* begin, std::size_t size_bytes) const;
 
-  std::byte* base_;
+  void* mapping_;
+  std::byte* base_ = nullptr;
   std::size_t top_ = 0;  // addresses are not used again: what was freed stays closed
   int num_windows_ = 0;
   std::size_t limit_ = 0;
