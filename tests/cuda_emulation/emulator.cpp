@@ -472,12 +472,12 @@ void meet_warp(const char* file, int line) {
   ++running->current().warp_syncs;
 }
 
-void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
-                  const char* file, int line) {
+void exchange_all(unsigned mask, const void* mine, std::size_t size_bytes,
+                  std::array<Brought, 32>& theirs, const char* file, int line) {
   Thread& thread = running->current();
   Brought own;
   thread.received_all = &theirs;
-  exchange(0xffffffffU, mine, own.data(), size_bytes, lane(), file, line);
+  exchange(mask, mine, own.data(), size_bytes, lane(), file, line);
   thread.received_all = nullptr;
 }
 

@@ -75,6 +75,11 @@ TEST_F(Emulator, LanesThatSkipAShuffleAreNamed) {
   EXPECT_THAT(message, HasSubstr("16 warp operation at block_sum.h:"));
 }
 
+TEST_F(Emulator, ALaneOutsideItsOwnMaskIsNamed) {
+  EXPECT_THAT(message_of([&] { run_sum(in_.data(), out_.data(), Fault::kHalfMask); }),
+              HasSubstr("a lane is not in its own mask: faulty.cu:"));
+}
+
 TEST_F(Emulator, CopiesThatNobodyWaitsForAreNamed) {
   run_copies(in_.data(), out_.data(), Fault::kNone);
   EXPECT_EQ(in_, out_);

@@ -38,6 +38,9 @@ __global__ void sum_by_shuffles(const float* in, float* out, Fault fault) {
     __syncthreads();
     return;
   }
+  if (fault == Fault::kHalfMask) {  // half of the warp is not in it
+    value = __uint_as_float(__reduce_max_sync(0xffffU, __float_as_uint(value)));
+  }
   value = warp_sum(value);
   out[threadIdx.x] = value;
   __syncthreads();

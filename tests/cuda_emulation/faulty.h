@@ -10,6 +10,7 @@ enum class Fault {
   kEarlyReturn,
   kDivergentBarriers,
   kHalfShuffles,
+  kHalfMask,
   kOverrun,
   kMissingWarpSync,
   kTwoOwners,

@@ -31,7 +31,7 @@ Results dequantised(const Side& side, const Size& size) {
 std::vector<Case> quantised_cases() {
   std::vector<Size> sizes;
   for (std::int64_t more = 0; more < 6; ++more) {
-    for (const std::int64_t cols : {1, 75, 256, 1000}) {
+    for (const std::int64_t cols : {1, 75, 192, 256, 1000}) {
       sizes.push_back({3, cols, more});
       sizes.push_back({3, cols, more + kDoubles});
     }

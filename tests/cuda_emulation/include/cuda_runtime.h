@@ -121,8 +121,8 @@ void exchange(unsigned mask, const void* mine, void* theirs, std::size_t size_by
 void meet_warp(const char* file, int line);
 // The same, and theirs[l] receives what lane l brought.
 using Brought = std::array<std::byte, 16>;
-void exchange_all(const void* mine, std::size_t size_bytes, std::array<Brought, 32>& theirs,
-                  const char* file, int line);
+void exchange_all(unsigned mask, const void* mine, std::size_t size_bytes,
+                  std::array<Brought, 32>& theirs, const char* file, int line);
 // The block's array of this declaration.
 void* shared_array(const char* file, int line, std::size_t size_bytes);
 void* dynamic_shared();
@@ -136,24 +136,24 @@ T shuffle(unsigned mask, T value, unsigned from, const char* file, int line) {
   return theirs;
 }
 
-// Of all lanes of the warp.
-inline unsigned ballot(bool mine, const char* file, int line) {
-  std::array<Brought, 32> all;
-  exchange_all(&mine, sizeof(mine), all, file, line);
+// Of the lanes of a mask.
+inline unsigned ballot(unsigned mask, bool mine, const char* file, int line) {
+  std::array<Brought, 32> all{};
+  exchange_all(mask, &mine, sizeof(mine), all, file, line);
   unsigned votes = 0;
   for (unsigned l = 0; l < all.size(); ++l) {
     votes |= static_cast<unsigned>(all[l][0] != std::byte{0}) << l;
   }
-  return votes;
+  return votes & mask;
 }
-inline unsigned largest(unsigned mine, const char* file, int line) {
-  std::array<Brought, 32> all;
-  exchange_all(&mine, sizeof(mine), all, file, line);
+inline unsigned largest(unsigned mask, unsigned mine, const char* file, int line) {
+  std::array<Brought, 32> all{};
+  exchange_all(mask, &mine, sizeof(mine), all, file, line);
   unsigned found = 0;
-  for (const Brought& brought : all) {
+  for (unsigned l = 0; l < all.size(); ++l) {
     unsigned theirs;
-    std::memcpy(&theirs, brought.data(), sizeof(theirs));
-    found = theirs > found ? theirs : found;
+    std::memcpy(&theirs, all[l].data(), sizeof(theirs));
+    found = (mask >> l & 1U) != 0 && theirs > found ? theirs : found;
   }
   return found;
 }
@@ -195,9 +195,9 @@ inline float __fadd_rn(float a, float b) {
 
 // Kernels call these two with all lanes; of others the emulator knows nothing.
 #define __ballot_sync(mask, predicate) \
-  ::finescale::cuda::emulation::ballot((predicate), __FILE__, __LINE__)
+  ::finescale::cuda::emulation::ballot((mask), (predicate), __FILE__, __LINE__)
 #define __reduce_max_sync(mask, value) \
-  ::finescale::cuda::emulation::largest((value), __FILE__, __LINE__)
+  ::finescale::cuda::emulation::largest((mask), (value), __FILE__, __LINE__)
 
 #define GPU_SHARED(type, name, ...)                   \
   typedef type name##_array_ __VA_ARGS__;             \

@@ -20,8 +20,8 @@ inline void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, 
   const unsigned b[2] = {b0, b1};
   std::array<Brought, 32> all_a;
   std::array<Brought, 32> all_b;
-  exchange_all(a, sizeof(a), all_a, file, line);
-  exchange_all(b, sizeof(b), all_b, file, line);
+  exchange_all(0xffffffffU, a, sizeof(a), all_a, file, line);
+  exchange_all(0xffffffffU, b, sizeof(b), all_b, file, line);
   for (unsigned e = 0; e < 4; ++e) {
     const unsigned row = lane() / 4 + e / 2 * 8;
     const unsigned column = lane() % 4 * 2 + e % 2;
@@ -38,7 +38,7 @@ void load_matrices(unsigned (&to)[4], const Element* row, const char* file = __b
                    int line = __builtin_LINE()) {
   const uint4 mine = *reinterpret_cast<const uint4*>(row);
   std::array<Brought, 32> rows;
-  exchange_all(&mine, sizeof(mine), rows, file, line);
+  exchange_all(0xffffffffU, &mine, sizeof(mine), rows, file, line);
   for (unsigned matrix = 0; matrix < 4; ++matrix) {
     std::array<std::uint16_t, 2> pair;
     for (unsigned e = 0; e < 2; ++e) {
