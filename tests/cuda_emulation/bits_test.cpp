@@ -61,6 +61,8 @@ TEST_P(SameBits, AdamW) {
 struct PackedRange {
   MomentCode code;
   std::int64_t count, phase;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
 };
 // Three steps of both sides from moments of zeros; gradient(step) [1, count].
 template <class Gradient>
@@ -91,6 +93,8 @@ void expect_same_packed_steps(const Side& side, const PackedRange& range,
   for (int step = 1; step <= 3; ++step) {
     Array g = gradient(step);
     AdamwStep settings{.learning_rate = 0.01,
+                       .beta1 = range.beta1,
+                       .beta2 = range.beta2,
                        .weight_decay = 0.1,
                        .step = step,
                        .rounding_key = 7U + static_cast<std::uint32_t>(step)};
@@ -132,6 +136,25 @@ TEST_P(SameBits, AdamWWithMomentsOfEveryMagnitude) {
     }
     return g;
   });
+}
+
+// Parts of the largest that lie in the middle between two codes, and beside it: m = g / 2 and
+// sqrt(v) = |g| / 2 behind the first step, exactly.
+TEST_P(SameBits, AdamWWithMomentsBetweenTwoCodes) {
+  constexpr int kParts = 32;  // of a power of two, which has 8 codes of m and 16 of v
+  expect_same_packed_steps(
+      side_, {MomentCode::kInt8, 3 * kMomentBlock, 0, 0.5, 0.75}, [&](int /*step*/) {
+        Array g = side_.input(1, 1, 3 * kMomentBlock);
+        for (std::int64_t i = 0; i < g.cols(); ++i) {
+          const auto own = static_cast<int>(i % kMomentBlock);
+          const double part = own == 0 ? 1
+                                       : std::ldexp(1 + static_cast<double>(own % kParts) / kParts,
+                                                    -1 - own / kParts);
+          const auto beside = static_cast<double>(i / kMomentBlock - 1) * 0x1p-23;
+          g.set(0, i, part * (own == 0 ? 1 : 1 + beside) * (own % 2 == 0 ? 1 : -1));
+        }
+        return g;
+      });
 }
 
 // Half of them numerators for which numerator / divisor lies as near as can be to the middle
