@@ -78,7 +78,7 @@ common="\"device\": \"cuda\", \"steps\": 12, \"warmup\": 4, \"micro_batch_tokens
 for shape in small smollm2-135m llama-1b; do
   [ $shape = llama-1b ] && lengths=$long
   for precision in f32 bf16; do
-    for method in full lora; do
+    for method in full lora qlora; do
       request="{\"preset\": \"$shape\", \"method\": \"$method\", \"precision\": \"$precision\", $lengths, $common"
       step "$shape, $method, $precision, one GPU" "$request}"
       [ "$count" -lt 2 ] || step "$shape, $method, $precision, $count GPUs" "$request, \"mesh\": \"{data: $count}\"}" \

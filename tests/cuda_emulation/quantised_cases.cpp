@@ -15,8 +15,9 @@ constexpr std::int64_t kDoubles = 8;
 Results dequantised(const Side& side, const Size& size) {
   const std::int64_t begin = size.cols / 3 / 2 * 2;
   Array whole = Side(DeviceType::kCpu, DType::kF64).input(1, size.rows + 1, begin + size.cols);
-  const StoredMatrix stored(static_cast<QuantFormat>(size.more % kDoubles), whole.view(),
-                            size.more >= kDoubles, begin, begin + size.cols);
+  const StoredMatrix<DeviceAllocator> stored(static_cast<QuantFormat>(size.more % kDoubles),
+                                             whole.view(), size.more >= kDoubles, begin,
+                                             begin + size.cols);
   const auto run = side.is_cuda() ? cuda::dequantise : dequantise;
   Array all = side.output(size.rows, size.cols, 4);
   run(side.stream, stored.matrix, 1, 0, all.view());

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/quantised.h"
@@ -15,11 +16,13 @@ inline const std::vector<QuantFormat> kQuantFormats = {QuantFormat::kNf4,  Quant
                                                        QuantFormat::kInt3, QuantFormat::kInt2};
 
 // A whole matrix, and columns [begin, end) of it as a part.
+template <template <class> class Allocator = std::allocator>
 class StoredMatrix {
  public:
   StoredMatrix(QuantFormat format, const TensorView& whole, bool doubles, std::int64_t begin = 0,
-               std::int64_t end = -1)
-      : blocks_(quantise(format, whole)) {
+               std::int64_t end = -1) {
+    const QuantisedBlocks blocks = quantise(format, whole);
+    QuantisedScales scales;
     const std::int64_t row_blocks = (whole.cols() + kQuantBlock - 1) / kQuantBlock;
     matrix.format = format;
     matrix.rows = whole.rows();
@@ -29,32 +32,33 @@ class StoredMatrix {
     matrix.row_blocks = row_blocks;
     const std::int64_t bytes = block_bytes(format);
     if (doubles) {
-      scales_ = quantise_scales(blocks_.scales);
+      scales = quantise_scales(blocks.scales);
+      factors_.assign(scales.factors.begin(), scales.factors.end());
     }
     for (std::int64_t row = 0; row < matrix.rows; ++row) {
       for (std::int64_t b = 0; b < matrix.blocks(); ++b) {
         const auto at = static_cast<std::size_t>(row * row_blocks + matrix.first_block + b);
-        const auto from = blocks_.codes.begin() + static_cast<std::ptrdiff_t>(at) * bytes;
+        const auto from = blocks.codes.begin() + static_cast<std::ptrdiff_t>(at) * bytes;
         codes_.insert(codes_.end(), from, from + bytes);
-        part_scales_.push_back(blocks_.scales[at]);
+        part_scales_.push_back(blocks.scales[at]);
         if (doubles) {
-          part_codes_.push_back(scales_.codes[at]);
+          part_codes_.push_back(scales.codes[at]);
         }
       }
     }
     matrix.codes = codes_.data();
     matrix.scales = doubles ? nullptr : part_scales_.data();
     matrix.scale_codes = part_codes_.data();
-    matrix.scale_factors = scales_.factors.data();
-    matrix.scale_mean = scales_.mean;
+    matrix.scale_factors = factors_.data();
+    matrix.scale_mean = scales.mean;
   }
   QuantisedMatrix matrix;
 
  private:
-  QuantisedBlocks blocks_;
-  QuantisedScales scales_;
-  std::vector<std::uint8_t> codes_, part_codes_;
-  std::vector<float> part_scales_;
+  template <class T>
+  using Vector = std::vector<T, Allocator<T>>;
+  Vector<std::uint8_t> codes_, part_codes_;
+  Vector<float> part_scales_, factors_;
 };
 
 }  // namespace finescale
