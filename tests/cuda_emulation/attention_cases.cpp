@@ -28,6 +28,7 @@ const std::vector<Layout>& layouts() {
       {2, 1, 128, {70, 9}, 33},        //
       {1, 1, 256, {37, 2}},            //
       {3, 3, 96, {20, 30}, 100},       // a window longer than the segments
+      {4, 2, 64, {128}},               // tiles that are full to the end, of heads that share keys
       {4, 1, 64, {500, 1, 250, 249}},  // 1000 tokens
       {2, 1, 64, {3000, 1}, 512},      // 3001 tokens
       {2, 1, 128, {1000}},             //
@@ -94,7 +95,7 @@ std::vector<Case> attention_cases() {
            .run = attention,
            .slack = 3};  // the gradient has the rounding of out and lse in it
   for (std::int64_t i = 0; i < std::ssize(layouts()); ++i) {
-    (i < 10 ? all.sizes : all.slow_sizes).push_back({.more = i});
+    (i < 11 ? all.sizes : all.slow_sizes).push_back({.more = i});
   }
   return {all};
 }
