@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "comm/gpu_channel.h"
 #include "comm/local/local_group.h"
 #include "core/aligned_buffer.h"
 #include "core/error.h"
@@ -76,6 +77,30 @@ TEST_P(NcclGroupTest, BroadcastIsOrderedWithTheGpusStream) {
       gpu.clear(data.span().data(), 100, 100, 1);
       EXPECT_EQ(copy.host(), pattern(100, root + i));
       EXPECT_EQ(data.host(), std::vector<std::byte>(100));
+    }
+  });
+}
+
+// The sender writes over its bytes behind wait(), the receiver reads what the message replaces in
+// front of it: nothing waits on the host.
+TEST_P(NcclGroupTest, MessagesOfAChannelAreOrderedWithBothStreams) {
+  run_gpu_ranks(kRanks, [](Group& group, Gpu& gpu) {
+    const Stream stream = gpu.stream();
+    const auto channel = open_gpu_channel(group, 0, 1);
+    for (int i = 0; i < 20; ++i) {
+      const DeviceBytes data(stream, pattern(100, group.rank() + i));
+      const DeviceBytes before(stream, pattern(100, 0));
+      if (group.rank() == 0) {
+        const GpuChannel::Ticket ticket = channel->send(data.span());
+        channel->wait(ticket);
+        gpu.clear(data.span().data(), 100, 100, 1);
+        EXPECT_EQ(data.host(), std::vector<std::byte>(100));
+      } else if (group.rank() == 1) {
+        copy_on_device(stream, data.span().data(), before.span().data(), 100);
+        channel->receive(data.span());
+        EXPECT_EQ(before.host(), pattern(100, 1 + i));
+        EXPECT_EQ(data.host(), pattern(100, i));
+      }
     }
   });
 }
