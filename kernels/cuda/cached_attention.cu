@@ -436,6 +436,10 @@ void cached_attention(const Stream& stream, const AttentionShape& shape, const T
     return;
   }
   const auto splits = static_cast<int>(attention_splits(positions));
+  FS_CHECK(
+      scratch.empty() || (scratch.dtype == DType::kF32 &&
+                          scratch.num_elements() >= attention_scratch(shape, q.rows(), positions)),
+      "too little memory for the parts of attention");
   float* const partials = scratch.as<float>();
   float* const statistics = partials == nullptr
                                 ? nullptr
