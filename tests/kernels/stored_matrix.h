@@ -46,6 +46,9 @@ class StoredMatrix {
         }
       }
     }
+    codes_.shrink_to_fit();  // what is read behind the end shows
+    part_codes_.shrink_to_fit();
+    part_scales_.shrink_to_fit();
     matrix.codes = codes_.data();
     matrix.scales = doubles ? nullptr : part_scales_.data();
     matrix.scale_codes = part_codes_.data();
