@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/device.h"
+#include "core/quantised_panel.h"
 #include "core/tensor.h"
 #include "kernels/gemm.h"
 
@@ -80,8 +81,6 @@ void dequantise(const Stream& stream, const QuantisedMatrix& matrix, std::int64_
 // c [M, N] = a [M, K] op(w) + beta * c, f32 or f64, or as gemm takes them: as gemm with the
 // dequantised matrix, of which no more than a panel of kQuantPanel elements (or 64 rows or columns)
 // exists at once, on a GPU kGpuQuantPanel, which keeps it busy. No bit depends on threads.
-inline constexpr std::int64_t kQuantPanel = 1 << 18;
-inline constexpr std::int64_t kGpuQuantPanel = 1 << 24;
 void quantised_gemm(const Stream& stream, Transpose transpose_w, const TensorView& a,
                     const QuantisedMatrix& w, double beta, const TensorView& c);
 // y [M, N] = x [M, K] w [N, K]^T: as row_gemm with the dequantised matrix.

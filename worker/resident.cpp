@@ -82,6 +82,14 @@ std::string place_name(const Engine& engine) {
   return name;
 }
 
+std::shared_ptr<BaseModel> read_model(const Engine& engine, const config::ModelSource& source,
+                                      WeightSource& weights, DType dtype, const BaseForm& form) {
+  auto model = std::make_shared<BaseModel>(make_base_model(engine, weights.config(), dtype, form));
+  model->key = base_key(source);
+  read_base(weights, *model);
+  return model;
+}
+
 // Whether a matrix or table of the model is stored as bf16.
 bool stores_bf16(const WeightSource& weights) {
   ModelLayout layout(weights.config());
@@ -175,11 +183,7 @@ std::shared_ptr<BaseModel> Resident::base(const Engine& engine, const config::Mo
     if (source.has_files() || form.is_rounded || form.quantised) {
       const std::unique_ptr<WeightSource> weights =
           path.empty() ? open_model_files(source.files()) : make_checkpoint_source(path);
-      auto model =
-          std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, form));
-      model->key = base_key(source);
-      read_base(*weights, *model);
-      return model;
+      return read_model(engine, source, *weights, dtype, form);
     }
     CheckpointReader reader(*world_, path);
     if (!reader.state().base_key.empty()) {
@@ -203,13 +207,9 @@ std::shared_ptr<BaseModel> Resident::base_in_bf16(const Engine& engine,
     return nullptr;
   }
   return find_or_make(models_, name, [&] {
-    const BaseForm form{
-        .is_bf16 = [&](const std::string& tensor) { return weights->is_bf16(tensor); }};
-    auto model =
-        std::make_shared<BaseModel>(make_base_model(engine, weights->config(), dtype, form));
-    model->key = base_key(source);
-    read_base(*weights, *model);
-    return model;
+    return read_model(engine, source, *weights, dtype, {.is_bf16 = [&](const std::string& tensor) {
+                        return weights->is_bf16(tensor);
+                      }});
   });
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/quantised_panel.h"
+
 namespace finescale::planner {
 
 namespace {
@@ -32,12 +34,13 @@ double of_products(const Workload& w, const Plan& plan, const Columns& c, double
   return w.bytes.rounded * ((training ? tokens * c.hidden : 0) + matrix);
 }
 
-// A matrix of few bits as products take it, a panel of it at a time (kernels: kGpuQuantPanel).
+// A panel of a matrix of few bits as products take it.
 double of_quantised(const Workload& w, const Columns& c) {
-  constexpr double kPanel = 1 << 24;
-  return w.method.block_bytes > 0 ? std::min(c.hidden * std::max(c.query, c.inner), kPanel) *
-                                        (w.bytes.rounded > 0 ? w.bytes.rounded : w.bytes.activation)
-                                  : 0;
+  if (w.method.block_bytes == 0) {
+    return 0;
+  }
+  const double elements = std::min(c.hidden * std::max(c.query, c.inner), double{kGpuQuantPanel});
+  return elements * (w.bytes.rounded > 0 ? w.bytes.rounded : w.bytes.activation);
 }
 
 double of_attention(const Columns& c, double tokens) {

@@ -53,13 +53,10 @@ std::optional<config::StageSpec> stage_of(Group& group, const std::string& check
 
 }  // namespace
 
-PromptedModel::PromptedModel(const std::string& path, const std::string& device)
-    : engine_(single_.engine()) {
+PromptedModel::PromptedModel(const std::string& path, const std::string& device) {
   OpenedModel opened = open_model(path);
   gpu_ = gpu_for(opened, device);
-  if (gpu_ != nullptr) {
-    engine_.stream = gpu_->stream();
-  }
+  engine_ = engine_on(single_, gpu_);
   tokenizer_ = std::make_shared<const Tokenizer>(
       Tokenizer::from_json(read_tokenizer_text(opened.tokenizer), opened.tokenizer));
   open_form(opened);

@@ -58,7 +58,7 @@ class Scorer {
  public:
   Scorer(OpenedModel& model, int top, const std::string& device)
       : gpu_(gpu_for(model, device)),
-        engine_(engine_on(single_, gpu_.get())),
+        engine_(engine_on(single_, gpu_)),
         measured_(engine_, adapted_model(engine_, model)),
         top_(std::min(top, decoder_shape(model.config).vocab_size)) {}
 
@@ -83,14 +83,6 @@ class Scorer {
   }
 
  private:
-  static Engine engine_on(const SingleEngine& single, Gpu* gpu) {
-    Engine engine = single.engine();
-    if (gpu != nullptr) {
-      engine.stream = gpu->stream();
-    }
-    return engine;
-  }
-
   void score(const MicroBatch& batch, std::int64_t largest, std::vector<Score>& scores) {
     Transformer& model = *measured_.eval().pieces().front().model;
     TensorView computed;

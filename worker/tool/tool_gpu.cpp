@@ -24,4 +24,12 @@ std::unique_ptr<Gpu> gpu_for(const OpenedModel& opened, const std::string& devic
   return nullptr;
 }
 
+Engine engine_on(const SingleEngine& single, const std::unique_ptr<Gpu>& gpu) {
+  Engine engine = single.engine();
+  if (gpu != nullptr) {
+    engine.stream = gpu->stream();
+  }
+  return engine;
+}
+
 }  // namespace finescale

@@ -9,6 +9,7 @@
 
 #include "core/gpu.h"
 #include "worker/import/open_model.h"
+#include "worker/single_engine.h"
 
 namespace finescale {
 
@@ -19,5 +20,8 @@ void add_device_option(CLI::App& app, std::string& device);
 // null: the CPU computes. Throws kConfig when "cuda" asks for an adapter beside its base, kDevice
 // when there is no GPU.
 [[nodiscard]] std::unique_ptr<Gpu> gpu_for(const OpenedModel& opened, const std::string& device);
+
+// The process by itself, on the GPU if there is one.
+[[nodiscard]] Engine engine_on(const SingleEngine& single, const std::unique_ptr<Gpu>& gpu);
 
 }  // namespace finescale
