@@ -230,6 +230,7 @@ TEST_F(CheckpointTest, AKillAroundTheRenameLeavesAGoodFile) {
     if (child == 0) {
       ::setenv("FINESCALE_CRASH_POINT", point.c_str(), 1);
       ::setenv("FINESCALE_TEST_PATH", path.c_str(), 1);
+      ::setenv("TEST_TMPDIR", directory_.c_str(), 1);  // killed, it removes nothing
       ::execl("/proc/self/exe", "checkpoint_test",
               "--gtest_filter=CheckpointTest.DISABLED_WriteStep8",
               "--gtest_also_run_disabled_tests", "--gtest_brief=1", nullptr);

@@ -36,8 +36,7 @@ std::string raw_bytes(const std::vector<T>& values) {
 class FilesTest : public testing::Test {
  protected:
   FilesTest()
-      : directory_(testing::TempDir() + "finescale_files_" + std::to_string(::getpid()) + "_" +
-                   testing::UnitTest::GetInstance()->current_test_info()->name()) {
+      : directory_(testing::TempDir() + "finescale_files_" + std::to_string(::getpid())) {
     std::filesystem::remove_all(directory_);
     make_directories(directory_);
   }

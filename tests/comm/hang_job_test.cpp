@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -91,6 +92,7 @@ Ending run_once(const std::string& way, int victim) {
   }
   ending.seconds = ranks_gone_s >= 0 ? ranks_gone_s : seconds();
   ending.output = text_of(output);
+  std::filesystem::remove(output);
   ending.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   ending.is_mpiruns =
       ending.is_mpiruns ||

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Named datasets: what a user sees for wrong ones, and how they get into stages and keys.
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 
@@ -204,7 +207,8 @@ TEST_F(NamedData, TransformsTakeModels) {
 }
 
 TEST(FirstLine, SaysWhetherAFileHoldsPreferences) {
-  const std::string path = testing::TempDir() + "finescale_first_line.jsonl";
+  const std::string path =
+      testing::TempDir() + "finescale_first_line_" + std::to_string(::getpid()) + ".jsonl";
   const auto said = [&](const std::string& line) {
     std::ofstream(path) << line << "\n{}\n";
     return begins_with_pair(path);
@@ -214,6 +218,7 @@ TEST(FirstLine, SaysWhetherAFileHoldsPreferences) {
   EXPECT_EQ(said(R"({"question": "q", "better": "b"})"), std::nullopt);  // a template names them
   EXPECT_EQ(said("no JSON"), std::nullopt);
   EXPECT_EQ(said(""), std::nullopt);
+  std::filesystem::remove(path);
 }
 
 }  // namespace

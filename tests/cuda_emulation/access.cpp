@@ -126,9 +126,11 @@ std::vector<AccessCounts> stop_counting() {
   return launches;
 }
 
-void access_launch_begins(std::size_t threads, std::size_t dynamic_shared_bytes) {
+void access_launch_begins(const void* kernel, std::size_t threads,
+                          std::size_t dynamic_shared_bytes) {
   if (counting) {
-    launches.push_back({.threads = static_cast<std::int64_t>(threads),
+    launches.push_back({.kernel = kernel,
+                        .threads = static_cast<std::int64_t>(threads),
                         .dynamic_shared_bytes = static_cast<std::int64_t>(dynamic_shared_bytes)});
   }
 }

@@ -11,6 +11,7 @@
 namespace finescale::cuda::emulation {
 
 struct AccessCounts {
+  const void* kernel = nullptr;           // see kernel_names.h
   std::int64_t threads = 0;               // of a block
   std::int64_t dynamic_shared_bytes = 0;  // of a block
   std::int64_t sectors = 0;               // of 32 bytes, that instructions touch in global memory
@@ -25,7 +26,8 @@ void start_counting();
 [[nodiscard]] std::vector<AccessCounts> stop_counting();
 
 // Called by the emulator.
-void access_launch_begins(std::size_t threads, std::size_t dynamic_shared_bytes);
+void access_launch_begins(const void* kernel, std::size_t threads,
+                          std::size_t dynamic_shared_bytes);
 void access_block_ends();
 void access_launch_ends();
 

@@ -427,7 +427,7 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) 
   for (const auto& stack : stacks) {
     stack->forget_frames();
   }
-  access_launch_begins(stacks.size(), shared_bytes);
+  access_launch_begins(kernel.function, stacks.size(), shared_bytes);
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "worker/data/loader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 
@@ -179,11 +182,11 @@ TEST(TrainLoader, BudgetAboveThePoolNamesBoth) {
 
 class JsonlDataset : public testing::Test {
  protected:
-  // Tests run side by side: a file for each.
-  std::string path_ = testing::TempDir() + "finescale_jsonl_" +
-                      testing::UnitTest::GetInstance()->current_test_info()->name() + ".jsonl";
+  std::string path_ =
+      testing::TempDir() + "finescale_jsonl_" + std::to_string(::getpid()) + ".jsonl";
   Tokenizer tokenizer_ = Tokenizer::train({"hello world"}, 260, {"<|end|>", "<|sep|>"});
   config::DataRules rules_;
+  void TearDown() override { std::filesystem::remove(path_); }
 
   Dataset read(const std::string& text) {
     std::ofstream(path_) << text;

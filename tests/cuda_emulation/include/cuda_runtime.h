@@ -74,14 +74,18 @@ void set_order(Order order, unsigned long long seed = 1);
 struct Kernel {
   void (*run)(const void*);
   const void* self;
+  const void* function;  // that was launched
 };
 // Runs the blocks one after another. Throws std::runtime_error, naming source lines, when a barrier
 // or a warp operation is not reached by all who must reach it.
 void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel);
-template <class Run>
-void run_grid(dim3 grid, dim3 block, std::size_t shared_bytes, const Run& run) {
+template <class... Parameters>
+void run_grid(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,
+              Parameters... arguments) {
+  const auto run = [&] { kernel(arguments...); };
   run_blocks(grid, block, shared_bytes,
-             {[](const void* self) { (*static_cast<const Run*>(self))(); }, &run});
+             {[](const void* self) { (*static_cast<decltype(&run)>(self))(); }, &run,
+              reinterpret_cast<const void*>(kernel)});
 }
 
 // Puts a kernel on a stream of the emulated machine; it must be given memory of the stream's GPU.
@@ -102,15 +106,14 @@ template <class... Parameters>
 cudaError_t launch(void* native, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                    std::size_t shared_bytes, Parameters... arguments) {
   if (native == nullptr) {
-    run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); });
+    run_grid(kernel, grid, block, shared_bytes, arguments...);
     return cudaSuccess;
   }
   const auto stream = static_cast<cudaStream_t>(native);
   if (!(may_be_given(stream, arguments) && ...)) {
     return cudaErrorIllegalAddress;
   }
-  return enqueue_kernel(
-      stream, [=] { run_grid(grid, block, shared_bytes, [&] { kernel(arguments...); }); });
+  return enqueue_kernel(stream, [=] { run_grid(kernel, grid, block, shared_bytes, arguments...); });
 }
 
 void barrier(const char* file, int line);
