@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A matrix of any storage type for the emulation tests: memory of the exact size, rows further
-// apart than they are wide, marks between them that no kernel may touch.
+// A matrix of any storage type for the emulation tests: rows further apart than they are wide, and
+// between and behind them marks that no kernel may touch and that make a NaN of what uses them.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <vector>
 
@@ -78,10 +79,10 @@ class Array {
   using Bytes = std::vector<std::byte, DeviceAllocator<std::byte>>;
   Array(DType dtype, std::int64_t rows, std::int64_t cols, std::int64_t gap = 0)
       : dtype_(dtype), rows_(rows), cols_(cols), stride_(cols + gap) {
-    const std::int64_t count = rows == 0 ? 0 : (rows - 1) * stride_ + cols;
-    bytes_.resize(static_cast<std::size_t>(count) * dtype_size(dtype));
-    for (std::int64_t i = 0; i < count; ++i) {
-      set_flat(i, i % stride_ < cols ? 0 : kMark);
+    end_ = rows == 0 ? 0 : (rows - 1) * stride_ + cols;
+    bytes_.resize(static_cast<std::size_t>(end_ + kBehind) * dtype_size(dtype));
+    for (std::int64_t i = 0; i < end_ + kBehind; ++i) {
+      set_flat(i, i < end_ && i % stride_ < cols ? 0 : mark());
     }
   }
   ~Array() = default;
@@ -90,7 +91,11 @@ class Array {
   Array& operator=(const Array& other) = delete;
   // Results are copied where they are returned: kernels must have written them.
   Array(const Array& other)
-      : dtype_(other.dtype_), rows_(other.rows_), cols_(other.cols_), stride_(other.stride_) {
+      : dtype_(other.dtype_),
+        rows_(other.rows_),
+        cols_(other.cols_),
+        stride_(other.stride_),
+        end_(other.end_) {
 #ifdef FINESCALE_ON_GPU
     (void)cudaDeviceSynchronize();
 #endif
@@ -125,16 +130,32 @@ class Array {
   [[nodiscard]] bool gaps_untouched() const {
     for (std::int64_t r = 0; r + 1 < rows_; ++r) {
       for (std::int64_t c = cols_; c < stride_; ++c) {
-        if (at(r, c) != rounded_to(dtype_, kMark)) {
+        if (!is_mark(flat(r * stride_ + c))) {
           return false;
         }
+      }
+    }
+    for (std::int64_t i = end_; i < end_ + kBehind; ++i) {
+      if (!is_mark(flat(i))) {
+        return false;
       }
     }
     return true;
   }
 
  private:
-  static constexpr double kMark = 12345;
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr std::int64_t kBehind = 0;  // it looks behind the end itself
+#else
+  static constexpr std::int64_t kBehind = 64;
+#endif
+  static constexpr std::int32_t kIntegerMark = 12345;
+  [[nodiscard]] double mark() const {
+    return dtype_ == DType::kI32 ? kIntegerMark : std::numeric_limits<double>::quiet_NaN();
+  }
+  [[nodiscard]] bool is_mark(double value) const {
+    return dtype_ == DType::kI32 ? value == kIntegerMark : std::isnan(value);
+  }
   template <class T>
   [[nodiscard]] T get(std::int64_t i) const {
     T value;
@@ -172,6 +193,7 @@ class Array {
   }
   DType dtype_;
   std::int64_t rows_, cols_, stride_;
+  std::int64_t end_ = 0;  // elements up to that of the last row
   Bytes bytes_;
 };
 

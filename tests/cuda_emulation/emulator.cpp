@@ -212,6 +212,12 @@ class Block {
     std::memset(memory.get(), 0xFF, size_bytes);  // NaN in every floating type
     const auto* begin = static_cast<const char*>(memory.get());
     shared_ranges_.emplace_back(begin, begin + size_bytes);
+    shared_bytes_ += size_bytes;
+    if (shared_bytes_ > kMostSharedBytes) {
+      throw std::runtime_error("a block has " + std::to_string(shared_bytes_) +
+                               " bytes of shared memory; a GPU has " +
+                               std::to_string(kMostSharedBytes));
+    }
     return memory;
   }
   static bool is_built_in(const void* address) {
@@ -371,6 +377,7 @@ class Block {
   std::map<std::pair<std::string, int>, Memory> shared_;
   Memory dynamic_;
   std::vector<std::pair<const char*, const char*>> shared_ranges_;
+  std::size_t shared_bytes_ = 0;
   context::fcontext_t scheduler_ = nullptr;
   std::exception_ptr failure_;  // of the thread that ran last
   [[maybe_unused]] const void* scheduler_bottom_ = nullptr;
@@ -407,6 +414,33 @@ void Block::enter(context::transfer_t transfer) {
   block.switch_to_scheduler(true);
 }
 
+// CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+constexpr std::size_t kMostThreads = 1024;
+constexpr unsigned kMostBlocksX = (1U << 31U) - 1;
+constexpr unsigned kMostBlocksYz = 65535;
+
+std::string text_of(dim3 size) {
+  return std::to_string(size.x) + " x " + std::to_string(size.y) + " x " + std::to_string(size.z);
+}
+
+std::vector<dim3> blocks_in_order(dim3 grid) {
+  std::vector<dim3> blocks;
+  blocks.reserve(std::size_t{grid.x} * grid.y * grid.z);
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        blocks.emplace_back(x, y, z);
+      }
+    }
+  }
+  if (chosen_order == Order::kReverse) {
+    std::reverse(blocks.begin(), blocks.end());
+  } else if (chosen_order == Order::kRandom) {
+    std::shuffle(blocks.begin(), blocks.end(), chosen_random);
+  }
+  return blocks;
+}
+
 }  // namespace
 
 void set_order(Order order, unsigned long long seed) {
@@ -420,6 +454,11 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) 
   // Kept for the next launch: to map them takes longer than most kernels.
   thread_local std::vector<std::unique_ptr<Stack>> kept;
   const std::size_t num_threads = std::size_t{block.x} * block.y * block.z;
+  if (num_threads == 0 || num_threads > kMostThreads || grid.x == 0 || grid.x > kMostBlocksX ||
+      grid.y == 0 || grid.y > kMostBlocksYz || grid.z == 0 || grid.z > kMostBlocksYz) {
+    throw std::runtime_error("no GPU runs a grid of " + text_of(grid) + " blocks of " +
+                             text_of(block) + " threads");
+  }
   while (kept.size() < num_threads) {
     kept.push_back(std::make_unique<Stack>());
   }
@@ -428,16 +467,12 @@ void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) 
     stack->forget_frames();
   }
   access_launch_begins(kernel.function, stacks.size(), shared_bytes);
-  for (unsigned z = 0; z < grid.z; ++z) {
-    for (unsigned y = 0; y < grid.y; ++y) {
-      for (unsigned x = 0; x < grid.x; ++x) {
-        blockIdx = {x, y, z};
-        Block current(block, shared_bytes, kernel, stacks);
-        const Running now(&current);
-        current.run(chosen_order, chosen_random);
-        access_block_ends();
-      }
-    }
+  for (const dim3 index : blocks_in_order(grid)) {
+    blockIdx = {index.x, index.y, index.z};
+    Block current(block, shared_bytes, kernel, stacks);
+    const Running now(&current);
+    current.run(chosen_order, chosen_random);
+    access_block_ends();
   }
   access_launch_ends();
 }

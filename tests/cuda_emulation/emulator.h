@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the emulator knows of the thread whose turn it is.
+// What the emulator says of itself, and what it knows of the thread whose turn it is.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace finescale::cuda::emulation {
+
+// That a block may have: the least of the GPUs on which the kernels run (sm_86, 89, 120).
+constexpr std::size_t kMostSharedBytes = 99 * 1024;
 
 enum class Space {
   kOutside,  // no kernel runs, or its arguments and built-in variables

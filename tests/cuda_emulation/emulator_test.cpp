@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/cuda_emulation/emulator.h"
 #include "tests/cuda_emulation/faulty.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
@@ -46,6 +47,34 @@ TEST_F(Emulator, RunsAGoodKernelInEveryOrder) {
     EXPECT_EQ(out_[5], 32 * 33 / 2);
     EXPECT_EQ(out_[40], 32 * 33 / 2 + 32 * 32);
   }
+}
+
+TEST_F(Emulator, WhatOnlyTheOrderOfBlocksMakesRightIsSeen) {
+  std::vector<float> good(64);
+  run_swap(in_.data(), good.data(), Fault::kNone);
+  const auto is_good = [&](Order order) {
+    emulation::set_order(order, 7);
+    run_swap(in_.data(), out_.data(), Fault::kNextBlock);
+    return out_ == good;
+  };
+  EXPECT_TRUE(is_good(Order::kForward));
+  EXPECT_FALSE(is_good(Order::kReverse));
+}
+
+TEST_F(Emulator, RefusesWhatNoGpuHas) {
+  const auto message = [&](dim3 grid, dim3 block, std::size_t shared_bytes) {
+    return message_of([&] {
+      const auto run = [](const void* /*self*/) {};
+      emulation::run_blocks(grid, block, shared_bytes, {run, nullptr, nullptr});
+    });
+  };
+  EXPECT_EQ(message(2, 1024, emulation::kMostSharedBytes), "");
+  EXPECT_EQ(message({1, 65535}, 1, 0), "");
+  EXPECT_THAT(message(2, 1024, emulation::kMostSharedBytes + 1),
+              HasSubstr("101377 bytes of shared"));
+  EXPECT_THAT(message(1, {32, 33}, 0), HasSubstr("blocks of 32 x 33 x 1 threads"));
+  EXPECT_THAT(message({1, 65536}, 1, 0), HasSubstr("a grid of 1 x 65536 x 1"));
+  EXPECT_THAT(message({1, 0}, 1, 0), HasSubstr("a grid of 1 x 0 x 1"));
 }
 
 TEST_F(Emulator, AMissingBarrierGivesNaN) {

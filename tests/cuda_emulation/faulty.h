@@ -14,6 +14,7 @@ enum class Fault {
   kOverrun,
   kMissingWarpSync,
   kTwoOwners,
+  kNextBlock,
   kCopiesUnderWay
 };
 

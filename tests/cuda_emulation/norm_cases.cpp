@@ -97,7 +97,7 @@ std::vector<Case> norm_cases() {
            .run = layernorm},
           {.name = "head_norm",
            .dtypes = all,
-           .sizes = {{1, 2, 1}, {3, 40, 2}, {70, 16, 3}, {2, 100, 1}, {1, 75, 1}},
+           .sizes = {{1, 2, 1}, {3, 40, 2}, {70, 16, 3}, {1100, 40, 1}, {2, 100, 1}, {1, 75, 1}},
            .slow_sizes = {{3001, 75, 2}},
            .run = head_norm}};
 }

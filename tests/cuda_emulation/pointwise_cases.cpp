@@ -222,7 +222,7 @@ std::vector<Case> pointwise_cases() {
        .run = rope},
       {.name = "bias",
        .dtypes = all,
-       .sizes = {{1, 1}, {3, 75}, {200, 33}, {2, 1000}, {2, 3001}},
+       .sizes = {{1, 1}, {3, 75}, {200, 33}, {1100, 33}, {2, 1000}, {2, 3001}},
        .slow_sizes = {{3001, 75}},
        .run = bias},
       {.name = "cross_entropy",

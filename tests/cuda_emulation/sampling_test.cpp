@@ -35,7 +35,7 @@ const std::vector<SamplingOptions>& rules() {
 
 struct Rows {
   Rows(DType dtype, std::int64_t count, std::int64_t vocabulary, bool has_ties)
-      : logits(dtype, count, vocabulary, 3),
+      : logits(dtype, count, vocabulary, 67),
         uniforms(DType::kF64, 1, count),
         begins(DType::kI32, 1, count + 1),
         ids(DType::kI32, 1, count * vocabulary),

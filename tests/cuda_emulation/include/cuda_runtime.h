@@ -67,7 +67,8 @@ extern dim3 gridDim;
 namespace finescale::cuda::emulation {
 
 enum class Order { kForward, kReverse, kRandom };
-// How the threads of a block take turns between two meetings; of the whole process.
+// How the blocks of a grid follow each other, and how the threads of a block take turns between two
+// meetings; of the whole process.
 void set_order(Order order, unsigned long long seed = 1);
 
 // A kernel with its arguments; refers to what outlives the launch.
@@ -76,8 +77,9 @@ struct Kernel {
   const void* self;
   const void* function;  // that was launched
 };
-// Runs the blocks one after another. Throws std::runtime_error, naming source lines, when a barrier
-// or a warp operation is not reached by all who must reach it.
+// Runs the blocks one after another, in the chosen order. Throws std::runtime_error, naming source
+// lines, when a barrier or a warp operation is not reached by all who must reach it; and when the
+// grid, the block or its shared memory is more than a GPU has.
 void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel);
 template <class... Parameters>
 void run_grid(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t shared_bytes,

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "tests/cuda_emulation/emulator.h"
 #include "tests/cuda_emulation/runtime/streams.h"
 
 using finescale::cuda::emulation::enqueue;
@@ -67,14 +68,13 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-// The least that a GPU has on which the kernels run: sm_86, 89, 120.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
   const std::scoped_lock lock(machine().mutex);
   if (device < 0 || device >= machine().settings.devices ||
       attribute != cudaDevAttrMaxSharedMemoryPerBlockOptin) {
     return said(cudaErrorInvalidValue);
   }
-  *value = 99 * 1024;
+  *value = static_cast<int>(finescale::cuda::emulation::kMostSharedBytes);
   return cudaSuccess;
 }
 
