@@ -35,8 +35,7 @@ std::string raw_bytes(const std::vector<T>& values) {
 // A directory of the test's own, removed at its end.
 class FilesTest : public testing::Test {
  protected:
-  FilesTest()
-      : directory_(testing::TempDir() + "finescale_files_" + std::to_string(::getpid())) {
+  FilesTest() : directory_(testing::TempDir() + "finescale_files_" + std::to_string(::getpid())) {
     std::filesystem::remove_all(directory_);
     make_directories(directory_);
   }
