@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "core/error.h"
 #include "core/tensor.h"
 #include "kernels/attention.h"
 #include "kernels/cuda/gpu.h"
@@ -255,7 +256,9 @@ __device__ __forceinline__ float row_max(float value) {
 
 template <class S>
 Heads<S> heads_of(const TensorView& x) {
-  return {x.as<std::remove_const_t<S>>(), x.row_stride};
+  using Stored = std::remove_const_t<S>;
+  FS_CHECK(x.data == nullptr || x.dtype == kDTypeOf<Stored>, "a matrix of another type");
+  return {x.as<Stored>(), x.row_stride};
 }
 
 template <class... Views>

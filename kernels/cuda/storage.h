@@ -23,6 +23,11 @@ struct Bf16 {
 template <class S>
 using Compute = std::conditional_t<std::is_same_v<S, Bf16>, float, S>;
 
+template <class S>
+inline constexpr DType kDTypeOf = std::is_same_v<S, double> ? DType::kF64
+                                  : std::is_same_v<S, Bf16> ? DType::kBf16
+                                                            : DType::kF32;
+
 __device__ __forceinline__ float to_compute(float value) {
   return value;
 }

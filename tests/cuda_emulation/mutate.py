@@ -35,12 +35,13 @@ SOURCES = ["kernels/cuda/*.cu", "kernels/cuda/*.h", "kernels/cuda/*.cpp", "core/
 NOT_MUTATED = {"architectures.cpp", "architectures.h", "survey.cpp", "library.cpp", "nccl_library.cpp"}
 # Programs with the filter of their cases.
 KERNELS, MACHINE, ACCESS = ("cuda_emulation_test", "*"), ("cuda_machine_test", "*"), ("cuda_access_test", "*")
+CACHING = ("core_test", "CachingMemory.*")
 NCCL, TRAINING, RANKS = ("cuda_nccl_test", "*"), ("cuda_training_test", "-*SeveralGpus*"), ("cuda_training_test", "*SeveralGpus*")
 # Steps of one GPU and of two, the norm among them.
 NORMS = ("cuda_training_test", "GpuUpdate.*:*HasTheLossesOfTheCpu/llama_full_1_0_sgd*:*AGradientThatIsNotFinite*/llama_full_1_0_sgd*:*SeveralGpus*data2*")
 # Those that cover a file, the quickest to find a bug in it first; the last pattern that matches counts.
 COVERED_BY = [("*", [KERNELS, MACHINE, ACCESS, TRAINING]), ("kernels/cuda/*.cpp", [MACHINE, KERNELS, TRAINING]),
-              ("core/*", [MACHINE, NCCL, TRAINING, RANKS]), ("core/cuda/*", [MACHINE, NCCL, TRAINING, RANKS]),
+              ("core/*", [CACHING, MACHINE, NCCL, TRAINING, RANKS]), ("core/cuda/*", [MACHINE, NCCL, TRAINING, RANKS]),
               ("comm/nccl/*", [NCCL, RANKS]), ("worker/*", [NORMS, TRAINING, RANKS])]
 SLOW = {TRAINING, RANKS}  # to build and to run: for what the others let through
 # A test that computes this many times as long as without a bug (and a minute) never ends, and one that waits this long for nothing.
