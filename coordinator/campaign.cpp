@@ -117,9 +117,11 @@ class CampaignLoop {
       return book_.any_failed(reactor_) ? 1 : 0;
     }
     if (reactor_.launcher_is_broken()) {
-      throw Error(ErrorKind::kLaunch, "three gangs in a row ended before their first call",
-                  book_.directory() + "/logs",
-                  "read logs/gang-*.log; finescale doctor checks mpirun");
+      throw Error(
+          ErrorKind::kLaunch,
+          "three gangs in a row ended before their first call: " + reactor_.launch_failure(),
+          book_.directory() + "/logs",
+          "read logs/gang-*.log; finescale doctor checks mpirun and GPUs");
     }
     return std::nullopt;
   }

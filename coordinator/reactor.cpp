@@ -157,8 +157,10 @@ Outbox Reactor::on_gang_exit(std::int64_t id, int code, const std::string& reaso
 
 void Reactor::lose_gang(GangEntry& gang, const std::string& why, double now, Outbox& out,
                         bool is_blameless) {
-  launch_failures_ +=
-      static_cast<int>(gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless);
+  if (gang.state == GangState::kLaunching && !gang.is_adopted && !is_blameless) {
+    ++launch_failures_;
+    launch_failure_ = why;
+  }
   gangs_.set_state(gang, GangState::kLost);
   stop_waiting(gang, proto::NextReply::EXIT, out);
   end_leases(gang, why, now, out, {}, is_blameless);

@@ -85,6 +85,8 @@ class Reactor {
   [[nodiscard]] int gang_failures() const noexcept { return launch_failures_; }
   // Gangs in a row ended before their first call, none is left and none will be launched.
   [[nodiscard]] bool launcher_is_broken() const;
+  // How the last of them ended; empty when none did.
+  [[nodiscard]] const std::string& launch_failure() const noexcept { return launch_failure_; }
 
  private:
   [[nodiscard]] bool any_future_work() const;  // a stage pending or running
@@ -123,6 +125,7 @@ class Reactor {
   StageOrders orders_{options_, stages_, gangs_};
   std::int64_t num_positions_ = 0;
   int launch_failures_ = 0;  // gangs lost in a row before their first call
+  std::string launch_failure_;
   bool stopping_ = false;
   double watch_at_ = 0;  // when a gang or a lease may next be lost
 };

@@ -48,8 +48,10 @@ TEST_F(PoolReactorTest, AGangThatWaitsForEverCostsNothing) {
   now_ += 100;
   EXPECT_TRUE(only<KillGang>(reactor_.on_tick(now_)).empty());
   now_ += 21;
+  EXPECT_EQ(reactor_.launch_failure(), "");
   EXPECT_EQ(only<KillGang>(reactor_.on_tick(now_)).size(), 1U);
   EXPECT_EQ(reactor_.gang_failures(), 1);
+  EXPECT_NE(reactor_.launch_failure(), "");
 }
 
 TEST_F(PoolReactorTest, WhoStillWaitsWhenAllIsDoneIsSentAway) {

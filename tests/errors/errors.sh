@@ -88,6 +88,9 @@ expect "budget above a pool that is no JSONL" 2 'but data.train has 2 examples' 
 cp s/data/train.jsonl s/data/train.parquet
 sweep parquet 's#data/train.jsonl#data/train.parquet#'
 expect "Parquet without Arrow" 3 'this build has no Apache Arrow' "$finescale" run s/parquet.yaml --set output=parquet
+sweep gpu 's/^resources: {/resources: {device: cuda, /'
+expect "a GPU where there is none" 3 'ended before their first call: the gang exited with code 3: rank 0: error: ' \
+  env CUDA_VISIBLE_DEVICES= "$finescale" run s/gpu.yaml --set output=gpu
 echo '{% for m in messages %}{{ m.content }' >s/chat.jinja
 sed 's/{"prompt": \(".*"\), "response": \(".*"\)}/{"messages": [{"role": "user", "content": \1}, {"role": "assistant", "content": \2}]}/' s/data/train.jsonl >s/data/chats.jsonl
 sweep template -e 's#^data:#data:\n  chat_template: chat.jinja#' -e 's#data/train.jsonl#data/chats.jsonl#'
