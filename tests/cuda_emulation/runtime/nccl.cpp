@@ -315,7 +315,12 @@ ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int 
     }
   });
   emulation::wait_until("ncclCommInitRank", [&] { return shared->num_here == ranks; });
-  return has_one_gpu_twice(shared->devices) ? ncclInvalidUsage : ncclSuccess;
+  if (has_one_gpu_twice(shared->devices)) {
+    emulation::inside([&] { forget(*comm); });
+    delete std::exchange(*comm, nullptr);  // nothing is left of one that is refused
+    return ncclInvalidUsage;
+  }
+  return ncclSuccess;
 }
 
 ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t* made,
