@@ -72,7 +72,7 @@ fi
 step "layers" scripts/check_layers
 step "format and lint" scripts/lint.sh $([ $full = 1 ] && echo --all)
 if [ $full = 1 ]; then
-  step "asan and ubsan" sanitized asan unit
+  step "asan and ubsan" sanitized asan "unit|cuda_emulation"
   # libgomp is not instrumented, so its barriers are invisible: threads of ours only.
   step "tsan" one_openmp_thread sanitized tsan threaded
   step "fuzzers" scripts/fuzz.sh --seconds 600 --jobs 2
