@@ -13,9 +13,12 @@ void* allocate_aligned(std::size_t size_bytes) noexcept {
   const bool large = size_bytes >= kLarge;
   const std::size_t rounded =
       (size_bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-  void* const memory = std::aligned_alloc(large ? kHugePage : kMemoryAlignment, rounded);
+  void* memory = nullptr;  // of posix_memalign: a size need not be a multiple of the alignment
+  if (::posix_memalign(&memory, large ? kHugePage : kMemoryAlignment, rounded) != 0) {
+    return nullptr;
+  }
 #ifdef MADV_HUGEPAGE
-  if (memory != nullptr && large) {  // the rest keeps small pages: no more is resident than is used
+  if (large) {  // the rest keeps small pages: no more is resident than is used
     ::madvise(memory, size_bytes / kHugePage * kHugePage, MADV_HUGEPAGE);  // a wish: may fail
   }
 #endif
