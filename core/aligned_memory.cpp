@@ -13,7 +13,7 @@ void* allocate_aligned(std::size_t size_bytes) noexcept {
   const bool large = size_bytes >= kLarge;
   const std::size_t rounded =
       (size_bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-  void* memory = nullptr;  // of posix_memalign: a size need not be a multiple of the alignment
+  void* memory = nullptr;  // aligned_alloc wants a multiple of the alignment
   if (::posix_memalign(&memory, large ? kHugePage : kMemoryAlignment, rounded) != 0) {
     return nullptr;
   }

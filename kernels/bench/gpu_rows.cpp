@@ -3,12 +3,9 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <cstring>
-#include <functional>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -16,14 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/aligned_buffer.h"
-#include "core/error.h"
 #include "core/gpu.h"
-#include "core/kernel_observer.h"
 #include "core/logits_chunk.h"
 #include "core/transfer.h"
 #include "kernels/adamw.h"
 #include "kernels/attention.h"
+#include "kernels/bench/gpu_bench.h"
 #include "kernels/bias.h"
 #include "kernels/cached_attention.h"
 #include "kernels/cross_entropy.h"
@@ -57,127 +52,7 @@ constexpr std::int64_t kV = 32000;
 constexpr std::int64_t kSegment = 2048;
 constexpr std::int64_t kUpdated = std::int64_t{1} << 26;
 
-// What the kernels of one call must do at least, of the outermost ones.
-class Work final : public KernelObserver {
- public:
-  void begin() override { ++depth_; }
-  void end(const KernelCall& call) override {
-    --depth_;
-    if (depth_ == 0) {
-      flops_ += call.flops;
-      bytes_ += call.bytes;
-    }
-  }
-  [[nodiscard]] double flops() const noexcept { return flops_; }
-  [[nodiscard]] double bytes() const noexcept { return bytes_; }
-
- private:
-  int depth_ = 0;
-  double flops_ = 0;
-  double bytes_ = 0;
-};
-
-class Bench {
- public:
-  Bench(Gpu& gpu, std::string_view filter) : gpu_(&gpu), filter_(filter) {}
-
-  // Uniform in [-1, 1).
-  TensorView tensor(Shape shape, DType dtype = DType::kF32) {
-    const TensorView view = uninitialised(shape, dtype);
-    std::vector<std::uint32_t> bits(view.size_bytes() / sizeof(std::uint32_t));
-    for (std::uint32_t& word : bits) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      const float value = static_cast<float>(static_cast<std::int32_t>(state_ >> 32)) * 0x1p-31F;
-      std::memcpy(&word, &value, sizeof word);  // two bf16: the upper one is as random
-      word = dtype == DType::kBf16 ? (word & 0xFFFF0000U) | word >> 16 : word;
-    }
-    copy_to_device(stream(), bits.data(), view.data, view.size_bytes());
-    return view;
-  }
-  TensorView ids(const std::vector<std::int32_t>& values) {
-    const TensorView view =
-        uninitialised(Shape{static_cast<std::int64_t>(values.size())}, DType::kI32);
-    copy_to_device(stream(), values.data(), view.data, view.size_bytes());
-    return view;
-  }
-  TensorView words(const void* host, std::size_t size_bytes) {
-    const TensorView view = uninitialised(
-        Shape{static_cast<std::int64_t>(size_bytes / sizeof(std::int32_t))}, DType::kI32);
-    copy_to_device(stream(), host, view.data, size_bytes);
-    return view;
-  }
-  [[nodiscard]] Stream stream(KernelObserver* observer = nullptr) const {
-    return gpu_->stream(observer);
-  }
-  void forget() { buffers_.clear(); }
-
-  // Bytes per second of a copy, counting both sides.
-  double measure_copy() {
-    const TensorView from = tensor({kT, kC});
-    const TensorView to = tensor({kT, kC});
-    copy_rate_ = 2.0 * static_cast<double>(from.size_bytes()) / seconds_of([&](const Stream& on) {
-                   copy_on_device(on, from.data, to.data, from.size_bytes());
-                 });
-    forget();
-    return copy_rate_;
-  }
-
-  [[nodiscard]] bool wants(const std::string& name) const {
-    return name.find(filter_) != std::string::npos;
-  }
-  // bytes: where what must move depends on values, which a call does not tell.
-  void row(const std::string& name, const std::function<void(const Stream&)>& run,
-           double bytes = 0) {
-    if (!wants(name)) {
-      return;
-    }
-    Work work;
-    run(stream(&work));
-    const double moved = bytes > 0 ? bytes : work.bytes();
-    const double seconds = seconds_of(run);
-    std::printf("%-34s %10.1f us  %7.0f GB/s %5.1f%%  %7.1f TFLOP/s\n", name.c_str(), seconds * 1e6,
-                moved / seconds / 1e9, 100 * moved / seconds / copy_rate_,
-                work.flops() / seconds / 1e12);
-    std::fflush(stdout);
-  }
-
- private:
-  TensorView uninitialised(Shape shape, DType dtype) {
-    const std::size_t size_bytes = TensorView(nullptr, dtype, shape).size_bytes();
-    buffers_.push_back(std::make_unique<AlignedBuffer>(size_bytes, stream()));
-    return {buffers_.back()->data(), dtype, shape};
-  }
-
-  // Median of five runs of as many calls as take 20 ms.
-  double seconds_of(const std::function<void(const Stream&)>& run) {
-    using Clock = std::chrono::steady_clock;
-    const auto once = [&](int calls) {
-      gpu_->synchronize();
-      const Clock::time_point begin = Clock::now();
-      for (int i = 0; i < calls; ++i) {
-        run(stream());
-      }
-      gpu_->synchronize();
-      return std::chrono::duration<double>(Clock::now() - begin).count() / calls;
-    };
-    (void)once(2);
-    const int calls = std::clamp(static_cast<int>(0.02 / once(3)), 3, 2000);
-    std::array<double, 5> times;
-    for (double& time : times) {
-      time = once(calls);
-    }
-    std::nth_element(times.begin(), times.begin() + 2, times.end());
-    return times[2];
-  }
-
-  Gpu* gpu_;
-  std::string_view filter_;
-  std::vector<std::unique_ptr<AlignedBuffer>> buffers_;
-  std::uint64_t state_ = 1;
-  double copy_rate_ = 1;
-};
-
-void norms(Bench& bench) {
+void norms(GpuBench& bench) {
   const TensorView x = bench.tensor({kT, kC});
   const TensorView residual = bench.tensor({kT, kC});
   const TensorView y = bench.tensor({kT, kC});
@@ -212,7 +87,7 @@ void norms(Bench& bench) {
 constexpr std::array<std::pair<DType, const char*>, 2> kStored = {
     {{DType::kF32, ""}, {DType::kBf16, " bf16"}}};
 
-void heads_and_biases(Bench& bench) {
+void heads_and_biases(GpuBench& bench) {
   for (const auto& [dtype, suffix] : kStored) {
     const TensorView x = bench.tensor({kT, kC}, dtype);
     const TensorView y = bench.tensor({kT, kC}, dtype);
@@ -230,7 +105,7 @@ void heads_and_biases(Bench& bench) {
   }
 }
 
-void activations(Bench& bench) {
+void activations(GpuBench& bench) {
   for (const auto& [dtype, suffix] : kStored) {
     const TensorView gate_up = bench.tensor({kT, 2 * kF}, dtype);
     const TensorView dgate_up = bench.tensor({kT, 2 * kF}, dtype);
@@ -256,7 +131,7 @@ void activations(Bench& bench) {
 }
 
 // A matrix [F, C] of few bits to values, and a product with it.
-void few_bits(Bench& bench) {
+void few_bits(GpuBench& bench) {
   const std::int64_t blocks = kF * kC / kQuantBlock;
   const auto stored = [&](QuantFormat format) {
     QuantisedMatrix matrix{
@@ -296,7 +171,7 @@ std::vector<std::int32_t> zipf_tokens() {
 }
 
 // Counted are each row of dy once, and each row of the table that gets something there and back.
-void embedding_gradients(Bench& bench, const TensorView& rows, const TensorView& table,
+void embedding_gradients(GpuBench& bench, const TensorView& rows, const TensorView& table,
                          const std::vector<std::int32_t>& repeated) {
   std::vector<std::int32_t> different(static_cast<std::size_t>(kT));
   for (std::size_t t = 0; t < different.size(); ++t) {
@@ -315,7 +190,7 @@ void embedding_gradients(Bench& bench, const TensorView& rows, const TensorView&
   }
 }
 
-void tokens(Bench& bench) {
+void tokens(GpuBench& bench) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(kT));
   std::vector<std::int32_t> positions(tokens.size());
   for (std::size_t t = 0; t < tokens.size(); ++t) {
@@ -345,7 +220,7 @@ void tokens(Bench& bench) {
 
 // Vocabularies of Llama 2, GPT-2 and Llama 3, up to 1 GiB of logits. The gradient in place, as f32
 // and as bf16, in one and of a part of a vocabulary.
-void losses(Bench& bench) {
+void losses(GpuBench& bench) {
   for (const std::int64_t vocabulary : {kV, std::int64_t{50257}, std::int64_t{128256}}) {
     const std::int64_t rows = (std::int64_t{1} << 28) / vocabulary / 512 * 512;
     const TensorView logits =
@@ -377,7 +252,7 @@ void losses(Bench& bench) {
   }
 }
 
-void updates(Bench& bench) {
+void updates(GpuBench& bench) {
   const TensorView weight = bench.tensor({kUpdated});
   const TensorView gradient = bench.tensor({kUpdated});
   const TensorView m = bench.tensor({kUpdated});
@@ -410,7 +285,7 @@ void updates(Bench& bench) {
 }
 
 // bf16: as steps store operands, with weights that are rounded for the whole step.
-void products(Bench& bench) {
+void products(GpuBench& bench) {
   for (const bool rounded : {false, true}) {
     const std::string suffix = rounded ? " bf16" : " f32";
     const auto on_products = [rounded](const Stream& on) {
@@ -469,7 +344,7 @@ void products(Bench& bench) {
 }
 
 // Sequences that answer, kSegment / 2 positions each: one token of each is a pass.
-void cached(Bench& bench, std::int64_t sequences) {
+void cached(GpuBench& bench, std::int64_t sequences) {
   const AttentionShape shape{static_cast<int>(kH), static_cast<int>(kKvHeads), static_cast<int>(kD),
                              1 / std::sqrt(static_cast<double>(kD)), 0};
   constexpr std::int64_t kPages = kSegment / 2 / kCachePage;
@@ -494,7 +369,7 @@ void cached(Bench& bench, std::int64_t sequences) {
   bench.forget();
 }
 
-void row_products(Bench& bench, std::int64_t rows) {
+void row_products(GpuBench& bench, std::int64_t rows) {
   for (const auto& [outputs, inputs] : {std::pair{2 * kF, kC}, {kC, kF}, {kC, kC}}) {
     const TensorView x = bench.tensor({rows, inputs});
     const TensorView y = bench.tensor({rows, outputs});
@@ -509,7 +384,7 @@ void row_products(Bench& bench, std::int64_t rows) {
   }
 }
 
-void generation(Bench& bench) {
+void generation(GpuBench& bench) {
   for (const std::int64_t rows : {1, 16, 64}) {
     row_products(bench, rows);
     cached(bench, rows);
@@ -540,8 +415,8 @@ int run_gpu_rows(int argc, char** argv) {
     return 0;
   }
   Gpu gpu(0, 0);
-  Bench bench(gpu, filter);
-  std::printf("%s, copy %.0f GB/s\n", gpu.info().name.c_str(), bench.measure_copy() / 1e9);
+  GpuBench bench(gpu, filter);
+  std::printf("%s, copy %.0f GB/s\n", gpu.info().name.c_str(), bench.measure_copy(kT * kC) / 1e9);
   norms(bench);
   heads_and_biases(bench);
   activations(bench);

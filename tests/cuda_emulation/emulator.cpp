@@ -2,8 +2,6 @@
 // One fiber per thread of a block; blocks one after another. A fiber runs until it must meet others
 // (barrier, warp operation) or ends; the scheduler releases a meeting when all who must come are
 // there. Blocks that cannot go on are errors.
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <exception>
@@ -22,9 +20,9 @@
 #include "tests/cuda_emulation/access.h"
 #include "tests/cuda_emulation/emulator.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
+#include "tests/cuda_emulation/stack.h"
 
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #define FINESCALE_ASAN 1
 #endif
@@ -42,7 +40,6 @@ namespace {
 
 namespace context = boost::context::detail;
 
-constexpr std::size_t kStackBytes = 256 * 1024;   // sanitized frames are large
 constexpr std::size_t kFrameBytes = 1024 * 1024;  // frames of the test above a launch
 constexpr unsigned kWarp = 32;
 
@@ -58,42 +55,6 @@ struct Place {
     const char* name = std::strrchr(file, '/');
     return std::string(name == nullptr ? file : name + 1) + ":" + std::to_string(line);
   }
-};
-
-class Stack {
- public:
-  Stack()
-      : memory_(::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {
-    if (memory_ == MAP_FAILED) {
-      throw std::bad_alloc();
-    }
-    ::mprotect(memory_, 4096, PROT_NONE);  // guard page: an overflow faults
-  }
-  ~Stack() {
-    forget_frames();
-    ::munmap(memory_, kStackBytes);
-  }
-  Stack(const Stack&) = delete;
-  Stack& operator=(const Stack&) = delete;
-  // A thread of a block that failed left some.
-  void forget_frames() const {
-#ifdef FINESCALE_ASAN
-    __asan_unpoison_memory_region(bottom(), usable());
-#endif
-  }
-  [[nodiscard]] char* bottom() const {
-    return static_cast<char*>(memory_) + 4096;
-  }
-  [[nodiscard]] char* top() const {
-    return static_cast<char*>(memory_) + kStackBytes;
-  }
-  static std::size_t usable() {
-    return kStackBytes - 4096;
-  }
-
- private:
-  void* memory_;
 };
 
 struct Thread {
@@ -449,16 +410,16 @@ void set_order(Order order, unsigned long long seed) {
 }
 
 void run_blocks(dim3 grid, dim3 block, std::size_t shared_bytes, Kernel kernel) {
-  gridDim = grid;
-  blockDim = block;
-  // Kept for the next launch: to map them takes longer than most kernels.
-  thread_local std::vector<std::unique_ptr<Stack>> kept;
   const std::size_t num_threads = std::size_t{block.x} * block.y * block.z;
   if (num_threads == 0 || num_threads > kMostThreads || grid.x == 0 || grid.x > kMostBlocksX ||
       grid.y == 0 || grid.y > kMostBlocksYz || grid.z == 0 || grid.z > kMostBlocksYz) {
     throw std::runtime_error("no GPU runs a grid of " + text_of(grid) + " blocks of " +
                              text_of(block) + " threads");
   }
+  gridDim = grid;
+  blockDim = block;
+  // Kept for the next launch: to map them takes longer than most kernels.
+  thread_local std::vector<std::unique_ptr<Stack>> kept;
   while (kept.size() < num_threads) {
     kept.push_back(std::make_unique<Stack>());
   }
